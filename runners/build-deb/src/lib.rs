@@ -1,0 +1,1 @@
+//! runner-build-deb
