@@ -1,1 +1,57 @@
-//! pipeline-spec
+//! The language of the state repository: what people write in YAML to say which distribution
+//! they want, and what the machine understands by it.
+//!
+//! Callers: the planner and the control plane (typed configuration and requests), `millrace lint`
+//! and the pull request check (diagnostics), the documentation (JSON Schemas).
+//!
+//! Invariants:
+//! * No input or output: texts come in as arguments, values and [`Diagnostic`]s go out.
+//! * Bytes of strangers never panic and cost at most what [`limits`] allows.
+//! * Every mistake is answered with file, line, column, a caret and what to write instead.
+//! * Planning reads configuration files only ([`is_config_path`]); requests are read one by one.
+//!
+//! `SPEC.md` beside this crate is the normative text; its examples and tables are tests.
+
+mod build;
+mod bytesize;
+mod config;
+mod diagnostic;
+mod flavor;
+mod glob;
+mod ids;
+mod key;
+pub mod limits;
+mod path;
+mod platform;
+mod policy;
+mod project;
+mod release;
+mod repository;
+mod runner;
+mod source;
+pub mod version;
+
+pub use build::{BuildOptions, BuildRequest, PackageRequest};
+pub use bytesize::ByteSize;
+pub use config::Config;
+pub use diagnostic::{Code, Color, Diagnostic, Severity};
+pub use flavor::Flavor;
+pub use glob::Glob;
+pub use ids::{
+    Architecture, FlavorName, IdError, KeyId, Label, PackageName, PlatformName, RepositoryName,
+    RunnerId,
+};
+pub use key::{Fingerprint, Key, KeyKind, Private, SecretName};
+pub use path::{
+    ErratumPath, KeyFilePath, PathKind, RequestKind, RequestPath, classify, is_config_path,
+};
+pub use platform::{
+    Architectures, Archive, ArchiveLocation, Backend, Contents, Format, Keyring, PackageRepo,
+    Platform, RepoUrl,
+};
+pub use policy::{Gate, Gates, Policy};
+pub use project::{LanguageVersion, Limits, Project};
+pub use release::{Placement, ReleaseRequest};
+pub use repository::{Layout, RepoPath, Repository, Retention, Rule};
+pub use runner::{Role, Runner, RunnerKey};
+pub use source::{GitRef, GitUrl, Sha256Digest, Source, SourceUrl, Subdir};
