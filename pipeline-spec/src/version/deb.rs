@@ -97,10 +97,7 @@ fn compare_part(a: &str, b: &str) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let words = compare_words(take(&mut a, is_word), take(&mut b, is_word));
         let order = words.then_with(|| {
-            let (x, y) = (
-                strip_zeros(take(&mut a, true)),
-                strip_zeros(take(&mut b, true)),
-            );
+            let (x, y) = (number(&mut a), number(&mut b));
             x.len().cmp(&y.len()).then_with(|| x.cmp(y))
         });
         if order.is_ne() {
