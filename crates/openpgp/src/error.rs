@@ -70,7 +70,9 @@ pub enum Error {
     },
 
     /// The signature names this key, and does not match the data.
-    #[error("verify the signature of key {key}: it does not match the data; one of them was changed")]
+    #[error(
+        "verify the signature of key {key}: it does not match the data; one of them was changed"
+    )]
     Mismatch {
         /// Fingerprint of the key.
         key: String,

@@ -19,6 +19,8 @@ use crate::{Error, MAX_ARMOR_BYTES};
 /// Shorter RSA keys are refused by rpm's and apt's default policies.
 const MIN_RSA_BITS: usize = 2048;
 
+const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
+
 /// A public key (certificate) that clients install: primary key, user ids, signing subkeys.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
@@ -77,33 +79,50 @@ impl PublicKey {
     /// # Errors
     /// As [`PublicKey::from_armored`], for any of the keys.
     pub fn all_from_armored(text: &str) -> Result<Vec<Self>, Error> {
-        let refuse = |reason: &str| Error::PublicKey { reason: reason.to_owned() };
+        let refuse = |reason: &str| Error::PublicKey {
+            reason: reason.to_owned(),
+        };
         if text.len() > MAX_ARMOR_BYTES {
             return Err(refuse("the file is larger than 1 MiB"));
         }
         if text.contains("PRIVATE KEY BLOCK") {
-            return Err(refuse("this is a private key; remove it from here and export the public half (gpg --export --armor)"));
+            return Err(refuse(
+                "this is a private key; remove it from here and export the public half (gpg --export --armor)",
+            ));
         }
-        let (certs, _) = SignedPublicKey::from_string_many(text)
-            .map_err(|_| refuse("no armored public key in it (-----BEGIN PGP PUBLIC KEY BLOCK-----)"))?;
-        let keys = certs
-            .map(|cert| {
-                let cert = cert.map_err(|cause| Error::PublicKey { reason: cause.to_string() })?;
-                Self::from_cert(cert)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut keys = Vec::new();
+        // One armor block may hold several keys, and a file several blocks.
+        for block in text.split(BEGIN).skip(1) {
+            let armored = format!("{BEGIN}{block}");
+            let unreadable = |cause: pgp::errors::Error| Error::PublicKey {
+                reason: cause.to_string(),
+            };
+            let (certs, _) = SignedPublicKey::from_string_many(&armored).map_err(unreadable)?;
+            for cert in certs {
+                keys.push(Self::from_cert(cert.map_err(unreadable)?)?);
+            }
+        }
         if keys.is_empty() {
-            return Err(refuse("no key in it"));
+            return Err(refuse(
+                "no armored public key in it (-----BEGIN PGP PUBLIC KEY BLOCK-----)",
+            ));
         }
         Ok(keys)
     }
 
     pub(crate) fn from_cert(cert: SignedPublicKey) -> Result<Self, Error> {
         let fingerprint = cert.primary_key.fingerprint().to_string();
-        let refuse = |reason: &str| Error::PublicKey { reason: format!("key {fingerprint}: {reason}") };
-        acceptable(&cert.primary_key).map_err(|reason| refuse(reason))?;
+        let refuse = |reason: &str| Error::PublicKey {
+            reason: format!("key {fingerprint}: {reason}"),
+        };
+        acceptable(&cert.primary_key).map_err(&refuse)?;
         let primary = &cert.primary_key;
-        if cert.details.revocation_signatures.iter().any(|s| s.verify_key(primary).is_ok()) {
+        if cert
+            .details
+            .revocation_signatures
+            .iter()
+            .any(|s| s.verify_key(primary).is_ok())
+        {
             return Err(refuse("it is revoked"));
         }
         let binding = primary_binding(&cert).ok_or_else(|| refuse("no valid self-signature"))?;
@@ -135,7 +154,9 @@ impl PublicKey {
     /// The same, without armor, as apt's binary keyrings want it.
     #[must_use]
     pub fn to_binary(&self) -> Vec<u8> {
-        self.cert.to_bytes().expect("writing to memory does not fail")
+        self.cert
+            .to_bytes()
+            .expect("writing to memory does not fail")
     }
 
     /// Fingerprint of the primary key, 40 lower-case hex digits.
@@ -154,14 +175,20 @@ impl PublicKey {
     #[must_use]
     pub fn user_id(&self) -> String {
         let first = self.cert.details.users.first();
-        first.map(|user| String::from_utf8_lossy(user.id.id()).into_owned()).unwrap_or_default()
+        first
+            .map(|user| String::from_utf8_lossy(user.id.id()).into_owned())
+            .unwrap_or_default()
     }
 
     /// Verifies a detached signature without armor: one signature packet, as in an RPM header.
     ///
     /// # Errors
     /// [`Error::Signature`], [`Error::OtherKey`] or [`Error::Mismatch`].
-    pub fn verify_detached_binary(&self, data: &[u8], signature: &[u8]) -> Result<SignatureInfo, Error> {
+    pub fn verify_detached_binary(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+    ) -> Result<SignatureInfo, Error> {
         if signature.len() > MAX_ARMOR_BYTES {
             return Err(unreadable("it is larger than 1 MiB"));
         }
@@ -174,7 +201,11 @@ impl PublicKey {
     ///
     /// # Errors
     /// [`Error::Signature`], [`Error::OtherKey`] or [`Error::Mismatch`].
-    pub fn verify_detached_armored(&self, data: &[u8], armored: &str) -> Result<SignatureInfo, Error> {
+    pub fn verify_detached_armored(
+        &self,
+        data: &[u8],
+        armored: &str,
+    ) -> Result<SignatureInfo, Error> {
         if armored.len() > MAX_ARMOR_BYTES {
             return Err(unreadable("it is larger than 1 MiB"));
         }
@@ -192,8 +223,8 @@ impl PublicKey {
     /// # Errors
     /// [`Error::Signature`] also for bytes before or after the signed part; [`Error::OtherKey`] or [`Error::Mismatch`].
     pub fn verify_cleartext(&self, file: &str) -> Result<Cleartext, Error> {
-        let (message, _) =
-            CleartextSignedMessage::from_string(file).map_err(|cause| unreadable(&cause.to_string()))?;
+        let (message, _) = CleartextSignedMessage::from_string(file)
+            .map_err(|cause| unreadable(&cause.to_string()))?;
         let signed = message.signed_text();
         let signature = first_good(
             message
@@ -205,28 +236,49 @@ impl PublicKey {
         Ok(Cleartext { text, signature })
     }
 
-    fn verify(&self, signature: &Signature, wanted: SignatureType, data: &[u8]) -> Result<SignatureInfo, Error> {
+    fn verify(
+        &self,
+        signature: &Signature,
+        wanted: SignatureType,
+        data: &[u8],
+    ) -> Result<SignatureInfo, Error> {
         check_kind(signature, wanted)?;
-        let time = u64::from(signature.created().ok_or_else(|| unreadable("it has no time"))?.as_secs());
+        let time = u64::from(
+            signature
+                .created()
+                .ok_or_else(|| unreadable("it has no time"))?
+                .as_secs(),
+        );
         let Some(signer) = self.signers.iter().find(|signer| names(signature, signer)) else {
-            return Err(Error::OtherKey { issuer: issuer(signature), wanted: self.fingerprint() });
+            return Err(Error::OtherKey {
+                issuer: issuer(signature),
+                wanted: self.fingerprint(),
+            });
         };
         let checked = match signer.part {
             Part::Primary => signature.verify(&self.cert.primary_key, data),
             Part::Subkey(index) => signature.verify(&self.cert.public_subkeys[index].key, data),
         };
-        checked.map_err(|_| Error::Mismatch { key: signer.fingerprint.clone() })?;
+        checked.map_err(|_| Error::Mismatch {
+            key: signer.fingerprint.clone(),
+        })?;
         if !signer.validity.contains(time) {
             return Err(unreadable(&format!(
-                "its time {time} is outside the life of key {}", signer.fingerprint
+                "its time {time} is outside the life of key {}",
+                signer.fingerprint
             )));
         }
-        Ok(SignatureInfo { fingerprint: signer.fingerprint.clone(), time })
+        Ok(SignatureInfo {
+            fingerprint: signer.fingerprint.clone(),
+            time,
+        })
     }
 
     /// The parts that may sign data, the primary key first.
     pub(crate) fn signing_parts(&self) -> impl Iterator<Item = (Part, Validity)> + '_ {
-        self.signers.iter().map(|signer| (signer.part, signer.validity))
+        self.signers
+            .iter()
+            .map(|signer| (signer.part, signer.validity))
     }
 }
 
@@ -237,11 +289,15 @@ impl fmt::Debug for PublicKey {
 }
 
 fn unreadable(reason: &str) -> Error {
-    Error::Signature { reason: reason.to_owned() }
+    Error::Signature {
+        reason: reason.to_owned(),
+    }
 }
 
 /// The first success; else the failure that says most (a mismatch rather than "another key").
-fn first_good(tried: impl Iterator<Item = Result<SignatureInfo, Error>>) -> Result<SignatureInfo, Error> {
+fn first_good(
+    tried: impl Iterator<Item = Result<SignatureInfo, Error>>,
+) -> Result<SignatureInfo, Error> {
     let mut worst = unreadable("there is none in it");
     for result in tried {
         match result {
@@ -257,29 +313,51 @@ fn first_good(tried: impl Iterator<Item = Result<SignatureInfo, Error>>) -> Resu
 fn check_kind(signature: &Signature, wanted: SignatureType) -> Result<(), Error> {
     let version = signature.version();
     if version != SignatureVersion::V4 {
-        return Err(unreadable(&format!("it is {version:?}; rpm 4.18 and gpg 2.2 read version 4")));
+        return Err(unreadable(&format!(
+            "it is {version:?}; rpm 4.18 and gpg 2.2 read version 4"
+        )));
     }
     if signature.typ() != Some(wanted) {
-        return Err(unreadable(&format!("it is of type {:?}, not {wanted:?}", signature.typ())));
+        return Err(unreadable(&format!(
+            "it is of type {:?}, not {wanted:?}",
+            signature.typ()
+        )));
     }
     match signature.hash_alg() {
-        Some(HashAlgorithm::Sha256 | HashAlgorithm::Sha384 | HashAlgorithm::Sha512 | HashAlgorithm::Sha224) => Ok(()),
-        other => Err(unreadable(&format!("its hash {other:?} is not accepted; sign with SHA-256"))),
+        Some(
+            HashAlgorithm::Sha256
+            | HashAlgorithm::Sha384
+            | HashAlgorithm::Sha512
+            | HashAlgorithm::Sha224,
+        ) => Ok(()),
+        other => Err(unreadable(&format!(
+            "its hash {other:?} is not accepted; sign with SHA-256"
+        ))),
     }
 }
 
 fn names(signature: &Signature, signer: &Signer) -> bool {
     let fingerprints = signature.issuer_fingerprint();
     if !fingerprints.is_empty() {
-        return fingerprints.iter().any(|f| f.to_string() == signer.fingerprint);
+        return fingerprints
+            .iter()
+            .any(|f| f.to_string() == signer.fingerprint);
     }
-    signature.issuer_key_id().iter().any(|id| signer.fingerprint.ends_with(&id.to_string()))
+    signature
+        .issuer_key_id()
+        .iter()
+        .any(|id| signer.fingerprint.ends_with(&id.to_string()))
 }
 
 fn issuer(signature: &Signature) -> String {
-    let fingerprint = signature.issuer_fingerprint().first().map(ToString::to_string);
+    let fingerprint = signature
+        .issuer_fingerprint()
+        .first()
+        .map(ToString::to_string);
     let key_id = || signature.issuer_key_id().first().map(ToString::to_string);
-    fingerprint.or_else(key_id).unwrap_or_else(|| "unknown".to_owned())
+    fingerprint
+        .or_else(key_id)
+        .unwrap_or_else(|| "unknown".to_owned())
 }
 
 /// Whether gpg 2.2, rpm 4.18 and apt all accept signatures of such a key.
@@ -298,7 +376,9 @@ pub(crate) fn acceptable(key: &impl KeyDetails) -> Result<(), &'static str> {
         (PublicKeyAlgorithm::Ed25519, _) => Err(
             "it is in the Ed25519 form of RFC 9580, which gpg 2.2 and rpm 4.18 do not read; make an EdDSA (ed25519) key with gpg or `millrace init`",
         ),
-        _ => Err("its algorithm is not one that rpm 4.18 verifies; use Ed25519 (EdDSA) or RSA-4096"),
+        _ => {
+            Err("its algorithm is not one that rpm 4.18 verifies; use Ed25519 (EdDSA) or RSA-4096")
+        }
     }
 }
 
@@ -312,7 +392,9 @@ fn modulus_bits(rsa: &RsaPublicParams) -> usize {
 }
 
 fn has_key_flags(binding: &Signature) -> bool {
-    let Some(config) = binding.config() else { return false };
+    let Some(config) = binding.config() else {
+        return false;
+    };
     config
         .hashed_subpackets()
         .any(|sub| matches!(sub.data, SubpacketData::KeyFlags(_)))
@@ -323,18 +405,32 @@ fn primary_binding(cert: &SignedPublicKey) -> Option<&Signature> {
     let primary = &cert.primary_key;
     let users = cert.details.users.iter().flat_map(|user| {
         user.signatures.iter().filter(move |sig| {
-            sig.is_certification() && sig.verify_certification(primary, Tag::UserId, &user.id).is_ok()
+            sig.is_certification()
+                && sig
+                    .verify_certification(primary, Tag::UserId, &user.id)
+                    .is_ok()
         })
     });
-    let direct = cert.details.direct_signatures.iter().filter(|sig| sig.verify_key(primary).is_ok());
+    let direct = cert
+        .details
+        .direct_signatures
+        .iter()
+        .filter(|sig| sig.verify_key(primary).is_ok());
     users.chain(direct).max_by_key(|sig| sig.created())
 }
 
 /// The newest binding of a subkey that verifies and allows signing; `None` if it is revoked or may not sign.
-fn subkey_binding<'a>(cert: &SignedPublicKey, subkey: &'a SignedPublicSubKey) -> Option<&'a Signature> {
+fn subkey_binding<'a>(
+    cert: &SignedPublicKey,
+    subkey: &'a SignedPublicSubKey,
+) -> Option<&'a Signature> {
     let primary = &cert.primary_key;
     let valid = |sig: &&Signature| sig.verify_subkey_binding(primary, &subkey.key).is_ok();
-    if subkey.signatures.iter().any(|sig| sig.typ() == Some(SignatureType::SubkeyRevocation)) {
+    if subkey
+        .signatures
+        .iter()
+        .any(|sig| sig.typ() == Some(SignatureType::SubkeyRevocation))
+    {
         return None;
     }
     let newest = subkey
@@ -345,16 +441,24 @@ fn subkey_binding<'a>(cert: &SignedPublicKey, subkey: &'a SignedPublicSubKey) ->
         .max_by_key(|sig| sig.created())?;
     // Without the subkey's own signature over the primary key, anyone could adopt a stranger's subkey.
     let back = newest.embedded_signature()?;
-    let owned = back.verify_primary_key_binding(&subkey.key, primary).is_ok();
+    let owned = back
+        .verify_primary_key_binding(&subkey.key, primary)
+        .is_ok();
     (newest.key_flags().sign() && owned).then_some(newest)
 }
 
 fn signer(part: Part, key: &impl KeyDetails, binding: &Signature) -> Signer {
     let created = u64::from(key.created_at().as_secs());
-    let life = binding.key_expiration_time().map(|life| u64::from(life.as_secs())).filter(|life| *life > 0);
+    let life = binding
+        .key_expiration_time()
+        .map(|life| u64::from(life.as_secs()))
+        .filter(|life| *life > 0);
     Signer {
         part,
         fingerprint: key.fingerprint().to_string(),
-        validity: Validity { created, expires: life.map(|life| created + life) },
+        validity: Validity {
+            created,
+            expires: life.map(|life| created + life),
+        },
     }
 }

@@ -3,8 +3,7 @@
 use std::fmt;
 
 use pgp::composed::{
-    ArmorOptions, Deserializable, DetachedSignature, KeyType,
-    SignedKeyDetails, SignedSecretKey,
+    ArmorOptions, Deserializable, DetachedSignature, KeyType, SignedKeyDetails, SignedSecretKey,
 };
 use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{
@@ -62,11 +61,15 @@ impl SigningKey {
             return Err(refuse("the file is larger than 1 MiB"));
         }
         if text.contains("PUBLIC KEY BLOCK") {
-            return Err(refuse("this is a public key; export the private half (gpg --export-secret-keys --armor)"));
+            return Err(refuse(
+                "this is a public key; export the private half (gpg --export-secret-keys --armor)",
+            ));
         }
         // The parser's own message may quote packets, so it is dropped.
         let (key, _) = SignedSecretKey::from_string(text).map_err(|_| {
-            refuse("it is not an armored OpenPGP private key (-----BEGIN PGP PRIVATE KEY BLOCK-----)")
+            refuse(
+                "it is not an armored OpenPGP private key (-----BEGIN PGP PRIVATE KEY BLOCK-----)",
+            )
         })?;
         Self::from_key(key)
     }
@@ -87,7 +90,12 @@ impl SigningKey {
                          and protect the file by its permissions",
             });
         };
-        Ok(Self { key, part, validity, public })
+        Ok(Self {
+            key,
+            part,
+            validity,
+            public,
+        })
     }
 
     /// The private key, armored, for the key file. Wiped from memory when dropped.
@@ -112,7 +120,9 @@ impl SigningKey {
     /// [`Error::NotValidThen`] if the key does not exist yet or is expired at `time`; [`Error::Sign`].
     pub fn sign_detached_armored(&self, data: &[u8], time: u64) -> Result<String, Error> {
         let signature = DetachedSignature::new(self.sign(SignatureType::Binary, data, time)?);
-        signature.to_armored_string(ArmorOptions::default()).map_err(|source| self.sign_error(source))
+        signature
+            .to_armored_string(ArmorOptions::default())
+            .map_err(|source| self.sign_error(source))
     }
 
     /// A detached signature over `data` as one packet without armor, as an RPM header carries it.
@@ -122,7 +132,9 @@ impl SigningKey {
     pub fn sign_detached_binary(&self, data: &[u8], time: u64) -> Result<Vec<u8>, Error> {
         let signature = self.sign(SignatureType::Binary, data, time)?;
         let mut bytes = Vec::with_capacity(signature.write_len_with_header());
-        signature.to_writer_with_header(&mut bytes).map_err(|source| self.sign_error(source))?;
+        signature
+            .to_writer_with_header(&mut bytes)
+            .map_err(|source| self.sign_error(source))?;
         Ok(bytes)
     }
 
@@ -136,14 +148,21 @@ impl SigningKey {
             .to_armored_string(ArmorOptions::default())
             .map_err(|source| self.sign_error(source))?;
         let body = dash_escaped(text);
-        Ok(format!("-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{body}{armored}"))
+        Ok(format!(
+            "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA256\n\n{body}{armored}"
+        ))
     }
 
     fn sign(&self, kind: SignatureType, data: &[u8], time: u64) -> Result<Signature, Error> {
         let at = timestamp(time)?;
         let Validity { created, expires } = self.validity;
         if !self.validity.contains(time) {
-            return Err(Error::NotValidThen { key: self.public.fingerprint(), time, created, expires });
+            return Err(Error::NotValidThen {
+                key: self.public.fingerprint(),
+                time,
+                created,
+                expires,
+            });
         }
         let signed = match self.part {
             Part::Primary => sign_with(&self.key.primary_key, kind, data, at),
@@ -153,7 +172,10 @@ impl SigningKey {
     }
 
     fn sign_error(&self, source: pgp::errors::Error) -> Error {
-        Error::Sign { key: self.public.fingerprint(), source }
+        Error::Sign {
+            key: self.public.fingerprint(),
+            source,
+        }
     }
 }
 
@@ -164,14 +186,18 @@ impl fmt::Debug for SigningKey {
 }
 
 fn timestamp(seconds: u64) -> Result<Timestamp, Error> {
-    u32::try_from(seconds).map(Timestamp::from_secs).map_err(|_| Error::Time { seconds })
+    u32::try_from(seconds)
+        .map(Timestamp::from_secs)
+        .map_err(|_| Error::Time { seconds })
 }
 
 /// Index among the secret subkeys of the subkey that the certificate has at `index`, if its private half is there.
 fn secret_subkey(key: &SignedSecretKey, index: usize) -> Option<usize> {
     let public = key.to_public_key();
     let wanted = public.public_subkeys.get(index)?.key.fingerprint();
-    key.secret_subkeys.iter().position(|subkey| subkey.key.fingerprint() == wanted)
+    key.secret_subkeys
+        .iter()
+        .position(|subkey| subkey.key.fingerprint() == wanted)
 }
 
 /// Whether the private half is there and without passphrase. An offline primary key is a stub that counts as encrypted.
@@ -191,7 +217,9 @@ fn sign_with(
 ) -> pgp::errors::Result<Signature> {
     let mut config = SignatureConfig::v4(kind, key.algorithm(), HashAlgorithm::Sha256);
     config.hashed_subpackets = stamp(key, at)?;
-    config.unhashed_subpackets = vec![Subpacket::regular(SubpacketData::IssuerKeyId(key.legacy_key_id()))?];
+    config.unhashed_subpackets = vec![Subpacket::regular(SubpacketData::IssuerKeyId(
+        key.legacy_key_id(),
+    ))?];
     config.sign(key, &Password::empty(), data)
 }
 
@@ -203,7 +231,11 @@ fn stamp(key: &impl KeyDetails, at: Timestamp) -> pgp::errors::Result<Vec<Subpac
 }
 
 /// rpgp's own builder reads the clock for the self-signature, which then could be older than a key "made" later.
-fn generate(kind: KeyKind, user_id: &str, created: Timestamp) -> pgp::errors::Result<SignedSecretKey> {
+fn generate(
+    kind: KeyKind,
+    user_id: &str,
+    created: Timestamp,
+) -> pgp::errors::Result<SignedSecretKey> {
     let kind = match kind {
         KeyKind::Ed25519 => KeyType::Ed25519Legacy,
         KeyKind::Rsa4096 => KeyType::Rsa(4096),
@@ -216,13 +248,24 @@ fn generate(kind: KeyKind, user_id: &str, created: Timestamp) -> pgp::errors::Re
     let mut flags = KeyFlags::default();
     flags.set_certify(true);
     flags.set_sign(true);
-    let mut config = SignatureConfig::v4(SignatureType::CertPositive, key.algorithm(), HashAlgorithm::Sha256);
+    let mut config = SignatureConfig::v4(
+        SignatureType::CertPositive,
+        key.algorithm(),
+        HashAlgorithm::Sha256,
+    );
     config.hashed_subpackets = stamp(&key, created)?;
-    config.hashed_subpackets.push(Subpacket::regular(SubpacketData::KeyFlags(flags))?);
-    config.hashed_subpackets.push(Subpacket::regular(SubpacketData::IsPrimary(true))?);
-    config.unhashed_subpackets = vec![Subpacket::regular(SubpacketData::IssuerKeyId(key.legacy_key_id()))?];
+    config
+        .hashed_subpackets
+        .push(Subpacket::regular(SubpacketData::KeyFlags(flags))?);
+    config
+        .hashed_subpackets
+        .push(Subpacket::regular(SubpacketData::IsPrimary(true))?);
+    config.unhashed_subpackets = vec![Subpacket::regular(SubpacketData::IssuerKeyId(
+        key.legacy_key_id(),
+    ))?];
     let user = UserId::from_str(Default::default(), user_id)?;
-    let binding = config.sign_certification(&key, &public, &Password::empty(), Tag::UserId, &user)?;
+    let binding =
+        config.sign_certification(&key, &public, &Password::empty(), Tag::UserId, &user)?;
 
     let details = SignedKeyDetails::new(vec![], vec![], vec![user.into_signed(binding)], vec![]);
     Ok(SignedSecretKey::new(key, details, vec![], vec![]))

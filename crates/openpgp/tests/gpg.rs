@@ -1,5 +1,9 @@
 //! Keys and signatures against gpg itself (Debian package: gpg), in a private GNUPGHOME.
-#![allow(clippy::disallowed_methods, reason = "the judge is a program")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "the judge is a program"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -26,7 +30,15 @@ impl Gpg {
             .env_clear()
             .env("PATH", "/usr/bin:/bin")
             .env("GNUPGHOME", self.path())
-            .args(["--batch", "--no-tty", "--quiet", "--status-fd", "1", "--trust-model", "always"])
+            .args([
+                "--batch",
+                "--no-tty",
+                "--quiet",
+                "--status-fd",
+                "1",
+                "--trust-model",
+                "always",
+            ])
             .args(args)
             .current_dir(self.path())
             .output()
@@ -36,7 +48,11 @@ impl Gpg {
     fn ok(&self, args: &[&str]) -> String {
         let out = self.run(args);
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
-        assert!(out.status.success(), "gpg {args:?}: {text}{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "gpg {args:?}: {text}{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         text
     }
 
@@ -68,14 +84,29 @@ fn gpg_accepts(key: &SigningKey) {
     gpg.put("key.asc", key.public().to_armored());
     gpg.ok(&["--import", "key.asc"]);
     let listed = gpg.ok(&["--with-colons", "--fingerprint", "--list-keys"]);
-    assert!(listed.contains(&format!("fpr:::::::::{}:", key.public().fingerprint().to_uppercase())), "{listed}");
-    assert!(listed.contains(&format!(":{}:{CREATED}:", key.public().key_id().to_uppercase())), "{listed}");
+    assert!(
+        listed.contains(&format!(
+            "fpr:::::::::{}:",
+            key.public().fingerprint().to_uppercase()
+        )),
+        "{listed}"
+    );
+    assert!(
+        listed.contains(&format!(
+            ":{}:{CREATED}:",
+            key.public().key_id().to_uppercase()
+        )),
+        "{listed}"
+    );
 
     let data = b"\x00binary\r\nand text  \n";
     gpg.put("data", data);
     gpg.put("data.asc", key.sign_detached_armored(data, SIGNED).unwrap());
     gpg.put("data.sig", key.sign_detached_binary(data, SIGNED).unwrap());
-    let valid = format!("VALIDSIG {} 2023-11-14 {SIGNED} ", key.public().fingerprint().to_uppercase());
+    let valid = format!(
+        "VALIDSIG {} 2023-11-14 {SIGNED} ",
+        key.public().fingerprint().to_uppercase()
+    );
     for signature in ["data.asc", "data.sig"] {
         let said = gpg.ok(&["--verify", signature, "data"]);
         assert!(said.contains(&valid), "{said}");
@@ -83,7 +114,14 @@ fn gpg_accepts(key: &SigningKey) {
     gpg.put("data", b"changed");
     assert!(!gpg.run(&["--verify", "data.asc", "data"]).status.success());
 
-    for text in ["Origin: x\nSuite: y\n", "-dash\n- dash\nFrom me\n", "blank at end \t\nb", "a\n\n", "\n", "é\r\nb\r\n"] {
+    for text in [
+        "Origin: x\nSuite: y\n",
+        "-dash\n- dash\nFrom me\n",
+        "blank at end \t\nb",
+        "a\n\n",
+        "\n",
+        "é\r\nb\r\n",
+    ] {
         gpg.put("clear.asc", key.sign_cleartext(text, SIGNED).unwrap());
         let said = gpg.ok(&["--verify", "clear.asc"]);
         assert!(said.contains(&valid), "{text:?}: {said}");
@@ -103,7 +141,15 @@ fn gpg_accepts_rsa_4096() {
 /// What gpg signs, we verify; what gpg exports, we sign with. `params` is gpg's key kind.
 fn we_accept(algorithm: &str, usage: &str) {
     let gpg = Gpg::new();
-    gpg.ok(&["--passphrase", "", "--quick-generate-key", "a@example.org", algorithm, usage, "never"]);
+    gpg.ok(&[
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "a@example.org",
+        algorithm,
+        usage,
+        "never",
+    ]);
     gpg.put("text", "- one\ntwo  \n");
     gpg.ok(&["--output", "text.sig", "--detach-sign", "text"]);
     gpg.ok(&["--output", "text.asc", "--armor", "--detach-sign", "text"]);
@@ -113,15 +159,22 @@ fn we_accept(algorithm: &str, usage: &str) {
 
     let public = PublicKey::from_armored(&gpg.get("pub")).unwrap();
     let text = gpg.get("text");
-    public.verify_detached_armored(text.as_bytes(), &gpg.get("text.asc")).unwrap();
+    public
+        .verify_detached_armored(text.as_bytes(), &gpg.get("text.asc"))
+        .unwrap();
     let packet = std::fs::read(gpg.path().join("text.sig")).unwrap();
-    public.verify_detached_binary(text.as_bytes(), &packet).unwrap();
+    public
+        .verify_detached_binary(text.as_bytes(), &packet)
+        .unwrap();
     let clear = public.verify_cleartext(&gpg.get("clear")).unwrap();
     assert_eq!(clear.text, "- one\ntwo\n");
 
     let secret = SigningKey::from_armored(&gpg.get("sec")).unwrap();
     let later = clear.signature.time + 10;
-    gpg.put("ours.asc", secret.sign_detached_armored(b"ours", later).unwrap());
+    gpg.put(
+        "ours.asc",
+        secret.sign_detached_armored(b"ours", later).unwrap(),
+    );
     gpg.put("ours", b"ours");
     gpg.ok(&["--ignore-time-conflict", "--verify", "ours.asc", "ours"]);
 }
@@ -140,19 +193,52 @@ fn we_accept_gpg_rsa() {
 #[test]
 fn signs_with_a_subkey_when_the_primary_key_is_offline() {
     let gpg = Gpg::new();
-    gpg.ok(&["--passphrase", "", "--quick-generate-key", "a@example.org", "ed25519", "cert", "never"]);
+    gpg.ok(&[
+        "--passphrase",
+        "",
+        "--quick-generate-key",
+        "a@example.org",
+        "ed25519",
+        "cert",
+        "never",
+    ]);
     let listed = gpg.ok(&["--with-colons", "--list-keys"]);
-    let fingerprint = listed.lines().find(|l| l.starts_with("fpr:")).unwrap().split(':').nth(9).unwrap().to_owned();
-    gpg.ok(&["--passphrase", "", "--quick-add-key", &fingerprint, "ed25519", "sign", "never"]);
+    let fingerprint = listed
+        .lines()
+        .find(|l| l.starts_with("fpr:"))
+        .unwrap()
+        .split(':')
+        .nth(9)
+        .unwrap()
+        .to_owned();
+    gpg.ok(&[
+        "--passphrase",
+        "",
+        "--quick-add-key",
+        &fingerprint,
+        "ed25519",
+        "sign",
+        "never",
+    ]);
     gpg.ok(&["--output", "sec", "--armor", "--export-secret-subkeys"]);
     let key = SigningKey::from_armored(&gpg.get("sec")).unwrap();
     let now = 4_000_000_000;
     let armored = key.sign_detached_armored(b"x", now).unwrap();
-    let info = key.public().verify_detached_armored(b"x", &armored).unwrap();
+    let info = key
+        .public()
+        .verify_detached_armored(b"x", &armored)
+        .unwrap();
     assert_ne!(info.fingerprint, key.public().fingerprint());
     gpg.put("x", "x");
     gpg.put("x.asc", armored);
-    let said = gpg.ok(&["--ignore-time-conflict", "--faked-system-time", "4000000001", "--verify", "x.asc", "x"]);
+    let said = gpg.ok(&[
+        "--ignore-time-conflict",
+        "--faked-system-time",
+        "4000000001",
+        "--verify",
+        "x.asc",
+        "x",
+    ]);
     assert!(said.contains("GOODSIG"), "{said}");
 }
 
@@ -160,9 +246,30 @@ fn signs_with_a_subkey_when_the_primary_key_is_offline() {
 fn refuses_keys_that_clients_do_not_read() {
     let check = |algorithm: &str, usage: &str, passphrase: &str, says: &str| {
         let gpg = Gpg::new();
-        gpg.ok(&["--pinentry-mode", "loopback", "--passphrase", passphrase, "--quick-generate-key", "a@example.org", algorithm, usage, "never"]);
-        gpg.ok(&["--pinentry-mode", "loopback", "--passphrase", passphrase, "--output", "sec", "--armor", "--export-secret-keys"]);
-        let error = SigningKey::from_armored(&gpg.get("sec")).unwrap_err().to_string();
+        gpg.ok(&[
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            passphrase,
+            "--quick-generate-key",
+            "a@example.org",
+            algorithm,
+            usage,
+            "never",
+        ]);
+        gpg.ok(&[
+            "--pinentry-mode",
+            "loopback",
+            "--passphrase",
+            passphrase,
+            "--output",
+            "sec",
+            "--armor",
+            "--export-secret-keys",
+        ]);
+        let error = SigningKey::from_armored(&gpg.get("sec"))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(says), "{error}");
     };
     check("nistp256", "sign", "", "not one that rpm 4.18 verifies");
@@ -173,9 +280,18 @@ fn refuses_keys_that_clients_do_not_read() {
 
 #[test]
 fn same_input_same_signature() {
-    for key in [ed25519(), SigningKey::from_armored(include_str!("data/rsa4096.key")).unwrap()] {
-        assert_eq!(key.sign_detached_binary(b"x", SIGNED).unwrap(), key.sign_detached_binary(b"x", SIGNED).unwrap());
-        assert_eq!(key.sign_cleartext("x", SIGNED).unwrap(), key.sign_cleartext("x", SIGNED).unwrap());
+    for key in [
+        ed25519(),
+        SigningKey::from_armored(include_str!("data/rsa4096.key")).unwrap(),
+    ] {
+        assert_eq!(
+            key.sign_detached_binary(b"x", SIGNED).unwrap(),
+            key.sign_detached_binary(b"x", SIGNED).unwrap()
+        );
+        assert_eq!(
+            key.sign_cleartext("x", SIGNED).unwrap(),
+            key.sign_cleartext("x", SIGNED).unwrap()
+        );
     }
 }
 
@@ -183,13 +299,21 @@ fn same_input_same_signature() {
 fn keys_survive_their_files() {
     let key = ed25519();
     let again = SigningKey::from_armored(&key.to_armored_secret()).unwrap();
-    assert_eq!(again.sign_detached_binary(b"x", SIGNED).unwrap(), key.sign_detached_binary(b"x", SIGNED).unwrap());
+    assert_eq!(
+        again.sign_detached_binary(b"x", SIGNED).unwrap(),
+        key.sign_detached_binary(b"x", SIGNED).unwrap()
+    );
     let public = PublicKey::from_armored(&key.public().to_armored()).unwrap();
     assert_eq!(&public, key.public());
     assert_eq!(public.user_id(), "Release <release@example.org>");
     assert!(public.fingerprint().ends_with(&public.key_id()));
     let both = key.public().to_armored() + &ed25519().public().to_armored();
-    assert_eq!(PublicKey::all_from_armored(&both).map(|keys| keys.len()).unwrap(), 2);
+    assert_eq!(
+        PublicKey::all_from_armored(&both)
+            .map(|keys| keys.len())
+            .unwrap(),
+        2
+    );
 }
 
 #[test]
@@ -198,14 +322,39 @@ fn refuses_changed_data_and_other_keys() {
     let armored = key.sign_detached_armored(b"data", SIGNED).unwrap();
     let packet = key.sign_detached_binary(b"data", SIGNED).unwrap();
     let clear = key.sign_cleartext("data\n", SIGNED).unwrap();
-    assert_eq!(key.public().verify_cleartext(&clear).unwrap().text, "data\n");
-    assert_eq!(key.public().verify_detached_binary(b"data", &packet).unwrap().time, SIGNED);
+    assert_eq!(
+        key.public().verify_cleartext(&clear).unwrap().text,
+        "data\n"
+    );
+    assert_eq!(
+        key.public()
+            .verify_detached_binary(b"data", &packet)
+            .unwrap()
+            .time,
+        SIGNED
+    );
 
-    assert!(matches!(key.public().verify_detached_armored(b"Data", &armored), Err(Error::Mismatch { .. })));
-    assert!(matches!(key.public().verify_detached_binary(b"Data", &packet), Err(Error::Mismatch { .. })));
-    assert!(matches!(key.public().verify_cleartext(&clear.replace("data", "Data")), Err(Error::Mismatch { .. })));
-    assert!(matches!(other.public().verify_detached_armored(b"data", &armored), Err(Error::OtherKey { .. })));
-    assert!(matches!(other.public().verify_cleartext(&clear), Err(Error::OtherKey { .. })));
+    assert!(matches!(
+        key.public().verify_detached_armored(b"Data", &armored),
+        Err(Error::Mismatch { .. })
+    ));
+    assert!(matches!(
+        key.public().verify_detached_binary(b"Data", &packet),
+        Err(Error::Mismatch { .. })
+    ));
+    assert!(matches!(
+        key.public()
+            .verify_cleartext(&clear.replace("data", "Data")),
+        Err(Error::Mismatch { .. })
+    ));
+    assert!(matches!(
+        other.public().verify_detached_armored(b"data", &armored),
+        Err(Error::OtherKey { .. })
+    ));
+    assert!(matches!(
+        other.public().verify_cleartext(&clear),
+        Err(Error::OtherKey { .. })
+    ));
     // A detached signature over a text is no cleartext signature, and bytes outside the signed part are no text.
     let moved = clear.replace("-----BEGIN PGP SIGNED", "extra\n-----BEGIN PGP SIGNED");
     assert!(key.public().verify_cleartext(&moved).is_err());
@@ -218,9 +367,15 @@ fn refuses_times_outside_the_life_of_the_key() {
     let error = key.sign_detached_armored(b"x", CREATED - 1).unwrap_err();
     assert_eq!(
         error.to_string(),
-        format!("sign with key {} at 1699999999: the key is valid from 1700000000; use a key that is valid then", key.public().fingerprint())
+        format!(
+            "sign with key {} at 1699999999: the key is valid from 1700000000; use a key that is valid then",
+            key.public().fingerprint()
+        )
     );
-    assert!(matches!(key.sign_detached_armored(b"x", 1 << 32), Err(Error::Time { .. })));
+    assert!(matches!(
+        key.sign_detached_armored(b"x", 1 << 32),
+        Err(Error::Time { .. })
+    ));
 }
 
 #[test]
@@ -234,7 +389,10 @@ fn errors_and_debug_hold_no_secret() {
         let text = lines[..cut].join("\n");
         if let Err(error) = SigningKey::from_armored(&text) {
             let said = format!("{error} {error:?}");
-            assert!(!said.contains(&secret_line) && !said.contains(&secret_line[..16]), "{said}");
+            assert!(
+                !said.contains(&secret_line) && !said.contains(&secret_line[..16]),
+                "{said}"
+            );
         }
     }
     let said = PublicKey::from_armored(&armored).unwrap_err().to_string();
