@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Architecture, FlavorName, PackageName, PlatformName};
+use crate::ids::{
+    Architecture, FlavorName, MacroName, MacroValue, OptionName, PackageName, PlatformName,
+};
 use crate::path::RequestPath;
 use crate::platform::Format;
 use crate::source::Source;
@@ -79,16 +81,16 @@ impl PackageRequest {
 pub struct BuildOptions {
     /// RPM conditionals to turn on: `rpmbuild --with`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub with: BTreeSet<PackageName>,
+    pub with: BTreeSet<OptionName>,
     /// RPM conditionals to turn off: `rpmbuild --without`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub without: BTreeSet<PackageName>,
+    pub without: BTreeSet<OptionName>,
     /// RPM macros to set: `rpmbuild --define`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub define: BTreeMap<String, String>,
+    pub define: BTreeMap<MacroName, MacroValue>,
     /// Debian build profiles: `nocheck`, `stage1`.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub profiles: BTreeSet<PackageName>,
+    pub profiles: BTreeSet<OptionName>,
 }
 
 impl BuildOptions {

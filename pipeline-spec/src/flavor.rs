@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::build::BuildOptions;
-use crate::ids::{PackageName, PlatformName};
+use crate::ids::{MacroName, MacroValue, PlatformName, RootPackage};
 use crate::platform::{Archive, PackageRepo};
 
 /// What a flavor adds to the platforms it applies to.
@@ -18,7 +18,7 @@ pub struct Flavor {
     pub platforms: Option<Vec<PlatformName>>,
     /// More packages in the minimal root.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub buildroot: Vec<PackageName>,
+    pub buildroot: Vec<RootPackage>,
     /// More RPM repositories.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repos: Vec<PackageRepo>,
@@ -27,7 +27,7 @@ pub struct Flavor {
     pub archives: Vec<Archive>,
     /// RPM macros, in the place of the platform's of the same name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub macros: BTreeMap<String, String>,
+    pub macros: BTreeMap<MacroName, MacroValue>,
     /// Build options for every package of the request.
     #[serde(default, skip_serializing_if = "BuildOptions::is_empty")]
     pub options: BuildOptions,

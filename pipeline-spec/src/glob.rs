@@ -12,6 +12,7 @@ pub struct Glob(String);
 
 const RULE: NameRule = NameRule {
     what: "a package pattern",
+    min_bytes: 1,
     max_bytes: MAX_PACKAGE_NAME_BYTES,
     first: |c| c.is_ascii_alphanumeric() || matches!(c, '*' | '?'),
     rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '+' | '*' | '?'),

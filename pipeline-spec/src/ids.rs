@@ -1,7 +1,7 @@
 //! Names that files give to things. Each is parsed once, where the text comes in; afterwards the
 //! type says what it is and that it is well formed.
 
-use crate::limits::{MAX_NAME_BYTES, MAX_PACKAGE_NAME_BYTES};
+use crate::limits::{MAX_MACRO_VALUE_BYTES, MAX_NAME_BYTES, MAX_PACKAGE_NAME_BYTES};
 
 /// Why a text is not the identifier that the place needs. Reads as a whole sentence;
 /// `help` says what to write instead.
@@ -52,6 +52,7 @@ pub(crate) fn shorten(text: &str) -> String {
 /// The rule that a kind of name follows.
 pub(crate) struct NameRule {
     pub(crate) what: &'static str,
+    pub(crate) min_bytes: usize,
     pub(crate) max_bytes: usize,
     pub(crate) first: fn(char) -> bool,
     pub(crate) rest: fn(char) -> bool,
@@ -62,6 +63,9 @@ pub(crate) struct NameRule {
 impl NameRule {
     pub(crate) fn check(&self, text: &str) -> Result<(), IdError> {
         let error = |reason: String| Err(IdError::new(self.what, text, reason, self.help));
+        if text.len() < self.min_bytes && !text.is_empty() {
+            return error(format!("it is shorter than {} characters", self.min_bytes));
+        }
         let Some(first) = text.chars().next() else {
             return error("it is empty".into());
         };
@@ -169,6 +173,7 @@ macro_rules! name_type {
 const fn file_name(what: &'static str) -> NameRule {
     NameRule {
         what,
+        min_bytes: 1,
         max_bytes: MAX_NAME_BYTES,
         first: |c| c.is_ascii_lowercase() || c.is_ascii_digit(),
         rest: |c| {
@@ -231,6 +236,7 @@ name_type!(
 
 const PACKAGE_RULE: NameRule = NameRule {
     what: "a package name",
+    min_bytes: 1,
     max_bytes: MAX_PACKAGE_NAME_BYTES,
     first: |c| c.is_ascii_alphanumeric(),
     rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '+'),
@@ -246,6 +252,7 @@ pub struct Architecture(String);
 
 const ARCHITECTURE_RULE: NameRule = NameRule {
     what: "an architecture",
+    min_bytes: 1,
     max_bytes: MAX_NAME_BYTES,
     first: |c| c.is_ascii_lowercase(),
     rest: |c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-'),
@@ -277,3 +284,156 @@ string_type!(
     MAX_NAME_BYTES,
     "An architecture as rpm or dpkg spells it: x86_64, aarch64, ppc64le; amd64, arm64, ppc64el."
 );
+
+const fn word(what: &'static str, help: &'static str) -> NameRule {
+    NameRule {
+        what,
+        min_bytes: 1,
+        max_bytes: MAX_NAME_BYTES,
+        first: |c| c.is_ascii_alphanumeric() || c == '_',
+        rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '+'),
+        allowed: "it has letters, digits, `-`, `.`, `_` and `+`",
+        help,
+    }
+}
+
+name_type!(
+    /// The id of an RPM repository for dnf: `baseos`.
+    RepoId,
+    word("a repository id", "write a word like `baseos`"),
+    "^[A-Za-z0-9_][A-Za-z0-9._+-]*$",
+    "The id of an RPM repository for dnf."
+);
+name_type!(
+    /// A suite or codename of a Debian archive: `bookworm-updates`.
+    SuiteName,
+    word("a suite", "write a suite or codename like `bookworm`"),
+    "^[A-Za-z0-9_][A-Za-z0-9._+-]*$",
+    "A suite or codename of a Debian archive."
+);
+name_type!(
+    /// A component of a Debian archive: `main`, `non-free-firmware`.
+    ComponentName,
+    word("a component", "write a component like `main`"),
+    "^[A-Za-z0-9_][A-Za-z0-9._+-]*$",
+    "A component of a Debian archive."
+);
+name_type!(
+    /// An RPM build conditional (`tests`) or a Debian build profile (`nocheck`).
+    OptionName,
+    word("a build option", "write the option's name alone, like `tests` or `nocheck`"),
+    "^[A-Za-z0-9_][A-Za-z0-9._+-]*$",
+    "An RPM build conditional or a Debian build profile."
+);
+name_type!(
+    /// A package, or a group with `@`, that is installed in every buildroot.
+    RootPackage,
+    NameRule {
+        what: "a package of the buildroot",
+        min_bytes: 1,
+        max_bytes: MAX_PACKAGE_NAME_BYTES,
+        first: |c| c.is_ascii_alphanumeric() || c == '@',
+        rest: |c| c.is_ascii_alphanumeric() || matches!(c, '@' | '-' | '.' | '_' | '+'),
+        allowed: "a package name has letters, digits, `+`, `-`, `.` and `_`; a group begins with `@`",
+        help: "write a package name like `gcc`, or a group like `@buildsys-build`",
+    },
+    "^[A-Za-z0-9@][A-Za-z0-9@._+-]*$",
+    "A package, or a group with @, that is installed in every buildroot."
+);
+name_type!(
+    /// The name of an RPM macro, without `%`. rpm refuses names of fewer than three characters.
+    MacroName,
+    MACRO_RULE,
+    "^[A-Za-z_][A-Za-z0-9_]{2,}$",
+    "The name of an RPM macro, without %."
+);
+
+const MACRO_RULE: NameRule = NameRule {
+    what: "the name of an RPM macro",
+    min_bytes: 3,
+    max_bytes: MAX_NAME_BYTES,
+    first: |c| c.is_ascii_alphabetic() || c == '_',
+    rest: |c| c.is_ascii_alphanumeric() || c == '_',
+    allowed: "it has letters, digits and `_`, and does not begin with a digit",
+    help: "write the name without `%`, like `dist`",
+};
+
+/// The value of an RPM macro: one line. A bare integer in YAML is taken as its digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MacroValue(String);
+
+impl MacroValue {
+    /// The text as rpm gets it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::str::FromStr for MacroValue {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let error = |reason: &str| {
+            let help = "write the value on one line; rpm reads it as the macro's body";
+            Err(IdError::new(
+                "the value of an RPM macro",
+                text,
+                reason,
+                help,
+            ))
+        };
+        if text.len() > MAX_MACRO_VALUE_BYTES {
+            return error("it is too long");
+        }
+        if text.chars().any(char::is_control) {
+            return error("it contains a line break or another control character");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Display for MacroValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::fmt::Debug for MacroValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MacroValue({})", self.0)
+    }
+}
+
+impl serde::Serialize for MacroValue {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for MacroValue {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Number(i64),
+            Text(String),
+        }
+        match Written::deserialize(deserializer)? {
+            Written::Number(number) => Ok(Self(number.to_string())),
+            Written::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl schemars::JsonSchema for MacroValue {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MacroValue".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": ["string", "integer"],
+            "description": "The value of an RPM macro: one line.",
+        })
+    }
+}

@@ -55,6 +55,7 @@ impl FromStr for SecretName {
     fn from_str(text: &str) -> Result<Self, IdError> {
         const RULE: crate::ids::NameRule = crate::ids::NameRule {
             what: "the name of a private key file",
+            min_bytes: 1,
             max_bytes: crate::limits::MAX_NAME_BYTES,
             first: |c| c.is_ascii_alphanumeric(),
             rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'),

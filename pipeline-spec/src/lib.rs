@@ -16,6 +16,7 @@ mod build;
 mod bytesize;
 mod config;
 mod diagnostic;
+mod digest;
 mod flavor;
 mod glob;
 mod ids;
@@ -29,17 +30,20 @@ mod release;
 mod repository;
 mod runner;
 mod source;
+mod url;
 pub mod version;
 
 pub use build::{BuildOptions, BuildRequest, PackageRequest};
 pub use bytesize::ByteSize;
 pub use config::Config;
 pub use diagnostic::{Code, Color, Diagnostic, Severity};
+pub use digest::Sha256Digest;
 pub use flavor::Flavor;
 pub use glob::Glob;
 pub use ids::{
-    Architecture, FlavorName, IdError, KeyId, Label, PackageName, PlatformName, RepositoryName,
-    RunnerId,
+    Architecture, ComponentName, FlavorName, IdError, KeyId, Label, MacroName, MacroValue,
+    OptionName, PackageName, PlatformName, RepoId, RepositoryName, RootPackage, RunnerId,
+    SuiteName,
 };
 pub use key::{Fingerprint, Key, KeyKind, Private, SecretName};
 pub use path::{
@@ -47,11 +51,12 @@ pub use path::{
 };
 pub use platform::{
     Architectures, Archive, ArchiveLocation, Backend, Contents, Format, Keyring, PackageRepo,
-    Platform, RepoUrl,
+    Platform,
 };
 pub use policy::{Gate, Gates, Policy};
 pub use project::{LanguageVersion, Limits, Project};
 pub use release::{Placement, ReleaseRequest};
 pub use repository::{Layout, RepoPath, Repository, Retention, Rule};
 pub use runner::{Role, Runner, RunnerKey};
-pub use source::{GitRef, GitUrl, Sha256Digest, Source, SourceUrl, Subdir};
+pub use source::{GitRef, Source, Subdir};
+pub use url::{GitUrl, RepoUrl, SourceUrl};

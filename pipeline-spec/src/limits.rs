@@ -42,3 +42,6 @@ pub const MAX_EXCERPT_CHARS: usize = 160;
 
 /// Longest version, release or epoch:version-release string that is compared, in bytes.
 pub const MAX_VERSION_BYTES: usize = 1024;
+
+/// Longest value of an RPM macro, in bytes.
+pub const MAX_MACRO_VALUE_BYTES: usize = 1024;

@@ -63,6 +63,7 @@ impl RequestPath {
 
 const REQUEST_NAME: NameRule = NameRule {
     what: "the path of a request",
+    min_bytes: 1,
     max_bytes: MAX_NAME_BYTES,
     first: |c| c.is_ascii_alphanumeric(),
     rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '+'),
@@ -129,6 +130,7 @@ const ERRATUM_HELP: &str =
 
 const ERRATUM_ID: NameRule = NameRule {
     what: "the path of an advisory",
+    min_bytes: 1,
     max_bytes: MAX_NAME_BYTES,
     first: |c| c.is_ascii_alphanumeric(),
     rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | ':'),
@@ -190,6 +192,7 @@ const KEY_FILE_HELP: &str =
 
 const KEY_FILE_PART: NameRule = NameRule {
     what: "the path of a public key",
+    min_bytes: 1,
     max_bytes: MAX_NAME_BYTES,
     first: |c| c.is_ascii_alphanumeric(),
     rest: |c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '+'),

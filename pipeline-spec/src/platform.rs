@@ -7,10 +7,11 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Architecture, IdError, PackageName, string_type};
-use crate::limits::MAX_URL_BYTES;
+use crate::ids::{
+    Architecture, ComponentName, IdError, MacroName, MacroValue, RepoId, RootPackage, SuiteName,
+};
 use crate::path::KeyFilePath;
-use crate::source::check_url;
+use crate::url::RepoUrl;
 
 /// The packaging system.
 #[derive(
@@ -152,8 +153,10 @@ pub struct Platform {
     pub architectures: Architectures,
     /// How the buildroot is made.
     pub backend: Backend,
-    /// The packages of the minimal root, before build requirements are added.
-    pub buildroot: Vec<PackageName>,
+    /// The packages of the minimal root, before build requirements are added. Backends that know
+    /// their own minimal root (`mock`, `mmdebstrap`) need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buildroot: Vec<RootPackage>,
     /// What differs between the packaging systems, under `format: rpm` or `format: deb`.
     #[serde(flatten)]
     pub contents: Contents,
@@ -195,7 +198,7 @@ pub enum Contents {
         repos: Vec<PackageRepo>,
         /// RPM macros set for every build: `dist: .el10`.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-        macros: BTreeMap<String, String>,
+        macros: BTreeMap<MacroName, MacroValue>,
     },
     /// A Debian distribution.
     Deb {
@@ -209,59 +212,12 @@ pub enum Contents {
 #[serde(deny_unknown_fields)]
 pub struct PackageRepo {
     /// Its id for dnf, unique in the platform.
-    pub name: PackageName,
+    pub name: RepoId,
     /// The folder that holds `repodata/`; `$arch` stands for the architecture.
     pub url: RepoUrl,
     /// The public keys that its packages may be signed with; at least one.
     pub keys: Vec<KeyFilePath>,
 }
-
-/// Address of a package repository: `https://`, `http://` or `file://`. `$arch` in it stands for
-/// the architecture that is built.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RepoUrl(String);
-
-impl RepoUrl {
-    /// The address for one architecture.
-    pub fn for_architecture(&self, architecture: &Architecture) -> String {
-        self.0.replace("$arch", architecture.as_str())
-    }
-}
-
-impl FromStr for RepoUrl {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let help = "write the folder that holds `repodata/` or `dists/`, like \
-                    `https://repo.almalinux.org/almalinux/10/BaseOS/$arch/os/`";
-        check_url(
-            "the address of a repository",
-            text,
-            &["https", "http", "file"],
-            help,
-        )?;
-        if let Some((_, rest)) = text.replace("$arch", "").split_once('$') {
-            let name: String = rest
-                .chars()
-                .take_while(char::is_ascii_alphanumeric)
-                .collect();
-            return Err(IdError::new(
-                "the address of a repository",
-                text,
-                format!("the variable `${name}` is unknown"),
-                "write `$arch` for the architecture; there is no other variable",
-            ));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-string_type!(
-    RepoUrl,
-    "^(https|http|file)://[^ ?#]+$",
-    MAX_URL_BYTES,
-    "Address of a package repository; $arch stands for the architecture."
-);
 
 /// One Debian archive that a buildroot is made from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -271,9 +227,9 @@ pub struct Archive {
     /// configured with.
     pub url: ArchiveLocation,
     /// Suites or codenames: `[bookworm, bookworm-updates]`; at least one.
-    pub suites: Vec<PackageName>,
+    pub suites: Vec<SuiteName>,
     /// Components: `[main]`; at least one.
-    pub components: Vec<PackageName>,
+    pub components: Vec<ComponentName>,
     /// The keys that may sign the archive. Needed unless `url` is `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyring: Option<Keyring>,

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::glob::Glob;
-use crate::ids::{KeyId, PackageName, PlatformName};
+use crate::ids::{ComponentName, KeyId, PackageName, PlatformName, SuiteName};
 use crate::platform::{Architectures, Format};
 
 /// `repositories/<name>.yaml`: a package repository that clients install from.
@@ -157,12 +157,12 @@ pub enum Layout {
         /// Folder below the public root that holds `dists/` and `pool/`, such as `debian`.
         path: RepoPath,
         /// `Suite` of the Release file, and the folder in `dists/`.
-        suite: PackageName,
+        suite: SuiteName,
         /// `Codename` of the Release file. Left out: the suite.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        codename: Option<PackageName>,
+        codename: Option<SuiteName>,
         /// Components; the first takes packages whose section names none.
-        components: Vec<PackageName>,
+        components: Vec<ComponentName>,
         /// `Origin` of the Release file. Left out: the project's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<String>,

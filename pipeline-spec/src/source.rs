@@ -1,14 +1,14 @@
-//! Where a package's source comes from, and the digests and addresses that name it.
+//! Where a package's source comes from.
 
-use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Sha256Digest;
 use crate::ids::{IdError, PackageName, string_type};
-use crate::limits::MAX_URL_BYTES;
 use crate::platform::Format;
+use crate::url::{GitUrl, SourceUrl};
 
 /// The source of one package of a build request.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -78,118 +78,6 @@ impl Source {
                 .ok(),
         }
     }
-}
-
-/// Address of a git repository: `https://`, `http://`, `ssh://`, `git://` or `file://`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct GitUrl(String);
-
-impl GitUrl {
-    fn last_part(&self) -> &str {
-        last_part(&self.0)
-    }
-}
-
-const GIT_SCHEMES: &[&str] = &["https", "http", "ssh", "git", "file"];
-
-impl FromStr for GitUrl {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let help =
-            "write the address of the repository, like `https://git.example.org/rpms/openssl.git`";
-        check_url("a git address", text, GIT_SCHEMES, help)?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-string_type!(
-    GitUrl,
-    "^(https|http|ssh|git|file)://[^ ?#]+$",
-    MAX_URL_BYTES,
-    "Address of a git repository, without user name and password."
-);
-
-/// Address of a file: `https://`, `http://` or `file://`.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SourceUrl(String);
-
-impl SourceUrl {
-    /// The file name at the end of the address.
-    pub fn last_part(&self) -> &str {
-        last_part(&self.0)
-    }
-}
-
-const FILE_SCHEMES: &[&str] = &["https", "http", "file"];
-
-impl FromStr for SourceUrl {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let help = "write the address of the file, like `https://example.org/nss-3.101-1.src.rpm`";
-        check_url("an address", text, FILE_SCHEMES, help)?;
-        Ok(Self(text.to_owned()))
-    }
-}
-
-string_type!(
-    SourceUrl,
-    "^(https|http|file)://[^ ?#]+$",
-    MAX_URL_BYTES,
-    "Address of a file, without user name and password."
-);
-
-/// Shape of an address that is safe to hand to a client: a known scheme, visible ASCII, no
-/// credentials (this repository is read by many), no query or fragment.
-pub(crate) fn check_url(
-    what: &'static str,
-    text: &str,
-    schemes: &[&str],
-    help: &str,
-) -> Result<(), IdError> {
-    let error = |reason: String| Err(IdError::new(what, text, reason, help));
-    if text.len() > MAX_URL_BYTES {
-        return error(format!("it is longer than {MAX_URL_BYTES} bytes"));
-    }
-    let Some((scheme, rest)) = text.split_once("://") else {
-        return error("it has no scheme such as `https://`".into());
-    };
-    if !schemes.contains(&scheme) {
-        return error(format!(
-            "`{scheme}://` is not one of {}",
-            schemes.join("://, ") + "://"
-        ));
-    }
-    if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic()) {
-        return error(format!(
-            "it contains U+{:04X}; spaces are written `%20`",
-            u32::from(bad)
-        ));
-    }
-    if text.contains(['?', '#', '"', '\'', '\\', '`', '<', '>', '{', '}', '|', '^']) {
-        return error("it contains a character that has no place in such an address".into());
-    }
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if let Some((user, _)) = host.rsplit_once('@')
-        && (scheme != "ssh" || user.contains(':'))
-    {
-        return error("it contains a user name or password, which everyone could read".into());
-    }
-    if host.starts_with('-') || (host.is_empty() && scheme != "file") {
-        return error("it has no host".into());
-    }
-    if path.trim_end_matches('/').is_empty() {
-        return error("it has no path after the host".into());
-    }
-    if path.split('/').any(|part| part == "..") {
-        return error("it contains `..`".into());
-    }
-    Ok(())
-}
-
-fn last_part(url: &str) -> &str {
-    url.trim_end_matches('/').rsplit('/').next().unwrap_or(url)
 }
 
 /// A branch, tag or commit, as `git check-ref-format --allow-onelevel` accepts it.
@@ -280,81 +168,3 @@ string_type!(
     crate::limits::MAX_PATH_BYTES,
     "A folder inside a git tree."
 );
-
-/// A SHA-256 digest: 32 bytes, written as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Sha256Digest([u8; 32]);
-
-impl Sha256Digest {
-    /// From the 32 bytes that a hash function returns.
-    pub const fn new(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The 32 bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
-impl FromStr for Sha256Digest {
-    type Err = IdError;
-
-    fn from_str(text: &str) -> Result<Self, IdError> {
-        let mut bytes = [0; 32];
-        hex::decode_to_slice(text, &mut bytes).map_err(|cause| {
-            let reason = match cause {
-                hex::FromHexError::InvalidHexCharacter { c, .. } => {
-                    format!("`{}` is no hexadecimal digit", c.escape_default())
-                }
-                _ => format!(
-                    "it has {} characters in the place of 64",
-                    text.chars().count()
-                ),
-            };
-            let help = "write the 64 hexadecimal digits that `sha256sum FILE` prints";
-            IdError::new("a SHA-256 digest", text, reason, help)
-        })?;
-        Ok(Self(bytes))
-    }
-}
-
-impl fmt::Display for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
-    }
-}
-
-impl fmt::Debug for Sha256Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Sha256Digest({self})")
-    }
-}
-
-impl Serialize for Sha256Digest {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Sha256Digest {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?
-            .parse()
-            .map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for Sha256Digest {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Sha256Digest".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({
-            "type": "string",
-            "description": "SHA-256 digest: 64 hexadecimal digits.",
-            "pattern": "^[0-9a-fA-F]{64}$",
-        })
-    }
-}
