@@ -1,1 +1,24 @@
-//! ledger
+//! The ledger's rows, the one transition table, and changes as data.
+//!
+//! Purpose: says what may happen to a task and what is written when it does. Callers: `control`
+//! (applies the changes through `ports::Ledger`), adapters (store [`Row`]s under [`Key`]s).
+//!
+//! Invariants: pure and sync; `now` comes in as an argument; a [`Change`] applies whole or not at
+//! all; everything that must happen after a change travels in the same change as an outbox row.
+
+mod change;
+mod key;
+mod row;
+mod transition;
+
+pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
+pub use key::{Key, partition};
+pub use row::{
+    AttemptRecord, Contribution, Decision, FailedBy, Flip, HeadRow, LeaseRow, Note, OutboxRow,
+    Phase, Problem, Record, RefRow, RepositoryRow, RequestRow, RequestSpec, Row, Stop, TaskRow,
+    TaskState, Tasks,
+};
+pub use transition::{Event, Refusal, limits, transition};
+
+/// Milliseconds since 1970, UTC.
+pub type Millis = i64;

@@ -1,1 +1,317 @@
-//! ports
+//! Ports: what the control plane needs of the world, one trait each, and the suite every adapter passes.
+//!
+//! Callers: `control` uses the traits; `platform-*`, `state-repo` and `simulator` implement them and run
+//! [`contract`] in their tests. Invariants: native `async fn`, static dispatch, one [`Platform`]
+//! bundle; an error is [`Error::Transient`] when the same call may succeed later.
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ledger::{Change, Key, Message, Millis, QueueName, Record};
+use pipeline_spec::Sha256Digest;
+use tokio::io::AsyncRead;
+
+pub mod contract;
+
+/// What goes wrong in an adapter.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The world's trouble: try again later.
+    #[error("{operation}: {cause}")]
+    Transient {
+        /// Reads after "failed to": `write ledger rows`.
+        operation: String,
+        /// What was said.
+        cause: String,
+    },
+    /// Stored data that cannot be read: an alarm, not a retry.
+    #[error("{operation}: {cause}")]
+    Corrupt {
+        /// Reads after "failed to".
+        operation: String,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+impl Error {
+    /// A transient error of `operation`.
+    pub fn transient(operation: impl Into<String>, cause: impl std::fmt::Display) -> Self {
+        Self::Transient {
+            operation: operation.into(),
+            cause: cause.to_string(),
+        }
+    }
+
+    /// Corrupt data met in `operation`.
+    pub fn corrupt(operation: impl Into<String>, cause: impl std::fmt::Display) -> Self {
+        Self::Corrupt {
+            operation: operation.into(),
+            cause: cause.to_string(),
+        }
+    }
+}
+
+/// Shorthand of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Whether a change applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a conflict means that nothing was written"]
+pub enum Applied {
+    /// Whole.
+    Done,
+    /// Not at all: a condition on this row did not hold.
+    Conflict(Key),
+}
+
+/// Rows under conditions. *A change applies whole or not at all, only under its conditions; reads see own writes.*
+pub trait Ledger: Send + Sync {
+    /// The row at `key`, strongly consistent.
+    fn get(&self, key: &Key) -> impl Future<Output = Result<Option<Record>>> + Send;
+
+    /// Rows of one partition whose sort key starts with `prefix` and is greater than `after`, in
+    /// order, at most `limit`.
+    fn list(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(Key, Record)>>> + Send;
+
+    /// Applies `change`, its effects as outbox rows stamped `now`.
+    fn apply(&self, change: Change, now: Millis) -> impl Future<Output = Result<Applied>> + Send;
+}
+
+/// A message in a receiver's hands.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// Where it came from.
+    pub queue: QueueName,
+    /// What it says.
+    pub message: Message,
+    /// Give it to [`TaskQueue::acknowledge`].
+    pub receipt: String,
+    /// How often it has been delivered, this time included.
+    pub deliveries: u32,
+}
+
+/// Queues. *At least once, any order, may duplicate; unacknowledged comes back.*
+pub trait TaskQueue: Send + Sync {
+    /// Adds a message; durable when this returns. Not delivered before `not_before`.
+    fn send(
+        &self,
+        queue: &QueueName,
+        message: &Message,
+        not_before: Millis,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Up to `limit` messages of any of `queues`, hidden from others for `visibility`; waits up to `wait` for the first.
+    fn receive(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        visibility: Duration,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Vec<Delivery>>> + Send;
+
+    /// Removes a delivered message; one that is gone is fine.
+    fn acknowledge(&self, receipt: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Messages waiting or in flight in one queue, for status and alarms.
+    fn depth(&self, queue: &QueueName) -> impl Future<Output = Result<u64>> + Send;
+}
+
+/// A stream of a stored file.
+pub type Body = Box<dyn AsyncRead + Send + Unpin>;
+
+/// How a streamed write ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Stored {
+    /// It is there, now or from before.
+    Yes,
+    /// The bytes have another digest; nothing was kept.
+    OtherDigest(Sha256Digest),
+    /// The bytes are more than allowed; nothing was kept.
+    TooLarge,
+}
+
+/// Files by digest. *Addressed by SHA-256; put twice is once; a torn put is never seen.*
+pub trait ArtifactStore: Send + Sync {
+    /// Stores bytes.
+    fn put(&self, bytes: Bytes) -> impl Future<Output = Result<Sha256Digest>> + Send;
+
+    /// Stores a stream that must have `expected` and at most `max_bytes`.
+    fn put_stream(
+        &self,
+        expected: Sha256Digest,
+        max_bytes: u64,
+        body: Body,
+    ) -> impl Future<Output = Result<Stored>> + Send;
+
+    /// Size in bytes, if stored.
+    fn size(&self, digest: &Sha256Digest) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// The bytes, if stored; an error when there are more than `max_bytes`.
+    fn get(
+        &self,
+        digest: &Sha256Digest,
+        max_bytes: u64,
+    ) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+
+    /// A stream from `offset`, if stored.
+    fn open(
+        &self,
+        digest: &Sha256Digest,
+        offset: u64,
+    ) -> impl Future<Output = Result<Option<Body>>> + Send;
+
+    /// The pointer document of `name` (a repository).
+    fn pointer(&self, name: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+
+    /// Sets the pointer if it still is `expected` byte for byte; `false`: it is not.
+    fn set_pointer(
+        &self,
+        name: &str,
+        expected: Option<&[u8]>,
+        new: Bytes,
+    ) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// A commit of the state repository: 40 hex digits.
+pub type Commit = String;
+
+/// How a path differs between two commits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// New.
+    Added,
+    /// Other content.
+    Modified,
+    /// Gone.
+    Removed,
+}
+
+/// One differing path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathChange {
+    /// `/`-separated, from the repository's top.
+    pub path: String,
+    /// How.
+    pub kind: ChangeKind,
+}
+
+/// What a commit says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// `Name <mail>`.
+    pub author: String,
+    /// Committer time, seconds since 1970.
+    pub time: i64,
+    /// The whole message.
+    pub message: String,
+    /// First parent first.
+    pub parents: Vec<Commit>,
+}
+
+/// Files to commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewCommit {
+    /// `None` removes the path.
+    pub files: Vec<(String, Option<Bytes>)>,
+    /// Whole message, trailers included.
+    pub message: String,
+    /// Seconds since 1970, for author and committer.
+    pub time: i64,
+}
+
+/// How a commit ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub enum Committed {
+    /// The branch is there now.
+    Yes(Commit),
+    /// Nothing differs; the branch was left alone.
+    Unchanged,
+    /// The branch is elsewhere: read again, and retry.
+    Moved(Option<Commit>),
+}
+
+/// What a ref of a stranger's repository is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// This commit.
+    Commit(Commit),
+    /// It is not there: the user's to mend.
+    Missing(String),
+}
+
+/// Git. *A commit's snapshot never changes; a commit on a moved parent loses.*
+pub trait StateRepo: Send + Sync {
+    /// Looks at the origin; the branch's tip.
+    fn head(&self, branch: &str) -> impl Future<Output = Result<Option<Commit>>> + Send;
+
+    /// What `commit` says of itself.
+    fn info(&self, commit: &str) -> impl Future<Output = Result<CommitInfo>> + Send;
+
+    /// Differing files, in path order; from nothing when `from` is `None`.
+    fn changes(
+        &self,
+        from: Option<&str>,
+        to: &str,
+    ) -> impl Future<Output = Result<Vec<PathChange>>> + Send;
+
+    /// Whether `old` is `new` or one of its ancestors. `false` when `old` is not known any more.
+    fn is_ancestor(&self, old: &str, new: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Paths of files below `dir` (`""`: all), in order.
+    fn list(&self, commit: &str, dir: &str) -> impl Future<Output = Result<Vec<String>>> + Send;
+
+    /// A file's bytes.
+    fn read(&self, commit: &str, path: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+
+    /// One commit on `branch`, which must be at `parent`.
+    fn commit(
+        &self,
+        branch: &str,
+        parent: Option<&str>,
+        new: NewCommit,
+    ) -> impl Future<Output = Result<Committed>> + Send;
+
+    /// What a ref of another repository is right now.
+    fn resolve(&self, url: &str, git_ref: &str) -> impl Future<Output = Result<Resolved>> + Send;
+}
+
+/// The time. A port, so that tests and the simulator own it.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970, UTC.
+    fn now(&self) -> Millis;
+}
+
+/// One choice of adapters.
+pub trait Platform: Send + Sync + 'static {
+    /// See [`Ledger`].
+    type Ledger: Ledger;
+    /// See [`TaskQueue`].
+    type Queue: TaskQueue;
+    /// See [`ArtifactStore`].
+    type Store: ArtifactStore;
+    /// See [`StateRepo`].
+    type StateRepo: StateRepo;
+    /// See [`Clock`].
+    type Clock: Clock;
+
+    /// The ledger.
+    fn ledger(&self) -> &Self::Ledger;
+    /// The queues.
+    fn queue(&self) -> &Self::Queue;
+    /// The artifact store.
+    fn store(&self) -> &Self::Store;
+    /// The state repository.
+    fn state_repo(&self) -> &Self::StateRepo;
+    /// The clock.
+    fn clock(&self) -> &Self::Clock;
+}

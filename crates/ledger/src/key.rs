@@ -1,0 +1,120 @@
+//! Keys: where a row lives. One partition is read in one query, so what is read together lies together.
+
+use std::fmt;
+
+use pipeline_spec::{RepositoryName, RequestPath};
+use runner_api::{TaskId, TaskRef};
+use serde::{Deserialize, Serialize};
+
+/// Names of the partitions that are not a request's.
+pub mod partition {
+    /// The one [`crate::HeadRow`].
+    pub const HEAD: &str = "head";
+    /// [`crate::LeaseRow`] by task id: what sweep looks at.
+    pub const LEASES: &str = "leases";
+    /// [`crate::OutboxRow`]: what dispatch looks at.
+    pub const OUTBOX: &str = "outbox";
+    /// An index of requests that are not at rest: what sweep wakes.
+    pub const OPEN: &str = "open";
+    /// All requests by path: one small row each.
+    pub const REQUESTS: &str = "requests";
+}
+
+/// Partition and sort key of a row. Sort keys order as bytes.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// Rows of one partition are listed together, in order of `sort`.
+    pub partition: String,
+    /// Unique in the partition.
+    pub sort: String,
+}
+
+impl Key {
+    fn new(partition: impl Into<String>, sort: impl Into<String>) -> Self {
+        Self {
+            partition: partition.into(),
+            sort: sort.into(),
+        }
+    }
+
+    /// The head.
+    pub fn head() -> Self {
+        Self::new(partition::HEAD, "main")
+    }
+
+    /// The partition of a request: its row, its refs, its tasks.
+    pub fn request_partition(path: &RequestPath) -> String {
+        format!("request/{path}")
+    }
+
+    /// The row of a request.
+    pub fn request(path: &RequestPath) -> Self {
+        Self::new(Self::request_partition(path), "request")
+    }
+
+    /// A resolved ref of a request; `name` is the package's.
+    pub fn git_ref(path: &RequestPath, url: &str, git_ref: &str) -> Self {
+        Self::new(
+            Self::request_partition(path),
+            format!("ref/{url} {git_ref}"),
+        )
+    }
+
+    /// A task.
+    pub fn task(task: &TaskRef) -> Self {
+        Self::new(
+            Self::request_partition(&task.request),
+            format!("task/{}", task.id),
+        )
+    }
+
+    /// A lease.
+    pub fn lease(id: &TaskId) -> Self {
+        Self::new(partition::LEASES, id.as_str())
+    }
+
+    /// An outbox row: `stamp` orders, `what` makes it unique.
+    pub fn outbox(stamp: crate::Millis, what: &str) -> Self {
+        Self::new(partition::OUTBOX, format!("{stamp:015}/{what}"))
+    }
+
+    /// Marks a request as not at rest.
+    pub fn open(path: &RequestPath) -> Self {
+        Self::new(partition::OPEN, path.to_string())
+    }
+
+    /// The request in the list of all.
+    pub fn listed(path: &RequestPath) -> Self {
+        Self::new(partition::REQUESTS, path.to_string())
+    }
+
+    /// The partition of a repository: its row and its contributions.
+    pub fn repository_partition(name: &RepositoryName) -> String {
+        format!("repository/{name}")
+    }
+
+    /// The row of a repository.
+    pub fn repository(name: &RepositoryName) -> Self {
+        Self::new(Self::repository_partition(name), "repository")
+    }
+
+    /// What one release adds to a repository.
+    pub fn contribution(name: &RepositoryName, release: &RequestPath) -> Self {
+        Self::new(
+            Self::repository_partition(name),
+            format!("release/{release}"),
+        )
+    }
+
+    /// Who may change a repository now: a release takes the turns of all its repositories at once,
+    /// or none.
+    pub fn turn(name: &RepositoryName) -> Self {
+        Self::new(Self::repository_partition(name), "turn")
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.partition, self.sort)
+    }
+}

@@ -1,0 +1,419 @@
+//! Rows: what the ledger knows. Facts only; wishes are in git, bytes are in the artifact store.
+
+use std::collections::BTreeMap;
+
+use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, RunnerId};
+use runner_api::{Failure, Outcome, Placed, Pointer, ResultManifest, TaskId, TaskRef, TaskSpec};
+use serde::{Deserialize, Serialize};
+
+use crate::{Effect, Millis};
+
+/// A row as stored: its version counts writes, from 1.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Record {
+    /// For the condition of the next write.
+    pub version: u64,
+    /// What is stored.
+    pub row: Row,
+}
+
+/// Any row. Stored as JSON with a `row` tag; unknown tags are an error, not a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "row", rename_all = "kebab-case")]
+pub enum Row {
+    /// At [`crate::Key::head`].
+    Head(HeadRow),
+    /// At [`crate::Key::request`].
+    Request(Box<RequestRow>),
+    /// At [`crate::Key::git_ref`].
+    Ref(RefRow),
+    /// At [`crate::Key::task`].
+    Task(Box<TaskRow>),
+    /// At [`crate::Key::lease`].
+    Lease(LeaseRow),
+    /// At [`crate::Key::outbox`].
+    Outbox(OutboxRow),
+    /// At [`crate::Key::open`], [`crate::Key::listed`] and [`crate::Key::turn`]: the request it points to.
+    Index {
+        /// Which request.
+        request: RequestPath,
+    },
+    /// At [`crate::Key::repository`].
+    Repository(RepositoryRow),
+    /// At [`crate::Key::contribution`].
+    Contribution(Contribution),
+}
+
+/// How far the state repository has been planned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadRow {
+    /// Last commit planned whole, 40 hex digits.
+    pub commit: String,
+    /// Number of requests ever planned: gives the next its place in the order of merges.
+    pub sequence: u64,
+    /// Why the newest commit could not be planned: its configuration is broken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+/// A request as it was last planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRow {
+    /// Its path is its name.
+    pub path: RequestPath,
+    /// The commit that brought this version of it; the configuration is read at this commit.
+    pub commit: String,
+    /// That commit's committer time, seconds since 1970: the time in everything that is published.
+    pub time: i64,
+    /// That commit's author, `Name <mail>`.
+    pub author: String,
+    /// Place in the order of merges.
+    pub sequence: u64,
+    /// What was asked; `None` when it could not be read.
+    pub spec: Option<RequestSpec>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// What people must mend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Why things are as they are: what waits, what was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+}
+
+/// The request itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum RequestSpec {
+    /// Of `builds/`.
+    Build(Box<BuildRequest>),
+    /// Of `releases/`.
+    Release(Box<ReleaseRequest>),
+}
+
+/// Where a request stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "phase", rename_all = "kebab-case")]
+pub enum Phase {
+    /// The file cannot be planned: see the problems.
+    Invalid,
+    /// Work is under way or waits.
+    Open,
+    /// A build: everything succeeded or was excluded.
+    Succeeded,
+    /// At rest with at least one failure; a retry opens it again.
+    Failed,
+    /// A release: decided, pointers are being flipped. Rolled forward whatever happens.
+    Publishing(Decision),
+    /// A release: clients see it.
+    Published,
+    /// A release whose file is gone: the repositories are being composed without it.
+    Reverting,
+    /// A release: gone from the repositories.
+    Reverted,
+    /// The file is gone; what was open is canceled.
+    Removed,
+}
+
+impl Phase {
+    /// Nothing will happen without a person or a commit.
+    pub fn is_at_rest(&self) -> bool {
+        !matches!(self, Self::Open | Self::Publishing(_) | Self::Reverting)
+    }
+
+    /// One word for people and status files.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Invalid => "invalid",
+            Self::Open => "open",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Publishing(_) => "publishing",
+            Self::Published => "published",
+            Self::Reverting => "reverting",
+            Self::Reverted => "reverted",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// All flips of one release or revert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// A revert takes the contribution away.
+    pub reverts: bool,
+    /// One per repository, in name order.
+    pub flips: Vec<Flip>,
+}
+
+/// One repository's new pointer and what it changes in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flip {
+    /// The pointer to set; its generation is the present one plus one.
+    pub pointer: Pointer,
+    /// What the release adds; empty for a revert.
+    pub packages: Vec<Placed>,
+}
+
+/// Something a person must mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// File, package or repository.
+    pub subject: String,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// A reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Package, task or repository.
+    pub subject: String,
+    /// Why.
+    pub why: String,
+}
+
+/// A ref, resolved once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefRow {
+    /// Clone URL.
+    pub url: String,
+    /// As the request writes it.
+    pub git_ref: String,
+    /// What it was then, 40 hex digits.
+    pub commit: String,
+    /// When.
+    pub at: Millis,
+}
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRow {
+    /// Its name and place.
+    pub task: TaskRef,
+    /// What is to be done.
+    pub spec: TaskSpec,
+    /// Where it stands.
+    pub state: TaskState,
+    /// Why it was planned.
+    pub why: String,
+    /// When it was planned.
+    pub planned: Millis,
+    /// Ended attempts, oldest first, at most [`crate::limits::ATTEMPTS_KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// An ended attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptRecord {
+    /// Its number.
+    pub attempt: u32,
+    /// Who had it.
+    pub runner: RunnerId,
+    /// When it was leased.
+    pub leased: Millis,
+    /// When it ended.
+    pub ended: Millis,
+    /// How: one sentence.
+    pub end: String,
+}
+
+/// States of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "kebab-case")]
+pub enum TaskState {
+    /// Inputs are missing. `next` is the attempt it will have once they are there.
+    Blocked {
+        /// Tasks it waits for.
+        on: Vec<TaskRef>,
+        /// Its next attempt.
+        next: u32,
+    },
+    /// Wants a runner.
+    Ready {
+        /// The attempt that will be leased.
+        attempt: u32,
+        /// Backoff: not before.
+        not_before: Millis,
+    },
+    /// A runner has it.
+    Leased {
+        /// Fencing number.
+        attempt: u32,
+        /// Who.
+        runner: RunnerId,
+        /// Since.
+        since: Millis,
+        /// Until, unless a heartbeat comes.
+        expires: Millis,
+        /// A person or a newer request wants it to stop.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        stop: Option<Stop>,
+    },
+    /// Done.
+    Succeeded {
+        /// The one accepted result.
+        result: Box<ResultManifest>,
+    },
+    /// Ended without success.
+    Failed {
+        /// The last attempt.
+        attempt: u32,
+        /// Whose fault.
+        by: FailedBy,
+        /// The accepted result, if one came.
+        result: Option<Box<ResultManifest>>,
+    },
+    /// The package does not want this architecture.
+    Excluded {
+        /// The line that says so.
+        reason: String,
+    },
+    /// Stopped by a person, or its request is gone.
+    Canceled {
+        /// Last attempt, 0 if none.
+        attempt: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A newer version of the request does not want it.
+    Superseded {
+        /// Last attempt, 0 if none.
+        attempt: u32,
+        /// The commit.
+        by: String,
+    },
+}
+
+/// How a leased task is to end when its runner lets go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stop", rename_all = "kebab-case")]
+pub enum Stop {
+    /// As [`TaskState::Canceled`].
+    Cancel {
+        /// Why.
+        reason: String,
+    },
+    /// As [`TaskState::Superseded`].
+    Supersede {
+        /// The commit.
+        by: String,
+    },
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum FailedBy {
+    /// The package's.
+    Package(Failure),
+    /// The machine's, after all attempts.
+    Infrastructure {
+        /// The last trouble.
+        message: String,
+    },
+}
+
+impl TaskState {
+    /// One word for people and status files.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Blocked { .. } => "blocked",
+            Self::Ready { .. } => "ready",
+            Self::Leased { .. } => "leased",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Failed { .. } => "failed",
+            Self::Excluded { .. } => "excluded",
+            Self::Canceled { .. } => "canceled",
+            Self::Superseded { .. } => "superseded",
+        }
+    }
+
+    /// Nothing will happen to it without a person or a commit.
+    pub fn is_closed(&self) -> bool {
+        !matches!(
+            self,
+            Self::Blocked { .. } | Self::Ready { .. } | Self::Leased { .. }
+        )
+    }
+
+    /// The last attempt that was leased, 0 if none was.
+    pub fn attempt(&self) -> u32 {
+        match self {
+            Self::Blocked { next, .. } => next - 1,
+            Self::Ready { attempt, .. } => attempt - 1,
+            Self::Leased { attempt, .. }
+            | Self::Failed { attempt, .. }
+            | Self::Canceled { attempt, .. }
+            | Self::Superseded { attempt, .. } => *attempt,
+            Self::Succeeded { result } => result.attempt,
+            Self::Excluded { .. } => 0,
+        }
+    }
+}
+
+impl TaskRow {
+    /// The accepted result's artifacts; none before success.
+    pub fn artifacts(&self) -> &[runner_api::Artifact] {
+        match &self.state {
+            TaskState::Succeeded { result } => match &result.outcome {
+                Outcome::Succeeded { artifacts, .. } => artifacts,
+                _ => &[],
+            },
+            _ => &[],
+        }
+    }
+
+    /// The accepted result's facts.
+    pub fn facts(&self) -> Option<&runner_api::Facts> {
+        match &self.state {
+            TaskState::Succeeded { result } => match &result.outcome {
+                Outcome::Succeeded { facts, .. } => Some(facts),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// A lease in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRow {
+    /// On which task.
+    pub task: TaskRef,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Until.
+    pub expires: Millis,
+}
+
+/// An effect that has not been handed to its queue yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    /// The effect.
+    pub effect: Effect,
+}
+
+/// A published repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepositoryRow {
+    /// What clients see.
+    pub pointer: Pointer,
+}
+
+/// What one release adds to one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contribution {
+    /// The release.
+    pub release: RequestPath,
+    /// To which repository.
+    pub repository: RepositoryName,
+    /// Place in the order of merges.
+    pub sequence: u64,
+    /// Signed packages, sorted by name.
+    pub packages: Vec<Placed>,
+}
+
+/// Tasks of a request by id: what planning and reporting work on.
+pub type Tasks = BTreeMap<TaskId, TaskRow>;
