@@ -1,1 +1,36 @@
-//! runner-agent
+//! The daemon half of every runner: takes leases, keeps them alive, hands each attempt to a [`Role`]
+//! and delivers its result.
+//!
+//! Callers: `millrace-runner` and `millrace-signer`, which bring the roles; `millrace up`, which starts
+//! them. A role sees one [`Job`]: the grant, a private directory, blobs by digest, a log, and the wish
+//! to stop.
+//!
+//! Invariants:
+//! * A lease that is lost or cancelled ends the job; nothing of it is delivered.
+//! * The control plane may vanish at any time: a job goes on, and its result is delivered later.
+//! * A blob is believed only when its digest and size fit. No name of a stranger leaves the directory
+//!   it is fetched into.
+//! * Trouble with a log never fails a job.
+//! * The identity key is in no log, message or argument list.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the business of this crate is the daemon's own files, clock and process"
+)]
+
+mod backoff;
+mod blobs;
+mod client;
+mod clock;
+mod error;
+mod identity;
+mod job;
+mod log;
+mod role;
+
+pub use error::{Error, Halt};
+pub use identity::{Identity, read_private, read_private_up_to};
+pub use job::{Job, Limit};
+pub use log::JobLog;
+pub use role::{Role, Running, settle};
+pub use tokio_util::sync::CancellationToken;
