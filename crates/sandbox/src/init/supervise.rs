@@ -1,0 +1,201 @@
+//! Runs one command in a held workspace and reports how it ended.
+//!
+//! The command's bwrap is the first process of a fresh pid namespace, so that killing it kills everything below it, whatever
+//! has forked, daemonised or stopped, and waiting for it waits for all of them. This is the kernel's promise, not ours.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
+use nix::mount::{MsFlags, mount};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, fchmod, umask};
+use nix::sys::statvfs::fstatvfs;
+
+use super::inside::{self, Links};
+use super::{Outcome, Peer, Step, become_id};
+use crate::command::BUILD_ID;
+use crate::wire::{BINDS, Bind, ChildEnd, HOST, MountPoint, Owner, ROOT, Reply, Rlimit, Run, SCRATCH, WORK};
+
+/// How often the workspace's free space is looked at.
+const SAMPLE_MILLISECONDS: u16 = 50;
+/// Less free than this is full: one more page of most writes would not fit.
+const FULL_BYTES: u64 = 64 << 10;
+
+pub(super) fn run(peer: &mut Peer, spec: &Run) -> Outcome<()> {
+    umask(Mode::from_bits_truncate(0o022));
+    // First of all: whatever this process starts is counted.
+    for group in &spec.groups {
+        std::fs::write(group, "0").map_err(|error| format!("enter {}: {error}", group.display()))?;
+    }
+    inside::join(spec.mapping, spec.holder)?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).step("make the command's own namespaces")?;
+    let host = host_binds(spec)?;
+    become_id(0)?;
+    let scratch = mounts(spec, &host)?;
+    let space = inside::directory(WORK)?;
+    limit(spec)?;
+    let end = attend(peer, spec, &space);
+    for directory in scratch {
+        let _ = std::fs::remove_dir_all(directory);
+    }
+    peer.reply(&Reply::Ended(end?))
+}
+
+/// Opened with the caller's own rights: a path that the caller may not read is not shown to a build either.
+fn host_binds(spec: &Run) -> Outcome<Vec<OwnedFd>> {
+    let root = inside::directory(HOST)?;
+    let paths = spec.binds.iter().filter_map(|bind| match bind {
+        Bind::Host(path) => Some(path),
+        Bind::Inside(..) | Bind::Scratch(_) => None,
+    });
+    paths
+        .map(|path| inside::open(&root, path, OFlag::O_PATH, Links::Confined).map_err(|error| inside::refused(path, error)))
+        .collect()
+}
+
+/// Prepares `/b/N` for every bind, and the mount points in the root. Returns the scratch directories made.
+fn mounts(spec: &Run, host: &[OwnedFd]) -> Outcome<Vec<PathBuf>> {
+    let root = inside::directory(ROOT)?;
+    for point in &spec.mount_points {
+        match point {
+            MountPoint::Directory(path) => inside::mount_directory(&root, path)?,
+            MountPoint::File(path) => inside::mount_file(&root, path)?,
+        }
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("millrace"), BINDS, Some("tmpfs"), flags, Some("size=1m,mode=0755")).step("mount a tmpfs")?;
+    let (mut host, mut scratch) = (host.iter(), Vec::new());
+    for (number, bind) in spec.binds.iter().enumerate() {
+        let target = PathBuf::from(format!("{BINDS}/{number}"));
+        match bind {
+            Bind::Host(_) => {
+                let source = host.next().ok_or("bind a path of the host: it was not opened")?;
+                mount_point(source, &target)?;
+                inside::bind(source, &target)?;
+            }
+            Bind::Inside(path, owner) => {
+                let source = inside::make_directory(&root, path, *owner)?;
+                mount_point(&source, &target)?;
+                inside::bind(&source, &target)?;
+            }
+            Bind::Scratch(mode) => {
+                let path = PathBuf::from(format!("{SCRATCH}/{}-{number}", std::process::id()));
+                std::fs::create_dir(&path).step("make a scratch directory")?;
+                let source = inside::open(&inside::directory("/")?, &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Links::Refused)
+                    .step("open a scratch directory")?;
+                fchmod(&source, Mode::from_bits_truncate(*mode)).step("set a scratch directory's mode")?;
+                mount_point(&source, &target)?;
+                inside::bind(&source, &target)?;
+                scratch.push(path);
+            }
+        }
+    }
+    Ok(scratch)
+}
+
+/// An empty file or directory, as the source is one.
+fn mount_point(source: &OwnedFd, target: &Path) -> Outcome<()> {
+    let made = if inside::magic(source).is_dir() { std::fs::create_dir(target) } else { File::create(target).map(drop) };
+    made.map_err(|error| format!("make {}: {error}", target.display()))
+}
+
+fn limit(spec: &Run) -> Outcome<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).step("forbid core dumps")?;
+    for (limit, value) in &spec.rlimits {
+        let resource = match limit {
+            Rlimit::Data => Resource::RLIMIT_DATA,
+            Rlimit::Processes => Resource::RLIMIT_NPROC,
+        };
+        setrlimit(resource, *value, *value).step("set a resource limit")?;
+    }
+    Ok(())
+}
+
+/// Starts bwrap and waits for its end or for the caller's.
+fn attend(peer: &Peer, spec: &Run, space: &OwnedFd) -> Outcome<ChildEnd> {
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGCHLD);
+    mask.thread_block().step("block SIGCHLD")?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("watch for SIGCHLD")?;
+    let (mut status, status_end) = std::io::pipe().step("make a pipe")?;
+    let child = start(spec, status_end)?;
+    let (child, disk_was_full) = wait(peer, child, &signals, space)?;
+    let mut report = String::new();
+    status.read_to_string(&mut report).step("read bwrap's report")?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).step("read the child's usage")?;
+    let code = match (child.code(), child.signal()) {
+        (Some(code), _) => code,
+        (None, signal) => 128 + signal.unwrap_or_default(),
+    };
+    Ok(ChildEnd {
+        started: report.contains("\"exit-code\"") || child.signal().is_some(),
+        code,
+        disk_was_full,
+        largest_process: u64::try_from(usage.max_rss()).unwrap_or_default().saturating_mul(1024),
+    })
+}
+
+fn start(spec: &Run, status: std::io::PipeWriter) -> Outcome<Child> {
+    if spec.who == Owner::Build {
+        become_id(BUILD_ID)?;
+        prctl::set_no_new_privs().step("forbid new privileges")?;
+    }
+    fcntl(&status, FcntlArg::F_SETFD(FdFlag::empty())).step("pass a pipe on")?;
+    // Standard error is the log that the caller reads; both streams of the command go there.
+    let log = || std::io::stderr().as_fd().try_clone_to_owned().map(Stdio::from).step("share the log");
+    let child = Command::new("bwrap")
+        .args(&spec.bwrap)
+        .args(["--json-status-fd", &status.as_raw_fd().to_string(), "--"])
+        .args(&spec.argv)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(log()?)
+        .stderr(log()?)
+        .spawn();
+    child.map_err(|error| format!("start bwrap (Debian package bubblewrap): {error}"))
+}
+
+fn wait(
+    peer: &Peer,
+    mut child: Child,
+    signals: &SignalFd,
+    space: &OwnedFd,
+) -> Outcome<(std::process::ExitStatus, bool)> {
+    let mut disk_was_full = false;
+    let mut caller_is_there = true;
+    loop {
+        let mut watched = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        if caller_is_there {
+            watched.push(PollFd::new(peer.input.get_ref().as_fd(), PollFlags::POLLIN));
+        }
+        poll(&mut watched, PollTimeout::from(SAMPLE_MILLISECONDS)).step("wait for the command")?;
+        let caller_spoke = watched.get(1).and_then(PollFd::any).unwrap_or(false);
+        disk_was_full |= full(space)?;
+        while signals.read_signal().step("read a signal")?.is_some() {}
+        if let Some(status) = child.try_wait().step("wait for bwrap")? {
+            return Ok((status, disk_was_full));
+        }
+        // The caller says nothing after its request: the pipe is readable when it has closed its end.
+        if caller_spoke {
+            caller_is_there = false;
+            child.kill().step("kill the command")?;
+        }
+    }
+}
+
+fn full(space: &OwnedFd) -> Outcome<bool> {
+    let state = fstatvfs(space).step("look at the free space")?;
+    Ok(state.blocks_available() * state.fragment_size() < FULL_BYTES || state.files_available() == 0)
+}

@@ -1,0 +1,273 @@
+//! An opened state directory: finds out what the host can do, sweeps what dead runners left, makes roots and workspaces.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::unistd::getuid;
+
+use crate::cache::{self, Root, RootEntry, RootKey};
+use crate::cgroup::{self, Hierarchy};
+use crate::error::Error;
+use crate::helper::{self, Helper, Ids};
+use crate::host::{self, Capabilities, Identity, Overlay};
+use crate::wire::{Admin, Hold, Mapping, Reply, Request, Style, Upper};
+use crate::workspace::Workspace;
+
+const PROBE_TMPFS_BYTES: u64 = 1 << 20;
+
+/// Where a sandbox keeps its state.
+#[derive(Debug, Clone)]
+pub struct Config {
+    state: PathBuf,
+    helper: Option<PathBuf>,
+}
+
+impl Config {
+    /// Keeps roots in `state`, which is made if it is not there. A tmpfs is fastest; several runners may share one directory.
+    pub fn new(state: impl Into<PathBuf>) -> Self {
+        Self { state: state.into(), helper: None }
+    }
+
+    /// Where `millrace-sandbox-init` is, if not beside the running program.
+    #[must_use]
+    pub fn helper(mut self, path: impl Into<PathBuf>) -> Self {
+        self.helper = Some(path.into());
+        self
+    }
+}
+
+/// Makes roots and workspaces. Cheap to clone; all clones are one.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) state: PathBuf,
+    pub(crate) helper: PathBuf,
+    pub(crate) capabilities: Capabilities,
+    pub(crate) hierarchies: Vec<Hierarchy>,
+    session: Session,
+    commands: AtomicU64,
+}
+
+impl Sandbox {
+    /// Finds out what the host can do and sweeps what dead runners have left in this state directory.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] says what is missing and what to do; [`Error::Io`] when the state directory cannot be used.
+    pub async fn open(config: Config) -> Result<Self, Error> {
+        let helper = helper::find(config.helper.as_deref())?;
+        let missing = host::missing(getuid().is_root());
+        if !missing.is_empty() {
+            let words = missing.iter().map(|it| format!("{} (Debian package {})", it.program, it.package));
+            let reason = format!("these programs are missing: {}", words.collect::<Vec<_>>().join(", "));
+            return Err(Error::Unsupported { reason });
+        }
+        let identity = host::identity().map_err(|reason| Error::Unsupported { reason })?;
+        let state = config.state;
+        std::fs::create_dir_all(&state).map_err(Error::io("make", &state))?;
+        let state = std::fs::canonicalize(&state).map_err(Error::io("resolve", &state))?;
+        let (hierarchies, memory, processes) = host::groups();
+        let session = Session::begin(&state, &hierarchies)?;
+        let (identity, overlay) = probe(&helper, &state, &session.name, identity).await?;
+        let state_on_tmpfs = host::on_tmpfs(&state);
+        let capabilities = Capabilities { identity, overlay, memory, processes, state_on_tmpfs };
+        let inner = Inner { state, helper, capabilities, hierarchies, session, commands: AtomicU64::new(0) };
+        let sandbox = Self { inner: Arc::new(inner) };
+        cache::sweep(&sandbox).await?;
+        Ok(sandbox)
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.inner.capabilities
+    }
+
+    /// The cached root of this key, or a place to make it. Waits while another process or task makes the same one.
+    ///
+    /// With a `base`, the root is a layer of changes on top of it; the base must be part of the key. A root belongs to the
+    /// id range of its maker; another user of the same directory makes its own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Helper`] when the place cannot be made.
+    pub async fn root(&self, key: &RootKey, base: Option<&Root>) -> Result<RootEntry, Error> {
+        cache::root(self, key, base).await
+    }
+
+    /// A fresh writable workspace on top of a root; at most `disk_bytes` can be written in it. Everything in it is gone when
+    /// the last clone is dropped or this process ends.
+    ///
+    /// # Errors
+    /// [`Error::Helper`] names the mount that failed.
+    pub async fn workspace(&self, root: &Root, disk_bytes: u64) -> Result<Workspace, Error> {
+        Workspace::open(self, Some(root), Upper::Tmpfs, disk_bytes).await
+    }
+
+    pub(crate) fn mapping(&self) -> Mapping {
+        mapping(&self.inner.capabilities.identity)
+    }
+
+    pub(crate) fn style(&self) -> Style {
+        match self.inner.capabilities.overlay {
+            Overlay::Mounted => Style::Overlay,
+            Overlay::Copied(_) => Style::Copy,
+        }
+    }
+
+    /// A name for one command's groups: the sweeper knows the session by it.
+    pub(crate) fn next_name(&self) -> String {
+        format!("{}.{}", self.inner.session.name, self.inner.commands.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Makes directories for root inside; removes trees that belong to ids of the range.
+    pub(crate) async fn admin(&self, make: Vec<PathBuf>, remove: Vec<PathBuf>) -> Result<(), Error> {
+        let identity = &self.inner.capabilities.identity;
+        if mapping(identity) == Mapping::Direct {
+            return direct_admin(&make, &remove);
+        }
+        let step = "prepare the directories of a root";
+        let request = Request::Admin(Admin { make, remove });
+        let mut helper = Helper::start(&self.inner.helper, request, Stdio::null()).await?;
+        helper.reply(step, identity, Ids::Admin).await.map(drop)
+    }
+}
+
+fn direct_admin(make: &[PathBuf], remove: &[PathBuf]) -> Result<(), Error> {
+    for path in make {
+        std::fs::create_dir(path).map_err(Error::io("make", path))?;
+    }
+    for path in remove.iter().filter(|path| path.exists()) {
+        std::fs::remove_dir_all(path).map_err(Error::io("remove", path))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn mapping(identity: &Identity) -> Mapping {
+    match identity {
+        Identity::Root(_) | Identity::Subordinate(_) => Mapping::Namespace,
+        Identity::RootWithoutNamespaces => Mapping::Direct,
+    }
+}
+
+/// Mounts a tiny workspace for real: kernels, sysctls, security modules and containers differ in too many ways to ask.
+async fn probe(helper: &Path, state: &Path, session: &str, identity: Identity) -> Result<(Identity, Overlay), Error> {
+    let directory = state.join(format!("probe-{session}"));
+    let layer = directory.join("layer");
+    std::fs::create_dir_all(layer.join(crate::init::PROBE)).map_err(Error::io("make", &layer))?;
+    let found = try_mounts(helper, &layer, identity).await;
+    std::fs::remove_dir_all(&directory).map_err(Error::io("remove", &directory))?;
+    found
+}
+
+async fn try_mounts(helper: &Path, layer: &Path, identity: Identity) -> Result<(Identity, Overlay), Error> {
+    let step = "try a workspace";
+    let attempt = async |identity: &Identity, style: Style| {
+        let request = Request::Hold(Hold {
+            mapping: mapping(identity),
+            layers: vec![layer.to_owned()],
+            upper: Upper::Tmpfs,
+            tmpfs_bytes: PROBE_TMPFS_BYTES,
+            style,
+        });
+        let mut helper = Helper::start(helper, request, Stdio::null()).await?;
+        match helper.reply(step, identity, Ids::Workspace).await? {
+            Reply::Done => Ok(()),
+            other => Err(Error::Helper { step, reason: format!("it said {other:?}") }),
+        }
+    };
+    let first = match attempt(&identity, Style::Overlay).await {
+        Ok(()) => return Ok((identity, Overlay::Mounted)),
+        Err(error) => error.to_string(),
+    };
+    if attempt(&identity, Style::Copy).await.is_ok() {
+        return Ok((identity, Overlay::Copied(format!("{first}; Linux 6.6 can do it for ordinary users"))));
+    }
+    if let Identity::Root(_) = identity {
+        let identity = Identity::RootWithoutNamespaces;
+        if attempt(&identity, Style::Overlay).await.is_ok() {
+            return Ok((identity, Overlay::Mounted));
+        }
+    }
+    let reason = format!(
+        "{first}; user namespaces may be switched off: see sysctl user.max_user_namespaces, \
+         kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
+    );
+    Err(Error::Unsupported { reason })
+}
+
+/// The mark of a living process on a state directory.
+#[derive(Debug)]
+struct Session {
+    name: String,
+    path: PathBuf,
+    /// Locked as long as the process lives; the kernel unlocks it however that ends.
+    _lock: File,
+}
+
+impl Session {
+    /// Sweeps dead sessions and begins a new one, alone: a session that is just being marked is not taken for dead.
+    fn begin(state: &Path, hierarchies: &[Hierarchy]) -> Result<Self, Error> {
+        let directory = state.join("sessions");
+        std::fs::create_dir_all(&directory).map_err(Error::io("make", &directory))?;
+        let gate = directory.join("lock");
+        let gate = File::create(&gate).and_then(|file| file.lock().map(|()| file)).map_err(Error::io("lock", gate))?;
+        for entry in std::fs::read_dir(&directory).map_err(Error::io("list", &directory))?.flatten() {
+            if entry.file_name() != "lock" {
+                sweep_session(state, &entry.path());
+            }
+        }
+        let (name, path, lock) = Self::mark(&directory)?;
+        let parents: Vec<&PathBuf> = hierarchies.iter().map(|hierarchy| &hierarchy.parent).collect();
+        let text = serde_json::to_vec(&parents).expect("paths of control groups are UTF-8");
+        std::fs::write(&path, text).map_err(Error::io("write", &path))?;
+        drop(gate);
+        Ok(Self { name, path, _lock: lock })
+    }
+
+    fn mark(directory: &Path) -> Result<(String, PathBuf, File), Error> {
+        let pid = std::process::id();
+        let mut number = 0_u32;
+        loop {
+            let name = format!("s{pid}-{number}");
+            let path = directory.join(&name);
+            match File::create_new(&path) {
+                Ok(file) => {
+                    file.lock().map_err(Error::io("lock", &path))?;
+                    return Ok((name, path, file));
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(Error::io("make", path)(error)),
+            }
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Left behind, it is swept by the next start.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Nothing here is needed for safety: a dead session's processes and mounts are gone with it.
+fn sweep_session(state: &Path, path: &Path) {
+    let Ok(file) = File::open(path) else { return };
+    if file.try_lock().is_err() {
+        return;
+    }
+    let (Some(name), Ok(text)) = (path.file_name().and_then(|name| name.to_str()), std::fs::read(path)) else { return };
+    let parents: Vec<PathBuf> = serde_json::from_slice(&text).unwrap_or_default();
+    for parent in parents.iter().filter(|parent| parent.ends_with("millrace")) {
+        cgroup::sweep(parent, name);
+    }
+    let _ = std::fs::remove_dir_all(state.join(format!("probe-{name}")));
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::warn!(%error, session = name, "a dead session's mark stays");
+    }
+}
