@@ -10,7 +10,7 @@ use pipeline_spec::Sha256Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::client::{Client, Content};
+use crate::client::{Client, Content, Patience};
 
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 128 * 1024;
@@ -81,7 +81,11 @@ impl Blobs {
     }
 
     /// Digest and size of the regular file `path`, which is in the store afterwards.
-    pub(crate) async fn put_file(&self, path: &Path) -> Result<(Sha256Digest, u64), Error> {
+    pub(crate) async fn put_file(
+        &self,
+        path: &Path,
+        patience: Patience,
+    ) -> Result<(Sha256Digest, u64), Error> {
         let file = open_plain(path)?;
         let to_hash = file.try_clone().map_err(Error::io("open", path))?;
         let (sha256, size) = tokio::task::spawn_blocking(move || hash(to_hash))
@@ -89,7 +93,7 @@ impl Blobs {
             .expect("hashing does not panic and is never aborted")
             .map_err(Error::io("read", path))?;
         let content = Content::File { file, size };
-        self.put(content, &sha256).await?;
+        self.put(content, &sha256, patience).await?;
         Ok((sha256, size))
     }
 
@@ -98,12 +102,18 @@ impl Blobs {
         bytes: Vec<u8>,
         sha256: &Sha256Digest,
     ) -> Result<(), Error> {
-        self.put(Content::Bytes(bytes.into()), sha256).await
+        self.put(Content::Bytes(bytes.into()), sha256, Patience::Blob)
+            .await
     }
 
-    async fn put(&self, content: Content, sha256: &Sha256Digest) -> Result<(), Error> {
+    async fn put(
+        &self,
+        content: Content,
+        sha256: &Sha256Digest,
+        patience: Patience,
+    ) -> Result<(), Error> {
         match self {
-            Self::Remote(client) => client.put_blob(content, sha256).await,
+            Self::Remote(client) => client.put_blob(content, sha256, patience).await,
             Self::Folder(folder) => write_to_folder(folder, content, sha256),
         }
     }

@@ -18,7 +18,7 @@ use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
 
 use crate::backoff::Backoff;
-use crate::blobs::{Check, Expect, Piece, Sink, Wanted};
+use crate::blobs::{Check, Piece, Sink, Wanted};
 use crate::identity::Identity;
 use crate::{Error, clock};
 
@@ -28,9 +28,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Without any byte from the other side; a take is silent for [`MAX_WAIT_SECONDS`].
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(MAX_WAIT_SECONDS + 40);
-/// How long transfers of one blob may fail in a row before the attempt is given up. A restart of the
-/// control plane takes seconds, an upgrade minutes.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(15 * 60);
 /// Blobs up to this size are sent without asking first whether they are there.
 const ASK_ABOVE_BYTES: u64 = 64 * 1024;
 /// Most bytes of an error's text that are read.
@@ -47,7 +44,9 @@ pub(crate) struct Client {
 /// How a single call failed.
 #[derive(Debug)]
 pub(crate) enum Trouble {
-    /// No answer, or a 5xx: worth another try.
+    /// No answer: the control plane is away, or the network is.
+    Away(String),
+    /// An answer that says "later": a 5xx, 408 or 429.
     Passing(String),
     /// The control plane does not believe who we are: our clock, our key, or not enrolled yet.
     Unproven(String),
@@ -139,7 +138,7 @@ impl Client {
     ) -> Result<LogReply, Trouble> {
         let mut url = self.url("/runner/v1/log");
         url.query_pairs_mut()
-            .append_pair("request", &attempt.task.request.to_string())
+            .append_pair("request", attempt.task.request.as_str())
             .append_pair("task", attempt.task.id.as_str())
             .append_pair("attempt", &attempt.attempt.to_string())
             .append_pair("offset", &offset.to_string());
@@ -164,7 +163,7 @@ impl Client {
 
     /// Streams a blob into `sink`, from the start again after each break.
     pub(crate) async fn get_blob(&self, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Error> {
-        let mut patience = Patience::new(format!("fetch {}", wanted.name));
+        let mut tries = Tries::new(format!("fetch {}", wanted.name), Patience::Blob);
         loop {
             match self.try_get_blob(wanted, sink).await {
                 Ok(()) => return Ok(()),
@@ -175,7 +174,7 @@ impl Client {
                         sha256: *wanted.sha256,
                     });
                 }
-                Err(Broken::Call(trouble)) => patience.wait(trouble).await?,
+                Err(Broken::Call(trouble)) => tries.wait(trouble).await?,
             }
             sink(Piece::Restart)?;
         }
@@ -188,14 +187,14 @@ impl Client {
         let mut check = Check::new(wanted);
         let announced = response.content_length();
         let mut seen = 0;
-        while let Some(bytes) = response.chunk().await.map_err(passing)? {
+        while let Some(bytes) = response.chunk().await.map_err(away)? {
             check.update(&bytes)?;
             seen += bytes.len() as u64;
             sink(Piece::Bytes(&bytes))?;
         }
         // A body that ends early is a broken connection, not a tampered blob.
         if announced.is_some_and(|size| seen < size) {
-            return Err(Trouble::Passing("the connection closed early".into()).into());
+            return Err(Trouble::Away("the connection closed early".into()).into());
         }
         Ok(check.finish()?)
     }
@@ -205,8 +204,9 @@ impl Client {
         &self,
         content: Content,
         sha256: &Sha256Digest,
+        patience: Patience,
     ) -> Result<(), Error> {
-        let mut patience = Patience::new(format!("store blob {sha256}"));
+        let mut tries = Tries::new(format!("store blob {sha256}"), patience);
         loop {
             let done = async {
                 if content.size() > ASK_ABOVE_BYTES && self.has_blob(sha256).await? {
@@ -216,7 +216,7 @@ impl Client {
             };
             match done.await {
                 Ok(()) => return Ok(()),
-                Err(trouble) => patience.wait(trouble).await?,
+                Err(trouble) => tries.wait(trouble).await?,
             }
         }
     }
@@ -313,34 +313,62 @@ impl From<Trouble> for Broken {
     }
 }
 
-/// Waits between the tries of one transfer, and gives up in the end.
-struct Patience {
-    call: String,
-    backoff: Backoff,
-    began: Instant,
+/// For how long a control plane that answers may fail one transfer in a row. One that does not answer
+/// is waited for: the job's lease ends the wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// An attempt is lost with it, so a full disk may be cleared meanwhile.
+    Blob,
+    /// A result waits for it.
+    Log,
 }
 
 impl Patience {
-    fn new(call: String) -> Self {
+    fn lasts(self) -> Duration {
+        match self {
+            Self::Blob => Duration::from_secs(15 * 60),
+            Self::Log => Duration::from_secs(10),
+        }
+    }
+}
+
+/// The tries of one transfer.
+struct Tries {
+    call: String,
+    patience: Patience,
+    backoff: Backoff,
+    refused_since: Option<Instant>,
+}
+
+impl Tries {
+    fn new(call: String, patience: Patience) -> Self {
         Self {
             call,
+            patience,
             backoff: Backoff::new(),
-            began: Instant::now(),
+            refused_since: None,
         }
     }
 
     async fn wait(&mut self, trouble: Trouble) -> Result<(), Error> {
         let reason = match trouble {
-            Trouble::Passing(reason) => reason,
+            Trouble::Away(reason) => {
+                self.refused_since = None;
+                reason
+            }
+            Trouble::Passing(reason) => {
+                let since = self.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.patience.lasts() {
+                    return Err(Error::Unreachable {
+                        call: self.call.clone(),
+                        reason,
+                    });
+                }
+                reason
+            }
             Trouble::Unproven(reason) => return Err(self.refused(401, reason)),
             Trouble::Final { status, reason } => return Err(self.refused(status, reason)),
         };
-        if self.began.elapsed() > GIVE_UP_AFTER {
-            return Err(Error::Unreachable {
-                call: self.call.clone(),
-                reason,
-            });
-        }
         tracing::warn!("failed to {}, trying again: {reason}", self.call);
         self.backoff.wait().await;
         Ok(())
@@ -358,7 +386,7 @@ impl Patience {
 impl Display for Trouble {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Passing(reason) => f.write_str(reason),
+            Self::Away(reason) | Self::Passing(reason) => f.write_str(reason),
             Self::Unproven(reason) => write!(f, "the control plane refuses this runner: {reason}"),
             Self::Final { status, reason } => {
                 write!(f, "the control plane answers {status}: {reason}")
@@ -376,12 +404,12 @@ fn empty_digest() -> [u8; 32] {
 }
 
 async fn send(request: reqwest::RequestBuilder) -> Result<Response, Trouble> {
-    request.send().await.map_err(passing)
+    request.send().await.map_err(away)
 }
 
-fn passing(cause: reqwest::Error) -> Trouble {
+fn away(cause: reqwest::Error) -> Trouble {
     // The URL is the same in every message and says nothing new.
-    Trouble::Passing(crate::error::chain(&cause.without_url()))
+    Trouble::Away(crate::error::chain(&cause.without_url()))
 }
 
 async fn succeeded(response: Response) -> Result<Response, Trouble> {
@@ -409,7 +437,7 @@ async fn succeeded(response: Response) -> Result<Response, Trouble> {
 
 async fn read_bounded(mut response: Response, limit: usize) -> Result<Vec<u8>, Trouble> {
     let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(passing)? {
+    while let Some(bytes) = response.chunk().await.map_err(away)? {
         if body.len() + bytes.len() > limit {
             return Err(Trouble::Final {
                 status: response.status().as_u16(),

@@ -9,10 +9,14 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{Blobs, Expect, Wanted};
+use crate::client::Patience;
 use crate::{Error, JobLog};
 
 /// Longest name of one file, in bytes, on every file system that matters.
 const MAX_NAME_BYTES: usize = 255;
+
+/// Beside the role's directory, and the artifact's name.
+const LOG_FILE: &str = "log";
 
 /// Most bytes of a blob whose size nobody recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +46,7 @@ impl Job {
             .prefix("job-")
             .tempdir_in(scratch)
             .map_err(Error::io("create a directory for the job in", scratch))?;
-        let log = JobLog::create(&dir.path().join("log"))?;
+        let log = JobLog::create(&dir.path().join(LOG_FILE))?;
         let work = dir.path().join("work");
         std::fs::create_dir(&work).map_err(Error::io("create", &work))?;
         Ok(Self {
@@ -131,7 +135,9 @@ impl Job {
         kind: ArtifactKind,
         package: Option<BuiltPackage>,
     ) -> Result<Artifact, Error> {
-        let (sha256, size) = self.unless_stopped(self.blobs.put_file(path)).await?;
+        let (sha256, size) = self
+            .unless_stopped(self.blobs.put_file(path, Patience::Blob))
+            .await?;
         Ok(Artifact {
             name: name.to_owned(),
             sha256,
@@ -157,6 +163,19 @@ impl Job {
             sha256,
             size,
             kind,
+            package: None,
+        })
+    }
+
+    /// Puts the whole log into the store; also when the job was stopped.
+    pub(crate) async fn store_log(&self) -> Result<Artifact, Error> {
+        let path = self.dir.path().join(LOG_FILE);
+        let (sha256, size) = self.blobs.put_file(&path, Patience::Log).await?;
+        Ok(Artifact {
+            name: LOG_FILE.into(),
+            sha256,
+            size,
+            kind: ArtifactKind::Log,
             package: None,
         })
     }

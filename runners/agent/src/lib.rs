@@ -18,16 +18,25 @@
     reason = "the business of this crate is the daemon's own files, clock and process"
 )]
 
+mod attempt;
 mod backoff;
 mod blobs;
+pub mod cli;
 mod client;
 mod clock;
+mod config;
+mod daemon;
+mod deliver;
 mod error;
 mod identity;
 mod job;
+mod lease;
 mod log;
+mod log_stream;
 mod role;
 
+pub use config::{Config, ControlUrl, Settings};
+pub use daemon::{Shutdown, run};
 pub use error::{Error, Halt};
 pub use identity::{Identity, read_private, read_private_up_to};
 pub use job::{Job, Limit};

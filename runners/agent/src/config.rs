@@ -1,0 +1,188 @@
+//! The daemon's configuration: a YAML file, flags, or both; flags win.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pipeline_spec::RunnerId;
+use reqwest::Url;
+use serde::Deserialize;
+
+use crate::Error;
+
+/// Largest configuration file, in bytes.
+const MAX_CONFIG_BYTES: u64 = 64 * 1024;
+/// How long running jobs get to finish after SIGTERM, unless configured. Builds run for hours: waiting
+/// for them is not the point, letting nearly finished ones through is.
+const DEFAULT_DRAIN_SECONDS: u64 = 30;
+
+/// What the daemon needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where the control plane's runner API is.
+    pub control: ControlUrl,
+    /// The runner's name: the file `runners/<id>.yaml`.
+    pub runner: RunnerId,
+    /// The private identity key, mode 0600.
+    pub key: PathBuf,
+    /// Where roles keep caches.
+    pub work: PathBuf,
+    /// Where job directories are made: best on a tmpfs.
+    pub scratch: PathBuf,
+    /// Jobs at a time.
+    pub capacity: NonZeroU32,
+    /// How long running jobs get to finish after the first SIGTERM.
+    pub drain: Duration,
+}
+
+/// An http or https URL without path, query and password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlUrl(pub(crate) Url);
+
+impl std::str::FromStr for ControlUrl {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let refuse = |why: &str| {
+            Error::Unusable(format!(
+                "use {text:?} as the control plane's URL: {why}; write it like https://millrace.example.org"
+            ))
+        };
+        let url: Url = text.parse().map_err(|_| refuse("it is not a URL"))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(refuse("it is not http or https"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(refuse("the identity key is the only password"));
+        }
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse("the runner API is at the top of its host"));
+        }
+        Ok(Self(url))
+    }
+}
+
+/// Settings that may be left out, from a file or from flags.
+#[derive(Debug, Clone, Default, Deserialize, clap::Args)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// URL of the control plane.
+    #[arg(long, value_name = "URL")]
+    pub control: Option<String>,
+    /// Name of this runner, as in runners/<ID>.yaml.
+    #[arg(long, value_name = "ID")]
+    pub runner: Option<RunnerId>,
+    /// File with the private identity key, made by `enroll`.
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<PathBuf>,
+    /// Directory for caches.
+    #[arg(long, value_name = "DIR")]
+    pub work: Option<PathBuf>,
+    /// Directory for jobs, best on a tmpfs; left out: below the work directory.
+    #[arg(long, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+    /// Jobs at a time; left out: 1.
+    #[arg(long, value_name = "N")]
+    pub capacity: Option<NonZeroU32>,
+    /// Seconds that running jobs get to finish after SIGTERM before they are handed back.
+    #[arg(long, value_name = "SECONDS")]
+    pub drain_seconds: Option<u64>,
+}
+
+impl Settings {
+    /// Reads a YAML file.
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        let size = std::fs::metadata(path)
+            .map_err(Error::io("read", path))?
+            .len();
+        if size > MAX_CONFIG_BYTES {
+            return Err(Error::Unusable(format!(
+                "read {}: it is larger than {MAX_CONFIG_BYTES} bytes",
+                path.display()
+            )));
+        }
+        let text = std::fs::read_to_string(path).map_err(Error::io("read", path))?;
+        serde_saphyr::from_str(&text)
+            .map_err(|cause| Error::Unusable(format!("read {}: {cause}", path.display())))
+    }
+
+    /// These settings, and `other`'s where these say nothing.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            control: self.control.or(other.control),
+            runner: self.runner.or(other.runner),
+            key: self.key.or(other.key),
+            work: self.work.or(other.work),
+            scratch: self.scratch.or(other.scratch),
+            capacity: self.capacity.or(other.capacity),
+            drain_seconds: self.drain_seconds.or(other.drain_seconds),
+        }
+    }
+
+    /// The whole configuration.
+    pub fn complete(self) -> Result<Config, Error> {
+        let control = wanted(self.control, "control")?.parse()?;
+        let work = wanted(self.work, "work")?;
+        Ok(Config {
+            control,
+            runner: wanted(self.runner, "runner")?,
+            key: wanted(self.key, "key")?,
+            scratch: self.scratch.unwrap_or_else(|| work.join("jobs")),
+            work,
+            capacity: self.capacity.unwrap_or(NonZeroU32::MIN),
+            drain: Duration::from_secs(self.drain_seconds.unwrap_or(DEFAULT_DRAIN_SECONDS)),
+        })
+    }
+}
+
+fn wanted<T>(setting: Option<T>, name: &str) -> Result<T, Error> {
+    setting.ok_or_else(|| {
+        Error::Unusable(format!(
+            "start: `{name}` is not set; give --{name}, or write it into the file of --config"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_url_is_the_top_of_a_host() {
+        let check = |text: &str, fits: bool| {
+            assert_eq!(text.parse::<ControlUrl>().is_ok(), fits, "{text}");
+        };
+        check("http://127.0.0.1:8080", true);
+        check("https://millrace.example.org/", true);
+        check("https://millrace.example.org/runner", false);
+        check("https://u:p@millrace.example.org", false);
+        check("https://millrace.example.org/?x=1", false);
+        check("ftp://millrace.example.org", false);
+        check("millrace.example.org", false);
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_defaults_fill_in() {
+        let file: Settings = serde_saphyr::from_str(
+            "control: http://localhost:1\nrunner: b1\nkey: /k\nwork: /w\ncapacity: 3\n",
+        )
+        .unwrap();
+        let flags = Settings {
+            capacity: NonZeroU32::new(7),
+            ..Settings::default()
+        };
+        let config = flags.or(file).complete().unwrap();
+        assert_eq!(config.capacity.get(), 7);
+        assert_eq!(config.scratch, Path::new("/w/jobs"));
+        assert_eq!(config.drain, Duration::from_secs(DEFAULT_DRAIN_SECONDS));
+    }
+
+    #[test]
+    fn a_missing_setting_names_its_flag() {
+        let error = Settings::default().complete().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "start: `control` is not set; give --control, or write it into the file of --config"
+        );
+    }
+}
