@@ -1,0 +1,54 @@
+//! One suite per port: what every adapter must hold, run against fresh ones.
+//!
+//! Callers: the tests of `platform-*`, `state-repo` and `simulator`, with a closure that makes an
+//! empty adapter. A suite panics with the sentence that was broken. Invariants: no sleeps and no
+//! wall time, a suite moves a [`TestClock`] instead; what one adapter does and another need not
+//! (delivery in order, exactly one receiver) is not asked here.
+
+mod commits;
+mod files;
+mod messages;
+mod pointers;
+mod races;
+mod rows;
+mod time;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::{Clock, Commit};
+
+pub use commits::state_repo;
+pub use files::store;
+pub use messages::queue;
+pub use rows::ledger;
+pub use time::clock;
+
+/// The clock that an adapter under test follows, in the hands of the suite.
+pub trait TestClock: Clock {
+    /// Lets time pass. An adapter that follows the wall sleeps; the others just move on.
+    fn advance(&self, by: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// Somebody else with access to the state repository's origin.
+pub trait Upstream {
+    /// Commits `files` on top of `main` (`None` removes a path) and pushes; the new tip.
+    fn push(&self, files: &[(&str, Option<&str>)], message: &str) -> impl Future<Output = Commit>;
+
+    /// Replaces `main` by a commit without parents that has only `files`; the new tip.
+    fn rewrite(&self, files: &[(&str, &str)]) -> impl Future<Output = Commit>;
+
+    /// The URL of another repository, and the commit that its branch `main` and its tag `v1` are at.
+    fn other(&self) -> impl Future<Output = (String, Commit)>;
+}
+
+/// Rounds of a race: enough that a missing lock shows.
+const ROUNDS: usize = 40;
+/// Rivals in one race.
+const RIVALS: usize = 8;
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}

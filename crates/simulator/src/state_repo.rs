@@ -1,0 +1,212 @@
+//! The state repository as maps: a commit is what it says of itself and all its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use ports::{
+    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, PathChange, Resolved, Result,
+    StateRepo,
+};
+use sha2::{Digest, Sha256};
+
+use crate::lock;
+
+/// Who [`StateRepo::commit`] commits as.
+const COMMITTER: &str = "Millrace <millrace@localhost>";
+
+type Files = BTreeMap<String, Bytes>;
+
+/// Origin and clone in one; other repositories are a table of refs.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryStateRepo(Arc<Mutex<Git>>);
+
+#[derive(Debug, Default)]
+struct Git {
+    commits: BTreeMap<Commit, Arc<Snapshot>>,
+    branches: BTreeMap<String, Commit>,
+    others: BTreeMap<(String, String), Commit>,
+}
+
+#[derive(Debug)]
+struct Snapshot {
+    info: CommitInfo,
+    files: Files,
+}
+
+impl MemoryStateRepo {
+    /// What somebody else does: a commit by `author` on the branch's tip. Returns the new tip.
+    pub fn push(&self, branch: &str, author: &str, new: NewCommit) -> Commit {
+        let mut git = lock(&self.0);
+        let parent = git.branches.get(branch).cloned();
+        git.add(branch, parent, author, new)
+    }
+
+    /// What somebody else does by force: the branch becomes one commit without parents.
+    pub fn force_push(&self, branch: &str, author: &str, new: NewCommit) -> Commit {
+        lock(&self.0).add(branch, None, author, new)
+    }
+
+    /// What [`StateRepo::resolve`] finds at `url`.
+    pub fn set_ref(&self, url: &str, git_ref: &str, commit: &str) {
+        let name = (url.to_owned(), git_ref.to_owned());
+        lock(&self.0).others.insert(name, commit.to_owned());
+    }
+
+    /// The ref is gone.
+    pub fn remove_ref(&self, url: &str, git_ref: &str) {
+        let name = (url.to_owned(), git_ref.to_owned());
+        lock(&self.0).others.remove(&name);
+    }
+
+    fn snapshot(&self, commit: &str) -> Result<Arc<Snapshot>> {
+        let git = lock(&self.0);
+        let found = git.commits.get(commit).cloned();
+        found.ok_or_else(|| Error::corrupt(format!("read commit {commit}"), "there is none"))
+    }
+}
+
+impl Git {
+    fn files(&self, commit: Option<&str>) -> Files {
+        let snapshot = commit.and_then(|commit| self.commits.get(commit));
+        snapshot.map_or_else(Files::new, |snapshot| snapshot.files.clone())
+    }
+
+    fn add(
+        &mut self,
+        branch: &str,
+        parent: Option<Commit>,
+        author: &str,
+        new: NewCommit,
+    ) -> Commit {
+        let files = with(self.files(parent.as_deref()), &new.files);
+        let info = CommitInfo {
+            author: author.to_owned(),
+            time: new.time,
+            message: new.message,
+            parents: parent.into_iter().collect(),
+        };
+        let commit = name(&info, &files);
+        let snapshot = Arc::new(Snapshot { info, files });
+        self.commits.insert(commit.clone(), snapshot);
+        self.branches.insert(branch.to_owned(), commit.clone());
+        commit
+    }
+}
+
+fn with(mut files: Files, changes: &[(String, Option<Bytes>)]) -> Files {
+    for (path, content) in changes {
+        match content {
+            Some(content) => {
+                // As in a tree: a file and a folder of one name do not stand together.
+                files.retain(|old, _| !is_below(old, path) && !is_below(path, old));
+                files.insert(path.clone(), content.clone());
+            }
+            None => {
+                files.remove(path);
+            }
+        }
+    }
+    files
+}
+
+fn is_below(path: &str, dir: &str) -> bool {
+    path.strip_prefix(dir)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// As in git, a commit's name is a function of all it holds.
+fn name(info: &CommitInfo, files: &Files) -> Commit {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("{info:?}"));
+    for (path, content) in files {
+        hasher.update(format!("\0{path}\0{}\0", content.len()));
+        hasher.update(content);
+    }
+    hex::encode(&hasher.finalize()[..20])
+}
+
+impl StateRepo for MemoryStateRepo {
+    async fn head(&self, branch: &str) -> Result<Option<Commit>> {
+        Ok(lock(&self.0).branches.get(branch).cloned())
+    }
+
+    async fn info(&self, commit: &str) -> Result<CommitInfo> {
+        Ok(self.snapshot(commit)?.info.clone())
+    }
+
+    async fn changes(&self, from: Option<&str>, to: &str) -> Result<Vec<PathChange>> {
+        let from = from.map(|from| self.snapshot(from)).transpose()?;
+        let to = self.snapshot(to)?;
+        let none = Files::new();
+        let old = from.as_ref().map_or(&none, |from| &from.files);
+        let new = &to.files;
+        let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
+        let changes = paths.into_iter().filter_map(|path| {
+            let kind = match (old.get(path), new.get(path)) {
+                (None, _) => ChangeKind::Added,
+                (_, None) => ChangeKind::Removed,
+                (before, after) if before != after => ChangeKind::Modified,
+                _ => return None,
+            };
+            let path = path.clone();
+            Some(PathChange { path, kind })
+        });
+        Ok(changes.collect())
+    }
+
+    async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
+        let git = lock(&self.0);
+        let mut seen = BTreeSet::new();
+        let mut left = vec![new.to_owned()];
+        while let Some(commit) = left.pop() {
+            if commit == old {
+                return Ok(true);
+            }
+            if let Some(snapshot) = git.commits.get(&commit)
+                && seen.insert(commit)
+            {
+                left.extend(snapshot.info.parents.iter().cloned());
+            }
+        }
+        Ok(false)
+    }
+
+    async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
+        let snapshot = self.snapshot(commit)?;
+        let paths = snapshot.files.keys();
+        let below = paths.filter(|path| dir.is_empty() || is_below(path, dir));
+        Ok(below.cloned().collect())
+    }
+
+    async fn read(&self, commit: &str, path: &str) -> Result<Option<Bytes>> {
+        Ok(self.snapshot(commit)?.files.get(path).cloned())
+    }
+
+    async fn commit(
+        &self,
+        branch: &str,
+        parent: Option<&str>,
+        new: NewCommit,
+    ) -> Result<Committed> {
+        let mut git = lock(&self.0);
+        let tip = git.branches.get(branch).cloned();
+        if tip.as_deref() != parent {
+            return Ok(Committed::Moved(tip));
+        }
+        let before = git.files(parent);
+        if parent.is_some() && with(before.clone(), &new.files) == before {
+            return Ok(Committed::Unchanged);
+        }
+        Ok(Committed::Yes(git.add(branch, tip, COMMITTER, new)))
+    }
+
+    async fn resolve(&self, url: &str, git_ref: &str) -> Result<Resolved> {
+        let git = lock(&self.0);
+        let found = git.others.get(&(url.to_owned(), git_ref.to_owned()));
+        Ok(match found {
+            Some(commit) => Resolved::Commit(commit.clone()),
+            None => Resolved::Missing(format!("{url} has no ref {git_ref}")),
+        })
+    }
+}
