@@ -155,7 +155,7 @@ pub(crate) fn entries() -> Vec<Entry> {
     let files = [
         ("/etc/passwd", passwd(), 0o644),
         ("/etc/group", group(), 0o644),
-        ("/etc/shadow", shadow(), 0o640),
+        ("/etc/shadow", shadow(), 0o600),
         ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n".to_owned(), 0o644),
         ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned(), 0o644),
         ("/etc/ld.so.conf.d/bridge.conf", "/usr/lib64\n".to_owned(), 0o644),
@@ -211,7 +211,7 @@ PLATFORM_ID="platform:br12"
 PRETTY_NAME="Millrace bridge 12 (Debian 12 packages as RPMs; not a distribution)"
 "#;
 
-/// Read by rpm inside the root, after its own macros. Why each differs from rpm's default is said beside it.
+/// Read by rpm inside the root, after its own macros.
 const MACROS: &str = "\
 %dist .br12
 %bridge 12
@@ -227,6 +227,15 @@ const MACROS: &str = "\
 %source_date_epoch_from_changelog 1
 %use_source_date_epoch_as_buildtime 1
 %clamp_mtime_to_source_date_epoch 1
+# Debuginfo and debugsource packages wherever %setup has run, as redhat-rpm-config does it.
+%_enable_debug_packages 1
+%_debugsource_packages 1
+%_unique_build_ids 1
+%_unique_debug_names 1
+%_unique_debug_srcs 1
+%install %{?_enable_debug_packages:%{?buildsubdir:%{debug_package}}}\\
+%%install\\
+%{nil}
 ";
 
 #[cfg(test)]
