@@ -1,0 +1,178 @@
+//! A repository on a server, read through a cache on this disk.
+//!
+//! The server is the truth: every look at a branch asks it (21 ms nearby), and only what is new is fetched. The
+//! cache may be deleted at any time.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use gix::protocol::transport::Service;
+use gix::refs::FullName;
+
+use crate::build::NewCommit;
+use crate::fetch::{Depth, Wanted, fetch};
+use crate::http::Budget;
+use crate::local::{self, Expect};
+use crate::push::{self, Push, Pushed};
+use crate::wire::{Connection, Peer, guarded};
+use crate::{
+    CommitId, Credentials, Error, Outcome, RemoteUrl, Repository, Result, durable, history, pack,
+};
+
+/// Longest time for one conversation: the first fetch of a big repository.
+const TIME: Duration = Duration::from_secs(15 * 60);
+/// Longest time for asking where a branch is.
+const LOOK_TIME: Duration = Duration::from_secs(60);
+/// Most bytes of one conversation.
+const BYTES: u64 = 4 << 30;
+/// Commits of each branch offered to the server as known. After a forced push the common one is usually
+/// this near; when it is not, more is sent than needed, and nothing else happens.
+const HAVES_PER_BRANCH: usize = 32;
+/// Most branches whose commits are offered.
+const HAVE_BRANCHES: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Remote {
+    url: RemoteUrl,
+    credentials: Credentials,
+    /// One fetch at a time: two callers of `head` after the same push would fetch the same objects twice.
+    fetching: Mutex<()>,
+}
+
+impl Remote {
+    pub(crate) fn new(url: RemoteUrl, credentials: Credentials) -> Result<Self> {
+        credentials.header(&url)?;
+        Ok(Self {
+            url,
+            credentials,
+            fetching: Mutex::new(()),
+        })
+    }
+
+    fn peer(&self, time: Duration) -> Peer<'_> {
+        Peer {
+            url: &self.url,
+            credentials: &self.credentials,
+            budget: Budget::new(time, BYTES),
+        }
+    }
+
+    /// Where `branch` is, with its objects in the cache.
+    pub(crate) fn head(&self, cache: &Repository, branch: &FullName) -> Result<Option<CommitId>> {
+        guarded(&self.url, || self.look(cache, branch))
+    }
+
+    fn look(&self, cache: &Repository, branch: &FullName) -> Result<Option<CommitId>> {
+        let (connection, tip) = self.tip(branch, TIME)?;
+        let Some(tip) = tip else {
+            return Ok(None);
+        };
+        let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+        let repo = cache.handle();
+        let known = repo
+            .try_find_header(tip.0)
+            .map_err(Error::corrupt(format!("read commit {tip}")))?;
+        if known.is_none() {
+            let have = known_commits(&repo)?;
+            let wanted = Wanted {
+                want: &[tip.0],
+                have: &have,
+                depth: Depth::Full,
+                max_object_bytes: None,
+            };
+            fetch(&repo, connection, &wanted)?;
+            cache.tidy();
+        }
+        let _ = local::move_branch(&repo, branch, Expect::Anything, tip)?;
+        Ok(Some(tip))
+    }
+
+    fn tip(&self, branch: &FullName, time: Duration) -> Result<(Connection<'_>, Option<CommitId>)> {
+        let mut connection = Connection::open(self.peer(time), Service::UploadPack)?;
+        let name = branch.as_bstr().to_string();
+        let refs = connection.list_refs(std::slice::from_ref(&name))?;
+        let tip = refs.iter().find(|r| r.name == name).map(|r| CommitId(r.id));
+        Ok((connection, tip))
+    }
+
+    /// Pushes `new`, and keeps it in the cache.
+    pub(crate) fn commit(
+        &self,
+        cache: &Repository,
+        branch: &FullName,
+        expected: Option<CommitId>,
+        new: &NewCommit,
+    ) -> Result<Outcome> {
+        guarded(&self.url, || {
+            let bytes = pack::encode(&new.objects)?;
+            let commit = CommitId(new.id);
+            let outcome = self.push(branch, expected, commit, &bytes)?;
+            if outcome == Outcome::Committed(commit) {
+                let repo = cache.handle();
+                durable::store_pack(&repo, &mut bytes.as_slice(), None)?;
+                let _ = local::move_branch(&repo, branch, Expect::Anything, commit)?;
+            }
+            Ok(outcome)
+        })
+    }
+
+    fn push(
+        &self,
+        branch: &FullName,
+        expected: Option<CommitId>,
+        new: CommitId,
+        pack: &[u8],
+    ) -> Result<Outcome> {
+        let name = branch.as_bstr().to_string();
+        let request = Push {
+            branch: &name,
+            old: expected,
+            new,
+            pack,
+        };
+        let answer = push::push(self.peer(TIME), &request);
+        let unclear = match answer {
+            Ok(Pushed::Done) => return Ok(Outcome::Committed(new)),
+            Ok(Pushed::Moved(now)) => return Ok(Outcome::Moved { now }),
+            Ok(Pushed::Refused(reason)) => Error::Refused {
+                url: self.url.to_string(),
+                branch: name.clone(),
+                reason,
+            },
+            Err(error @ Error::Network { .. }) => error,
+            Err(error) => return Err(error),
+        };
+        // A refusal may be a race, and a lost answer may have been a yes: the branch itself tells.
+        match self.tip(branch, LOOK_TIME) {
+            Ok((_, Some(now))) if now == new => Ok(Outcome::Committed(new)),
+            Ok((_, now)) if now != expected => Ok(Outcome::Moved { now }),
+            Ok(_) | Err(_) => Err(unclear),
+        }
+    }
+}
+
+/// Commits of the cache's branches that are worth offering to a server.
+fn known_commits(repo: &gix::Repository) -> Result<Vec<gix::ObjectId>> {
+    let error = || Error::corrupt("list the cache's branches");
+    let references = repo.references().map_err(error())?;
+    let mut commits = Vec::new();
+    for branch in references
+        .local_branches()
+        .map_err(error())?
+        .take(HAVE_BRANCHES)
+    {
+        let branch = branch.map_err(|error| Error::Corrupt {
+            operation: "list the cache's branches".to_owned(),
+            reason: error.to_string(),
+        })?;
+        let mut next = branch.try_id().map(|id| CommitId(id.detach()));
+        for _ in 0..HAVES_PER_BRANCH {
+            let Some(commit) = next else { break };
+            commits.push(commit.0);
+            next = history::first_parent(repo, commit)?;
+        }
+    }
+    commits.sort_unstable();
+    commits.dedup();
+    Ok(commits)
+}

@@ -1,0 +1,183 @@
+//! One repository: a bare one on this disk, or a server's with a bare one as its cache.
+
+use std::path::{Path, PathBuf};
+
+use gix::odb::store::init::Slots;
+use gix::refs::FullName;
+
+use crate::build::{self, CommitMeta, Edit};
+use crate::remote::Remote;
+use crate::{CommitId, Credentials, Error, RemoteUrl, Result, local, maintain, names};
+
+/// Packs a repository may have at once. One commit is one pack, and [`maintain`] merges them long before.
+const PACK_SLOTS: u16 = 4096;
+
+/// Cache of decoded objects per call, in bytes: trees near the root are met again for every path.
+const OBJECT_CACHE_BYTES: usize = 4 << 20;
+
+/// How [`Repository::commit_files`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "a moved branch means that nothing was committed"]
+pub enum Outcome {
+    /// The branch is at this new commit.
+    Committed(CommitId),
+    /// The branch is not where the caller said; nothing was committed.
+    Moved {
+        /// Where it is.
+        now: Option<CommitId>,
+    },
+    /// The files are as they were; nothing was committed.
+    Unchanged,
+}
+
+/// A repository. Cheap calls, `Sync`; every call blocks.
+#[derive(Debug)]
+pub struct Repository {
+    inner: gix::ThreadSafeRepository,
+    path: PathBuf,
+    origin: Origin,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Here,
+    Server(Box<Remote>),
+}
+
+impl Repository {
+    /// Opens the bare repository at `path`.
+    pub fn open_bare(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        let inner = open(&path)?;
+        Ok(Self {
+            inner,
+            path,
+            origin: Origin::Here,
+        })
+    }
+
+    /// Makes a bare repository at `path`, or opens the one that is there.
+    pub fn init_bare(path: impl Into<PathBuf>) -> Result<Self> {
+        let path = path.into();
+        if !path.join("HEAD").exists() {
+            std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
+            gix::ThreadSafeRepository::init_opts(
+                &path,
+                gix::create::Kind::Bare,
+                gix::create::Options::default(),
+                options(),
+            )
+            .map_err(Error::corrupt(format!(
+                "create a repository in {}",
+                path.display()
+            )))?;
+        }
+        Self::open_bare(path)
+    }
+
+    /// The repository at `url`; what is fetched is kept in the bare repository `cache`, which is made when
+    /// missing. A file address is opened where it is and needs no cache.
+    pub fn remote(
+        url: RemoteUrl,
+        cache: impl Into<PathBuf>,
+        credentials: Credentials,
+    ) -> Result<Self> {
+        if let Some(directory) = url.directory() {
+            return Self::open_bare(directory);
+        }
+        let mut repository = Self::init_bare(cache)?;
+        repository.origin = Origin::Server(Box::new(Remote::new(url, credentials)?));
+        Ok(repository)
+    }
+
+    /// Where it is on this disk.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tip of `branch` right now. A server is asked, and what is new there is fetched, so that the
+    /// commit can be read afterwards.
+    pub fn head(&self, branch: &str) -> Result<Option<CommitId>> {
+        let branch = names::branch(branch)?;
+        self.head_of(&branch)
+    }
+
+    fn head_of(&self, branch: &FullName) -> Result<Option<CommitId>> {
+        let Origin::Server(remote) = &self.origin else {
+            return local::tip(&self.handle(), branch);
+        };
+        remote.head(self, branch)
+    }
+
+    /// One commit of `edits` on top of `expected`, if `branch` is there.
+    ///
+    /// An edit is a path and its new bytes, or `None` to remove the file. Trees are built from objects,
+    /// without an index or a worktree. The objects are on disk (here and on the server) before the branch
+    /// moves. The same call again after a lost answer finds its own commit and says `Committed`.
+    pub fn commit_files(
+        &self,
+        branch: &str,
+        expected: Option<CommitId>,
+        edits: &[Edit<'_>],
+        meta: &CommitMeta,
+    ) -> Result<Outcome> {
+        let branch = names::branch(branch)?;
+        let repo = self.handle();
+        if let (Origin::Server(_), Some(commit)) = (&self.origin, expected)
+            && repo
+                .try_find_object(commit.0)
+                .map_err(Error::corrupt("read objects"))?
+                .is_none()
+        {
+            let now = self.head_of(&branch)?;
+            if now != expected {
+                return Ok(Outcome::Moved { now });
+            }
+        }
+        let Some(new) = build::commit(&repo, expected, edits, meta)? else {
+            let now = self.head_of(&branch)?;
+            return Ok(if now == expected {
+                Outcome::Unchanged
+            } else {
+                Outcome::Moved { now }
+            });
+        };
+        let outcome = match &self.origin {
+            Origin::Server(remote) => remote.commit(self, &branch, expected, &new)?,
+            Origin::Here => local::commit(&repo, &branch, expected, &new)?,
+        };
+        if matches!(outcome, Outcome::Committed(_)) {
+            self.tidy();
+        }
+        Ok(outcome)
+    }
+
+    /// Merges small packs; a failure costs time, never data, so it is only logged.
+    pub(crate) fn tidy(&self) {
+        if let Err(error) = maintain::merge_packs(&self.handle()) {
+            tracing::warn!(repository = %self.path.display(), %error, "could not merge packs");
+        }
+    }
+
+    pub(crate) fn handle(&self) -> gix::Repository {
+        let mut repo = self.inner.to_thread_local();
+        repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
+        repo
+    }
+}
+
+fn options() -> gix::open::Options {
+    gix::open::Options::isolated()
+        .with(gix::sec::Trust::Full)
+        .object_store_slots(Slots::Given(PACK_SLOTS))
+}
+
+pub(crate) fn open(path: &Path) -> Result<gix::ThreadSafeRepository> {
+    options()
+        .open(path)
+        .map_err(|error| Error::RepositoryMissing {
+            url: path.display().to_string(),
+            reason: crate::error::describe(&error),
+        })
+}
