@@ -17,11 +17,13 @@ use crate::source::Source;
 #[serde(deny_unknown_fields)]
 pub struct BuildRequest {
     /// Why, in a sentence: people and advisories quote it.
+    #[schemars(length(min = 1, max = 2000))]
     pub reason: String,
     /// The platforms to build for, each with the architectures wanted. `None` (in the file: no
     /// value after the colon): all architectures of the platform.
     pub platforms: BTreeMap<PlatformName, Option<Vec<Architecture>>>,
     /// The packages; at least one.
+    #[schemars(length(min = 1, max = 2000))]
     pub packages: Vec<PackageRequest>,
     /// Overlays on the platforms.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

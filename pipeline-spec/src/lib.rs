@@ -14,6 +14,7 @@
 
 mod build;
 mod bytesize;
+mod check;
 mod config;
 mod diagnostic;
 mod digest;
@@ -22,19 +23,27 @@ mod glob;
 mod ids;
 mod key;
 pub mod limits;
+mod lint;
+mod load;
+mod parse;
 mod path;
 mod platform;
 mod policy;
 mod project;
+mod read;
 mod release;
+mod render;
 mod repository;
 mod runner;
+mod schema;
 mod source;
+mod suggest;
 mod url;
 pub mod version;
 
 pub use build::{BuildOptions, BuildRequest, PackageRequest};
 pub use bytesize::ByteSize;
+pub use check::{check_build, check_release};
 pub use config::Config;
 pub use diagnostic::{Code, Color, Diagnostic, Severity};
 pub use digest::Sha256Digest;
@@ -46,6 +55,8 @@ pub use ids::{
     SuiteName,
 };
 pub use key::{Fingerprint, Key, KeyKind, Private, SecretName};
+pub use lint::lint;
+pub use parse::{parse_build, parse_release};
 pub use path::{
     ErratumPath, KeyFilePath, PathKind, RequestKind, RequestPath, classify, is_config_path,
 };
@@ -56,7 +67,9 @@ pub use platform::{
 pub use policy::{Gate, Gates, Policy};
 pub use project::{LanguageVersion, Limits, Project};
 pub use release::{Placement, ReleaseRequest};
+pub use render::render_all;
 pub use repository::{Layout, RepoPath, Repository, Retention, Rule};
 pub use runner::{Role, Runner, RunnerKey};
+pub use schema::schemas;
 pub use source::{GitRef, Source, Subdir};
 pub use url::{GitUrl, RepoUrl, SourceUrl};

@@ -28,11 +28,9 @@ pub const MAX_URL_BYTES: usize = 2048;
 /// Longest free text (a reason, a description), in characters.
 pub const MAX_TEXT_CHARS: usize = 2000;
 
-/// Most packages in one build request. A mass rebuild is several requests, linked by `with`.
-pub const MAX_PACKAGES: usize = 2000;
-
-/// Most entries of any other list or mapping.
-pub const MAX_ENTRIES: usize = 1000;
+/// Most entries of a list or mapping, the packages of a build request among them. A mass rebuild
+/// is several requests, linked by `with`.
+pub const MAX_ENTRIES: usize = 2000;
 
 /// Most diagnostics reported for one file. The rest would be noise that follows from the first.
 pub const MAX_DIAGNOSTICS_PER_FILE: usize = 100;

@@ -195,6 +195,7 @@ pub enum Contents {
     /// An RPM distribution.
     Rpm {
         /// The repositories that the buildroot and build requirements are installed from.
+        #[schemars(length(min = 1))]
         repos: Vec<PackageRepo>,
         /// RPM macros set for every build: `dist: .el10`.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -203,6 +204,7 @@ pub enum Contents {
     /// A Debian distribution.
     Deb {
         /// The archives that the buildroot and build dependencies are installed from.
+        #[schemars(length(min = 1))]
         archives: Vec<Archive>,
     },
 }
@@ -216,6 +218,7 @@ pub struct PackageRepo {
     /// The folder that holds `repodata/`; `$arch` stands for the architecture.
     pub url: RepoUrl,
     /// The public keys that its packages may be signed with; at least one.
+    #[schemars(length(min = 1))]
     pub keys: Vec<KeyFilePath>,
 }
 
@@ -227,8 +230,10 @@ pub struct Archive {
     /// configured with.
     pub url: ArchiveLocation,
     /// Suites or codenames: `[bookworm, bookworm-updates]`; at least one.
+    #[schemars(length(min = 1))]
     pub suites: Vec<SuiteName>,
     /// Components: `[main]`; at least one.
+    #[schemars(length(min = 1))]
     pub components: Vec<ComponentName>,
     /// The keys that may sign the archive. Needed unless `url` is `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ pub struct Project {
     /// Version of this language. There is one: 1.
     pub version: LanguageVersion,
     /// The distribution's name, as people read it: `Example Linux`.
+    #[schemars(length(min = 1, max = 2000))]
     pub name: String,
     /// The branch that holds what is wanted.
     #[serde(default = "main_branch")]
@@ -88,8 +89,10 @@ pub struct Limits {
     /// Disk below the buildroot.
     pub disk: ByteSize,
     /// Processes and threads at a time.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub processes: u32,
     /// Wall clock time, in hours.
+    #[schemars(range(min = 1, max = 720))]
     pub hours: u32,
     /// Bytes of build log.
     pub log: ByteSize,

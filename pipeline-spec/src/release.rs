@@ -12,8 +12,10 @@ use crate::path::{ErratumPath, RequestPath};
 #[serde(deny_unknown_fields)]
 pub struct ReleaseRequest {
     /// The build requests whose results are published; at least one.
+    #[schemars(length(min = 1))]
     pub from: Vec<RequestPath>,
     /// The repositories; at least one. Their own rules decide which package goes where.
+    #[schemars(length(min = 1))]
     pub to: Vec<RepositoryName>,
     /// Exceptions from those rules. The first that matches a package decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

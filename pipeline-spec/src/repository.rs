@@ -136,7 +136,7 @@ impl JsonSchema for Retention {
         schemars::json_schema!({
             "description": "How many versions of a package stay: a number, or `all`.",
             "oneOf": [
-                { "type": "integer", "minimum": 1, "maximum": u32::MAX },
+                { "type": "integer", "minimum": 1, "maximum": 1000 },
                 { "const": "all" },
             ],
         })
@@ -162,6 +162,7 @@ pub enum Layout {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         codename: Option<SuiteName>,
         /// Components; the first takes packages whose section names none.
+        #[schemars(length(min = 1))]
         components: Vec<ComponentName>,
         /// `Origin` of the Release file. Left out: the project's name.
         #[serde(default, skip_serializing_if = "Option::is_none")]

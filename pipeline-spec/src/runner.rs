@@ -19,9 +19,11 @@ pub struct Runner {
     /// The public half of the key that its requests are signed with.
     pub key: RunnerKey,
     /// What it may do; at least one.
+    #[schemars(length(min = 1))]
     pub roles: BTreeSet<Role>,
     /// The architectures that its processor runs itself, in the spelling of the platforms it
-    /// serves: a machine for both kinds says `[x86_64, amd64]`.
+    /// serves: a machine for both kinds says `[x86_64, amd64]`. Needed to build and test.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<Architecture>,
     /// The architectures that it runs through qemu-user.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -31,6 +33,7 @@ pub struct Runner {
     pub labels: BTreeSet<Label>,
     /// How many tasks it works on at a time.
     #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 1024))]
     pub capacity: NonZeroU32,
 }
 
@@ -39,10 +42,13 @@ fn one() -> NonZeroU32 {
 }
 
 impl Runner {
-    /// Whether it can do this kind of work for this architecture, itself or emulated.
+    /// Whether it can do this kind of work for this architecture, itself or emulated. Signing and
+    /// composing do not depend on the architecture.
     pub fn serves(&self, role: Role, architecture: &Architecture) -> bool {
         self.roles.contains(&role)
-            && (self.architectures.contains(architecture) || self.emulated.contains(architecture))
+            && (!role.needs_architecture()
+                || self.architectures.contains(architecture)
+                || self.emulated.contains(architecture))
     }
 }
 
@@ -73,6 +79,12 @@ impl Role {
         Self::Sign,
         Self::Compose,
     ];
+
+    /// Whether the work runs the programs of a platform, so that the processor matters. Signing and
+    /// composing only handle files.
+    pub fn needs_architecture(self) -> bool {
+        matches!(self, Self::BuildRpm | Self::BuildDeb | Self::Test)
+    }
 
     /// As it is written in files: `build-rpm`.
     pub fn as_str(self) -> &'static str {
