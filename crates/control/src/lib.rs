@@ -1,1 +1,180 @@
-//! control
+//! The use cases of the control plane, each a straight list of steps over the ports.
+//!
+//! | use case | step | when |
+//! |---|---|---|
+//! | [`Control::plan_head`] | compares the state repository with the ledger | a push, a sweep |
+//! | [`Control::advance`] | writes the tasks of one request that should exist | after every event |
+//! | [`Control::dispatch`] | drains the outbox into the queues | after every change, a sweep |
+//! | [`Control::take`], [`Control::heartbeat`], [`Control::finish`] | a runner's calls | |
+//! | [`Control::report`] | renders requests into one commit on the status branch | batched |
+//! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
+//!
+//! Callers: the functions and the command line. Invariants: every write is conditional or a function of
+//! rows under a condition; every use case may run twice, late, or be killed between any two steps, and
+//! the next run goes on from what is written.
+
+mod admit;
+mod advance;
+mod command;
+mod config;
+mod dispatch;
+mod dry_run;
+mod load;
+mod publish;
+mod query;
+mod render;
+mod report;
+mod sweep;
+mod work;
+
+use std::sync::Arc;
+
+use ledger::{Change, Key, Message, Millis, QueueName};
+use pipeline_spec::Diagnostic;
+use ports::{Applied, Clock, Ledger, Platform, TaskQueue};
+use tokio::sync::{Mutex, Notify};
+
+pub use admit::Planned;
+pub use command::CommandError;
+pub use config::Snapshot;
+pub use dry_run::{DryRun, DryRunRequest, DryRunTask};
+pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail};
+pub use render::{StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
+pub use report::Reported;
+pub use sweep::Swept;
+pub use work::{Refused, Taken};
+
+/// Why a use case stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The world's trouble; the next run goes on.
+    #[error(transparent)]
+    Port(#[from] ports::Error),
+    /// Others kept writing the same row.
+    #[error("write {0}: other writers changed it {MAX_TRIES} times in a row")]
+    Contended(String),
+    /// The configuration in the state repository cannot be used.
+    #[error("read the configuration at {commit}: {} problem(s), the first is: {}", .diagnostics.len(), first(.diagnostics))]
+    Config {
+        /// At which commit.
+        commit: String,
+        /// All of them.
+        diagnostics: Vec<Diagnostic>,
+    },
+    /// What is stored contradicts itself: an alarm.
+    #[error("{0}")]
+    Inconsistent(String),
+}
+
+fn first(diagnostics: &[Diagnostic]) -> String {
+    diagnostics
+        .first()
+        .map(|d| format!("{}:{}: {}", d.path, d.line, d.message))
+        .unwrap_or_default()
+}
+
+/// Shorthand of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// How often a conditional write is tried again from the reading on.
+pub(crate) const MAX_TRIES: usize = 10;
+/// Rows read in one go.
+pub(crate) const PAGE: usize = 500;
+
+/// What an installation decides.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The branch that holds the wishes.
+    pub branch: String,
+    /// The branch that holds the answers.
+    pub status_branch: String,
+    /// A lease ends this long after the last heartbeat.
+    pub lease_seconds: u64,
+    /// Runners send a heartbeat this often.
+    pub heartbeat_seconds: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            branch: "main".to_owned(),
+            status_branch: "status".to_owned(),
+            lease_seconds: 60,
+            heartbeat_seconds: 10,
+        }
+    }
+}
+
+/// The control plane over one choice of adapters.
+pub struct Control<P: Platform> {
+    platform: P,
+    options: Options,
+    snapshots: Mutex<Vec<Arc<Snapshot>>>,
+    /// Told after every change that has effects, so that dispatch need not poll.
+    changed: Notify,
+}
+
+impl<P: Platform> Control<P> {
+    /// A control plane.
+    pub fn new(platform: P, options: Options) -> Self {
+        Self {
+            platform,
+            options,
+            snapshots: Mutex::new(Vec::new()),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The adapters.
+    pub fn platform(&self) -> &P {
+        &self.platform
+    }
+
+    /// What was decided.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Resolves when a change with effects was applied since the last call.
+    pub async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.platform.clock().now()
+    }
+
+    /// Applies a change and tells dispatch.
+    pub(crate) async fn apply(&self, change: Change) -> Result<Applied> {
+        if change.size() > Change::MAX_ROWS {
+            return Err(Error::Inconsistent(format!(
+                "apply a change of {} rows: {} are allowed",
+                change.size(),
+                Change::MAX_ROWS
+            )));
+        }
+        let effects = !change.effects.is_empty();
+        let applied = self.platform.ledger().apply(change, self.now()).await?;
+        if effects && applied == Applied::Done {
+            self.changed.notify_one();
+        }
+        Ok(applied)
+    }
+
+    /// Asks for a request to be looked at, outside of a change. Lost at worst until the next sweep.
+    pub(crate) async fn wake(&self, request: &pipeline_spec::RequestPath) -> Result<()> {
+        let message = Message::Advance {
+            request: request.clone(),
+        };
+        Ok(self
+            .platform
+            .queue()
+            .send(&QueueName::advance(), &message, self.now())
+            .await?)
+    }
+}
+
+/// A conflict's row, for the error that ends a loop of tries.
+pub(crate) fn contended(key: &Key) -> Error {
+    Error::Contended(key.to_string())
+}

@@ -96,6 +96,22 @@ impl Change {
         });
     }
 
+    /// Adds all of `other`; effects that say the same are kept once.
+    pub fn merge(&mut self, other: Change) {
+        self.conditions.extend(other.conditions);
+        self.writes.extend(other.writes);
+        for effect in other.effects {
+            if !self.effects.contains(&effect) {
+                self.effects.push(effect);
+            }
+        }
+    }
+
+    /// Rows that it touches, effects included.
+    pub fn size(&self) -> usize {
+        self.writes.len() + self.effects.len()
+    }
+
     /// Turns effects into outbox rows, so that adapters only know rows.
     pub fn into_rows(mut self, now: Millis) -> (Vec<Condition>, Vec<Write>) {
         for effect in std::mem::take(&mut self.effects) {

@@ -88,6 +88,16 @@ impl Key {
         Self::new(partition::REQUESTS, path.to_string())
     }
 
+    /// The partition of requests that build on `path`.
+    pub fn waiters_partition(path: &RequestPath) -> String {
+        format!("waiters/{path}")
+    }
+
+    /// Says that `waiter` builds on `path`.
+    pub fn waiter(path: &RequestPath, waiter: &RequestPath) -> Self {
+        Self::new(Self::waiters_partition(path), waiter.to_string())
+    }
+
     /// The partition of a repository: its row and its contributions.
     pub fn repository_partition(name: &RepositoryName) -> String {
         format!("repository/{name}")

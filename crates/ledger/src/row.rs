@@ -33,7 +33,8 @@ pub enum Row {
     Lease(LeaseRow),
     /// At [`crate::Key::outbox`].
     Outbox(OutboxRow),
-    /// At [`crate::Key::open`], [`crate::Key::listed`] and [`crate::Key::turn`]: the request it points to.
+    /// At [`crate::Key::open`], [`crate::Key::listed`], [`crate::Key::waiter`] and [`crate::Key::turn`]:
+    /// the request it points to.
     Index {
         /// Which request.
         request: RequestPath,

@@ -1,0 +1,556 @@
+//! Moving one request on: the tasks that should exist are written, those that should not are stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use ledger::{
+    Change, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow, RequestSpec, Row,
+    TaskRow, TaskState, transition,
+};
+use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, Source};
+use planner::{
+    HoldsTurn, Plan, Planned, Progress, ReleaseView, RepositoryView, RequestView, Resolution,
+    plan_build, plan_release,
+};
+use ports::{Applied, ArtifactStore, Ledger, Platform, Resolved, StateRepo};
+
+use crate::load::{Loaded, unexpected};
+use crate::{Control, Error, MAX_TRIES, Result, contended};
+
+/// Tasks written in one change: each is two rows and may have an effect.
+const BATCH: usize = 30;
+
+/// What a step wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Something: look again.
+    Wrote,
+    /// Nothing: the ledger is as it should be.
+    Settled,
+    /// Another writer was faster: look again.
+    Conflict,
+}
+
+impl<P: Platform> Control<P> {
+    /// Brings the ledger to what the planner wants of `path`. Safe at any time, any number of times.
+    pub async fn advance(&self, path: &RequestPath) -> Result<()> {
+        let mut conflicts = 0;
+        // Each round makes progress or is a conflict; a request has a handful of stages.
+        for _ in 0..MAX_TRIES * 10 {
+            let Some(loaded) = self.load(path).await? else {
+                return Ok(());
+            };
+            match self.step(&loaded).await? {
+                Step::Settled => return Ok(()),
+                Step::Wrote => {}
+                Step::Conflict => {
+                    conflicts += 1;
+                    if conflicts > MAX_TRIES {
+                        return Err(contended(&Key::request(path)));
+                    }
+                }
+            }
+        }
+        Err(contended(&Key::request(path)))
+    }
+
+    async fn step(&self, loaded: &Loaded) -> Result<Step> {
+        match (&loaded.row.phase, &loaded.row.spec) {
+            (Phase::Removed, _) => self.cancel_all(loaded).await,
+            (Phase::Publishing(_), _) => {
+                self.finish_publishing(&loaded.row.path).await?;
+                Ok(Step::Settled)
+            }
+            (Phase::Open, Some(RequestSpec::Build(request))) => {
+                self.step_build(loaded, request).await
+            }
+            (Phase::Open, Some(RequestSpec::Release(request))) => {
+                self.step_release(loaded, Some(request)).await
+            }
+            (Phase::Reverting, _) => self.step_release(loaded, None).await,
+            (
+                Phase::Invalid
+                | Phase::Open
+                | Phase::Succeeded
+                | Phase::Failed
+                | Phase::Published
+                | Phase::Reverted,
+                _,
+            ) => self.close_index(loaded).await,
+        }
+    }
+
+    async fn step_build(&self, loaded: &Loaded, request: &BuildRequest) -> Result<Step> {
+        let snapshot = self.snapshot(&loaded.row.commit).await?;
+        let refs = self.resolve_refs(loaded, request).await?;
+        let linked = self.load_all(&request.with).await?;
+        let linked: Vec<RequestView<'_>> = linked.iter().map(view).collect();
+        let plan = plan_build(view(loaded), request, &snapshot.config, &refs, &linked);
+        let step = self.write_tasks(loaded, &plan).await?;
+        if step != Step::Settled {
+            return Ok(step);
+        }
+        let phase = match plan.progress {
+            Progress::Working => Phase::Open,
+            Progress::Succeeded => Phase::Succeeded,
+            Progress::Failed => Phase::Failed,
+        };
+        self.write_phase(loaded, phase, plan.problems, plan.notes)
+            .await
+    }
+
+    /// `wish`: `None` for a revert.
+    async fn step_release(&self, loaded: &Loaded, wish: Option<&ReleaseRequest>) -> Result<Step> {
+        let snapshot = self.snapshot(&loaded.row.commit).await?;
+        let from = match wish {
+            Some(wish) => self.load_all(&wish.from).await?,
+            None => Vec::new(),
+        };
+        let from: Vec<RequestView<'_>> = from.iter().map(view).collect();
+        let names = self.concerned(loaded, wish).await?;
+        let mut repositories = BTreeMap::new();
+        let mut holds_turn = HoldsTurn::Yes;
+        for name in &names {
+            let (repository, holder) = self.repository(name).await?;
+            if holder.as_ref() != Some(&loaded.row.path) {
+                holds_turn = HoldsTurn::No;
+            }
+            repositories.insert(name.clone(), repository);
+        }
+        let view = ReleaseView {
+            request: view(loaded),
+            wish,
+            config: &snapshot.config,
+            from: &from,
+            repositories: &repositories,
+            holds_turn,
+        };
+        let mut release = plan_release(&view);
+        for document in std::mem::take(&mut release.documents) {
+            self.platform.store().put(Bytes::from(document)).await?;
+        }
+        let step = self.write_tasks(loaded, &release.plan).await?;
+        if step != Step::Settled {
+            return Ok(step);
+        }
+        if !release.wants_turn.is_empty() {
+            return self
+                .take_turns(loaded, &release.wants_turn, release.plan)
+                .await;
+        }
+        let plan = release.plan;
+        match (plan.progress, release.decision) {
+            (Progress::Succeeded, Some(decision)) => {
+                self.write_phase(
+                    loaded,
+                    Phase::Publishing(decision),
+                    plan.problems,
+                    plan.notes,
+                )
+                .await
+            }
+            (Progress::Failed | Progress::Succeeded, _) => {
+                self.write_phase(loaded, Phase::Failed, plan.problems, plan.notes)
+                    .await
+            }
+            (Progress::Working, _) => {
+                self.write_phase(loaded, loaded.row.phase.clone(), plan.problems, plan.notes)
+                    .await
+            }
+        }
+    }
+
+    async fn load_all(&self, paths: &[RequestPath]) -> Result<Vec<Loaded>> {
+        let mut all = Vec::new();
+        for path in paths {
+            match self.load(path).await? {
+                Some(loaded) => all.push(loaded),
+                None => {
+                    return Err(Error::Inconsistent(format!(
+                        "load {path}: it is linked but was never planned"
+                    )));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Refs that are known, and those that can be looked up now; each is written once and for ever.
+    async fn resolve_refs(
+        &self,
+        loaded: &Loaded,
+        request: &BuildRequest,
+    ) -> Result<BTreeMap<(String, String), Resolution>> {
+        let mut refs: BTreeMap<(String, String), Resolution> = loaded
+            .refs
+            .iter()
+            .map(|(key, row)| (key.clone(), Resolution::Commit(row.commit.clone())))
+            .collect();
+        for package in &request.packages {
+            let Source::Git { git, git_ref, .. } = &package.source else {
+                continue;
+            };
+            let key = (git.to_string(), git_ref.to_string());
+            if refs.contains_key(&key) {
+                continue;
+            }
+            match self.platform.state_repo().resolve(&key.0, &key.1).await {
+                Ok(Resolved::Commit(commit)) => {
+                    let commit = self.record_ref(&loaded.row.path, &key, commit).await?;
+                    refs.insert(key, Resolution::Commit(commit));
+                }
+                Ok(Resolved::Missing(message)) => {
+                    refs.insert(key, Resolution::Missing(message));
+                }
+                // The plan says that it is still to be looked up; sweep comes back.
+                Err(error) => tracing::warn!(url = %key.0, %error, "a ref could not be looked up"),
+            }
+        }
+        Ok(refs)
+    }
+
+    /// Writes what a ref is, or reads what another writer found first.
+    async fn record_ref(
+        &self,
+        path: &RequestPath,
+        (url, git_ref): &(String, String),
+        commit: String,
+    ) -> Result<String> {
+        let key = Key::git_ref(path, url, git_ref);
+        let row = RefRow {
+            url: url.clone(),
+            git_ref: git_ref.clone(),
+            commit: commit.clone(),
+            at: self.now(),
+        };
+        let mut change = Change::default();
+        change.replace(key.clone(), Expect::Absent, Row::Ref(row));
+        if self.apply(change).await? == Applied::Done {
+            return Ok(commit);
+        }
+        match self
+            .platform
+            .ledger()
+            .get(&key)
+            .await?
+            .map(|record| record.row)
+        {
+            Some(Row::Ref(row)) => Ok(row.commit),
+            _ => Err(unexpected(&key)),
+        }
+    }
+
+    /// Repositories that a release wants, and those that it is in already.
+    async fn concerned(
+        &self,
+        loaded: &Loaded,
+        wish: Option<&ReleaseRequest>,
+    ) -> Result<BTreeSet<RepositoryName>> {
+        let mut names = BTreeSet::new();
+        let mut candidates = BTreeSet::new();
+        if let Some(wish) = wish {
+            names.extend(wish.to.iter().cloned());
+            names.extend(wish.place.iter().map(|placement| placement.into.clone()));
+        }
+        if let Some(RequestSpec::Release(last)) = &loaded.row.spec {
+            candidates.extend(last.to.iter().cloned());
+            candidates.extend(last.place.iter().map(|placement| placement.into.clone()));
+        }
+        // An edit may have dropped a repository from `to`: its tasks still name it.
+        for task in loaded.tasks.values() {
+            if let runner_api::TaskSpec::Compose(compose) = &task.spec {
+                candidates.insert(compose.repository.clone());
+            }
+        }
+        for name in candidates {
+            let key = Key::contribution(&name, &loaded.row.path);
+            if self.platform.ledger().get(&key).await?.is_some() {
+                names.insert(name);
+            }
+        }
+        Ok(names)
+    }
+
+    async fn repository(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<(RepositoryView, Option<RequestPath>)> {
+        let mut view = RepositoryView::default();
+        let mut holder = None;
+        for (key, record) in self.all_rows(&Key::repository_partition(name), "").await? {
+            match record.row {
+                Row::Repository(row) => view.pointer = Some(row.pointer),
+                Row::Contribution(row) => view.contributions.push(row),
+                Row::Index { request } => holder = Some(request),
+                _ => return Err(unexpected(&key)),
+            }
+        }
+        Ok((view, holder))
+    }
+
+    /// Takes the turns of all repositories or of none; without them, says who has one.
+    async fn take_turns(
+        &self,
+        loaded: &Loaded,
+        names: &[RepositoryName],
+        plan: Plan,
+    ) -> Result<Step> {
+        let path = &loaded.row.path;
+        let mut change = Change::default();
+        let mut notes = plan.notes;
+        for name in names {
+            match self
+                .platform
+                .ledger()
+                .get(&Key::turn(name))
+                .await?
+                .map(|record| record.row)
+            {
+                Some(Row::Index { request }) if request == *path => {}
+                Some(Row::Index { request }) => notes.push(Note {
+                    subject: name.to_string(),
+                    why: format!(
+                        "{request} is changing this repository; the release waits for its turn"
+                    ),
+                }),
+                _ => change.replace(
+                    Key::turn(name),
+                    Expect::Absent,
+                    Row::Index {
+                        request: path.clone(),
+                    },
+                ),
+            }
+        }
+        if notes
+            .iter()
+            .any(|note| note.why.ends_with("waits for its turn"))
+        {
+            return self
+                .write_phase(loaded, loaded.row.phase.clone(), plan.problems, notes)
+                .await;
+        }
+        Ok(match self.apply(change).await? {
+            Applied::Done => Step::Wrote,
+            Applied::Conflict(_) => Step::Conflict,
+        })
+    }
+
+    /// Writes what differs between the plan's tasks and the ledger's.
+    async fn write_tasks(&self, loaded: &Loaded, plan: &Plan) -> Result<Step> {
+        let now = self.now();
+        let mut changes = Vec::new();
+        let wanted: BTreeSet<_> = plan.tasks.iter().map(|planned| &planned.task.id).collect();
+        for row in loaded
+            .tasks
+            .values()
+            .filter(|row| !wanted.contains(&row.task.id))
+        {
+            changes.extend(self.stop(
+                loaded,
+                row,
+                &Event::Supersede {
+                    by: &loaded.row.commit,
+                },
+            ));
+        }
+        for planned in &plan.tasks {
+            match loaded.tasks.get(&planned.task.id) {
+                None => changes.push(insert(planned, now)),
+                Some(row) if is_revived(row, loaded) => {
+                    changes.extend(self.change(loaded, row, &Event::Revive));
+                }
+                Some(_) => {}
+            }
+        }
+        for id in &plan.unblock {
+            changes.extend(self.change(loaded, &loaded.tasks[id], &Event::Unblock));
+        }
+        if changes.is_empty() {
+            return Ok(Step::Settled);
+        }
+        let report = Message::Report {
+            request: loaded.row.path.clone(),
+        };
+        for batch in changes.chunks(BATCH) {
+            let mut change = Change::default();
+            for part in batch {
+                change.merge(part.clone());
+            }
+            change.effect(QueueName::report(), report.clone(), now);
+            if let Applied::Conflict(_) = self.apply(change).await? {
+                return Ok(Step::Conflict);
+            }
+        }
+        Ok(Step::Wrote)
+    }
+
+    fn change(&self, loaded: &Loaded, row: &TaskRow, event: &Event<'_>) -> Option<Change> {
+        let version = loaded.versions[&row.task.id];
+        transition(row, version, event, self.now()).ok()
+    }
+
+    /// A change that stops an open task; nothing for one that is closed or stopping.
+    fn stop(&self, loaded: &Loaded, row: &TaskRow, event: &Event<'_>) -> Option<Change> {
+        if row.state.is_closed() {
+            None
+        } else {
+            self.change(loaded, row, event)
+        }
+    }
+
+    async fn cancel_all(&self, loaded: &Loaded) -> Result<Step> {
+        let event = Event::Cancel {
+            reason: "the request's file was removed",
+        };
+        let changes: Vec<Change> = loaded
+            .tasks
+            .values()
+            .filter_map(|row| self.stop(loaded, row, &event))
+            .collect();
+        for batch in changes.chunks(BATCH) {
+            let mut change = Change::default();
+            for part in batch {
+                change.merge(part.clone());
+            }
+            if let Applied::Conflict(_) = self.apply(change).await? {
+                return Ok(Step::Conflict);
+            }
+        }
+        if loaded.tasks.values().all(|row| row.state.is_closed()) {
+            return self.close_index(loaded).await;
+        }
+        Ok(Step::Settled)
+    }
+
+    /// Writes phase, problems and notes if they differ. At rest, turns go back and waiters are woken.
+    async fn write_phase(
+        &self,
+        loaded: &Loaded,
+        phase: Phase,
+        problems: Vec<Problem>,
+        notes: Vec<Note>,
+    ) -> Result<Step> {
+        let path = &loaded.row.path;
+        let mut row = loaded.row.clone();
+        row.phase = phase;
+        row.problems = problems;
+        row.notes = notes;
+        if row == loaded.row {
+            return Ok(Step::Settled);
+        }
+        let now = self.now();
+        let mut change = Change::default();
+        if row.phase.is_at_rest() {
+            change.delete(Key::open(path));
+            self.give_back_turns(loaded, &mut change).await?;
+        }
+        let at_rest = row.phase.is_at_rest();
+        change.replace(
+            Key::request(path),
+            Expect::Version(loaded.version),
+            Row::Request(Box::new(row)),
+        );
+        change.effect(
+            QueueName::report(),
+            Message::Report {
+                request: path.clone(),
+            },
+            now,
+        );
+        if let Applied::Conflict(_) = self.apply(change).await? {
+            return Ok(Step::Conflict);
+        }
+        if at_rest {
+            self.wake_waiters(path).await?;
+        }
+        Ok(Step::Wrote)
+    }
+
+    /// Adds to `change` the return of every turn that this release holds.
+    pub(crate) async fn give_back_turns(&self, loaded: &Loaded, change: &mut Change) -> Result<()> {
+        let wish = match &loaded.row.spec {
+            Some(RequestSpec::Release(wish)) => Some(&**wish),
+            _ => None,
+        };
+        if wish.is_none() {
+            return Ok(());
+        }
+        for name in self.concerned(loaded, wish).await? {
+            let turn = Key::turn(&name);
+            if let Some(record) = self.platform.ledger().get(&turn).await?
+                && matches!(&record.row, Row::Index { request } if *request == loaded.row.path)
+            {
+                change.delete(turn);
+            }
+        }
+        Ok(())
+    }
+
+    /// Wakes what builds on `path`, and releases that may wait for its turns.
+    pub(crate) async fn wake_waiters(&self, path: &RequestPath) -> Result<()> {
+        let mut waiters: BTreeSet<RequestPath> = self
+            .indexed(&Key::waiters_partition(path), "")
+            .await?
+            .into_iter()
+            .collect();
+        if path.kind() == pipeline_spec::RequestKind::Release {
+            waiters.extend(self.indexed(ledger::partition::OPEN, "releases/").await?);
+        }
+        for waiter in waiters.iter().filter(|waiter| *waiter != path) {
+            self.wake(waiter).await?;
+        }
+        Ok(())
+    }
+
+    /// A request at rest is not swept any more.
+    async fn close_index(&self, loaded: &Loaded) -> Result<Step> {
+        let open = Key::open(&loaded.row.path);
+        if self.platform.ledger().get(&open).await?.is_none() {
+            return Ok(Step::Settled);
+        }
+        let mut change = Change::default();
+        change.conditions.push(ledger::Condition {
+            key: Key::request(&loaded.row.path),
+            expect: Expect::Version(loaded.version),
+        });
+        change.delete(open);
+        Ok(match self.apply(change).await? {
+            Applied::Done => Step::Settled,
+            Applied::Conflict(_) => Step::Conflict,
+        })
+    }
+}
+
+fn view(loaded: &Loaded) -> RequestView<'_> {
+    RequestView {
+        row: &loaded.row,
+        tasks: &loaded.tasks,
+    }
+}
+
+/// A person's cancel stands; a cancel by the removal of a file that is back does not.
+fn is_revived(row: &TaskRow, loaded: &Loaded) -> bool {
+    match &row.state {
+        TaskState::Superseded { .. } => true,
+        TaskState::Canceled { reason, .. } => {
+            loaded.row.phase == Phase::Open && reason == "the request's file was removed"
+        }
+        _ => false,
+    }
+}
+
+fn insert(planned: &Planned, now: ledger::Millis) -> Change {
+    let mut row = TaskRow::planned(
+        planned.task.clone(),
+        planned.spec.clone(),
+        planned.why.clone(),
+        now,
+    );
+    if let Some(reason) = &planned.excluded {
+        row.state = TaskState::Excluded {
+            reason: reason.clone(),
+        };
+    }
+    row.insert()
+}

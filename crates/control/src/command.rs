@@ -1,0 +1,183 @@
+//! What a person asks of running work: cancel, retry. Wishes about *what* is built are commits.
+
+use ledger::{Change, Event, Expect, Key, Message, Phase, QueueName, Row, partition, transition};
+use pipeline_spec::RequestPath;
+use ports::{Applied, Platform};
+use runner_api::TaskRef;
+
+use crate::load::Loaded;
+use crate::{Control, Error, MAX_TRIES, contended};
+
+/// Why a command did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Nothing of that name.
+    #[error("no task or request is called {0}; `millrace status` lists them")]
+    Unknown(String),
+    /// Several tasks begin so.
+    #[error("{0} is the beginning of {1} tasks' ids: write more digits")]
+    Ambiguous(String, usize),
+    /// The state does not allow it.
+    #[error("{0}")]
+    NotNow(String),
+    /// The control plane's own trouble.
+    #[error(transparent)]
+    Control(#[from] Error),
+}
+
+impl<P: Platform> Control<P> {
+    /// Finds a task by its id or the beginning of it.
+    pub async fn find_task(&self, prefix: &str) -> std::result::Result<TaskRef, CommandError> {
+        let mut found = Vec::new();
+        for path in self.indexed(partition::REQUESTS, "").await? {
+            let rows = self
+                .all_rows(&Key::request_partition(&path), &format!("task/{prefix}"))
+                .await?;
+            found.extend(rows.into_iter().filter_map(|(_, record)| match record.row {
+                Row::Task(row) => Some(row.task),
+                _ => None,
+            }));
+        }
+        match found.len() {
+            0 => Err(CommandError::Unknown(prefix.to_owned())),
+            1 => Ok(found.remove(0)),
+            n => Err(CommandError::Ambiguous(prefix.to_owned(), n)),
+        }
+    }
+
+    /// Stops a task; a runner that has it hears it with its next heartbeat.
+    pub async fn cancel_task(
+        &self,
+        task: &TaskRef,
+        reason: &str,
+    ) -> std::result::Result<(), CommandError> {
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.task_row(task).await? else {
+                return Err(CommandError::Unknown(task.to_string()));
+            };
+            let change = transition(&row, version, &Event::Cancel { reason }, self.now()).map_err(
+                |refusal| CommandError::NotNow(format!("{}: {refusal}", row.spec.title())),
+            )?;
+            if self.apply(change).await? == Applied::Done {
+                return Ok(());
+            }
+        }
+        Err(contended(&Key::task(task)).into())
+    }
+
+    /// Stops every open task of a request. Answers how many.
+    pub async fn cancel_request(
+        &self,
+        path: &RequestPath,
+        reason: &str,
+    ) -> std::result::Result<usize, CommandError> {
+        let loaded = self.known(path).await?;
+        let mut canceled = 0;
+        for row in loaded.tasks.values().filter(|row| !row.state.is_closed()) {
+            match self.cancel_task(&row.task, reason).await {
+                Ok(()) => canceled += 1,
+                // It closed meanwhile: that is what was wanted.
+                Err(CommandError::NotNow(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if canceled == 0 {
+            return Err(CommandError::NotNow(format!("nothing of {path} is open")));
+        }
+        Ok(canceled)
+    }
+
+    /// Another attempt at a failed or canceled task; its request is open again.
+    pub async fn retry_task(&self, task: &TaskRef) -> std::result::Result<(), CommandError> {
+        for _ in 0..MAX_TRIES {
+            let loaded = self.known(&task.request).await?;
+            let row = loaded
+                .tasks
+                .get(&task.id)
+                .ok_or_else(|| CommandError::Unknown(task.to_string()))?;
+            let version = loaded.versions[&task.id];
+            let mut change =
+                transition(row, version, &Event::Retry, self.now()).map_err(|refusal| {
+                    CommandError::NotNow(format!("{}: {refusal}", row.spec.title()))
+                })?;
+            self.reopen(&loaded, &mut change)?;
+            if self.apply(change).await? == Applied::Done {
+                return Ok(());
+            }
+        }
+        Err(contended(&Key::task(task)).into())
+    }
+
+    /// Another attempt at everything of a request that failed or was canceled; refs that were missing
+    /// are looked up again. Answers how many tasks go again.
+    pub async fn retry_request(
+        &self,
+        path: &RequestPath,
+    ) -> std::result::Result<usize, CommandError> {
+        let loaded = self.known(path).await?;
+        let mut retried = 0;
+        for row in loaded.tasks.values() {
+            match self.retry_task(&row.task).await {
+                Ok(()) => retried += 1,
+                Err(CommandError::NotNow(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if retried == 0 {
+            if loaded.row.phase != Phase::Failed {
+                let phase = loaded.row.phase.word();
+                return Err(CommandError::NotNow(format!(
+                    "{path} is {phase}: nothing of it failed"
+                )));
+            }
+            let mut change = Change::default();
+            self.reopen(&loaded, &mut change)?;
+            if let Applied::Conflict(key) = self.apply(change).await? {
+                return Err(contended(&key).into());
+            }
+        }
+        Ok(retried)
+    }
+
+    fn reopen(
+        &self,
+        loaded: &Loaded,
+        change: &mut Change,
+    ) -> std::result::Result<(), CommandError> {
+        let path = &loaded.row.path;
+        let phase = match &loaded.row.phase {
+            Phase::Open | Phase::Reverting => loaded.row.phase.clone(),
+            Phase::Succeeded | Phase::Failed | Phase::Published => Phase::Open,
+            Phase::Invalid | Phase::Publishing(_) | Phase::Reverted | Phase::Removed => {
+                let word = loaded.row.phase.word();
+                return Err(CommandError::NotNow(format!(
+                    "{path} is {word}: change the file instead"
+                )));
+            }
+        };
+        let mut row = loaded.row.clone();
+        row.phase = phase;
+        change.put(
+            Key::open(path),
+            Row::Index {
+                request: path.clone(),
+            },
+        );
+        change.replace(
+            Key::request(path),
+            Expect::Version(loaded.version),
+            Row::Request(Box::new(row)),
+        );
+        let message = Message::Advance {
+            request: path.clone(),
+        };
+        change.effect(QueueName::advance(), message, self.now());
+        Ok(())
+    }
+
+    async fn known(&self, path: &RequestPath) -> std::result::Result<Loaded, CommandError> {
+        self.load(path)
+            .await?
+            .ok_or_else(|| CommandError::Unknown(path.to_string()))
+    }
+}

@@ -1,0 +1,85 @@
+//! The configuration at a commit: read once, kept for the commits in use.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pipeline_spec::{Config, Diagnostic, Severity, is_config_path};
+use ports::{Platform, StateRepo};
+
+use crate::{Control, Error, Result};
+
+/// Commits whose configuration is kept in memory: the head and those of open requests.
+const KEPT: usize = 16;
+/// Top-level folders and files that hold configuration. Requests are never listed here: there may be
+/// a hundred thousand.
+const PLACES: [&str; 7] = [
+    "millrace.yaml",
+    "policy.yaml",
+    "platforms",
+    "flavors",
+    "repositories",
+    "keys",
+    "runners",
+];
+
+/// A configuration and where it is from.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// 40 hex digits.
+    pub commit: String,
+    /// The configuration.
+    pub config: Config,
+    /// Warnings of its files.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl<P: Platform> Control<P> {
+    /// The configuration at `commit`.
+    pub async fn snapshot(&self, commit: &str) -> Result<Arc<Snapshot>> {
+        let mut kept = self.snapshots.lock().await;
+        if let Some(i) = kept.iter().position(|snapshot| snapshot.commit == commit) {
+            let snapshot = kept.remove(i);
+            kept.push(snapshot.clone());
+            return Ok(snapshot);
+        }
+        let snapshot = Arc::new(self.read_config(commit).await?);
+        if kept.len() == KEPT {
+            kept.remove(0);
+        }
+        kept.push(snapshot.clone());
+        Ok(snapshot)
+    }
+
+    async fn read_config(&self, commit: &str) -> Result<Snapshot> {
+        let repo = self.platform.state_repo();
+        let mut files: Vec<(String, Bytes)> = Vec::new();
+        for place in PLACES {
+            let paths = if place.ends_with(".yaml") {
+                vec![place.to_owned()]
+            } else {
+                repo.list(commit, place).await?
+            };
+            for path in paths.into_iter().filter(|path| is_config_path(path)) {
+                if let Some(bytes) = repo.read(commit, &path).await? {
+                    files.push((path, bytes));
+                }
+            }
+        }
+        let (config, diagnostics) = Config::load(
+            files
+                .iter()
+                .map(|(path, bytes)| (path.as_str(), &bytes[..])),
+        );
+        if diagnostics.iter().any(|d| d.severity == Severity::Error) {
+            return Err(Error::Config {
+                commit: commit.to_owned(),
+                diagnostics,
+            });
+        }
+        Ok(Snapshot {
+            commit: commit.to_owned(),
+            config,
+            warnings: diagnostics,
+        })
+    }
+}

@@ -1,0 +1,62 @@
+//! Draining the outbox: what a change wanted to happen is handed to the queues.
+
+use ledger::{Change, Condition, Expect, Key, Row, partition};
+use ports::{Applied, Ledger, Platform, TaskQueue};
+
+use crate::load::unexpected;
+use crate::{Control, Result};
+
+/// Outbox rows handed over in one round.
+const BATCH: usize = 50;
+
+impl<P: Platform> Control<P> {
+    /// Sends every outbox row and then deletes it; killed in between, it is sent again. Answers how
+    /// many were sent.
+    pub async fn dispatch(&self) -> Result<usize> {
+        let mut sent = 0;
+        loop {
+            let rows = self
+                .platform
+                .ledger()
+                .list(partition::OUTBOX, "", None, BATCH)
+                .await?;
+            if rows.is_empty() {
+                return Ok(sent);
+            }
+            let mut change = Change::default();
+            for (key, record) in &rows {
+                let Row::Outbox(row) = &record.row else {
+                    return Err(unexpected(key));
+                };
+                let effect = &row.effect;
+                self.platform
+                    .queue()
+                    .send(&effect.queue, &effect.message, effect.not_before)
+                    .await?;
+                delete(&mut change, key, record.version);
+            }
+            sent += rows.len();
+            if let Applied::Conflict(_) = self.platform.ledger().apply(change, self.now()).await? {
+                self.delete_each(&rows).await?;
+            }
+        }
+    }
+
+    /// One row was written anew, or deleted by another dispatcher: the others go one by one.
+    async fn delete_each(&self, rows: &[(Key, ledger::Record)]) -> Result<()> {
+        for (key, record) in rows {
+            let mut change = Change::default();
+            delete(&mut change, key, record.version);
+            let _written_anew_or_gone = self.platform.ledger().apply(change, self.now()).await?;
+        }
+        Ok(())
+    }
+}
+
+fn delete(change: &mut Change, key: &Key, version: u64) {
+    change.conditions.push(Condition {
+        key: key.clone(),
+        expect: Expect::Version(version),
+    });
+    change.delete(key.clone());
+}

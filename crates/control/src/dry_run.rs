@@ -1,0 +1,249 @@
+//! The dry run: what planning a commit would do, without writing a row.
+
+use std::collections::BTreeMap;
+
+use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, Tasks};
+use pipeline_spec::{RequestPath, Source};
+use planner::{Plan, RequestView, Resolution, plan_build};
+use ports::{ChangeKind, Platform, Resolved, StateRepo};
+use serde::Serialize;
+
+use crate::admit::problems;
+use crate::{Control, Error, Result};
+
+/// What merging a commit would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryRun {
+    /// Planned now; empty: nothing.
+    pub from: String,
+    /// The commit looked at.
+    pub to: String,
+    /// Why it cannot be planned at all.
+    pub problems: Vec<Problem>,
+    /// Requests that it brings, changes or takes away.
+    pub requests: Vec<DryRunRequest>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryRunRequest {
+    /// Its path.
+    pub path: RequestPath,
+    /// `added`, `modified`, `removed`.
+    pub change: String,
+    /// What a person must mend.
+    pub problems: Vec<Problem>,
+    /// What follows later and why.
+    pub notes: Vec<Note>,
+    /// First tasks, and those that follow once the sources are known.
+    pub tasks: Vec<DryRunTask>,
+}
+
+/// A task that would be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryRunTask {
+    /// What.
+    pub title: String,
+    /// Why.
+    pub why: String,
+    /// `new`, or the state of the task that exists already.
+    pub state: String,
+}
+
+impl<P: Platform> Control<P> {
+    /// Plans `commit` against the ledger and writes nothing.
+    pub async fn dry_run(&self, commit: &str) -> Result<DryRun> {
+        let (head, _) = self.head_row().await?;
+        let mut run = DryRun {
+            from: head.commit.clone(),
+            to: commit.to_owned(),
+            problems: Vec::new(),
+            requests: Vec::new(),
+        };
+        let snapshot = match self.snapshot(commit).await {
+            Ok(snapshot) => snapshot,
+            Err(Error::Config { diagnostics, .. }) => {
+                run.problems = problems(&diagnostics);
+                return Ok(run);
+            }
+            Err(error) => return Err(error),
+        };
+        let repo = self.platform.state_repo();
+        let linear = !head.commit.is_empty() && repo.is_ancestor(&head.commit, commit).await?;
+        let from = linear.then_some(head.commit.as_str());
+        for change in repo.changes(from, commit).await? {
+            let Ok(path) = change.path.parse::<RequestPath>() else {
+                continue;
+            };
+            let mut request = DryRunRequest {
+                path: path.clone(),
+                change: word(change.kind).to_owned(),
+                problems: Vec::new(),
+                notes: Vec::new(),
+                tasks: Vec::new(),
+            };
+            match repo.read(commit, path.as_str()).await? {
+                Some(text) => match self.read_wish(&snapshot, &path, &text).await? {
+                    Ok(RequestSpec::Build(build)) => {
+                        self.dry_build(&snapshot.config, commit, &build, &mut request)
+                            .await?;
+                    }
+                    Ok(RequestSpec::Release(release)) => dry_release(&release, &mut request),
+                    Err(diagnostics) => request.problems = problems(&diagnostics),
+                },
+                None => self.dry_removal(&mut request).await?,
+            }
+            run.requests.push(request);
+        }
+        Ok(run)
+    }
+
+    async fn dry_build(
+        &self,
+        config: &pipeline_spec::Config,
+        commit: &str,
+        build: &pipeline_spec::BuildRequest,
+        request: &mut DryRunRequest,
+    ) -> Result<()> {
+        let loaded = self.load(&request.path).await?;
+        let tasks = loaded
+            .as_ref()
+            .map(|loaded| loaded.tasks.clone())
+            .unwrap_or_default();
+        let mut refs = BTreeMap::new();
+        for package in &build.packages {
+            let Source::Git { git, git_ref, .. } = &package.source else {
+                continue;
+            };
+            let key = (git.to_string(), git_ref.to_string());
+            let known = loaded.as_ref().and_then(|loaded| loaded.refs.get(&key));
+            let resolution = match known {
+                Some(row) => Resolution::Commit(row.commit.clone()),
+                None => match self.platform.state_repo().resolve(&key.0, &key.1).await {
+                    Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
+                    Ok(Resolved::Missing(message)) => Resolution::Missing(message),
+                    Err(error) => Resolution::Missing(format!(
+                        "{git_ref} of {git} cannot be looked up now: {error}"
+                    )),
+                },
+            };
+            refs.insert(key, resolution);
+        }
+        let row = row_for(&request.path, commit, build);
+        let view = RequestView {
+            row: &row,
+            tasks: &tasks,
+        };
+        let plan = plan_build(view, build, config, &refs, &[]);
+        fill(request, plan, &tasks);
+        for (platform, wanted) in &build.platforms {
+            let Some(platform_config) = config.platforms.get(platform) else {
+                continue;
+            };
+            let archs: Vec<&str> = platform_config
+                .architectures
+                .iter()
+                .filter(|arch| wanted.as_ref().is_none_or(|wanted| wanted.contains(arch)))
+                .map(|arch| arch.as_str())
+                .collect();
+            for package in build.packages_on(platform, platform_config.format()) {
+                request.notes.push(Note {
+                    subject: package.name.to_string(),
+                    why: format!("then built and tested for {platform} on {}, unless its source says otherwise", archs.join(", ")),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn dry_removal(&self, request: &mut DryRunRequest) -> Result<()> {
+        let Some(loaded) = self.load(&request.path).await? else {
+            return Ok(());
+        };
+        let open = loaded
+            .tasks
+            .values()
+            .filter(|row| !row.state.is_closed())
+            .count();
+        let why = match &loaded.row.spec {
+            Some(RequestSpec::Release(release)) if loaded.row.phase == Phase::Published => format!(
+                "its packages leave {}; what they replaced comes back",
+                release
+                    .to
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+            _ => format!("{open} open task(s) are canceled"),
+        };
+        request.notes.push(Note {
+            subject: request.path.to_string(),
+            why,
+        });
+        Ok(())
+    }
+}
+
+fn dry_release(release: &pipeline_spec::ReleaseRequest, request: &mut DryRunRequest) {
+    for build in &release.from {
+        request.notes.push(Note {
+            subject: build.to_string(),
+            why: "its packages are released once all of it is built and tested".to_owned(),
+        });
+    }
+    for name in &release.to {
+        for step in [
+            "sign packages for",
+            "compose",
+            "sign metadata of",
+            "smoke-test",
+            "publish",
+        ] {
+            request.tasks.push(DryRunTask {
+                title: format!("{step} {name}"),
+                why: format!("{} releases to {name}", request.path),
+                state: "new".to_owned(),
+            });
+        }
+    }
+}
+
+fn row_for(path: &RequestPath, commit: &str, build: &pipeline_spec::BuildRequest) -> RequestRow {
+    RequestRow {
+        path: path.clone(),
+        commit: commit.to_owned(),
+        time: 0,
+        author: String::new(),
+        sequence: 0,
+        spec: Some(RequestSpec::Build(Box::new(build.clone()))),
+        phase: Phase::Open,
+        problems: Vec::new(),
+        notes: Vec::new(),
+    }
+}
+
+fn fill(request: &mut DryRunRequest, plan: Plan, tasks: &Tasks) {
+    request.problems = plan.problems;
+    request.notes = plan.notes;
+    request.tasks = plan
+        .tasks
+        .iter()
+        .map(|planned| DryRunTask {
+            title: planned.spec.title(),
+            why: planned.why.clone(),
+            state: tasks
+                .get(&planned.task.id)
+                .map_or("new", |row| row.state.word())
+                .to_owned(),
+        })
+        .collect();
+}
+
+fn word(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Added => "added",
+        ChangeKind::Modified => "modified",
+        ChangeKind::Removed => "removed",
+    }
+}

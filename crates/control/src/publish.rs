@@ -1,0 +1,168 @@
+//! Publishing: a decision is rolled forward, whatever happens in between.
+//!
+//! The decision stands in the ledger before the first pointer moves. Each pointer is moved under the
+//! condition that it is the one that was composed upon, so a repeated run does nothing twice.
+
+use bytes::Bytes;
+use ledger::{
+    Change, Contribution, Decision, Expect, Flip, Key, Message, Phase, QueueName, RepositoryRow,
+    Row,
+};
+use pipeline_spec::RequestPath;
+use ports::{Applied, ArtifactStore, Platform};
+use runner_api::{Pointer, Tree};
+
+use crate::{Control, Error, Result};
+
+/// Largest document of the control plane's own that is read, in bytes.
+pub(crate) const MAX_DOCUMENT_BYTES: u64 = 256 * 1024 * 1024;
+
+impl<P: Platform> Control<P> {
+    /// If `path` is a release in the middle of its flips, finishes them.
+    pub(crate) async fn finish_publishing(&self, path: &RequestPath) -> Result<()> {
+        let Some(loaded) = self.load(path).await? else {
+            return Ok(());
+        };
+        let Phase::Publishing(decision) = &loaded.row.phase else {
+            return Ok(());
+        };
+        for flip in &decision.flips {
+            self.complete(flip).await?;
+        }
+        for flip in &decision.flips {
+            self.flip(&flip.pointer).await?;
+        }
+        let mut row = loaded.row.clone();
+        row.phase = if decision.reverts {
+            Phase::Reverted
+        } else {
+            Phase::Published
+        };
+        let mut change = Change::default();
+        self.settle(decision, &loaded.row, &mut change);
+        change.delete(Key::open(path));
+        self.give_back_turns(&loaded, &mut change).await?;
+        change.writes.dedup();
+        change.replace(
+            Key::request(path),
+            Expect::Version(loaded.version),
+            Row::Request(Box::new(row)),
+        );
+        let now = self.now();
+        change.effect(
+            QueueName::report(),
+            Message::Report {
+                request: path.clone(),
+            },
+            now,
+        );
+        // A conflict means that another run of this very function was faster.
+        if self.apply(change).await? == Applied::Done {
+            tracing::info!(request = %path, repositories = decision.flips.len(), "published");
+            self.wake_waiters(path).await?;
+        }
+        Ok(())
+    }
+
+    fn settle(&self, decision: &Decision, row: &ledger::RequestRow, change: &mut Change) {
+        for flip in &decision.flips {
+            let name = &flip.pointer.repository;
+            let repository = RepositoryRow {
+                pointer: flip.pointer.clone(),
+            };
+            change.put(Key::repository(name), Row::Repository(repository));
+            let key = Key::contribution(name, &row.path);
+            if flip.packages.is_empty() {
+                change.delete(key);
+            } else {
+                let contribution = Contribution {
+                    release: row.path.clone(),
+                    repository: name.clone(),
+                    sequence: row.sequence,
+                    packages: flip.packages.clone(),
+                };
+                change.put(key, Row::Contribution(contribution));
+            }
+        }
+    }
+
+    /// A pointer names complete objects only: looks at every file that the present tree does not have.
+    async fn complete(&self, flip: &Flip) -> Result<()> {
+        let pointer = &flip.pointer;
+        let tree = self.tree(pointer).await?;
+        let present = match self.pointer(pointer.repository.as_str()).await? {
+            Some((present, _)) => self.tree(&present).await?,
+            None => Tree::default(),
+        };
+        let new = tree
+            .files
+            .iter()
+            .filter(|(path, file)| present.files.get(*path) != Some(file));
+        for (path, file) in new.chain(&pointer.signatures) {
+            if self.platform.store().size(&file.sha256).await? != Some(file.size) {
+                return Err(Error::Inconsistent(format!(
+                    "publish {}: {path} ({}) is not in the artifact store",
+                    pointer.repository, file.sha256
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// The tree that a pointer names.
+    pub async fn tree(&self, pointer: &Pointer) -> Result<Tree> {
+        let operation = || format!("read the tree {} of {}", pointer.tree, pointer.repository);
+        let bytes = self
+            .platform
+            .store()
+            .get(&pointer.tree, MAX_DOCUMENT_BYTES)
+            .await?;
+        let bytes =
+            bytes.ok_or_else(|| Error::Inconsistent(format!("{}: it is gone", operation())))?;
+        let tree: Tree = serde_json::from_slice(&bytes)
+            .map_err(|cause| ports::Error::corrupt(operation(), cause))?;
+        Ok(tree)
+    }
+
+    /// The pointer of a published repository, with its bytes as stored.
+    pub async fn pointer(&self, repository: &str) -> Result<Option<(Pointer, Bytes)>> {
+        let Some(bytes) = self.platform.store().pointer(repository).await? else {
+            return Ok(None);
+        };
+        let pointer = serde_json::from_slice(&bytes).map_err(|cause| {
+            ports::Error::corrupt(format!("read the pointer of {repository}"), cause)
+        })?;
+        Ok(Some((pointer, bytes)))
+    }
+
+    async fn flip(&self, new: &Pointer) -> Result<()> {
+        let name = new.repository.as_str();
+        let bytes = Bytes::from(serde_json::to_vec(new).expect("a pointer has only string keys"));
+        let present = self.pointer(name).await?;
+        if let Some((present, _)) = &present {
+            if present == new {
+                return Ok(());
+            }
+            if present.generation + 1 != new.generation {
+                return Err(Error::Inconsistent(format!(
+                    "flip {name} to generation {}: it is at {}",
+                    new.generation, present.generation
+                )));
+            }
+        }
+        let expected = present.as_ref().map(|(_, bytes)| &bytes[..]);
+        if self
+            .platform
+            .store()
+            .set_pointer(name, expected, bytes)
+            .await?
+        {
+            return Ok(());
+        }
+        // Another run of this decision flips the same pointer: the next look tells.
+        match self.pointer(name).await? {
+            Some((present, _)) if present == *new => Ok(()),
+            _ => Err(Error::Contended(format!("pointer {name}"))),
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Status files: the machine's answer to a request, at the same path on the status branch.
+//!
+//! With `main` they hold what the ledger knows: refs, attempts and accepted results. They are a
+//! rendering of rows and of nothing else, so the same rows give the same bytes.
+
+use ledger::{AttemptRecord, FailedBy, Note, Problem, TaskRow, TaskState};
+use pipeline_spec::RequestPath;
+use runner_api::{Artifact, Facts, Failure, Outcome, ResultManifest, TaskId, TaskRef};
+use serde::{Deserialize, Serialize};
+
+use crate::load::Loaded;
+
+/// The file's version.
+pub const VERSION: u32 = 1;
+
+/// One status file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusFile {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Which request.
+    pub request: RequestPath,
+    /// The commit on the main branch that it answers.
+    pub commit: String,
+    /// `open`, `succeeded`, `failed`, `published`, …
+    pub phase: String,
+    /// What a person must mend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Why things are as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
+    /// Refs as they were resolved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refs: Vec<StatusRef>,
+    /// Tasks, in the order of their stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<StatusTask>,
+}
+
+/// A resolved ref.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusRef {
+    /// Clone URL.
+    pub url: String,
+    /// As the request writes it.
+    #[serde(rename = "ref")]
+    pub git_ref: String,
+    /// 40 hex digits.
+    pub commit: String,
+    /// Milliseconds since 1970.
+    pub at: i64,
+}
+
+/// A task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusTask {
+    /// Its id.
+    pub id: TaskId,
+    /// `build tree for debian-12 amd64`.
+    pub title: String,
+    /// `ready`, `leased`, `succeeded`, …
+    pub state: String,
+    /// Last attempt, 0 if none.
+    pub attempt: u32,
+    /// Why it is in this state, where the state alone does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whose fault a failure is: `package` or `infrastructure`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+    /// The class of a package's failure and the log's last lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Who has it, or made the accepted result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runner: Option<String>,
+    /// Tasks that it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits_for: Vec<TaskRef>,
+    /// What it made.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub artifacts: Vec<Artifact>,
+    /// What it learnt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Facts>,
+    /// The log of the last attempt, as an artifact.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Artifact>,
+    /// Seconds since 1970 by the runner's clock: the accepted attempt's start and end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ran: Option<(i64, i64)>,
+    /// Why it was planned.
+    pub why: String,
+    /// When it was planned, milliseconds since 1970.
+    pub planned: i64,
+    /// Ended attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+}
+
+pub(crate) fn status_file(loaded: &Loaded) -> StatusFile {
+    let row = &loaded.row;
+    let mut tasks: Vec<&TaskRow> = loaded.tasks.values().collect();
+    tasks.sort_by_key(|row| (stage(row), row.spec.title(), row.task.id.clone()));
+    StatusFile {
+        version: VERSION,
+        request: row.path.clone(),
+        commit: row.commit.clone(),
+        phase: row.phase.word().to_owned(),
+        problems: row.problems.clone(),
+        notes: row.notes.clone(),
+        refs: loaded
+            .refs
+            .values()
+            .map(|row| StatusRef {
+                url: row.url.clone(),
+                git_ref: row.git_ref.clone(),
+                commit: row.commit.clone(),
+                at: row.at,
+            })
+            .collect(),
+        tasks: tasks.into_iter().map(status_task).collect(),
+    }
+}
+
+fn stage(row: &TaskRow) -> u8 {
+    use runner_api::TaskSpec as T;
+    match row.spec {
+        T::Source(_) => 0,
+        T::Build(_) => 1,
+        T::Test(_) => 2,
+        T::SignPackages(_) => 3,
+        T::Compose(_) => 4,
+        T::SignMetadata(_) => 5,
+        T::Smoke(_) => 6,
+    }
+}
+
+/// One task as people and machines read it.
+pub(crate) fn status_task(row: &TaskRow) -> StatusTask {
+    let mut status = StatusTask {
+        id: row.task.id.clone(),
+        title: row.spec.title(),
+        state: row.state.word().to_owned(),
+        attempt: row.state.attempt(),
+        reason: None,
+        fault: None,
+        failure: None,
+        runner: None,
+        waits_for: Vec::new(),
+        artifacts: Vec::new(),
+        facts: None,
+        log: None,
+        ran: None,
+        why: row.why.clone(),
+        planned: row.planned,
+        attempts: row.attempts.clone(),
+    };
+    match &row.state {
+        TaskState::Blocked { on, .. } => status.waits_for = on.clone(),
+        TaskState::Ready { .. } => {
+            status.reason = row
+                .attempts
+                .last()
+                .map(|last| format!("tried before: {}", last.end));
+        }
+        TaskState::Leased { runner, stop, .. } => {
+            status.runner = Some(runner.to_string());
+            status.reason = stop.as_ref().map(|_| "stopping".to_owned());
+        }
+        TaskState::Succeeded { result } => accepted(&mut status, result),
+        TaskState::Failed { by, result, .. } => {
+            if let Some(result) = result {
+                accepted(&mut status, result);
+            }
+            match by {
+                FailedBy::Package(failure) => {
+                    status.fault = Some("package".to_owned());
+                    status.reason = Some(failure.message.clone());
+                    status.failure = Some(failure.clone());
+                }
+                FailedBy::Infrastructure { message } => {
+                    status.fault = Some("infrastructure".to_owned());
+                    status.reason = Some(message.clone());
+                }
+            }
+        }
+        TaskState::Excluded { reason } | TaskState::Canceled { reason, .. } => {
+            status.reason = Some(reason.clone());
+        }
+        TaskState::Superseded { by, .. } => {
+            status.reason = Some(format!("the request was changed by {by}"));
+        }
+    }
+    status
+}
+
+fn accepted(status: &mut StatusTask, result: &ResultManifest) {
+    status.runner = Some(result.runner.to_string());
+    status.log = result.log.clone();
+    status.ran = Some((result.started, result.finished));
+    match &result.outcome {
+        Outcome::Succeeded { artifacts, facts } => {
+            status.artifacts = artifacts.clone();
+            status.facts = Some(facts.clone());
+        }
+        Outcome::Failed { artifacts, .. } => status.artifacts = artifacts.clone(),
+        _ => {}
+    }
+}

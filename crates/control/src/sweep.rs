@@ -1,0 +1,123 @@
+//! The sweep: finds what a lost event would have told.
+
+use ledger::{Event, Message, Millis, QueueName, Refusal, Row, TaskState, partition, transition};
+use ports::{Applied, Platform, TaskQueue};
+
+use crate::load::unexpected;
+use crate::{Control, Result};
+
+/// A ready task whose message should long have been taken is offered again after this long. Doubled
+/// offers are harmless: the lease decides.
+const REOFFER_MILLIS: Millis = 60_000;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Leases that had ended.
+    pub expired: usize,
+    /// Requests looked at again.
+    pub advanced: usize,
+    /// Ready tasks whose message was sent again.
+    pub offered: usize,
+    /// Outbox rows sent.
+    pub sent: usize,
+}
+
+impl<P: Platform> Control<P> {
+    /// Looks at everything that is not at rest. A failure in one request does not stop the others.
+    pub async fn sweep(&self) -> Result<Swept> {
+        let mut swept = Swept {
+            expired: self.expire_leases().await?,
+            ..Swept::default()
+        };
+        for path in self.indexed(partition::OPEN, "").await? {
+            swept.advanced += 1;
+            if let Err(error) = self.advance(&path).await {
+                tracing::warn!(request = %path, %error, "failed to advance");
+            }
+            swept.offered += self.offer_again(&path).await?;
+        }
+        swept.sent = self.dispatch().await?;
+        Ok(swept)
+    }
+
+    /// Ends leases whose runner fell silent. Answers how many.
+    pub async fn expire_leases(&self) -> Result<usize> {
+        let now = self.now();
+        let mut expired = 0;
+        for (key, record) in self.all_rows(partition::LEASES, "").await? {
+            let Row::Lease(lease) = record.row else {
+                return Err(unexpected(&key));
+            };
+            if lease.expires > now {
+                continue;
+            }
+            let Some((row, version)) = self.task_row(&lease.task).await? else {
+                continue;
+            };
+            match transition(
+                &row,
+                version,
+                &Event::Expire {
+                    attempt: lease.attempt,
+                },
+                now,
+            ) {
+                Ok(change) => {
+                    if self.apply(change).await? == Applied::Done {
+                        expired += 1;
+                        tracing::warn!(task = %lease.task, attempt = lease.attempt, "a lease ended without a result");
+                    }
+                }
+                Err(Refusal::NotDue { .. }) => {}
+                Err(refusal) => {
+                    tracing::debug!(task = %lease.task, %refusal, "the lease is over already")
+                }
+            }
+        }
+        Ok(expired)
+    }
+
+    async fn offer_again(&self, path: &pipeline_spec::RequestPath) -> Result<usize> {
+        let Some(loaded) = self.load(path).await? else {
+            return Ok(0);
+        };
+        let now = self.now();
+        let mut offered = 0;
+        for row in loaded.tasks.values() {
+            let TaskState::Ready {
+                attempt,
+                not_before,
+            } = row.state
+            else {
+                continue;
+            };
+            if not_before + REOFFER_MILLIS > now {
+                continue;
+            }
+            let queue = QueueName::work(row.spec.role(), row.spec.arch());
+            if self.platform.queue().depth(&queue).await? > 0 {
+                continue;
+            }
+            let message = Message::Attempt {
+                task: row.task.clone(),
+                attempt,
+            };
+            self.platform.queue().send(&queue, &message, now).await?;
+            offered += 1;
+        }
+        Ok(offered)
+    }
+
+    /// When the next lease ends, for callers that sleep until then.
+    pub async fn next_expiry(&self) -> Result<Option<Millis>> {
+        let rows = self.all_rows(partition::LEASES, "").await?;
+        Ok(rows
+            .iter()
+            .filter_map(|(_, record)| match &record.row {
+                Row::Lease(lease) => Some(lease.expires),
+                _ => None,
+            })
+            .min())
+    }
+}

@@ -1,0 +1,255 @@
+//! A runner's calls: take, heartbeat, finish.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ledger::{Event, Message, QueueName, Refusal, TaskRow, transition};
+use pipeline_spec::{Role, Runner, RunnerId};
+use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
+use runner_api::protocol::Attempt;
+use runner_api::{Grant, HeartbeatReply, Outcome, ResultManifest, ResultReply};
+
+use crate::{Control, MAX_TRIES, Result, contended};
+
+/// A message is hidden this long while its lease is being written.
+const CLAIM: Duration = Duration::from_secs(30);
+
+/// What a take gave.
+#[derive(Debug)]
+pub enum Taken {
+    /// A lease.
+    Granted(Box<Grant>),
+    /// No work in that time.
+    Nothing,
+}
+
+/// A result that breaks the contract: the runner's fault, told to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub String);
+
+impl<P: Platform> Control<P> {
+    /// An enrolled runner by the configuration of the newest planned commit.
+    pub async fn runner(&self, id: &RunnerId) -> Result<Option<Runner>> {
+        let (head, _) = self.head_row().await?;
+        if head.commit.is_empty() {
+            return Ok(None);
+        }
+        Ok(self
+            .snapshot(&head.commit)
+            .await?
+            .config
+            .runners
+            .get(id)
+            .cloned())
+    }
+
+    /// Waits up to `wait` for a task that `runner` may do, and leases it.
+    pub async fn take(&self, id: &RunnerId, runner: &Runner, wait: Duration) -> Result<Taken> {
+        let queues = queues(runner);
+        let deliveries = self
+            .platform
+            .queue()
+            .receive(&queues, 1, CLAIM, wait)
+            .await?;
+        for delivery in deliveries {
+            if let Some(grant) = self.lease(id, &delivery).await? {
+                return Ok(Taken::Granted(Box::new(grant)));
+            }
+        }
+        Ok(Taken::Nothing)
+    }
+
+    async fn lease(&self, id: &RunnerId, delivery: &Delivery) -> Result<Option<Grant>> {
+        let Message::Attempt { task, attempt } = &delivery.message else {
+            tracing::warn!(queue = %delivery.queue, "a message that is no attempt is dropped");
+            self.platform.queue().acknowledge(&delivery.receipt).await?;
+            return Ok(None);
+        };
+        let event = Event::Lease {
+            attempt: *attempt,
+            runner: id,
+            lease_millis: self.options.lease_seconds as i64 * 1000,
+        };
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.task_row(task).await? else {
+                break;
+            };
+            let change = match transition(&row, version, &event, self.now()) {
+                Ok(change) => change,
+                // Too early: the message comes back by itself.
+                Err(Refusal::NotDue { .. }) => return Ok(None),
+                Err(refusal) => {
+                    tracing::debug!(%task, %refusal, "a stale message is dropped");
+                    break;
+                }
+            };
+            if self.apply(change).await? == Applied::Done {
+                // From here on the lease is the truth; a lost acknowledgement only makes a stale message.
+                self.platform.queue().acknowledge(&delivery.receipt).await?;
+                return Ok(Some(self.grant(&row, *attempt).await?));
+            }
+        }
+        self.platform.queue().acknowledge(&delivery.receipt).await?;
+        Ok(None)
+    }
+
+    async fn grant(&self, row: &TaskRow, attempt: u32) -> Result<Grant> {
+        let mut inputs = BTreeMap::new();
+        for input in row.spec.inputs() {
+            let artifacts = match self.task_row(input).await? {
+                Some((row, _)) => row.artifacts().to_vec(),
+                None => Vec::new(),
+            };
+            inputs.insert(input.id.clone(), artifacts);
+        }
+        Ok(Grant {
+            version: runner_api::VERSION,
+            task: row.task.clone(),
+            attempt,
+            spec: row.spec.clone(),
+            inputs,
+            lease_seconds: self.options.lease_seconds,
+            heartbeat_seconds: self.options.heartbeat_seconds,
+        })
+    }
+
+    /// The runner is alive and asks whether to go on.
+    pub async fn heartbeat(&self, id: &RunnerId, attempt: &Attempt) -> Result<HeartbeatReply> {
+        let event = Event::Heartbeat {
+            attempt: attempt.attempt,
+            runner: id,
+            lease_millis: self.options.lease_seconds as i64 * 1000,
+        };
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.task_row(&attempt.task).await? else {
+                return Ok(HeartbeatReply::Lost);
+            };
+            let Ok(change) = transition(&row, version, &event, self.now()) else {
+                return Ok(HeartbeatReply::Lost);
+            };
+            if let ledger::TaskState::Leased {
+                stop: Some(stop), ..
+            } = &row.state
+            {
+                let reason = match stop {
+                    ledger::Stop::Cancel { reason } => reason.clone(),
+                    ledger::Stop::Supersede { by } => format!("superseded by {by}"),
+                };
+                return Ok(HeartbeatReply::Cancel { reason });
+            }
+            if self.platform.ledger().apply(change, self.now()).await? == Applied::Done {
+                return Ok(HeartbeatReply::Continue);
+            }
+        }
+        Err(contended(&ledger::Key::task(&attempt.task)))
+    }
+
+    /// The runner's last word on an attempt.
+    pub async fn finish(
+        &self,
+        id: &RunnerId,
+        result: &ResultManifest,
+    ) -> Result<std::result::Result<ResultReply, Refused>> {
+        if let Err(refused) = self.check_result(id, result).await? {
+            return Ok(Err(refused));
+        }
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.task_row(&result.task).await? else {
+                return Ok(Ok(ResultReply::Stale {
+                    reason: "the task is not known".to_owned(),
+                }));
+            };
+            match transition(&row, version, &Event::Finish(result), self.now()) {
+                Ok(change) => {
+                    if self.apply(change).await? == Applied::Done {
+                        return Ok(Ok(ResultReply::Accepted));
+                    }
+                }
+                Err(Refusal::Repeated) => return Ok(Ok(ResultReply::Accepted)),
+                Err(refusal) => {
+                    return Ok(Ok(ResultReply::Stale {
+                        reason: refusal.to_string(),
+                    }));
+                }
+            }
+        }
+        Err(contended(&ledger::Key::task(&result.task)))
+    }
+
+    /// A stranger's word is checked before it becomes a row: version, identity, names, and that every
+    /// artifact is in the store with the size it claims.
+    async fn check_result(
+        &self,
+        id: &RunnerId,
+        result: &ResultManifest,
+    ) -> Result<std::result::Result<(), Refused>> {
+        let refuse = |why: String| Ok(Err(Refused(why)));
+        if result.version != runner_api::VERSION {
+            return refuse(format!(
+                "result version {} is not {}: bring the runner to the control plane's version",
+                result.version,
+                runner_api::VERSION
+            ));
+        }
+        if result.runner != *id {
+            return refuse(format!(
+                "the result is signed by {id} but says {}",
+                result.runner
+            ));
+        }
+        let artifacts = match &result.outcome {
+            Outcome::Succeeded { artifacts, .. } | Outcome::Failed { artifacts, .. } => {
+                &artifacts[..]
+            }
+            _ => &[],
+        };
+        for artifact in artifacts.iter().chain(&result.log) {
+            if !is_plain_path(&artifact.name) {
+                return refuse(format!(
+                    "the artifact name {:?} is not a plain path",
+                    artifact.name
+                ));
+            }
+            match self.platform.store().size(&artifact.sha256).await? {
+                Some(size) if size == artifact.size => {}
+                Some(size) => {
+                    return refuse(format!(
+                        "{} has {size} bytes in the store and {} in the result",
+                        artifact.name, artifact.size
+                    ));
+                }
+                None => {
+                    return refuse(format!(
+                        "{} ({}) was not uploaded",
+                        artifact.name, artifact.sha256
+                    ));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Relative, no empty part, no dot-dot, nothing that a shell or a terminal would mind.
+fn is_plain_path(name: &str) -> bool {
+    let plain = |c: char| !c.is_control() && c != '\\';
+    !name.is_empty()
+        && name.len() <= 512
+        && name.chars().all(plain)
+        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Queues that an enrolled runner may be served from.
+fn queues(runner: &Runner) -> Vec<QueueName> {
+    let mut queues = Vec::new();
+    for role in &runner.roles {
+        if matches!(role, Role::Sign | Role::Compose) {
+            queues.push(QueueName::work(*role, None));
+            continue;
+        }
+        for arch in runner.architectures.iter().chain(&runner.emulated) {
+            queues.push(QueueName::work(*role, Some(arch)));
+        }
+    }
+    queues
+}
