@@ -65,6 +65,26 @@ pub struct SignatureInfo {
     pub time: u64,
 }
 
+impl SignatureInfo {
+    /// What a signature packet says about itself, **unverified**: for listings, never for decisions.
+    ///
+    /// The fingerprint may be a key id of 16 digits, if the signature names no more.
+    ///
+    /// # Errors
+    /// [`Error::Signature`] if it is no signature packet or names no key.
+    pub fn claimed(packet: &[u8]) -> Result<Self, Error> {
+        if packet.len() > MAX_ARMOR_BYTES {
+            return Err(unreadable("it is larger than 1 MiB"));
+        }
+        let signature = DetachedSignature::from_bytes(Cursor::new(packet))
+            .map_err(|cause| unreadable(&cause.to_string()))?
+            .signature;
+        let fingerprint = issuer(&signature).ok_or_else(|| unreadable("it names no key"))?;
+        let time = signature.created().map_or(0, |at| u64::from(at.as_secs()));
+        Ok(Self { fingerprint, time })
+    }
+}
+
 impl PublicKey {
     /// Reads the first key of an armored file.
     ///
@@ -251,7 +271,7 @@ impl PublicKey {
         );
         let Some(signer) = self.signers.iter().find(|signer| names(signature, signer)) else {
             return Err(Error::OtherKey {
-                issuer: issuer(signature),
+                issuer: issuer(signature).unwrap_or_else(|| "unknown".into()),
                 wanted: self.fingerprint(),
             });
         };
@@ -349,15 +369,12 @@ fn names(signature: &Signature, signer: &Signer) -> bool {
         .any(|id| signer.fingerprint.ends_with(&id.to_string()))
 }
 
-fn issuer(signature: &Signature) -> String {
+fn issuer(signature: &Signature) -> Option<String> {
     let fingerprint = signature
         .issuer_fingerprint()
         .first()
         .map(ToString::to_string);
-    let key_id = || signature.issuer_key_id().first().map(ToString::to_string);
-    fingerprint
-        .or_else(key_id)
-        .unwrap_or_else(|| "unknown".to_owned())
+    fingerprint.or_else(|| signature.issuer_key_id().first().map(ToString::to_string))
 }
 
 /// Whether gpg 2.2, rpm 4.18 and apt all accept signatures of such a key.

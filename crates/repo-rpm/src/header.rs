@@ -1,0 +1,219 @@
+//! One RPM header structure, read in place: an index of 16-byte entries and a data area.
+//!
+//! Format: rpm's `docs/manual/format_header.md`. The same structure holds the signatures and the metadata.
+
+use std::borrow::Cow;
+
+use crate::Error;
+
+/// Magic number, version and reserved bytes that open a header.
+pub(crate) const MAGIC: [u8; 8] = [0x8e, 0xad, 0xe8, 0x01, 0, 0, 0, 0];
+/// Magic, count of entries, length of the data area.
+pub(crate) const INTRO_BYTES: usize = 16;
+pub(crate) const ENTRY_BYTES: usize = 16;
+/// rpm's own limit on the index (`hdrchkTags`).
+const MAX_ENTRIES: u32 = 0xffff;
+/// rpm allows 256 MiB; the largest headers of real distributions (firmware, debuginfo) are below 20 MiB.
+const MAX_DATA_BYTES: u32 = 64 << 20;
+/// Items of one array. The packages with most files have some 300,000.
+const MAX_ITEMS: u32 = 1 << 20;
+
+pub(crate) mod kind {
+    pub(crate) const INT16: u32 = 3;
+    pub(crate) const INT32: u32 = 4;
+    pub(crate) const INT64: u32 = 5;
+    pub(crate) const STRING: u32 = 6;
+    pub(crate) const BIN: u32 = 7;
+    pub(crate) const STRING_ARRAY: u32 = 8;
+    pub(crate) const I18N_STRING: u32 = 9;
+}
+
+/// How long a header is, read from its first 16 bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Intro {
+    entries: u32,
+    data: u32,
+}
+
+impl Intro {
+    pub(crate) fn parse(bytes: &[u8; INTRO_BYTES]) -> Result<Self, Error> {
+        // The four reserved bytes are zero in every package; rpm compares them too.
+        if bytes[..8] != MAGIC {
+            return Err(Error::malformed("bad header magic"));
+        }
+        let entries = be32(bytes, 8).unwrap_or_default();
+        let data = be32(bytes, 12).unwrap_or_default();
+        if entries > MAX_ENTRIES {
+            return Err(Error::TooLarge {
+                what: "number of tags",
+                found: entries.into(),
+                limit: MAX_ENTRIES.into(),
+            });
+        }
+        if data > MAX_DATA_BYTES {
+            return Err(Error::TooLarge {
+                what: "size of the header",
+                found: data.into(),
+                limit: MAX_DATA_BYTES.into(),
+            });
+        }
+        Ok(Self { entries, data })
+    }
+
+    /// Bytes that follow the first 16.
+    pub(crate) fn body_len(self) -> usize {
+        self.entries as usize * ENTRY_BYTES + self.data as usize
+    }
+}
+
+/// A header in memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Header<'a> {
+    index: &'a [u8],
+    data: &'a [u8],
+}
+
+/// One line of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) tag: u32,
+    pub(crate) kind: u32,
+    pub(crate) offset: u32,
+    pub(crate) count: u32,
+}
+
+impl<'a> Header<'a> {
+    /// Reads a header that fills `bytes` exactly.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let short = || Error::malformed("the header is cut off");
+        let (intro, body) = bytes.split_first_chunk::<INTRO_BYTES>().ok_or_else(short)?;
+        let intro = Intro::parse(intro)?;
+        if body.len() != intro.body_len() {
+            return Err(short());
+        }
+        let (index, data) = body.split_at(intro.entries as usize * ENTRY_BYTES);
+        Ok(Self { index, data })
+    }
+
+    pub(crate) fn entries(self) -> impl Iterator<Item = Entry> + 'a {
+        self.index.chunks_exact(ENTRY_BYTES).map(|line| {
+            let field = |at| be32(line, at).unwrap_or_default();
+            Entry {
+                tag: field(0),
+                kind: field(4),
+                offset: field(8),
+                count: field(12),
+            }
+        })
+    }
+
+    pub(crate) fn data_len(self) -> usize {
+        self.data.len()
+    }
+
+    fn find(self, tag: u32) -> Option<Entry> {
+        self.entries().find(|entry| entry.tag == tag)
+    }
+
+    pub(crate) fn has(self, tag: u32) -> bool {
+        self.find(tag).is_some()
+    }
+
+    /// The bytes of an entry, for copying it into another header. `None` if it lies outside the data area.
+    pub(crate) fn raw(self, entry: Entry) -> Option<&'a [u8]> {
+        let from = self.data.get(entry.offset as usize..)?;
+        let width = match entry.kind {
+            0 => 0,
+            1 | 2 | kind::BIN => 1,
+            kind::INT16 => 2,
+            kind::INT32 => 4,
+            kind::INT64 => 8,
+            kind::STRING | kind::STRING_ARRAY | kind::I18N_STRING => {
+                let mut end = 0;
+                for _ in 0..entry.count.min(MAX_ITEMS) {
+                    end += from.get(end..)?.iter().position(|&byte| byte == 0)? + 1;
+                }
+                return from.get(..end);
+            }
+            _ => return None,
+        };
+        from.get(..(entry.count as usize).checked_mul(width)?)
+    }
+
+    pub(crate) fn binary(self, tag: u32) -> Option<&'a [u8]> {
+        let entry = self.find(tag)?;
+        (entry.kind == kind::BIN).then(|| self.raw(entry)).flatten()
+    }
+
+    /// A string, or the first of several (the C locale of a translated one).
+    pub(crate) fn string(self, tag: u32) -> Option<Cow<'a, str>> {
+        self.strings(tag).next()
+    }
+
+    /// The items of a string array; none if the tag is missing, of another kind or runs out of the data area.
+    pub(crate) fn strings(self, tag: u32) -> impl Iterator<Item = Cow<'a, str>> {
+        self.byte_strings(tag).map(text)
+    }
+
+    fn byte_strings(self, tag: u32) -> impl Iterator<Item = &'a [u8]> {
+        let entry = self.find(tag).filter(|entry| {
+            matches!(
+                entry.kind,
+                kind::STRING | kind::STRING_ARRAY | kind::I18N_STRING
+            )
+        });
+        let count = entry.map_or(0, |entry| {
+            if entry.kind == kind::STRING {
+                1
+            } else {
+                entry.count.min(MAX_ITEMS)
+            }
+        });
+        let mut rest = entry
+            .and_then(|entry| self.data.get(entry.offset as usize..))
+            .unwrap_or_default();
+        (0..count).map_while(move |_| {
+            let end = rest.iter().position(|&byte| byte == 0)?;
+            let item = &rest[..end];
+            rest = &rest[end + 1..];
+            Some(item)
+        })
+    }
+
+    /// The items of an integer array of any width.
+    pub(crate) fn numbers(self, tag: u32) -> impl Iterator<Item = u64> + 'a {
+        let entry = self.find(tag);
+        let width = match entry.map(|entry| entry.kind) {
+            Some(kind::INT16) => 2,
+            Some(kind::INT32) => 4,
+            Some(kind::INT64) => 8,
+            _ => 0,
+        };
+        let bytes = entry
+            .filter(|entry| width > 0 && entry.count <= MAX_ITEMS)
+            .and_then(|entry| self.raw(entry))
+            .unwrap_or_default();
+        bytes
+            .chunks_exact(width.max(1))
+            .map(|item| item.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
+    }
+
+    pub(crate) fn number(self, tag: u32) -> Option<u64> {
+        self.numbers(tag).next()
+    }
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|four| u32::from_be_bytes(*four))
+}
+
+/// Old packages hold Latin-1; createrepo_c reads what is not UTF-8 that way too.
+fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(bytes.iter().map(|&byte| char::from(byte)).collect()),
+    }
+}
