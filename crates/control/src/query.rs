@@ -204,9 +204,23 @@ impl<P: Platform> Control<P> {
         }))
     }
 
-    /// The log that the runner has sent so far lies beside the store; this names it.
-    pub fn log_name(task: &TaskRef, attempt: u32) -> String {
-        format!("{}-{attempt}", task.id)
+    /// The newest planned commit; empty: none yet.
+    pub async fn planned_commit(&self) -> Result<String> {
+        Ok(self.head_row().await?.0.commit)
+    }
+
+    /// Whether `runner` holds the lease of this attempt.
+    pub async fn holds(
+        &self,
+        runner: &pipeline_spec::RunnerId,
+        task: &TaskRef,
+        attempt: u32,
+    ) -> Result<bool> {
+        let row = self.task_row(task).await?;
+        Ok(row.is_some_and(|(row, _)| {
+            matches!(&row.state, TaskState::Leased { attempt: held, runner: holder, .. }
+                if *held == attempt && holder == runner)
+        }))
     }
 
     /// Keys under which nothing of a request is left to do, for tests and sweeps.

@@ -1,0 +1,67 @@
+//! Artifacts by digest.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Request, State as Shared};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use futures_util::TryStreamExt;
+use pipeline_spec::Sha256Digest;
+use ports::{ArtifactStore, Platform, Stored};
+use runner_api::auth::Call;
+use tokio_util::io::{ReaderStream, StreamReader};
+
+use crate::identity::caller;
+use crate::{Error, State};
+
+/// Largest artifact, in bytes: larger than any package of today's distributions.
+const MAX_BLOB_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+fn digest(text: &str) -> Result<Sha256Digest, Error> {
+    text.parse().map_err(|_| Error::BadRequest("a blob is named by 64 hex digits".to_owned()))
+}
+
+pub(crate) async fn put<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<StatusCode, Error> {
+    let expected = digest(&name)?;
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    // The signature covers the digest in the path; the store holds the bytes against it.
+    let call = Call { method: "PUT", path, body_sha256: *expected.as_bytes() };
+    caller(&state, &parts.headers, &call).await?;
+    let stream = body.into_data_stream().map_err(std::io::Error::other);
+    let reader = Box::new(StreamReader::new(stream));
+    match state.control.platform().store().put_stream(expected, MAX_BLOB_BYTES, reader).await? {
+        Stored::Yes => Ok(StatusCode::NO_CONTENT),
+        Stored::OtherDigest(found) => {
+            Err(Error::Unprocessable(format!("the bytes have the digest {found}, not {expected}")))
+        }
+        Stored::TooLarge => {
+            Err(Error::Unprocessable(format!("more than {MAX_BLOB_BYTES} bytes in one blob")))
+        }
+    }
+}
+
+pub(crate) async fn get<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Response, Error> {
+    let wanted = digest(&name)?;
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let call = Call::new(request.method().as_str(), path, b"");
+    caller(&state, request.headers(), &call).await?;
+    let store = state.control.platform().store();
+    let missing = || Error::NotFound(format!("{wanted} is not in the artifact store"));
+    let size = store.size(&wanted).await?.ok_or_else(missing)?;
+    let length = [(header::CONTENT_LENGTH, size.to_string())];
+    if request.method() == Method::HEAD {
+        return Ok(length.into_response());
+    }
+    let body = store.open(&wanted, 0).await?.ok_or_else(missing)?;
+    Ok((length, Body::from_stream(ReaderStream::new(body))).into_response())
+}

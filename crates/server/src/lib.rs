@@ -1,0 +1,78 @@
+//! The control plane over HTTP: the runner API, the API of the command line, published repositories,
+//! and a page to look at.
+//!
+//! Callers: `millrace up`. Invariants: a handler checks who calls, calls one use case and maps the
+//! answer; every body is bounded; nothing is decided here.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "logs that runners send lie in files until the attempt ends"
+)]
+
+mod api;
+mod blobs;
+mod error;
+mod identity;
+mod logs;
+mod page;
+mod published;
+mod runner;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post, put};
+use control::Control;
+use ports::Platform;
+
+pub use api::{Canceled, CommandBody, Retried};
+pub use error::Error;
+pub use logs::Logs;
+
+/// What handlers share.
+pub struct State<P: Platform> {
+    /// The use cases.
+    pub control: Arc<Control<P>>,
+    /// Logs as runners send them.
+    pub logs: Logs,
+    /// Who may cancel and retry: whoever knows this. Compared in constant time, never logged.
+    admin_token: String,
+    /// Trees of published repositories in memory.
+    published: published::Trees,
+}
+
+/// What the server needs besides the control plane.
+pub struct Config {
+    /// Where logs are kept.
+    pub logs: PathBuf,
+    /// Token for commands that change something.
+    pub admin_token: String,
+}
+
+/// All routes.
+pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
+    let state = Arc::new(State {
+        control,
+        logs: Logs::new(config.logs),
+        admin_token: config.admin_token,
+        published: published::Trees::default(),
+    });
+    Router::new()
+        .route("/", get(page::index::<P>))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/runner/v1/take", post(runner::take::<P>))
+        .route("/runner/v1/heartbeat", post(runner::heartbeat::<P>))
+        .route("/runner/v1/log", post(runner::log::<P>))
+        .route("/runner/v1/result", post(runner::result::<P>))
+        .route("/runner/v1/blobs/{digest}", put(blobs::put::<P>).get(blobs::get::<P>))
+        .route("/api/v1/status", get(api::status::<P>))
+        .route("/api/v1/request/{*path}", get(api::request::<P>))
+        .route("/api/v1/task/{id}", get(api::task::<P>))
+        .route("/api/v1/plan/{commit}", get(api::plan::<P>))
+        .route("/api/v1/log/{id}", get(api::log::<P>))
+        .route("/api/v1/cancel", post(api::cancel::<P>))
+        .route("/api/v1/retry", post(api::retry::<P>))
+        .route("/repos/{*path}", get(published::file::<P>))
+        .with_state(state)
+}

@@ -1,0 +1,88 @@
+//! Logs while they grow: one file per attempt. When the attempt ends, its whole log is an artifact.
+
+use std::io::SeekFrom;
+use std::path::PathBuf;
+
+use runner_api::TaskId;
+use tokio::fs::{File, OpenOptions};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+
+use crate::Error;
+
+/// Longest log, in bytes: above what a project's limits allow.
+const MAX_LOG_BYTES: u64 = 2 * 1024 * 1024 * 1024;
+/// Most that one read answers, in bytes.
+const MAX_READ_BYTES: u64 = 1024 * 1024;
+
+/// A directory of logs.
+#[derive(Debug, Clone)]
+pub struct Logs {
+    directory: PathBuf,
+}
+
+/// How a piece of log was taken.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Appended {
+    Yes,
+    /// The file is elsewhere: go on from this offset.
+    Expected(u64),
+    TooLong,
+}
+
+impl Logs {
+    /// Logs in `directory`, which exists.
+    pub fn new(directory: PathBuf) -> Self {
+        Self { directory }
+    }
+
+    fn path(&self, task: &TaskId, attempt: u32) -> PathBuf {
+        self.directory.join(format!("{task}-{attempt}.log"))
+    }
+
+    pub(crate) async fn append(
+        &self,
+        task: &TaskId,
+        attempt: u32,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<Appended, Error> {
+        let trouble = |error: std::io::Error| {
+            Error::Unavailable(format!("append to the log of {}: {error}", task.short()))
+        };
+        let path = self.path(task, attempt);
+        let mut file =
+            OpenOptions::new().create(true).append(true).open(path).await.map_err(trouble)?;
+        let length = file.metadata().await.map_err(trouble)?.len();
+        if length + bytes.len() as u64 > MAX_LOG_BYTES {
+            return Ok(Appended::TooLong);
+        }
+        // A piece that was sent again because its answer was lost lies wholly before the end.
+        if offset + bytes.len() as u64 == length && !bytes.is_empty() {
+            return Ok(Appended::Yes);
+        }
+        if offset != length {
+            return Ok(Appended::Expected(length));
+        }
+        file.write_all(bytes).await.map_err(trouble)?;
+        file.flush().await.map_err(trouble)?;
+        Ok(Appended::Yes)
+    }
+
+    /// Bytes from `offset`, at most 1 MiB; `None`: no such log.
+    pub async fn read(
+        &self,
+        task: &TaskId,
+        attempt: u32,
+        offset: u64,
+    ) -> std::io::Result<Option<Vec<u8>>> {
+        let mut file = match File::open(self.path(task, attempt)).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        file.seek(SeekFrom::Start(offset)).await?;
+        let mut bytes = Vec::new();
+        file.take(MAX_READ_BYTES).read_to_end(&mut bytes).await?;
+        Ok(Some(bytes))
+    }
+}

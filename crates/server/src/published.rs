@@ -1,0 +1,155 @@
+//! Published repositories, served from the artifact store through their pointers.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::body::Body;
+use axum::extract::{Path, State as Shared};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use bytes::Bytes;
+use ports::{ArtifactStore, Platform};
+use runner_api::{Pointer, Tree, TreeFile};
+use tokio_util::io::ReaderStream;
+
+use crate::{Error, State};
+
+/// Earlier trees that are still served, for clients that began before a flip.
+const EARLIER: usize = 4;
+
+/// A tree and the pointer that named it.
+struct Published {
+    bytes: Bytes,
+    pointer: Pointer,
+    tree: Tree,
+}
+
+/// Trees in memory, by repository: the present one last.
+#[derive(Default)]
+pub(crate) struct Trees(Mutex<HashMap<String, VecDeque<Arc<Published>>>>);
+
+impl Trees {
+    fn known(&self, repository: &str) -> Vec<Arc<Published>> {
+        let trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        trees.get(repository).map(|trees| trees.iter().rev().cloned().collect()).unwrap_or_default()
+    }
+
+    fn remember(&self, repository: &str, published: Published) {
+        let mut trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let trees = trees.entry(repository.to_owned()).or_default();
+        trees.push_back(Arc::new(published));
+        if trees.len() > EARLIER + 1 {
+            trees.pop_front();
+        }
+    }
+}
+
+/// `GET /repos/<layout path>/<path in the repository>`.
+pub(crate) async fn file<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Path(path): Path<String>,
+) -> Result<Response, Error> {
+    let missing = || Error::NotFound(format!("nothing is published at {path}"));
+    let (repository, inside) = locate(&state, &path).await?.ok_or_else(missing)?;
+    let trees = current(&state, &repository).await?;
+    for published in &trees {
+        let file = published.pointer.signatures.get(&inside).or_else(|| published.tree.files.get(&inside));
+        if let Some(file) = file {
+            return send(&state, file).await;
+        }
+    }
+    let present = trees.first().ok_or_else(missing)?;
+    listing(present, &inside).ok_or_else(missing)
+}
+
+/// The repository whose layout path begins `path`, and the rest.
+async fn locate<P: Platform>(
+    state: &State<P>,
+    path: &str,
+) -> Result<Option<(String, String)>, Error> {
+    let head = state.control.planned_commit().await?;
+    if head.is_empty() {
+        return Ok(None);
+    }
+    let snapshot = state.control.snapshot(&head).await?;
+    for (name, repository) in &snapshot.config.repositories {
+        let root = repository.layout.path().as_str();
+        if let Some(inside) = path.strip_prefix(root)
+            && (inside.is_empty() || inside.starts_with('/'))
+        {
+            return Ok(Some((name.to_string(), inside.trim_matches('/').to_owned())));
+        }
+    }
+    Ok(None)
+}
+
+/// The present tree first, then earlier ones.
+async fn current<P: Platform>(
+    state: &State<P>,
+    repository: &str,
+) -> Result<Vec<Arc<Published>>, Error> {
+    let Some((pointer, bytes)) = state.control.pointer(repository).await? else {
+        return Ok(Vec::new());
+    };
+    let known = state.published.known(repository);
+    if known.first().is_some_and(|published| published.bytes == bytes) {
+        return Ok(known);
+    }
+    let tree = state.control.tree(&pointer).await?;
+    state.published.remember(repository, Published { bytes, pointer, tree });
+    Ok(state.published.known(repository))
+}
+
+async fn send<P: Platform>(state: &State<P>, file: &TreeFile) -> Result<Response, Error> {
+    let store = state.control.platform().store();
+    let body = store.open(&file.sha256, 0).await?.ok_or_else(|| {
+        Error::Unavailable(format!("{} is named by a published tree but gone", file.sha256))
+    })?;
+    let headers = [(header::CONTENT_LENGTH, file.size.to_string())];
+    Ok((StatusCode::OK, headers, Body::from_stream(ReaderStream::new(body))).into_response())
+}
+
+/// A directory of the present tree, for people with a browser.
+fn listing(published: &Published, inside: &str) -> Option<Response> {
+    let prefix = if inside.is_empty() { String::new() } else { format!("{inside}/") };
+    let mut names: Vec<String> = published
+        .tree
+        .files
+        .keys()
+        .chain(published.pointer.signatures.keys())
+        .filter_map(|path| path.strip_prefix(&prefix))
+        .map(|rest| match rest.split_once('/') {
+            Some((directory, _)) => format!("{directory}/"),
+            None => rest.to_owned(),
+        })
+        .collect();
+    names.sort();
+    names.dedup();
+    if names.is_empty() {
+        return None;
+    }
+    let here = inside.rsplit('/').next().filter(|name| !name.is_empty());
+    let rows: String = names
+        .iter()
+        .map(|name| {
+            let link = match here {
+                Some(here) => format!("{here}/{name}"),
+                None => format!("{}/{name}", published.pointer.repository),
+            };
+            format!("<li><a href=\"{}\">{}</a></li>", escape(&link), escape(name))
+        })
+        .collect();
+    Some(
+        Html(format!(
+            "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0} /{1}</h1><ul>{rows}</ul>",
+            escape(published.pointer.repository.as_str()),
+            escape(inside)
+        ))
+        .into_response(),
+    )
+}
+
+/// Text for HTML.
+pub(crate) fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

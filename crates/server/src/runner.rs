@@ -1,0 +1,111 @@
+//! The runner API, version 1: see `runner_api::protocol`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Query, Request, State as Shared};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use control::Taken;
+use pipeline_spec::{RequestPath, Runner, RunnerId};
+use ports::Platform;
+use runner_api::auth::Call;
+use runner_api::protocol::{Attempt, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS, TakeRequest};
+use runner_api::{HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::identity::caller;
+use crate::logs::Appended;
+use crate::{Error, State};
+
+type Answer<T> = Result<Json<T>, Error>;
+
+/// Reads the body, at most `limit` bytes, and proves who sent it.
+async fn signed<P: Platform>(
+    state: &State<P>,
+    request: Request,
+    limit: usize,
+) -> Result<(RunnerId, Runner, Bytes), Error> {
+    let (parts, body) = request.into_parts();
+    let body = read(body, limit).await?;
+    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    let call = Call::new(parts.method.as_str(), path, &body);
+    let (id, runner) = caller(state, &parts.headers, &call).await?;
+    Ok((id, runner, body))
+}
+
+async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
+    to_bytes(body, limit)
+        .await
+        .map_err(|_| Error::BadRequest(format!("the body is cut off or has more than {limit} bytes")))
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body).map_err(|cause| {
+        Error::BadRequest(format!("the body is not what version 1 of the runner API says: {cause}"))
+    })
+}
+
+pub(crate) async fn take<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    request: Request,
+) -> Answer<TakeReply> {
+    let (id, runner, body) = signed(&state, request, MAX_JSON_BYTES).await?;
+    let wait = json::<TakeRequest>(&body)?.wait_seconds.min(MAX_WAIT_SECONDS);
+    Ok(Json(match state.control.take(&id, &runner, Duration::from_secs(wait)).await? {
+        Taken::Granted(grant) => TakeReply::Granted(grant),
+        Taken::Nothing => TakeReply::Nothing,
+    }))
+}
+
+pub(crate) async fn heartbeat<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    request: Request,
+) -> Answer<HeartbeatReply> {
+    let (id, _, body) = signed(&state, request, MAX_JSON_BYTES).await?;
+    Ok(Json(state.control.heartbeat(&id, &json::<Attempt>(&body)?).await?))
+}
+
+pub(crate) async fn result<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    request: Request,
+) -> Answer<ResultReply> {
+    let (id, _, body) = signed(&state, request, MAX_JSON_BYTES).await?;
+    let manifest: ResultManifest = json(&body)?;
+    match state.control.finish(&id, &manifest).await? {
+        Ok(reply) => Ok(Json(reply)),
+        Err(refused) => Err(Error::Unprocessable(refused.0)),
+    }
+}
+
+/// Where a piece of log belongs.
+#[derive(Deserialize)]
+pub(crate) struct LogPlace {
+    request: RequestPath,
+    task: TaskId,
+    attempt: u32,
+    offset: u64,
+}
+
+pub(crate) async fn log<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Query(place): Query<LogPlace>,
+    request: Request,
+) -> Result<Response, Error> {
+    let (id, _, body) = signed(&state, request, MAX_LOG_CHUNK_BYTES).await?;
+    let task = TaskRef { request: place.request, id: place.task };
+    if !state.control.holds(&id, &task, place.attempt).await? {
+        return Err(Error::NotFound(format!("runner {id} holds no lease on {task}")));
+    }
+    match state.logs.append(&task.id, place.attempt, place.offset, &body).await? {
+        Appended::Yes => Ok(StatusCode::NO_CONTENT.into_response()),
+        Appended::Expected(offset) => {
+            Ok((StatusCode::CONFLICT, Json(serde_json::json!({ "offset": offset }))).into_response())
+        }
+        Appended::TooLong => Err(Error::Unprocessable("the log is longer than allowed".to_owned())),
+    }
+}
