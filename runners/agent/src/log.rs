@@ -91,6 +91,12 @@ impl JobLog {
     }
 }
 
+impl sandbox::LogSink for JobLog {
+    async fn write(&mut self, chunk: &[u8]) {
+        self.append(chunk);
+    }
+}
+
 impl Write for JobLog {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.append(bytes);

@@ -1,0 +1,447 @@
+//! A control plane in memory: leases with fencing, blobs, logs, results, and faults on demand.
+//!
+//! It runs on a runtime of its own, so that stopping it cuts every connection, as a crash does.
+
+#![allow(
+    dead_code,
+    reason = "shared by several test programs, none of which uses all of it"
+)]
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State as Shared};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest};
+use runner_api::protocol::{Attempt, ErrorBody};
+use runner_api::{
+    Artifact, Grant, HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef,
+    TaskSpec, auth,
+};
+use sha2::{Digest as _, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The control plane's memory, which outlives its restarts.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) enrolled: BTreeMap<RunnerId, RunnerKey>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) blobs: BTreeMap<Sha256Digest, Bytes>,
+    pub(crate) faults: Vec<Fault>,
+    /// Added to the server's clock, in seconds.
+    pub(crate) clock_ahead: i64,
+    /// Takes that wait for work.
+    pub(crate) open_takes: usize,
+    /// Every call, as `POST /runner/v1/take 200`.
+    pub(crate) calls: Vec<String>,
+}
+
+pub(crate) struct Task {
+    pub(crate) reference: TaskRef,
+    pub(crate) spec: TaskSpec,
+    pub(crate) inputs: BTreeMap<TaskId, Vec<Artifact>>,
+    pub(crate) attempt: u32,
+    pub(crate) leased: bool,
+    pub(crate) cancel: Option<String>,
+    pub(crate) beats: u32,
+    pub(crate) log: Vec<u8>,
+    pub(crate) accepted: Option<ResultManifest>,
+    pub(crate) stale: Vec<ResultManifest>,
+}
+
+/// Happens once, to the first call whose `METHOD path` contains the text.
+pub(crate) struct Fault(pub(crate) &'static str, pub(crate) Effect);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// Answer so, and do nothing.
+    Status(u16),
+    /// Do it, and answer 500.
+    DoneBut500,
+    /// Never answer.
+    Hang,
+    /// Do it, and forget every log.
+    ForgetLog,
+}
+
+pub(crate) struct Fake {
+    state: Arc<Mutex<State>>,
+    changed: Arc<watch::Sender<()>>,
+    address: SocketAddr,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+#[derive(Clone)]
+struct Context {
+    state: Arc<Mutex<State>>,
+    changed: Arc<watch::Sender<()>>,
+}
+
+impl Fake {
+    pub(crate) fn start() -> Self {
+        let mut fake = Self {
+            state: Arc::default(),
+            changed: Arc::new(watch::channel(()).0),
+            address: (Ipv4Addr::LOCALHOST, 0).into(),
+            runtime: None,
+        };
+        fake.resume();
+        fake
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Cuts every connection and closes the port.
+    pub(crate) fn crash(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Waiting is not allowed on a thread that runs the test's own tasks.
+            let ended = std::thread::spawn(move || runtime.shutdown_timeout(PATIENCE));
+            ended.join().expect("the server ends");
+        }
+    }
+
+    /// Listens on the same port again.
+    pub(crate) fn resume(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let context = Context {
+            state: Arc::clone(&self.state),
+            changed: Arc::clone(&self.changed),
+        };
+        // On the test's thread a runtime may be running already.
+        let (tell, told) = std::sync::mpsc::channel();
+        let wanted = self.address;
+        runtime.spawn(async move {
+            let listener = TcpListener::bind(wanted).await.expect("a free port");
+            tell.send(listener.local_addr()).expect("the test waits");
+            let app = Router::new().fallback(answer).with_state(context);
+            axum::serve(listener, app).await.expect("serving");
+        });
+        self.address = told.recv().expect("the server starts").expect("an address");
+        self.runtime = Some(runtime);
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics in here")
+    }
+
+    /// Changes something, and wakes who waits.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let value = change(&mut self.state());
+        self.changed.send_replace(());
+        value
+    }
+
+    /// Waits until `look` finds something.
+    pub(crate) async fn until<T>(&self, what: &str, look: impl Fn(&State) -> Option<T>) -> T {
+        let mut changed = self.changed.subscribe();
+        let found = async {
+            loop {
+                if let Some(found) = look(&self.state()) {
+                    return found;
+                }
+                changed.changed().await.expect("the sender lives");
+            }
+        };
+        match tokio::time::timeout(PATIENCE, found).await {
+            Ok(found) => found,
+            Err(_) => panic!("{what}: did not happen; calls: {:#?}", self.state().calls),
+        }
+    }
+
+    pub(crate) async fn result(&self, task: usize) -> ResultManifest {
+        self.until("a result", |state| state.tasks[task].accepted.clone())
+            .await
+    }
+
+    pub(crate) fn enroll(&self, runner: &str, key: RunnerKey) {
+        let runner = runner.parse().expect("a runner id");
+        self.change(|state| state.enrolled.insert(runner, key));
+    }
+
+    pub(crate) fn put_blob(&self, bytes: impl Into<Bytes>) -> Sha256Digest {
+        let bytes = bytes.into();
+        let digest = Sha256Digest::new(Sha256::digest(&bytes).into());
+        self.change(|state| state.blobs.insert(digest, bytes));
+        digest
+    }
+
+    /// Queues a task and returns its index.
+    pub(crate) fn queue(&self, spec: TaskSpec, inputs: BTreeMap<TaskId, Vec<Artifact>>) -> usize {
+        let request = "builds/2026/11/a.yaml".parse().expect("a request");
+        let reference = TaskRef {
+            id: TaskId::of(&request, &spec),
+            request,
+        };
+        self.change(|state| {
+            state.tasks.push(Task {
+                reference,
+                spec,
+                inputs,
+                attempt: 0,
+                leased: false,
+                cancel: None,
+                beats: 0,
+                log: Vec::new(),
+                accepted: None,
+                stale: Vec::new(),
+            });
+            state.tasks.len() - 1
+        })
+    }
+
+    /// Ends the lease of a task, as its running out does.
+    pub(crate) fn expire(&self, task: usize) {
+        self.change(|state| state.tasks[task].leased = false);
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+async fn answer(Shared(context): Shared<Context>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, 64 << 20).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    let path = head.uri.path_and_query().map_or("", |p| p.as_str());
+    let call = format!("{} {path}", head.method);
+    let effect = context.change(|state| {
+        let hit = state.faults.iter().position(|fault| call.contains(fault.0));
+        hit.map(|index| state.faults.remove(index).1)
+    });
+    let reply = match effect {
+        Some(Effect::Status(status)) => refuse(status, "a fault of the test"),
+        Some(Effect::Hang) => std::future::pending().await,
+        _ => {
+            let authorization = head.headers.get("authorization");
+            let authorization = authorization.and_then(|value| value.to_str().ok());
+            match prove(&context, authorization, &head.method, path, &body) {
+                Ok(_) => act(&context, &head.method, path, body).await,
+                Err(error) => refuse(401, &error.to_string()),
+            }
+        }
+    };
+    let reply = if effect == Some(Effect::DoneBut500) {
+        refuse(500, "a fault of the test")
+    } else {
+        reply
+    };
+    if effect == Some(Effect::ForgetLog) {
+        context.change(|state| state.tasks.iter_mut().for_each(|task| task.log.clear()));
+    }
+    context.change(|state| {
+        state
+            .calls
+            .push(format!("{call} {}", reply.status().as_u16()))
+    });
+    reply
+}
+
+fn prove(
+    context: &Context,
+    header: Option<&str>,
+    method: &Method,
+    path: &str,
+    body: &[u8],
+) -> Result<RunnerId, auth::Error> {
+    let claim = auth::parse(header.unwrap_or_default())?;
+    let state = context.state.lock().expect("no test panics in here");
+    let key = state
+        .enrolled
+        .get(&claim.runner)
+        .ok_or_else(|| auth::Error::BadSignature(claim.runner.clone()))?;
+    let call = auth::Call::new(method.as_str(), path, body);
+    claim.verify(key.as_bytes(), now() + state.clock_ahead, &call)?;
+    Ok(claim.runner)
+}
+
+async fn act(context: &Context, method: &Method, path: &str, body: Bytes) -> Response {
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    if let Some(digest) = path.strip_prefix("/runner/v1/blobs/") {
+        let digest = digest.parse().expect("a digest");
+        return context.change(|state| blob(state, method, digest, body));
+    }
+    match path {
+        "/runner/v1/take" => take(context).await,
+        "/runner/v1/heartbeat" => {
+            json(&context.change(|state| {
+                heartbeat(state, &serde_json::from_slice(&body).expect("an attempt"))
+            }))
+        }
+        "/runner/v1/log" => context.change(|state| log(state, query, &body)),
+        "/runner/v1/result" => json(
+            &context
+                .change(|state| result(state, serde_json::from_slice(&body).expect("a manifest"))),
+        ),
+        _ => refuse(404, "no such call"),
+    }
+}
+
+async fn take(context: &Context) -> Response {
+    let mut changed = context.changed.subscribe();
+    let _open = OpenTake::new(context);
+    loop {
+        let grant = context
+            .state
+            .lock()
+            .expect("no test panics in here")
+            .grant();
+        if let Some(grant) = grant {
+            context.changed.send_replace(());
+            return json(&TakeReply::Granted(Box::new(grant)));
+        }
+        changed.changed().await.expect("the sender lives");
+    }
+}
+
+/// Dropped with the connection.
+struct OpenTake<'a>(&'a Context);
+
+impl<'a> OpenTake<'a> {
+    fn new(context: &'a Context) -> Self {
+        context.change(|state| state.open_takes += 1);
+        Self(context)
+    }
+}
+
+impl Drop for OpenTake<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| state.open_takes -= 1);
+    }
+}
+
+impl Context {
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let value = change(&mut self.state.lock().expect("no test panics in here"));
+        self.changed.send_replace(());
+        value
+    }
+}
+
+impl State {
+    fn grant(&mut self) -> Option<Grant> {
+        let free = |t: &&mut Task| !t.leased && t.accepted.is_none() && t.cancel.is_none();
+        let task = self.tasks.iter_mut().find(free)?;
+        task.attempt += 1;
+        task.leased = true;
+        task.log.clear();
+        Some(Grant {
+            version: runner_api::VERSION,
+            task: task.reference.clone(),
+            attempt: task.attempt,
+            spec: task.spec.clone(),
+            inputs: task.inputs.clone(),
+            lease_seconds: 30,
+            // The shortest that the runner accepts, far below a second.
+            heartbeat_seconds: 0,
+        })
+    }
+
+    fn task(&mut self, reference: &TaskRef) -> &mut Task {
+        let mut tasks = self.tasks.iter_mut();
+        tasks
+            .find(|task| task.reference == *reference)
+            .expect("a task that was granted")
+    }
+}
+
+fn heartbeat(state: &mut State, attempt: &Attempt) -> HeartbeatReply {
+    let task = state.task(&attempt.task);
+    task.beats += 1;
+    match &task.cancel {
+        Some(reason) => HeartbeatReply::Cancel {
+            reason: reason.clone(),
+        },
+        None if task.leased && task.attempt == attempt.attempt => HeartbeatReply::Continue,
+        None => HeartbeatReply::Lost,
+    }
+}
+
+fn result(state: &mut State, manifest: ResultManifest) -> ResultReply {
+    let task = state.task(&manifest.task);
+    if task.accepted.as_ref() == Some(&manifest) {
+        return ResultReply::Accepted;
+    }
+    if task.leased && task.attempt == manifest.attempt {
+        task.leased = false;
+        task.accepted = Some(manifest);
+        return ResultReply::Accepted;
+    }
+    task.stale.push(manifest);
+    ResultReply::Stale {
+        reason: "the attempt is over".into(),
+    }
+}
+
+fn log(state: &mut State, query: &str, body: &[u8]) -> Response {
+    let pairs: BTreeMap<&str, &str> = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .collect();
+    let task = state
+        .tasks
+        .iter_mut()
+        .find(|task| task.reference.id.as_str() == pairs["task"])
+        .expect("a task that was granted");
+    let offset: usize = pairs["offset"].parse().expect("an offset");
+    if offset != task.log.len() {
+        let expected = serde_json::json!({"error": "not there", "offset": task.log.len()});
+        return (StatusCode::CONFLICT, expected.to_string()).into_response();
+    }
+    task.log.extend_from_slice(body);
+    StatusCode::NO_CONTENT.into_response()
+}
+
+fn blob(state: &mut State, method: &Method, digest: Sha256Digest, body: Bytes) -> Response {
+    match *method {
+        Method::PUT if Sha256::digest(&body)[..] != digest.as_bytes()[..] => {
+            refuse(422, "the digest differs")
+        }
+        Method::PUT => {
+            state.blobs.insert(digest, body);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        _ => match state.blobs.get(&digest) {
+            Some(bytes) if *method == Method::GET => Body::from(bytes.clone()).into_response(),
+            Some(_) => StatusCode::OK.into_response(),
+            None => refuse(404, "no such blob"),
+        },
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Response {
+    serde_json::to_vec(value).expect("JSON").into_response()
+}
+
+fn refuse(status: u16, words: &str) -> Response {
+    let body = serde_json::to_vec(&ErrorBody {
+        error: words.to_owned(),
+    });
+    let status = StatusCode::from_u16(status).expect("a status");
+    (status, body.expect("JSON")).into_response()
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_secs()).expect("before the end of time")
+}
