@@ -1,0 +1,177 @@
+//! The SQLite file: how it is opened, what is in it, who reads and who writes.
+//!
+//! Ledger and queues share one file on purpose: what 32 callers want at one moment, rows and
+//! messages alike, is then one transaction and one fsync, and two files would be two.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ports::Result;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::Semaphore;
+
+use crate::error::io;
+use crate::lock::FolderLock;
+use crate::writer::Writer;
+use crate::{Error, blocking};
+
+/// Version of the tables and of the JSON in them: `PRAGMA user_version`.
+const FORMAT: i64 = 1;
+/// `Mill`: tells our databases from others.
+const APPLICATION: i64 = 0x4d69_6c6c;
+/// Concurrent reads. More than the processors of a small machine buys nothing, and each has a cache.
+const READERS: usize = 2;
+/// Page cache of the writer and of each reader, in KiB. The kernel caches the file once more.
+const CACHE_KIB: i64 = 2_048;
+/// What the WAL file shrinks to after a checkpoint.
+const WAL_BYTES: i64 = 8 << 20;
+/// Statements kept prepared per connection: all there are.
+const STATEMENTS: usize = 32;
+
+const TABLES: &str = "
+CREATE TABLE ledger (
+    partition TEXT NOT NULL,
+    sort      TEXT NOT NULL,
+    version   INTEGER NOT NULL,
+    document  TEXT NOT NULL,
+    PRIMARY KEY (partition, sort)
+) STRICT;
+
+-- AUTOINCREMENT: an id is in receipts, so it must never name another message.
+CREATE TABLE messages (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue      TEXT NOT NULL,
+    due        INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    message    TEXT NOT NULL
+) STRICT;
+CREATE INDEX messages_by_due ON messages (queue, due);
+";
+
+/// An open state database. Clones share it; dropping the last one closes it, and waits for that.
+#[derive(Debug, Clone)]
+pub struct Database(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    // Dropped in this order: SQLite folds the WAL into the file when the last connection closes,
+    // and the writer, whose thread also holds the lock, is that last one.
+    readers: Arc<Readers>,
+    writer: Writer,
+}
+
+#[derive(Debug)]
+struct Readers {
+    idle: Mutex<Vec<Connection>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Database {
+    /// Opens `millrace.db` in `folder`; makes both if they are not there.
+    pub fn open(folder: &Path) -> std::result::Result<Self, Error> {
+        std::fs::create_dir_all(folder).map_err(io("create", folder))?;
+        let lock = FolderLock::take(folder)?;
+        let path = folder.join("millrace.db");
+        let writing = connect_writer(&path)?;
+        let mut idle = Vec::with_capacity(READERS);
+        for _ in 0..READERS {
+            idle.push(connect_reader(&path).map_err(sqlite(&path))?);
+        }
+        let readers = Readers {
+            idle: Mutex::new(idle),
+            permits: Arc::new(Semaphore::new(READERS)),
+        };
+        let writer = Writer::start(writing, lock).map_err(io("start the writer of", &path))?;
+        Ok(Self(Arc::new(Shared {
+            readers: Arc::new(readers),
+            writer,
+        })))
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.0.writer
+    }
+
+    /// Runs `work` on a connection that sees everything answered before.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        operation: &str,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let readers = Arc::clone(&self.0.readers);
+        let permit = Arc::clone(&readers.permits).acquire_owned().await;
+        let permit = permit.map_err(|cause| ports::Error::transient(operation, cause))?;
+        blocking::run(operation, move || {
+            let idle = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let connection = idle().pop().expect("there is a connection per permit");
+            let done = work(&connection);
+            idle().push(connection);
+            drop(permit);
+            done
+        })
+        .await
+    }
+}
+
+fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
+    let path: PathBuf = path.to_owned();
+    move |cause| Error::Sqlite { path, cause }
+}
+
+fn connect_writer(path: &Path) -> std::result::Result<Connection, Error> {
+    let mut connection = Connection::open(path).map_err(sqlite(path))?;
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = pragma("user_version").map_err(sqlite(path))?;
+    let application = pragma("application_id").map_err(sqlite(path))?;
+    let tables = connection
+        .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
+        .map_err(sqlite(path))?;
+    match (application, found, tables) {
+        (0, 0, 0_i64) => create(&mut connection).map_err(sqlite(path))?,
+        (APPLICATION, FORMAT, _) => {}
+        (APPLICATION, found, _) if found > FORMAT => {
+            return Err(Error::TooNew {
+                path: path.to_owned(),
+                found,
+                known: FORMAT,
+            });
+        }
+        _ => {
+            return Err(Error::Foreign {
+                path: path.to_owned(),
+            });
+        }
+    }
+    configure(&connection).map_err(sqlite(path))?;
+    Ok(connection)
+}
+
+/// WAL first, since it cannot be set in a transaction; then all tables or none.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(TABLES)?;
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", FORMAT)?;
+    transaction.commit()
+}
+
+fn connect_reader(path: &Path) -> rusqlite::Result<Connection> {
+    // Not READ_ONLY: a reader of a WAL takes part in its shared memory file.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.pragma_update(None, "query_only", true)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Every commit reaches the disk before it is answered; in WAL mode NORMAL would not do that.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "trusted_schema", false)
+}

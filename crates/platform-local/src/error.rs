@@ -1,0 +1,78 @@
+//! Why a state folder cannot be opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What [`crate::LocalPlatform::open`] fails with. What fails later is a [`ports::Error`].
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process has it open.
+    #[error("open {path}: process {holder} uses it; stop that process, or choose another folder")]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// Its process id, or what could be learned of it.
+        holder: String,
+    },
+    /// Written by a program that is newer than this one.
+    #[error(
+        "open {path}: its format is {found}, and this program knows {known}; \
+         start the newer program that wrote it"
+    )]
+    TooNew {
+        /// The database.
+        path: PathBuf,
+        /// What it says.
+        found: i64,
+        /// What this program writes.
+        known: i64,
+    },
+    /// A database of some other program.
+    #[error("open {path}: it is a database, but not one of Millrace")]
+    Foreign {
+        /// The database.
+        path: PathBuf,
+    },
+    /// The file system says no.
+    #[error("{operation} {path}: {cause}")]
+    Io {
+        /// Reads after "failed to".
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What was said.
+        #[source]
+        cause: io::Error,
+    },
+    /// SQLite says no.
+    #[error("open {path}: {cause}")]
+    Sqlite {
+        /// The database.
+        path: PathBuf,
+        /// What was said.
+        #[source]
+        cause: rusqlite::Error,
+    },
+}
+
+/// Turns an [`io::Error`] into an error of `operation` on `path`.
+pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |cause| Error::Io {
+        operation,
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+/// A port's error out of what SQLite says: damage is an alarm, the rest may pass.
+pub(crate) fn sqlite(operation: &str, cause: &rusqlite::Error) -> ports::Error {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase};
+    match cause.sqlite_error_code() {
+        Some(DatabaseCorrupt | NotADatabase) => ports::Error::corrupt(operation, cause),
+        Some(DiskFull) => ports::Error::transient(
+            operation,
+            "the disk that holds the state folder is full; free some space, and it goes on",
+        ),
+        _ => ports::Error::transient(operation, cause),
+    }
+}

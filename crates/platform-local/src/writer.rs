@@ -1,0 +1,171 @@
+//! The one writer: a thread that turns whatever is wanted at the moment into one transaction.
+//!
+//! While one commit waits for the disk, the next changes queue up; they then share one commit and
+//! one fsync. Each runs in a savepoint of its own, so that a failing one takes no other with it.
+
+use std::fmt;
+use std::thread::JoinHandle;
+
+use ports::{Error, Result};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::sqlite;
+use crate::lock::FolderLock;
+
+/// Jobs that wait for the writer; callers beyond it wait for a place.
+const WAITING: usize = 1_024;
+/// Jobs in one transaction, so that the first of them is answered soon.
+const BATCH: usize = 256;
+
+/// Where jobs go in. Dropping it ends the thread after the jobs that are in.
+pub(crate) struct Writer {
+    jobs: Option<mpsc::Sender<Box<dyn Job>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Writer {
+    /// The thread keeps `lock` until it has closed `connection`.
+    pub(crate) fn start(connection: Connection, lock: FolderLock) -> std::io::Result<Self> {
+        let (sender, receiver) = mpsc::channel(WAITING);
+        let thread = std::thread::Builder::new()
+            .name("ledger-writer".to_owned())
+            .spawn(move || {
+                work(&connection, receiver);
+                drop(connection);
+                drop(lock);
+            })?;
+        Ok(Self {
+            jobs: Some(sender),
+            thread: Some(thread),
+        })
+    }
+
+    /// Runs `work` in a transaction. What it returns is durable, and `announce` has been told,
+    /// when this returns; after an error nothing of it is written. Once it is under way it is
+    /// finished even if the caller goes away.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        operation: &str,
+        work: impl FnOnce(&Connection) -> Result<T> + Send + 'static,
+        announce: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        let job = Task {
+            operation: operation.to_owned(),
+            stage: Stage::Wanted(work),
+            announce,
+            reply,
+        };
+        let closed = || Error::transient(operation, "the database is closed");
+        let jobs = self.jobs.as_ref().ok_or_else(closed)?;
+        jobs.send(Box::new(job)).await.map_err(|_| closed())?;
+        answer.await.unwrap_or_else(|_| Err(closed()))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take() {
+            // A panic there has been reported there, and every caller got an error.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
+    }
+}
+
+/// A [`Task`] of any type.
+trait Job: Send {
+    /// Does it; whether its writes are to stay.
+    fn run(&mut self, connection: &Connection) -> bool;
+    /// Takes note that its transaction came to nothing.
+    fn fail(&mut self, cause: &rusqlite::Error);
+    /// Tells the caller.
+    fn answer(self: Box<Self>);
+}
+
+struct Task<T, W, A> {
+    operation: String,
+    stage: Stage<T, W>,
+    announce: A,
+    reply: oneshot::Sender<Result<T>>,
+}
+
+enum Stage<T, W> {
+    Wanted(W),
+    Done(Result<T>),
+    Empty,
+}
+
+impl<T, W, A> Job for Task<T, W, A>
+where
+    T: Send,
+    W: FnOnce(&Connection) -> Result<T> + Send,
+    A: FnOnce(&T) + Send,
+{
+    fn run(&mut self, connection: &Connection) -> bool {
+        let Stage::Wanted(work) = std::mem::replace(&mut self.stage, Stage::Empty) else {
+            return false;
+        };
+        let done = work(connection);
+        let stays = done.is_ok();
+        self.stage = Stage::Done(done);
+        stays
+    }
+
+    fn fail(&mut self, cause: &rusqlite::Error) {
+        // A job's own error says more than that of the transaction.
+        if !matches!(self.stage, Stage::Done(Err(_))) {
+            self.stage = Stage::Done(Err(sqlite(&self.operation, cause)));
+        }
+    }
+
+    fn answer(self: Box<Self>) {
+        let Stage::Done(done) = self.stage else {
+            return;
+        };
+        if let Ok(done) = &done {
+            (self.announce)(done);
+        }
+        // A caller that went away does not want it.
+        let _ = self.reply.send(done);
+    }
+}
+
+fn work(connection: &Connection, mut receiver: mpsc::Receiver<Box<dyn Job>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    while receiver.blocking_recv_many(&mut batch, BATCH) > 0 {
+        if let Err(cause) = transact(connection, &mut batch) {
+            if !connection.is_autocommit() {
+                // It cannot fail in a way that matters: the next BEGIN would say so.
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            for job in &mut batch {
+                job.fail(&cause);
+            }
+        }
+        for job in batch.drain(..) {
+            job.answer();
+        }
+    }
+}
+
+fn transact(connection: &Connection, batch: &mut [Box<dyn Job>]) -> rusqlite::Result<()> {
+    let execute = |sql| connection.prepare_cached(sql)?.execute([]);
+    execute("BEGIN IMMEDIATE")?;
+    for job in batch {
+        execute("SAVEPOINT job")?;
+        if !job.run(connection) {
+            execute("ROLLBACK TO job")?;
+        }
+        execute("RELEASE job")?;
+    }
+    execute("COMMIT")?;
+    Ok(())
+}

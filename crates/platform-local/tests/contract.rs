@@ -1,0 +1,49 @@
+//! The adapters of one machine hold what the ports say.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::Scratch;
+use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, WallClock};
+use ports::contract;
+use simulator::ManualClock;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn ledger() {
+    let scratch = Scratch::new();
+    contract::ledger(async || SqliteLedger::new(database(&scratch))).await;
+}
+
+#[tokio::test]
+async fn ledger_on_one_thread() {
+    let scratch = Scratch::new();
+    contract::ledger(async || SqliteLedger::new(database(&scratch))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn queue() {
+    let scratch = Scratch::new();
+    contract::queue(async || {
+        let clock = ManualClock::default();
+        let queue = SqliteQueue::new(database(&scratch), Arc::new(clock.clone()));
+        (queue, clock)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn store() {
+    let scratch = Scratch::new();
+    contract::store(async || DirectoryStore::open(&scratch.folder()).unwrap()).await;
+}
+
+#[tokio::test]
+async fn clock() {
+    contract::clock(async || WallClock).await;
+}
+
+fn database(scratch: &Scratch) -> Database {
+    Database::open(&scratch.folder()).unwrap()
+}

@@ -1,0 +1,195 @@
+//! What is said of damaged, foreign and occupied state, and what goes on beside it.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the test damages files behind the adapter's back"
+)]
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{Scratch, key, message, row};
+use ledger::{Change, QueueName};
+use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, Verdict, WallClock};
+use ports::{ArtifactStore, Error, Ledger, TaskQueue};
+
+/// Runs SQL on the closed database in `folder`.
+fn edit(folder: &Path, sql: &str) {
+    let connection = rusqlite::Connection::open(folder.join("millrace.db")).unwrap();
+    connection.execute_batch(sql).unwrap();
+}
+
+fn refused(folder: &Path) -> String {
+    let refused = Database::open(folder).expect_err("it cannot be opened");
+    let text = refused.to_string();
+    text.replace(&folder.display().to_string(), "<state>")
+}
+
+#[tokio::test]
+async fn damaged_row_is_named() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    for (damage, cause) in [
+        ("document = '{'", "EOF while parsing"),
+        ("document = '{\"row\":\"unheard-of\"}'", "unknown variant"),
+        (
+            "document = substr(document, 2)",
+            "expected internally tagged",
+        ),
+        ("version = -1", "out of range"),
+    ] {
+        let ledger = SqliteLedger::new(Database::open(&folder).unwrap());
+        let mut change = Change::default();
+        for sort in ["good", "bad"] {
+            change.put(key("request/x", sort), row(1, ""));
+        }
+        let _ = ledger.apply(change, 1).await.unwrap();
+        drop(ledger);
+        edit(
+            &folder,
+            &format!("UPDATE ledger SET {damage} WHERE sort = 'bad'"),
+        );
+
+        let ledger = SqliteLedger::new(Database::open(&folder).unwrap());
+        let got = ledger.get(&key("request/x", "bad")).await.map(|_| ());
+        let listed = ledger.list("request/x", "", None, 10).await.map(|_| ());
+        for error in [got, listed].map(|result| result.expect_err("damage is an error")) {
+            assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+            let text = error.to_string();
+            assert!(
+                text.starts_with("read ledger row request/x bad: "),
+                "{text}"
+            );
+            assert!(text.contains(cause), "{text}");
+        }
+        let good = ledger.get(&key("request/x", "good")).await.unwrap();
+        assert!(good.is_some(), "the other rows are as they were");
+        drop(ledger);
+        edit(&folder, "DELETE FROM ledger");
+    }
+}
+
+#[tokio::test]
+async fn unreadable_message_does_not_block_its_queue() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let open = || SqliteQueue::new(Database::open(&folder).unwrap(), Arc::new(WallClock));
+    let queue = open();
+    for name in ["bad", "good"] {
+        let sent = queue.send(&QueueName::report(), &message(name), 0).await;
+        sent.unwrap();
+    }
+    drop(queue);
+    edit(&folder, "UPDATE messages SET message = 'x' WHERE id = 1");
+
+    let queue = open();
+    let wait = Duration::from_secs(60);
+    let queues = [QueueName::report()];
+    let got = queue.receive(&queues, 1, wait, wait).await.unwrap();
+    assert_eq!(got.len(), 1);
+    assert_eq!(got[0].message, message("good"));
+    queue.acknowledge(&got[0].receipt).await.unwrap();
+    assert_eq!(queue.depth(&queues[0]).await.unwrap(), 0);
+    let noise = queue.acknowledge("noise").await;
+    noise.expect_err("what is no receipt is an error");
+}
+
+#[test]
+fn second_process_is_told_of_the_first() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let first = Database::open(&folder).unwrap();
+    let text = format!(
+        "open <state>: process {} uses it; stop that process, or choose another folder",
+        std::process::id()
+    );
+    assert_eq!(refused(&folder), text);
+    drop(first);
+    Database::open(&folder).expect("it is free again");
+
+    let folder = scratch.folder();
+    let first = DirectoryStore::open(&folder).unwrap();
+    let second = DirectoryStore::open(&folder).expect_err("a store has one owner too");
+    assert!(second.to_string().contains("uses it"), "{second}");
+    drop(first);
+    DirectoryStore::open(&folder).expect("it is free again");
+}
+
+#[test]
+fn only_our_own_format_is_opened() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    drop(Database::open(&folder).unwrap());
+    edit(&folder, "PRAGMA user_version = 2");
+    assert_eq!(
+        refused(&folder),
+        "open <state>/millrace.db: its format is 2, and this program knows 1; \
+         start the newer program that wrote it"
+    );
+    edit(&folder, "PRAGMA user_version = 1");
+    Database::open(&folder).expect("our own format");
+
+    let folder = scratch.folder();
+    fs::create_dir(&folder).unwrap();
+    edit(&folder, "CREATE TABLE other (x)");
+    assert_eq!(
+        refused(&folder),
+        "open <state>/millrace.db: it is a database, but not one of Millrace"
+    );
+
+    let folder = scratch.folder();
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("millrace.db"), "no database ".repeat(1_000)).unwrap();
+    let text = refused(&folder);
+    assert!(text.contains("file is not a database"), "{text}");
+}
+
+/// The one file in `objects`.
+fn object(root: &Path) -> PathBuf {
+    let shards = fs::read_dir(root.join("objects")).unwrap();
+    let mut files = shards.flat_map(|shard| fs::read_dir(shard.unwrap().path()).unwrap());
+    files.next().expect("an object is there").unwrap().path()
+}
+
+#[tokio::test]
+async fn flipped_byte_is_found_and_mended() {
+    let scratch = Scratch::new();
+    let root = scratch.folder();
+    let store = DirectoryStore::open(&root).unwrap();
+    let whole = Bytes::from_static(b"what was built");
+    let digest = store.put(whole.clone()).await.unwrap();
+    assert_eq!(store.verify(&digest).await.unwrap(), Verdict::Whole);
+
+    let path = object(&root);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o444, "artifacts are read-only");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(store.verify(&digest).await.unwrap(), Verdict::Missing);
+    fs::write(&path, b"what was buolt").unwrap();
+    let verdict = store.verify(&digest).await.unwrap();
+    assert!(matches!(verdict, Verdict::Damaged(_)), "{verdict:?}");
+    let error = store.get(&digest, 1_000).await.expect_err("a flipped byte");
+    assert!(matches!(error, Error::Corrupt { .. }), "{error:?}");
+    assert!(error.to_string().contains("is damaged"), "{error}");
+
+    let again = store.put(whole.clone()).await.unwrap();
+    assert_eq!(again, digest);
+    assert_eq!(store.get(&digest, 1_000).await.unwrap(), Some(whole));
+}
+
+#[test]
+fn leftovers_are_swept() {
+    let scratch = Scratch::new();
+    let root = scratch.folder();
+    drop(DirectoryStore::open(&root).unwrap());
+    let leftover = root.join("tmp/.tmpabc");
+    fs::write(&leftover, "half").unwrap();
+    drop(DirectoryStore::open(&root).unwrap());
+    assert!(!leftover.exists(), "a killed process's half is removed");
+}

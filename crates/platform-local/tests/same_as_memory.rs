@@ -1,0 +1,166 @@
+//! Whatever is done to it, SQLite ends where the map in memory ends.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Scratch, key, message, row};
+use ledger::{Change, Condition, Expect, Key, QueueName, partition};
+use platform_local::{Database, SqliteLedger, SqliteQueue};
+use ports::contract::TestClock;
+use ports::{Ledger, TaskQueue};
+use proptest::prelude::*;
+use simulator::{ManualClock, MemoryLedger, MemoryQueue};
+use tokio::runtime::Runtime;
+
+fn keys() -> impl Strategy<Value = Key> {
+    (0..2, 0..4).prop_map(|(part, sort)| key(&format!("p{part}"), &format!("s{sort}")))
+}
+
+fn conditions() -> impl Strategy<Value = Vec<Condition>> {
+    // Mostly absent or young, so that a good part of the changes applies.
+    let expect = prop_oneof![
+        2 => Just(Expect::Absent),
+        3 => (1_u64..4).prop_map(Expect::Version),
+    ];
+    let condition = (keys(), expect).prop_map(|(key, expect)| Condition { key, expect });
+    prop::collection::vec(condition, 0..2)
+}
+
+fn changes() -> impl Strategy<Value = Change> {
+    let write = (keys(), any::<Option<i64>>());
+    let effects = prop::collection::vec(0..4_u8, 0..2);
+    (conditions(), prop::collection::vec(write, 0..4), effects).prop_map(
+        |(conditions, writes, effects)| {
+            let mut change = Change {
+                conditions,
+                ..Change::default()
+            };
+            for (key, number) in writes {
+                match number {
+                    Some(number) => change.put(key, row(number, "ü\u{0}'")),
+                    None => change.delete(key),
+                }
+            }
+            for effect in effects {
+                change.effect(QueueName::report(), message(&effect.to_string()), 5);
+            }
+            change
+        },
+    )
+}
+
+async fn everything(ledger: &impl Ledger) -> Vec<(Key, ledger::Record)> {
+    let mut all = Vec::new();
+    for part in ["p0", "p1", partition::OUTBOX] {
+        all.extend(ledger.list(part, "", None, 1_000).await.unwrap());
+    }
+    all
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Send(u8, u8, i64),
+    Receive(Vec<u8>, u64),
+    Acknowledge(prop::sample::Index),
+    Pass(u64),
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..3_u8, 0..9_u8, -5..20_i64).prop_map(|(q, m, delay)| Step::Send(q, m, delay)),
+        (prop::collection::vec(0..3_u8, 0..4), 1..20_u64).prop_map(|(q, v)| Step::Receive(q, v)),
+        any::<prop::sample::Index>().prop_map(Step::Acknowledge),
+        (1..15_u64).prop_map(Step::Pass),
+    ]
+}
+
+fn queue_name(number: u8) -> QueueName {
+    match number {
+        0 => QueueName::advance(),
+        1 => QueueName::report(),
+        _ => QueueName::work(pipeline_spec::Role::Sign, None),
+    }
+}
+
+/// What a receiver sees of everything due, and the receipts in the same order.
+async fn receive(
+    queue: &impl TaskQueue,
+    queues: &[QueueName],
+    hide: u64,
+) -> (Vec<(QueueName, String, u32)>, Vec<String>) {
+    let hide = Duration::from_secs(hide);
+    let got = queue.receive(queues, 1_000, hide, Duration::ZERO).await;
+    let mut got: Vec<_> = got
+        .unwrap()
+        .into_iter()
+        .map(|d| ((d.queue, d.message.name(), d.deliveries), d.receipt))
+        .collect();
+    // Receipts begin with a number that counts sends in both.
+    let order = |receipt: &str| receipt.split(' ').next().unwrap().parse::<u64>().unwrap();
+    got.sort_by_key(|(_, receipt)| order(receipt));
+    got.into_iter().unzip()
+}
+
+async fn compare_queues(scratch: &Scratch, steps: Vec<Step>) {
+    let clock = ManualClock::default();
+    let memory = MemoryQueue::new(clock.clone());
+    let database = Database::open(&scratch.folder()).unwrap();
+    let sqlite = SqliteQueue::new(database, Arc::new(clock.clone()));
+    let mut receipts: Vec<(String, String)> = Vec::new();
+    for step in steps {
+        match step {
+            Step::Send(queue, text, delay) => {
+                let (queue, text) = (queue_name(queue), message(&text.to_string()));
+                let at = ports::Clock::now(&clock) + delay * 1_000;
+                memory.send(&queue, &text, at).await.unwrap();
+                sqlite.send(&queue, &text, at).await.unwrap();
+            }
+            Step::Receive(queues, hide) => {
+                let queues: Vec<_> = queues.into_iter().map(queue_name).collect();
+                let (seen, left) = receive(&memory, &queues, hide).await;
+                let (also, right) = receive(&sqlite, &queues, hide).await;
+                assert_eq!(seen, also);
+                receipts.extend(left.into_iter().zip(right));
+            }
+            Step::Acknowledge(_) if receipts.is_empty() => {}
+            Step::Acknowledge(index) => {
+                let (left, right) = index.get(&receipts);
+                memory.acknowledge(left).await.unwrap();
+                sqlite.acknowledge(right).await.unwrap();
+            }
+            Step::Pass(seconds) => clock.advance(Duration::from_secs(seconds)).await,
+        }
+        for queue in (0..3).map(queue_name) {
+            let depth = memory.depth(&queue).await.unwrap();
+            assert_eq!(sqlite.depth(&queue).await.unwrap(), depth);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn ledgers(changes in prop::collection::vec(changes(), 1..40)) {
+        let scratch = Scratch::new();
+        Runtime::new().unwrap().block_on(async {
+            let memory = MemoryLedger::default();
+            let sqlite = SqliteLedger::new(Database::open(&scratch.folder()).unwrap());
+            for (now, change) in (0..).zip(changes) {
+                let expect = memory.apply(change.clone(), now / 3).await.unwrap();
+                let applied = sqlite.apply(change, now / 3).await.unwrap();
+                assert_eq!(applied, expect);
+            }
+            assert_eq!(everything(&sqlite).await, everything(&memory).await);
+        });
+    }
+
+    #[test]
+    fn queues(steps in prop::collection::vec(steps(), 1..60)) {
+        let scratch = Scratch::new();
+        Runtime::new().unwrap().block_on(compare_queues(&scratch, steps));
+    }
+}
