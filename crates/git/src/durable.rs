@@ -31,7 +31,14 @@ pub(crate) fn store_pack(
             ..Default::default()
         },
     )
-    .map_err(Error::corrupt("store a pack"))?;
+    .map_err(|error| match max_object_bytes {
+        Some(limit) if error.is_resource_exhausted() => Error::Limit {
+            operation: "store an object".to_owned(),
+            limit: limit as u64,
+            unit: "bytes",
+        },
+        _ => Error::corrupt("store a pack")(error),
+    })?;
     for file in [&stored.data_path, &stored.index_path]
         .into_iter()
         .flatten()

@@ -9,7 +9,7 @@ use crate::{CommitId, Error, ObjectId, Repository, Result, build};
 
 /// Most entries of one listing or difference, trees included. A tree that contains itself many times over (a
 /// few kilobytes that unfold to billions of paths) ends here.
-const MAX_ENTRIES: usize = 2_000_000;
+const MAX_ENTRIES: usize = 1_000_000;
 
 /// What an entry of a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -228,8 +228,8 @@ impl Peer<'_> {
                 url,
                 reason: "the server sends us to another address; write that one".to_owned(),
             },
-            _ if error.is_corrupted() && !error.can_retry_lenient() => Error::Server { url, reason },
-            _ => Error::Network { url, reason },
+            _ if is_connection_trouble(&error) => Error::Network { url, reason },
+            _ => Error::Server { url, reason },
         }
     }
 
@@ -241,6 +241,16 @@ impl Peer<'_> {
             _ => "the server refuses the credentials: check the token, its expiry and its rights",
         }
     }
+}
+
+/// Whether the connection failed, as opposed to what came over it. `gix` marks most of it; the rest are
+/// input-output errors, except those it makes itself of bytes it cannot read.
+fn is_connection_trouble(error: &gix::Error) -> bool {
+    error.can_retry_lenient()
+        || error
+            .iter_errors()
+            .filter_map(|error| error.downcast_ref::<std::io::Error>())
+            .any(|error| error.kind() != std::io::ErrorKind::InvalidData)
 }
 
 /// The status in the text of `gix`'s HTTP errors, which carry it nowhere else.

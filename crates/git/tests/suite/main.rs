@@ -2,9 +2,14 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests start git, serve HTTP and write files"
+    clippy::unwrap_used,
+    reason = "tests start git, serve HTTP and write files; a test that cannot go on fails"
 )]
 
+mod checkout;
 mod commit;
+mod packs;
+mod push;
 mod read;
+mod resolve;
 mod support;

@@ -14,7 +14,8 @@ use super::command;
 pub(crate) enum Fault {
     /// Runs the request, and closes the connection instead of answering.
     LoseAnswer,
-    /// Gives git only this many bytes of the body, and closes the connection.
+    /// Gives git only this many bytes of the body, and closes the connection. (git is told this length: it spins
+    /// for ever on a body that ends early.)
     CutRequest(usize),
     /// Sends only this many bytes of the answer's body.
     CutAnswer(usize),
@@ -176,7 +177,7 @@ impl Site {
             .env("PATH_INFO", path)
             .env("QUERY_STRING", query)
             .env("CONTENT_TYPE", header("content-type"))
-            .env("CONTENT_LENGTH", request.body.len().to_string())
+            .env("CONTENT_LENGTH", keep.min(request.body.len()).to_string())
             .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
             .env("GIT_PROTOCOL", header("git-protocol"))
             .env("REMOTE_USER", "millrace")
