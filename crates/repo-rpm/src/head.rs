@@ -44,10 +44,6 @@ impl Head {
         &self.bytes
     }
 
-    pub(crate) fn lead(&self) -> &[u8] {
-        &self.bytes[..LEAD_BYTES]
-    }
-
     pub(crate) fn signature(&self) -> Result<Header<'_>, Error> {
         Header::parse(&self.bytes[LEAD_BYTES..self.signature_end])
     }

@@ -21,6 +21,7 @@ pub mod repodata;
 mod sign;
 
 mod tags;
+pub mod verify;
 
 mod xml;
 
