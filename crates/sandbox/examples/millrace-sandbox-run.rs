@@ -1,63 +1,96 @@
-//! Runs one command in a sandbox, for trying things out and for the tests that kill the runner:
-//! `millrace-sandbox-run STATE ROOT-DIRECTORY build|prepare|host PROGRAM [ARGUMENT...]`, or `... STATE explain`.
+//! Tries a sandbox out by hand, and is the runner that the tests kill.
 //!
-//! The root directory is copied into the cache under its own name when it is used first.
+//! ```text
+//! millrace-sandbox-run STATE explain
+//! millrace-sandbox-run STATE new ROOT PROGRAM [ARGUMENT...]       makes the root ROOT with a program of the host
+//! millrace-sandbox-run STATE build|prepare|host ROOT PROGRAM [ARGUMENT...]
+//! ```
+//! `new` shows the host's /bin at /in and the root at /workspace.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
-use sandbox::{CancellationToken, Command, Config, Error, Limits, LogSink, Root, RootEntry, RootKey, Sandbox};
+use sandbox::{
+    CancellationToken, Command, Config, Ended, Error, Limits, LogSink, RootEntry, RootKey, Sandbox,
+    Workspace,
+};
+
+const DISK_BYTES: u64 = 1 << 30;
 
 struct Stdout;
 
 impl LogSink for Stdout {
     async fn write(&mut self, chunk: &[u8]) {
         let mut out = std::io::stdout().lock();
-        out.write_all(chunk).and_then(|()| out.flush()).expect("standard output takes the log");
+        out.write_all(chunk)
+            .and_then(|()| out.flush())
+            .expect("standard output takes the log");
     }
 }
 
-async fn root(sandbox: &Sandbox, directory: &str) -> Result<Root, Error> {
-    let name = Path::new(directory).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match sandbox.root(&RootKey::new(name)?, None).await? {
-        RootEntry::Ready(root) => Ok(root),
-        RootEntry::Missing(new) => {
-            let copy = Command::prepare_on_host(["cp", "-dR", "--preserve=mode", "/in/.", sandbox::HOST_ROOT])
-                .bind_read_only(directory, "/in");
-            new.workspace().run(&copy, &Limits::default(), &mut Stdout, &CancellationToken::new()).await?;
-            new.commit().await
-        }
-    }
-}
-
-async fn run(arguments: &[String]) -> Result<u8, Error> {
-    let (state, rest) = arguments.split_first().expect("usage: STATE explain | STATE ROOT ROOM PROGRAM...");
-    let sandbox = Sandbox::open(Config::new(state)).await?;
-    let [directory, room, command @ ..] = rest else {
-        print!("{}", sandbox.capabilities().explain());
-        return Ok(0);
-    };
-    let command = match room.as_str() {
-        "prepare" => Command::prepare(command.iter().cloned()),
-        "host" => Command::prepare_on_host(command.iter().cloned()),
-        _ => Command::build(command.iter().cloned()).writable("/build").current_dir("/build"),
-    };
-    let root = root(&sandbox, directory).await?;
-    let limits = Limits { disk_bytes: 1 << 30, ..Limits::default() };
-    let workspace = sandbox.workspace(&root, limits.disk_bytes).await?;
-    let ended = workspace.run(&command, &limits, &mut Stdout, &CancellationToken::new()).await?;
+async fn in_workspace(workspace: &Workspace, command: Command) -> Result<Ended, Error> {
+    let ended = workspace
+        .run(
+            &command,
+            &Limits::default(),
+            &mut Stdout,
+            &CancellationToken::new(),
+        )
+        .await?;
     eprintln!("{ended}");
-    Ok(u8::from(!ended.success()))
+    Ok(ended)
+}
+
+async fn run(state: &str, word: &str, rest: &[String]) -> Result<Ended, Error> {
+    let sandbox = Sandbox::open(Config::new(state)).await?;
+    let [root, command @ ..] = rest else {
+        print!("{}", sandbox.capabilities().explain());
+        return Ok(Ended::Exited(0));
+    };
+    let argv = command.iter().cloned();
+    let root = match (sandbox.root(&RootKey::new(root)?, None).await?, word) {
+        (RootEntry::Missing(new), "new") => {
+            let make = Command::prepare_on_host(argv).bind_read_only("/bin", "/in");
+            let ended = in_workspace(new.workspace(), make).await?;
+            if ended.success() {
+                new.commit().await?;
+            }
+            return Ok(ended);
+        }
+        (RootEntry::Ready(root), _) => root,
+        (RootEntry::Missing(_), _) => {
+            eprintln!("there is no root {root}; make it with: new {root} PROGRAM...");
+            return Ok(Ended::Exited(2));
+        }
+    };
+    let workspace = sandbox.workspace(&root, DISK_BYTES).await?;
+    let command = match word {
+        "prepare" => Command::prepare(argv),
+        "host" => Command::prepare_on_host(argv),
+        _ => Command::build(argv)
+            .writable("/build")
+            .current_dir("/build"),
+    };
+    in_workspace(&workspace, command).await
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    match run(&arguments).await {
-        Ok(code) => ExitCode::from(code),
+    let [state, word, rest @ ..] = arguments.as_slice() else {
+        eprintln!(
+            "usage: millrace-sandbox-run STATE explain|new|build|prepare|host [ROOT PROGRAM [ARGUMENT...]]"
+        );
+        return ExitCode::from(2);
+    };
+    match run(state, word, rest).await {
+        Ok(ended) if ended.success() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("failed to {error}");
+            let cause = std::error::Error::source(&error)
+                .map(|cause| format!(": {cause}"))
+                .unwrap_or_default();
+            eprintln!("failed to {error}{cause}");
             ExitCode::FAILURE
         }
     }

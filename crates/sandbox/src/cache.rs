@@ -6,6 +6,7 @@
 //! whose lock is free belongs to a dead maker.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -29,10 +30,16 @@ impl RootKey {
     pub fn new(key: impl Into<String>) -> Result<Self, Error> {
         let key = key.into();
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
-        let fits = (1..=MAX_KEY_BYTES).contains(&key.len()) && key.bytes().all(allowed) && !key.starts_with('.')
+        let fits = (1..=MAX_KEY_BYTES).contains(&key.len())
+            && key.bytes().all(allowed)
+            && !key.starts_with('.')
             && !key.ends_with(".lock")
             && !key.ends_with(".making");
-        if fits { Ok(Self(key)) } else { Err(Error::BadKey { key }) }
+        if fits {
+            Ok(Self(key))
+        } else {
+            Err(Error::BadKey { key })
+        }
     }
 
     /// The key as given.
@@ -73,7 +80,8 @@ pub enum RootEntry {
     Missing(NewRoot),
 }
 
-/// A root that is being made. Dropped without [`Self::commit`], it leaves nothing.
+/// A root that is being made. Dropped without [`Self::commit`], it does not exist; its remains are swept by whoever makes it
+/// next, or by the next [`Sandbox::open`].
 #[derive(Debug)]
 pub struct NewRoot {
     sandbox: Sandbox,
@@ -103,7 +111,13 @@ impl NewRoot {
     /// [`Error::Io`] when it cannot be synced or renamed.
     pub async fn commit(self) -> Result<Root, Error> {
         self.workspace.close().await?;
-        let Self { sandbox, place, below, lock, .. } = self;
+        let Self {
+            sandbox,
+            place,
+            below,
+            lock,
+            ..
+        } = self;
         let making = place.making.clone();
         let upper = making.join("upper");
         blocking(move || {
@@ -124,7 +138,11 @@ impl NewRoot {
     }
 }
 
-pub(crate) async fn root(sandbox: &Sandbox, key: &RootKey, base: Option<&Root>) -> Result<RootEntry, Error> {
+pub(crate) async fn root(
+    sandbox: &Sandbox,
+    key: &RootKey,
+    base: Option<&Root>,
+) -> Result<RootEntry, Error> {
     // A copied layer holds its base's files already.
     let below = match sandbox.capabilities().overlay {
         Overlay::Mounted => base,
@@ -144,7 +162,11 @@ pub(crate) async fn root(sandbox: &Sandbox, key: &RootKey, base: Option<&Root>) 
         Ok(file)
     })
     .await?;
-    if let Some(root) = share(&place, below, lock.try_clone().map_err(Error::io("share", &place.lock))?)? {
+    if let Some(root) = share(
+        &place,
+        below,
+        lock.try_clone().map_err(Error::io("share", &place.lock))?,
+    )? {
         return Ok(RootEntry::Ready(root));
     }
     drop(lock);
@@ -162,7 +184,9 @@ pub(crate) async fn root(sandbox: &Sandbox, key: &RootKey, base: Option<&Root>) 
         }
         return Box::pin(self::root(sandbox, key, base)).await;
     }
-    make(sandbox, place, base, below, lock).await.map(RootEntry::Missing)
+    make(sandbox, place, base, below, lock)
+        .await
+        .map(RootEntry::Missing)
 }
 
 /// Turns a lock into a shared one and checks that the root is there under it.
@@ -174,8 +198,15 @@ fn share(place: &Place, base: Option<&Root>, lock: File) -> Result<Option<Root>,
     }
     // The time of last use, for pruning.
     let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
-    lock.set_times(now).map_err(Error::io("touch", &place.lock))?;
-    Ok(Some(Root { inner: Arc::new(Layer { upper, base: base.cloned(), _lock: lock }) }))
+    lock.set_times(now)
+        .map_err(Error::io("touch", &place.lock))?;
+    Ok(Some(Root {
+        inner: Arc::new(Layer {
+            upper,
+            base: base.cloned(),
+            _lock: lock,
+        }),
+    }))
 }
 
 async fn make(
@@ -191,25 +222,38 @@ async fn make(
     sandbox.admin(parts, Vec::new()).await?;
     let upper = Upper::Directory(place.making.clone());
     let workspace = Workspace::open(sandbox, base, upper, MAKER_SCRATCH_BYTES).await?;
-    Ok(NewRoot { sandbox: sandbox.clone(), workspace, place, below: below.cloned(), lock })
+    Ok(NewRoot {
+        sandbox: sandbox.clone(),
+        workspace,
+        place,
+        below: below.cloned(),
+        lock,
+    })
 }
 
 async fn discard(sandbox: &Sandbox, path: &Path) -> Result<(), Error> {
     if !path.exists() {
         return Ok(());
     }
-    sandbox.admin(Vec::new(), vec![path.join("upper"), path.join("work")]).await?;
+    sandbox
+        .admin(Vec::new(), vec![path.join("upper"), path.join("work")])
+        .await?;
     std::fs::remove_dir_all(path).map_err(Error::io("remove", path))
 }
 
-/// Roots of one id range. Passable by root inside, whose id is not ours; nothing in it is secret.
+/// Roots of one id range. Closed to other users of the host: there are set-user-id programs in them.
 fn directory(sandbox: &Sandbox) -> Result<PathBuf, Error> {
     let range = match &sandbox.capabilities().identity {
-        Identity::Root(range) | Identity::Subordinate(range) => format!("{}-{}", range.uid, range.gid),
+        Identity::Root(range) | Identity::Subordinate(range) => {
+            format!("{}-{}", range.uid, range.gid)
+        }
         Identity::RootWithoutNamespaces => "0-0".to_owned(),
     };
-    let directory = sandbox.inner.state.join("roots").join(range);
+    let roots = sandbox.inner.state.join("roots");
+    let directory = roots.join(range);
     std::fs::create_dir_all(&directory).map_err(Error::io("make", &directory))?;
+    let closed = std::fs::Permissions::from_mode(0o700);
+    std::fs::set_permissions(&roots, closed).map_err(Error::io("close to others", &roots))?;
     Ok(directory)
 }
 
@@ -218,7 +262,10 @@ pub(crate) async fn sweep(sandbox: &Sandbox) -> Result<(), Error> {
     let directory = directory(sandbox)?;
     let entries = std::fs::read_dir(&directory).map_err(Error::io("list", &directory))?;
     for path in entries.flatten().map(|entry| entry.path()) {
-        if path.extension().is_none_or(|extension| extension != "making") {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != "making")
+        {
             continue;
         }
         let lock = path.with_extension("lock");
@@ -230,6 +277,46 @@ pub(crate) async fn sweep(sandbox: &Sandbox) -> Result<(), Error> {
     Ok(())
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Error> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.expect("no panic in a blocking step, and no cancelling of it")
+/// Removes roots beyond the `keep` used last.
+pub(crate) async fn prune(sandbox: &Sandbox, keep: usize) -> Result<usize, Error> {
+    let directory = directory(sandbox)?;
+    let entries = std::fs::read_dir(&directory).map_err(Error::io("list", &directory))?;
+    let used = |entry: std::fs::DirEntry| {
+        let lock = entry.path();
+        let key = lock
+            .file_name()?
+            .to_str()?
+            .strip_suffix(".lock")?
+            .to_owned();
+        let used = entry.metadata().ok()?.modified().ok()?;
+        directory.join(&key).is_dir().then_some((used, key))
+    };
+    let mut roots: Vec<_> = entries.flatten().filter_map(used).collect();
+    roots.sort();
+    let mut removed = 0;
+    for (_, key) in &roots[..roots.len().saturating_sub(keep)] {
+        let path = directory.join(format!("{key}.lock"));
+        let lock = File::options()
+            .write(true)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        // Somebody uses it.
+        if lock.try_lock().is_err() {
+            continue;
+        }
+        let (ready, making) = (directory.join(key), directory.join(format!("{key}.making")));
+        discard(sandbox, &making).await?;
+        std::fs::rename(&ready, &making).map_err(Error::io("put aside", &ready))?;
+        discard(sandbox, &making).await?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("no panic in a blocking step, and no cancelling of it")
 }

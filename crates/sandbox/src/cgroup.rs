@@ -37,6 +37,17 @@ pub(crate) enum Controller {
     Pids,
 }
 
+impl Hierarchy {
+    /// Makes the parent again if another runner removed it, empty, at its end.
+    fn renew(&self) -> io::Result<()> {
+        match std::fs::create_dir(&self.parent) {
+            Ok(()) if self.version == Version::V2 => enable(&self.parent, self.controller.name()),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Controller {
     fn name(self) -> &'static str {
         match self {
@@ -47,7 +58,12 @@ impl Controller {
 }
 
 /// The runner's own group in the hierarchy that has `controller`, from /proc/self/mountinfo and /proc/self/cgroup.
-fn own_group(mountinfo: &str, cgroup: &str, controller: Controller, version: Version) -> Option<PathBuf> {
+fn own_group(
+    mountinfo: &str,
+    cgroup: &str,
+    controller: Controller,
+    version: Version,
+) -> Option<PathBuf> {
     let wanted = |line: &&str| {
         let mut fields = line.splitn(3, ':').skip(1);
         let controllers = fields.next().unwrap_or_default();
@@ -59,18 +75,32 @@ fn own_group(mountinfo: &str, cgroup: &str, controller: Controller, version: Ver
     let own = cgroup.lines().find(wanted)?.splitn(3, ':').nth(2)?;
     for line in mountinfo.lines() {
         // See proc(5): ID parent major:minor root mount-point options … - type source super-options
-        let (Some((front, back)), mut fields) = (line.split_once(" - "), line.split(' ').skip(3)) else { continue };
-        let (Some(root), Some(at)) = (fields.next(), fields.next()) else { continue };
+        let Some((front, back)) = line.split_once(" - ") else {
+            continue;
+        };
+        let mut fields = front.split(' ').skip(3);
+        let (Some(root), Some(at)) = (fields.next(), fields.next()) else {
+            continue;
+        };
         let mut back = back.split(' ');
-        let (kind, options) = (back.next().unwrap_or_default(), back.nth(1).unwrap_or_default());
+        let (kind, options) = (
+            back.next().unwrap_or_default(),
+            back.nth(1).unwrap_or_default(),
+        );
         let fits = match version {
             Version::V2 => kind == "cgroup2",
-            Version::V1 => kind == "cgroup" && options.split(',').any(|name| name == controller.name()),
+            Version::V1 => {
+                kind == "cgroup" && options.split(',').any(|name| name == controller.name())
+            }
         };
-        if !fits || front.is_empty() {
+        if !fits {
             continue;
         }
-        let below = if root == "/" { own } else { own.strip_prefix(root).unwrap_or(own) };
+        let below = if root == "/" {
+            own
+        } else {
+            own.strip_prefix(root).unwrap_or(own)
+        };
         return Some(Path::new(at).join(below.trim_start_matches('/')));
     }
     None
@@ -78,18 +108,30 @@ fn own_group(mountinfo: &str, cgroup: &str, controller: Controller, version: Ver
 
 /// Finds a place for groups, or says why there is none.
 pub(crate) fn find(controller: Controller) -> Result<Hierarchy, String> {
-    let read = |path: &str| std::fs::read_to_string(path).map_err(|error| format!("read {path}: {error}"));
+    let read =
+        |path: &str| std::fs::read_to_string(path).map_err(|error| format!("read {path}: {error}"));
     let (mountinfo, cgroup) = (read("/proc/self/mountinfo")?, read("/proc/self/cgroup")?);
     let mut reasons = Vec::new();
     for version in [Version::V2, Version::V1] {
-        let Some(own) = own_group(&mountinfo, &cgroup, controller, version) else { continue };
+        let Some(own) = own_group(&mountinfo, &cgroup, controller, version) else {
+            continue;
+        };
         match usable(&own, controller, version) {
-            Ok(parent) => return Ok(Hierarchy { version, controller, parent }),
+            Ok(parent) => {
+                return Ok(Hierarchy {
+                    version,
+                    controller,
+                    parent,
+                });
+            }
             Err(reason) => reasons.push(reason),
         }
     }
     if reasons.is_empty() {
-        reasons.push(format!("no control group hierarchy has the {} controller", controller.name()));
+        reasons.push(format!(
+            "no control group hierarchy has the {} controller",
+            controller.name()
+        ));
     }
     Err(reasons.join("; "))
 }
@@ -97,14 +139,22 @@ pub(crate) fn find(controller: Controller) -> Result<Hierarchy, String> {
 fn usable(own: &Path, controller: Controller, version: Version) -> Result<PathBuf, String> {
     let name = controller.name();
     if version == Version::V2 {
-        let own = if own.ends_with(SELF) { own.parent().unwrap_or(own) } else { own };
+        let own = if own.ends_with(SELF) {
+            own.parent().unwrap_or(own)
+        } else {
+            own
+        };
         let available = std::fs::read_to_string(own.join("cgroup.controllers")).unwrap_or_default();
         if !available.split_whitespace().any(|known| known == name) {
-            return Err(format!("control groups v2 at {} do not have the {name} controller", own.display()));
+            return Err(format!(
+                "control groups v2 at {} do not have the {name} controller",
+                own.display()
+            ));
         }
         delegate(own, name)?;
         let parent = make(&own.join(PARENT))?;
-        enable(&parent, name).map_err(|error| format!("enable {name} in {}: {error}", parent.display()))?;
+        enable(&parent, name)
+            .map_err(|error| format!("enable {name} in {}: {error}", parent.display()))?;
         return Ok(parent);
     }
     make(&own.join(PARENT))
@@ -112,26 +162,36 @@ fn usable(own: &Path, controller: Controller, version: Version) -> Result<PathBu
 
 fn make(path: &Path) -> Result<PathBuf, String> {
     match std::fs::create_dir(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(format!("make the control group {}: {error}", path.display()))
-        }
-        _ if !writable(path) => Err(format!("the control group {} is not ours to write", path.display())),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(format!(
+            "make the control group {}: {error}",
+            path.display()
+        )),
+        _ if !writable(path) => Err(format!(
+            "the control group {} is not ours to write",
+            path.display()
+        )),
         _ => Ok(path.to_owned()),
     }
 }
 
 fn writable(path: &Path) -> bool {
     use nix::unistd::{AccessFlags, access};
-    access(path, AccessFlags::W_OK).is_ok() && access(&path.join("cgroup.procs"), AccessFlags::W_OK).is_ok()
+    access(path, AccessFlags::W_OK).is_ok()
+        && access(&path.join("cgroup.procs"), AccessFlags::W_OK).is_ok()
 }
 
 fn enable(group: &Path, controller: &str) -> io::Result<()> {
-    std::fs::write(group.join("cgroup.subtree_control"), format!("+{controller}"))
+    std::fs::write(
+        group.join("cgroup.subtree_control"),
+        format!("+{controller}"),
+    )
 }
 
 /// Lets children of `own` have the controller; moves the runner to a leaf if it is all that stands in the way.
 fn delegate(own: &Path, controller: &str) -> Result<(), String> {
-    let Err(first) = enable(own, controller) else { return Ok(()) };
+    let Err(first) = enable(own, controller) else {
+        return Ok(());
+    };
     let procs = std::fs::read_to_string(own.join("cgroup.procs")).unwrap_or_default();
     let me = std::process::id().to_string();
     if procs.lines().any(|pid| pid != me) || procs.is_empty() {
@@ -141,8 +201,14 @@ fn delegate(own: &Path, controller: &str) -> Result<(), String> {
         ));
     }
     let leaf = make(&own.join(SELF))?;
-    std::fs::write(leaf.join("cgroup.procs"), me).map_err(|error| format!("enter {}: {error}", leaf.display()))?;
-    enable(own, controller).map_err(|error| format!("give {controller} to groups below {}: {error}", own.display()))
+    std::fs::write(leaf.join("cgroup.procs"), me)
+        .map_err(|error| format!("enter {}: {error}", leaf.display()))?;
+    enable(own, controller).map_err(|error| {
+        format!(
+            "give {controller} to groups below {}: {error}",
+            own.display()
+        )
+    })
 }
 
 /// The groups of one command. Killed and removed on drop.
@@ -161,15 +227,24 @@ pub(crate) struct Refused {
 }
 
 impl Group {
-    pub(crate) fn create(hierarchies: &[Hierarchy], name: &str, limits: &Limits) -> io::Result<Self> {
-        let mut group = Self { members: Vec::new() };
+    pub(crate) fn create(
+        hierarchies: &[Hierarchy],
+        name: &str,
+        limits: &Limits,
+    ) -> io::Result<Self> {
+        let mut group = Self {
+            members: Vec::new(),
+        };
         for hierarchy in hierarchies {
             let path = hierarchy.parent.join(name);
+            hierarchy.renew()?;
             // Version 2 has one directory for both controllers.
             if !group.members.iter().any(|(_, _, known)| *known == path) {
                 std::fs::create_dir(&path)?;
             }
-            group.members.push((hierarchy.version, hierarchy.controller, path.clone()));
+            group
+                .members
+                .push((hierarchy.version, hierarchy.controller, path.clone()));
             for (file, value, needed) in settings(hierarchy, limits) {
                 match std::fs::write(path.join(file), value) {
                     Err(error) if needed => return Err(error),
@@ -181,15 +256,21 @@ impl Group {
     }
 
     pub(crate) fn procs(&self) -> Vec<PathBuf> {
-        self.directories().map(|path| path.join("cgroup.procs")).collect()
+        self.directories()
+            .map(|path| path.join("cgroup.procs"))
+            .collect()
     }
 
     pub(crate) fn refused(&self) -> Refused {
         let mut refused = Refused::default();
         for (version, controller, path) in &self.members {
             match (version, controller) {
-                (Version::V2, Controller::Memory) => refused.oom_kills = counter(&path.join("memory.events"), "oom_kill"),
-                (Version::V1, Controller::Memory) => refused.oom_kills = counter(&path.join("memory.oom_control"), "oom_kill"),
+                (Version::V2, Controller::Memory) => {
+                    refused.oom_kills = counter(&path.join("memory.events"), "oom_kill")
+                }
+                (Version::V1, Controller::Memory) => {
+                    refused.oom_kills = counter(&path.join("memory.oom_control"), "oom_kill")
+                }
                 (_, Controller::Pids) => refused.forks = counter(&path.join("pids.events"), "max"),
             }
         }
@@ -201,10 +282,13 @@ impl Group {
     }
 
     fn directories(&self) -> impl Iterator<Item = &Path> {
-        self.members.iter().enumerate().filter_map(|(at, (_, _, path))| {
-            let first = self.members.iter().position(|(_, _, known)| known == path) == Some(at);
-            first.then_some(path.as_path())
-        })
+        self.members
+            .iter()
+            .enumerate()
+            .filter_map(|(at, (_, _, path))| {
+                let first = self.members.iter().position(|(_, _, known)| known == path) == Some(at);
+                first.then_some(path.as_path())
+            })
     }
 }
 
@@ -218,12 +302,21 @@ impl Drop for Group {
 
 fn settings(hierarchy: &Hierarchy, limits: &Limits) -> Vec<(&'static str, String, bool)> {
     // Pages of the workspace's tmpfs are charged to whoever writes them, so they need room beside the build's own memory.
-    let memory = limits.memory_bytes.saturating_add(limits.disk_bytes).to_string();
+    let memory = limits
+        .memory_bytes
+        .saturating_add(limits.disk_bytes)
+        .to_string();
     match (hierarchy.version, hierarchy.controller) {
         // Swap would let a hog go on, slowly; not every kernel accounts for it.
-        (Version::V2, Controller::Memory) => vec![("memory.max", memory, true), ("memory.swap.max", "0".into(), false)],
+        (Version::V2, Controller::Memory) => vec![
+            ("memory.max", memory, true),
+            ("memory.swap.max", "0".into(), false),
+        ],
         (Version::V1, Controller::Memory) => {
-            vec![("memory.limit_in_bytes", memory.clone(), true), ("memory.memsw.limit_in_bytes", memory, false)]
+            vec![
+                ("memory.limit_in_bytes", memory.clone(), true),
+                ("memory.memsw.limit_in_bytes", memory, false),
+            ]
         }
         (_, Controller::Pids) => vec![("pids.max", limits.processes.to_string(), true)],
     }
@@ -231,8 +324,12 @@ fn settings(hierarchy: &Hierarchy, limits: &Limits) -> Vec<(&'static str, String
 
 fn counter(path: &Path, name: &str) -> u64 {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.and_then(|value| value.trim().parse().ok()).unwrap_or_default()
+    let value = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or_default()
 }
 
 fn kill(path: &Path) {
@@ -242,7 +339,10 @@ fn kill(path: &Path) {
     let procs = std::fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
     for pid in procs.lines().filter_map(|line| line.parse().ok()) {
         // One that is gone already is what is wanted.
-        let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+        let _ = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
     }
 }
 
@@ -262,10 +362,15 @@ pub(crate) fn remove(path: &Path) {
 
 /// Removes the groups that a dead session has left below a hierarchy's parent.
 pub(crate) fn sweep(parent: &Path, session: &str) {
-    let Ok(entries) = std::fs::read_dir(parent) else { return };
+    let Ok(entries) = std::fs::read_dir(parent) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.strip_prefix(session).is_some_and(|rest| rest.starts_with('.'))) {
+        if name.to_str().is_some_and(|name| {
+            name.strip_prefix(session)
+                .is_some_and(|rest| rest.starts_with('.'))
+        }) {
             remove(&entry.path());
         }
     }
@@ -284,13 +389,26 @@ mod tests {
     const HYBRID_OWN: &str = "4:memory:/user/7\n2:cpu,cpuacct:/\n0::/user/7\n";
 
     fn check(mounts: &str, own: &str, version: Version, expect: Option<&str>) {
-        assert_eq!(own_group(mounts, own, Controller::Memory, version), expect.map(PathBuf::from));
+        assert_eq!(
+            own_group(mounts, own, Controller::Memory, version),
+            expect.map(PathBuf::from)
+        );
     }
 
     #[test]
     fn own_groups_are_found() {
-        check(HYBRID, HYBRID_OWN, Version::V1, Some("/sys/fs/cgroup/memory/user/7"));
-        check(HYBRID, HYBRID_OWN, Version::V2, Some("/sys/fs/cgroup/unified/user/7"));
+        check(
+            HYBRID,
+            HYBRID_OWN,
+            Version::V1,
+            Some("/sys/fs/cgroup/memory/user/7"),
+        );
+        check(
+            HYBRID,
+            HYBRID_OWN,
+            Version::V2,
+            Some("/sys/fs/cgroup/unified/user/7"),
+        );
         check(HYBRID, "0::/\n", Version::V1, None);
         check("", HYBRID_OWN, Version::V2, None);
         check(

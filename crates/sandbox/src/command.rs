@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::wire::{BINDS, Bind, HOST, MountPoint, Owner, ROOT};
+use crate::wire::{BINDS, Bind, HOST, Mapping, MountPoint, Owner, ROOT};
 
 /// The user and group id that builds run as inside.
 pub const BUILD_ID: u32 = 1000;
@@ -13,15 +13,58 @@ pub const HOST_ROOT: &str = "/workspace";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// What package managers need to install files and run maintainer scripts, and no more.
 const INSTALL_RIGHTS: [&str; 12] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL",
-    "CAP_MKNOD", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID", "CAP_SYS_CHROOT",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_MKNOD",
+    "CAP_SETFCAP",
+    "CAP_SETGID",
+    "CAP_SETPCAP",
+    "CAP_SETUID",
+    "CAP_SYS_CHROOT",
+];
+/// Without user namespaces, bwrap must start as root, so it is the root's own setpriv (util-linux) that leaves root for good.
+const DROP_ALL: [&str; 9] = [
+    "setpriv",
+    "--reuid=1000",
+    "--regid=1000",
+    "--clear-groups",
+    "--no-new-privs",
+    "--inh-caps=-all",
+    "--ambient-caps=-all",
+    "--bounding-set=-all",
+    "--",
 ];
 /// The parts of the host's /etc that its package tools read. Nothing else of /etc is shown, not even to trusted tools: they
 /// run scripts of packages that strangers built.
 const HOST_ETC: [&str; 24] = [
-    "alternatives", "apt", "ca-certificates", "crypto-policies", "debian_version", "dnf", "dpkg", "gai.conf", "group",
-    "host.conf", "hosts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "nsswitch.conf", "os-release", "passwd",
-    "pki", "resolv.conf", "rpm", "ssl", "services", "yum.repos.d",
+    "alternatives",
+    "apt",
+    "ca-certificates",
+    "crypto-policies",
+    "debian_version",
+    "dnf",
+    "dpkg",
+    "gai.conf",
+    "group",
+    "host.conf",
+    "hosts",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "nsswitch.conf",
+    "os-release",
+    "passwd",
+    "pki",
+    "resolv.conf",
+    "rpm",
+    "ssl",
+    "services",
+    "yum.repos.d",
 ];
 
 /// Whether a command can reach the network.
@@ -93,7 +136,11 @@ impl Command {
         Self::new(Room::Build, Network::None, argv)
     }
 
-    fn new<S: Into<String>>(room: Room, network: Network, argv: impl IntoIterator<Item = S>) -> Self {
+    fn new<S: Into<String>>(
+        room: Room,
+        network: Network,
+        argv: impl IntoIterator<Item = S>,
+    ) -> Self {
         Self {
             room,
             argv: argv.into_iter().map(Into::into).collect(),
@@ -131,7 +178,8 @@ impl Command {
     /// Shows a file or directory of the host at `inside`, read-only. The caller must be able to read it.
     #[must_use]
     pub fn bind_read_only(mut self, host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
-        self.host.push((host.into(), inside.into(), Access::ReadOnly));
+        self.host
+            .push((host.into(), inside.into(), Access::ReadOnly));
         self
     }
 
@@ -139,7 +187,8 @@ impl Command {
     /// the host's root: the directory must be open to others. For caches of trusted tools.
     #[must_use]
     pub fn bind_read_write(mut self, host: impl Into<PathBuf>, inside: impl Into<PathBuf>) -> Self {
-        self.host.push((host.into(), inside.into(), Access::ReadWrite));
+        self.host
+            .push((host.into(), inside.into(), Access::ReadWrite));
         self
     }
 
@@ -170,14 +219,24 @@ impl Command {
     }
 
     /// What bwrap shall do, for the supervisor.
-    pub(crate) fn plan(&self) -> Plan {
-        let mut plan = Plan { argv: self.argv.clone(), ..Plan::default() };
-        plan.words(["--unshare-ipc", "--unshare-pid", "--unshare-uts", "--unshare-cgroup-try", "--die-with-parent"]);
+    pub(crate) fn plan(&self, mapping: Mapping) -> Plan {
+        let mut plan = Plan::default();
+        if self.room == Room::Build && mapping == Mapping::Direct {
+            plan.argv.extend(DROP_ALL.map(str::to_owned));
+        }
+        plan.argv.extend(self.argv.iter().cloned());
+        plan.words([
+            "--unshare-ipc",
+            "--unshare-pid",
+            "--unshare-uts",
+            "--unshare-cgroup-try",
+            "--die-with-parent",
+        ]);
         plan.words(["--new-session", "--hostname", "millrace", "--clearenv"]);
         if self.room == Room::Build || self.network == Network::None {
             plan.words(["--unshare-net"]);
         }
-        self.rights_of(&mut plan);
+        self.rights_of(&mut plan, mapping);
         self.environment(&mut plan);
         match self.room {
             Room::Prepare => self.own_root(&mut plan, "--bind"),
@@ -186,10 +245,18 @@ impl Command {
         }
         for (host, inside, access) in &self.host {
             if self.room != Room::PrepareOnHost {
-                let point = if host.is_dir() { MountPoint::Directory } else { MountPoint::File };
+                let point = if host.is_dir() {
+                    MountPoint::Directory
+                } else {
+                    MountPoint::File
+                };
                 plan.mount_points.push(point(inside.clone()));
             }
-            let word = if *access == Access::ReadOnly { "--ro-bind" } else { "--bind" };
+            let word = if *access == Access::ReadOnly {
+                "--ro-bind"
+            } else {
+                "--bind"
+            };
             plan.bind(word, Bind::Host(host.clone()), inside);
         }
         if self.room == Room::PrepareOnHost {
@@ -201,12 +268,26 @@ impl Command {
         plan
     }
 
-    fn rights_of(&self, plan: &mut Plan) {
-        if self.room == Room::Build {
-            plan.words(["--unshare-user", "--disable-userns", "--uid", "1000", "--gid", "1000"]);
+    fn rights_of(&self, plan: &mut Plan, mapping: Mapping) {
+        if self.room == Room::Build && mapping == Mapping::Namespace {
+            plan.words([
+                "--unshare-user",
+                "--disable-userns",
+                "--uid",
+                "1000",
+                "--gid",
+                "1000",
+            ]);
             return;
         }
         plan.words(["--cap-drop", "ALL"]);
+        if self.room == Room::Build {
+            // What DROP_ALL needs to drop the rest.
+            for right in ["CAP_SETGID", "CAP_SETPCAP", "CAP_SETUID"] {
+                plan.words(["--cap-add", right]);
+            }
+            return;
+        }
         let mount = (self.rights == Rights::Mount).then_some("CAP_SYS_ADMIN");
         for right in INSTALL_RIGHTS.into_iter().chain(mount) {
             plan.words(["--cap-add", right]);
@@ -214,7 +295,11 @@ impl Command {
     }
 
     fn environment(&self, plan: &mut Plan) {
-        let home = if self.room == Room::Build { "/build" } else { "/root" };
+        let home = if self.room == Room::Build {
+            "/build"
+        } else {
+            "/root"
+        };
         for (name, value) in [("PATH", PATH), ("HOME", home), ("LANG", "C.UTF-8")] {
             plan.words(["--setenv", name, value]);
         }
@@ -254,11 +339,22 @@ impl Command {
                     plan.path(&target);
                     plan.path(&host);
                 }
-                Err(_) => plan.words(["--ro-bind-try", &format!("{HOST}/{name}"), &format!("/{name}")]),
+                Err(_) => plan.words([
+                    "--ro-bind-try",
+                    &format!("{HOST}/{name}"),
+                    &format!("/{name}"),
+                ]),
             }
         }
+        for path in ["/etc", "/var"] {
+            plan.words(["--perms", "0755", "--dir", path]);
+        }
         for name in HOST_ETC {
-            plan.words(["--ro-bind-try", &format!("{HOST}/etc/{name}"), &format!("/etc/{name}")]);
+            plan.words([
+                "--ro-bind-try",
+                &format!("{HOST}/etc/{name}"),
+                &format!("/etc/{name}"),
+            ]);
         }
         plan.words(["--proc", "/proc", "--dev", "/dev"]);
         plan.scratch("/dev/shm", 0o1777);
@@ -289,7 +385,8 @@ impl Plan {
     }
 
     fn path(&mut self, path: &Path) {
-        self.bwrap.push(OsString::from(path).to_string_lossy().into_owned());
+        self.bwrap
+            .push(OsString::from(path).to_string_lossy().into_owned());
     }
 
     fn bind(&mut self, word: &str, bind: Bind, inside: &Path) {

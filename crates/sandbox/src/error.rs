@@ -19,13 +19,14 @@ pub enum Error {
         source: io::Error,
     },
     /// A host program did not start.
-    #[error("start {program}: {source}; on Debian it is in the package {package}")]
+    #[error("start {program} (Debian package {package})")]
     Program {
         /// The program's name.
         program: &'static str,
         /// The Debian package that has it.
         package: &'static str,
         /// The cause.
+        #[source]
         source: io::Error,
     },
     /// The helper is not where it should be.
@@ -60,7 +61,9 @@ pub enum Error {
         reason: String,
     },
     /// A key that cannot be a file name.
-    #[error("use {key:?} as a root's key: it must be 1 to 128 of a-z, A-Z, 0-9, '.', '_', '-', '+' and not begin with '.'")]
+    #[error(
+        "use {key:?} as a root's key: it must be 1 to 128 of a-z, A-Z, 0-9, '.', '_', '-', '+' and not begin with '.'"
+    )]
     BadKey {
         /// The key as given.
         key: String,
@@ -77,8 +80,15 @@ pub enum Error {
 
 impl Error {
     /// For `map_err`: names the action and the object.
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::error::Error;
-use crate::host::{Identity, IdRange};
+use crate::host::{IdRange, Identity};
 use crate::wire::{Envelope, PROTOCOL, Reply, Request};
 
 const NAME: &str = "millrace-sandbox-init";
@@ -21,7 +21,13 @@ pub(crate) fn find(configured: Option<&Path>) -> Result<PathBuf, Error> {
     if let Some(path) = configured {
         looked_at.push(path.to_owned());
     } else if let Ok(program) = std::env::current_exe() {
-        looked_at.extend(program.ancestors().skip(1).take(2).map(|directory| directory.join(NAME)));
+        looked_at.extend(
+            program
+                .ancestors()
+                .skip(1)
+                .take(2)
+                .map(|directory| directory.join(NAME)),
+        );
         looked_at.push(Path::new("/usr/libexec/millrace").join(NAME));
     }
     match looked_at.iter().find(|path| path.is_file()) {
@@ -50,7 +56,11 @@ pub(crate) struct Helper {
 
 impl Helper {
     /// Starts the helper with one request. It is killed if the value is dropped before its end.
-    pub(crate) async fn start(program: &Path, request: Request, stderr: Stdio) -> Result<Self, Error> {
+    pub(crate) async fn start(
+        program: &Path,
+        request: Request,
+        stderr: Stdio,
+    ) -> Result<Self, Error> {
         let mut child = Command::new(program)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -63,8 +73,15 @@ impl Helper {
             .map_err(Error::io("start", program))?;
         let input = child.stdin.take().expect("standard input is piped");
         let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
-        let mut helper = Self { child, input: Some(input), output };
-        let envelope = Envelope { protocol: PROTOCOL, request };
+        let mut helper = Self {
+            child,
+            input: Some(input),
+            output,
+        };
+        let envelope = Envelope {
+            protocol: PROTOCOL,
+            request,
+        };
         let mut line = serde_json::to_vec(&envelope).expect("requests are plain data");
         line.push(b'\n');
         helper.send(&line).await?;
@@ -75,13 +92,20 @@ impl Helper {
         let input = self.input.as_mut().expect("nothing is sent after the end");
         // A helper that failed already has closed its end; its reply tells why.
         match input.write_all(bytes).await {
-            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::io("write to", NAME)(error)),
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                Err(Error::io("write to", NAME)(error))
+            }
             _ => Ok(()),
         }
     }
 
     /// The next reply; ids are mapped on the way if the helper asks.
-    pub(crate) async fn reply(&mut self, step: &'static str, identity: &Identity, ids: Ids) -> Result<Reply, Error> {
+    pub(crate) async fn reply(
+        &mut self,
+        step: &'static str,
+        identity: &Identity,
+        ids: Ids,
+    ) -> Result<Reply, Error> {
         loop {
             match self.line(step).await? {
                 Reply::WantsMap => {
@@ -96,16 +120,27 @@ impl Helper {
 
     pub(crate) async fn line(&mut self, step: &'static str) -> Result<Reply, Error> {
         let mut line = String::new();
-        let read = (&mut self.output).take(MAX_REPLY_BYTES).read_line(&mut line).await;
+        let read = (&mut self.output)
+            .take(MAX_REPLY_BYTES)
+            .read_line(&mut line)
+            .await;
         read.map_err(Error::io("read from", NAME))?;
         serde_json::from_str(&line).map_err(|_| Error::Helper {
             step,
-            reason: if line.is_empty() { "the helper ended without a word".into() } else { format!("it said {line:?}") },
+            reason: if line.is_empty() {
+                "the helper ended without a word".into()
+            } else {
+                format!("it said {line:?}")
+            },
         })
     }
 
     async fn map(&self, step: &'static str, identity: &Identity, ids: Ids) -> Result<(), Error> {
-        let pid = self.child.id().expect("the helper waits for its maps").to_string();
+        let pid = self
+            .child
+            .id()
+            .expect("the helper waits for its maps")
+            .to_string();
         match identity {
             Identity::Root(range) => {
                 for (file, base) in [("gid_map", range.gid), ("uid_map", range.uid)] {
@@ -133,16 +168,28 @@ fn lines(range: &IdRange, ids: Ids, base: u32, own: u32) -> Vec<String> {
     }
 }
 
-async fn run_map(step: &'static str, program: &'static str, pid: &str, lines: &[String]) -> Result<(), Error> {
+async fn run_map(
+    step: &'static str,
+    program: &'static str,
+    pid: &str,
+    lines: &[String],
+) -> Result<(), Error> {
     let output = Command::new(program)
         .arg(pid)
         .args(lines.iter().flat_map(|line| line.split(' ')))
         .output()
         .await
-        .map_err(|source| Error::Program { program, package: "uidmap", source })?;
+        .map_err(|source| Error::Program {
+            program,
+            package: "uidmap",
+            source,
+        })?;
     if output.status.success() {
         return Ok(());
     }
-    let reason = format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    let reason = format!(
+        "{program}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
     Err(Error::Helper { step, reason })
 }

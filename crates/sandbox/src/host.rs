@@ -90,8 +90,14 @@ impl Capabilities {
         let mut text = String::new();
         let mut line = |words: &str| writeln!(text, "{words}").expect("writing to a string works");
         match &self.identity {
-            Identity::Root(range) => line(&format!("runs as root; workspaces get the ids {}", range.words())),
-            Identity::Subordinate(range) => line(&format!("needs no root; workspaces get the subordinate ids {}", range.words())),
+            Identity::Root(range) => line(&format!(
+                "runs as root; workspaces get the ids {}",
+                range.words()
+            )),
+            Identity::Subordinate(range) => line(&format!(
+                "needs no root; workspaces get the subordinate ids {}",
+                range.words()
+            )),
             Identity::RootWithoutNamespaces => line(
                 "runs as root without user namespaces: builds drop every capability, but their ids are the host's; \
                  set user.max_user_namespaces above 0 for better isolation",
@@ -105,7 +111,9 @@ impl Capabilities {
             match how {
                 Enforcement::GroupV2 => line(&format!("{what}: limited by control groups v2")),
                 Enforcement::GroupV1 => line(&format!("{what}: limited by control groups v1")),
-                Enforcement::Watched(why) => line(&format!("{what}: limited per process and watched: {why}")),
+                Enforcement::Watched(why) => {
+                    line(&format!("{what}: limited per process and watched: {why}"))
+                }
             }
         }
         if !self.state_on_tmpfs {
@@ -117,15 +125,28 @@ impl Capabilities {
 
 impl IdRange {
     fn words(&self) -> String {
-        let few = if self.count < WANTED_IDS { "; fewer than 65536, so some packages cannot be installed" } else { "" };
-        format!("{} to {} of the host{few}", self.uid, u64::from(self.uid) + u64::from(self.count) - 1)
+        let few = if self.count < WANTED_IDS {
+            "; fewer than 65536, so some packages cannot be installed"
+        } else {
+            ""
+        };
+        format!(
+            "{} to {} of the host{few}",
+            self.uid,
+            u64::from(self.uid) + u64::from(self.count) - 1
+        )
     }
 }
 
 /// Programs that must be there, and are not.
 pub(crate) fn missing(is_root: bool) -> Vec<Missing> {
-    let needed = PROGRAMS.iter().chain(if is_root { &[][..] } else { &MAP_PROGRAMS[..] });
-    let there = |program: &str| PATH.iter().any(|directory| Path::new(directory).join(program).is_file());
+    let needed = PROGRAMS
+        .iter()
+        .chain(if is_root { &[][..] } else { &MAP_PROGRAMS[..] });
+    let there = |program: &str| {
+        PATH.iter()
+            .any(|directory| Path::new(directory).join(program).is_file())
+    };
     needed
         .filter(|(program, _)| !there(program))
         .map(|&(program, package)| Missing { program, package })
@@ -135,24 +156,44 @@ pub(crate) fn missing(is_root: bool) -> Vec<Missing> {
 /// Which ids workspaces get, or what an administrator has to type.
 pub(crate) fn identity() -> Result<Identity, String> {
     let uid = getuid();
-    let name = User::from_uid(uid).ok().flatten().map(|user| user.name).unwrap_or_default();
+    let name = User::from_uid(uid)
+        .ok()
+        .flatten()
+        .map(|user| user.name)
+        .unwrap_or_default();
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let uids = ranges(&read("/etc/subuid"), &name, uid);
     let gids = ranges(&read("/etc/subgid"), &name, uid);
     let range = match (uids, gids) {
-        (Some((uid, uids)), Some((gid, gids))) => Some(IdRange { uid, gid, count: uids.min(gids).min(WANTED_IDS) }),
+        (Some((uid, uids)), Some((gid, gids))) => Some(IdRange {
+            uid,
+            gid,
+            count: uids.min(gids).min(WANTED_IDS),
+        }),
         _ => None,
     };
     match range {
         _ if uid.is_root() => {
-            let default = IdRange { uid: ROOT_RANGE, gid: ROOT_RANGE, count: WANTED_IDS };
-            Ok(Identity::Root(range.filter(|range| range.count == WANTED_IDS).unwrap_or(default)))
+            let default = IdRange {
+                uid: ROOT_RANGE,
+                gid: ROOT_RANGE,
+                count: WANTED_IDS,
+            };
+            Ok(Identity::Root(
+                range
+                    .filter(|range| range.count == WANTED_IDS)
+                    .unwrap_or(default),
+            ))
         }
         Some(range) if range.count >= LEAST_IDS => Ok(Identity::Subordinate(range)),
         _ => Err(format!(
             "user {uid} has no range of {WANTED_IDS} subordinate ids in /etc/subuid and /etc/subgid; as root run: \
              usermod --add-subuids 200000-265535 --add-subgids 200000-265535 {}",
-            if name.is_empty() { uid.to_string() } else { name }
+            if name.is_empty() {
+                uid.to_string()
+            } else {
+                name
+            }
         )),
     }
 }
@@ -162,12 +203,19 @@ fn ranges(text: &str, name: &str, uid: Uid) -> Option<(u32, u32)> {
     let uid = uid.to_string();
     let parse = |line: &str| {
         let mut fields = line.trim().split(':');
-        let owner = fields.next().filter(|owner| !owner.is_empty() && (*owner == name || *owner == uid))?;
+        let owner = fields
+            .next()
+            .filter(|owner| !owner.is_empty() && (*owner == name || *owner == uid))?;
         let _ = owner;
-        let (first, count) = (fields.next()?.parse::<u32>().ok()?, fields.next()?.parse::<u32>().ok()?);
+        let (first, count) = (
+            fields.next()?.parse::<u32>().ok()?,
+            fields.next()?.parse::<u32>().ok()?,
+        );
         first.checked_add(count).map(|_| (first, count))
     };
-    text.lines().filter_map(parse).max_by_key(|(_, count)| *count)
+    text.lines()
+        .filter_map(parse)
+        .max_by_key(|(_, count)| *count)
 }
 
 /// The usable hierarchies and how each limit is held.
@@ -175,7 +223,11 @@ pub(crate) fn groups() -> (Vec<Hierarchy>, Enforcement, Enforcement) {
     let mut hierarchies = Vec::new();
     let mut find = |controller| match cgroup::find(controller) {
         Ok(hierarchy) => {
-            let how = if hierarchy.version == Version::V2 { Enforcement::GroupV2 } else { Enforcement::GroupV1 };
+            let how = if hierarchy.version == Version::V2 {
+                Enforcement::GroupV2
+            } else {
+                Enforcement::GroupV1
+            };
             hierarchies.push(hierarchy);
             how
         }
@@ -186,7 +238,8 @@ pub(crate) fn groups() -> (Vec<Hierarchy>, Enforcement, Enforcement) {
 }
 
 pub(crate) fn on_tmpfs(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path).is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC)
+    nix::sys::statfs::statfs(path)
+        .is_ok_and(|stat| stat.filesystem_type() == nix::sys::statfs::TMPFS_MAGIC)
 }
 
 #[cfg(test)]
@@ -194,14 +247,21 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expect: Option<(u32, u32)>) {
-        assert_eq!(ranges(text, "mill", Uid::from_raw(1001)), expect, "{text:?}");
+        assert_eq!(
+            ranges(text, "mill", Uid::from_raw(1001)),
+            expect,
+            "{text:?}"
+        );
     }
 
     #[test]
     fn subordinate_ranges() {
         check("", None);
         check("mill:100000:65536\n", Some((100_000, 65_536)));
-        check("other:100000:65536\nmill:165536:65536", Some((165_536, 65_536)));
+        check(
+            "other:100000:65536\nmill:165536:65536",
+            Some((165_536, 65_536)),
+        );
         check("1001:200000:65536", Some((200_000, 65_536)));
         check("mill:100000:10\nmill:300000:65536", Some((300_000, 65_536)));
         check("mill:x:65536\nmill:1\n:::\nmill", None);

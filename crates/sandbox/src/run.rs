@@ -30,7 +30,19 @@ const LOOK: Duration = Duration::from_millis(100);
 const RUNAWAY_FORKS: u64 = 1_000;
 /// How long the kernel may take to end a killed command; then everything of ours is killed too.
 const GRACE: Duration = Duration::from_secs(20);
-const NO_SPACE: &[u8] = b"No space left on device";
+/// What the C library says, in the locale that we set.
+const NO_SPACE: &[&[u8]] = &[b"No space left on device"];
+/// What programs say when an allocation is refused. Believed only where resource limits, not control groups, refuse it.
+const NO_MEMORY: &[&[u8]] = &[
+    b"Cannot allocate memory",
+    b"out of memory",
+    b"memory exhausted",
+    b"bad_alloc",
+    b"MemoryError",
+];
+/// As above, of the number of processes.
+const NO_FORK: &[&[u8]] = &[b"Resource temporarily unavailable"];
+const LONGEST_WORDS: usize = 32;
 
 /// How a command ended. All but `Exited(0)` mean that it did not do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,18 +137,23 @@ impl Workspace {
         let inner = &self.sandbox.inner;
         let name = self.sandbox.next_name();
         // Of this workspace, whatever the caller passes: the tmpfs has one size.
-        let limits = Limits { disk_bytes: self.disk_bytes, ..*limits };
-        let group = Group::create(&inner.hierarchies, &name, &limits).map_err(Error::io("make the control group", &name))?;
+        let limits = Limits {
+            disk_bytes: self.disk_bytes,
+            ..*limits
+        };
+        let group = Group::create(&inner.hierarchies, &name, &limits)
+            .map_err(Error::io("make the control group", &name))?;
         let (reader, writer) = std::io::pipe().map_err(Error::io("make", "a pipe for the log"))?;
         let request = Request::Run(Box::new(self.request(command, &limits, &group)));
-        let helper = Helper::start(&inner.helper, request, Stdio::from(OwnedFd::from(writer))).await?;
+        let helper =
+            Helper::start(&inner.helper, request, Stdio::from(OwnedFd::from(writer))).await?;
         let mut running = Running::new(helper, reader, group, limits, self.watched())?;
         running.attend(log, cancel).await;
         running.finish(command).await
     }
 
     fn request(&self, command: &Command, limits: &Limits, group: &Group) -> Run {
-        let plan = command.plan();
+        let plan = command.plan(self.sandbox.mapping());
         let watched = self.watched();
         let mut rlimits = Vec::new();
         if watched.contains(&Controller::Memory) {
@@ -161,8 +178,17 @@ impl Workspace {
 
     /// The limits that no control group holds.
     fn watched(&self) -> Vec<Controller> {
-        let held = |controller: &Controller| self.sandbox.inner.hierarchies.iter().any(|it| it.controller == *controller);
-        [Controller::Memory, Controller::Pids].into_iter().filter(|controller| !held(controller)).collect()
+        let held = |controller: &Controller| {
+            self.sandbox
+                .inner
+                .hierarchies
+                .iter()
+                .any(|it| it.controller == *controller)
+        };
+        [Controller::Memory, Controller::Pids]
+            .into_iter()
+            .filter(|controller| !held(controller))
+            .collect()
     }
 }
 
@@ -175,6 +201,8 @@ struct Running {
     log_bytes: u64,
     tail: Vec<u8>,
     saw_no_space: bool,
+    saw_no_memory: bool,
+    saw_no_fork: bool,
     saw_full_house: bool,
     stop: Option<Stop>,
 }
@@ -187,7 +215,8 @@ impl Running {
         limits: Limits,
         watched: Vec<Controller>,
     ) -> Result<Self, Error> {
-        let log = pipe::Receiver::from_owned_fd(log.into()).map_err(Error::io("read", "the log's pipe"))?;
+        let log = pipe::Receiver::from_owned_fd(log.into())
+            .map_err(Error::io("read", "the log's pipe"))?;
         Ok(Self {
             helper,
             log,
@@ -197,6 +226,8 @@ impl Running {
             log_bytes: 0,
             tail: Vec::new(),
             saw_no_space: false,
+            saw_no_memory: false,
+            saw_no_fork: false,
             saw_full_house: false,
             stop: None,
         })
@@ -251,24 +282,32 @@ impl Running {
         let allowed = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         self.log_bytes += allowed as u64;
         // The words may be cut in two by the chunks' border.
-        let new = self.tail.len().saturating_sub(NO_SPACE.len() - 1);
+        let new = self.tail.len().saturating_sub(LONGEST_WORDS);
         self.tail.extend_from_slice(&chunk[..allowed]);
-        self.saw_no_space |= self.tail[new..].windows(NO_SPACE.len()).any(|window| window == NO_SPACE);
+        self.saw_no_space |= says(&self.tail[new..], NO_SPACE);
+        self.saw_no_memory |= says(&self.tail[new..], NO_MEMORY);
+        self.saw_no_fork |= says(&self.tail[new..], NO_FORK);
         let keep_from = self.tail.len().saturating_sub(TAIL_BYTES);
         self.tail.drain(..keep_from);
         allowed
     }
 
     fn look(&mut self) -> Option<Stop> {
-        if self.group.refused().forks >= RUNAWAY_FORKS {
+        let refused = self.group.refused();
+        if refused.forks >= RUNAWAY_FORKS {
             return Some(Stop::Forks);
+        }
+        // What is left of the command may wait for the killed part for ever.
+        if refused.oom_kills > 0 {
+            return Some(Stop::Memory);
         }
         if self.watched.is_empty() {
             return None;
         }
         let usage = watch::usage(self.helper.child.id()?, self.limits.memory_bytes);
         self.saw_full_house |= usage.processes >= self.limits.processes;
-        let too_much = self.watched.contains(&Controller::Memory) && usage.bytes > self.limits.memory_bytes;
+        let too_much =
+            self.watched.contains(&Controller::Memory) && usage.bytes > self.limits.memory_bytes;
         too_much.then_some(Stop::Memory)
     }
 
@@ -279,7 +318,11 @@ impl Running {
         self.helper.input = None;
         self.group.kill();
         if timeout(GRACE, self.helper.child.wait()).await.is_err() {
-            self.helper.child.kill().await.map_err(Error::io("kill", "millrace-sandbox-init"))?;
+            self.helper
+                .child
+                .kill()
+                .await
+                .map_err(Error::io("kill", "millrace-sandbox-init"))?;
         }
         let end = match reply {
             Ok(Ok(Reply::Ended(end))) if end.started || self.stop.is_some() => end,
@@ -292,22 +335,37 @@ impl Running {
             },
             Ok(Ok(Reply::Ended(_))) => {
                 let reason = String::from_utf8_lossy(&self.tail).trim().to_owned();
-                return Err(Error::Setup { program: command.program().into(), reason });
+                return Err(Error::Setup {
+                    program: command.program().into(),
+                    reason,
+                });
             }
-            Ok(Ok(Reply::Failed(reason))) => return Err(Error::Setup { program: command.program().into(), reason }),
+            Ok(Ok(Reply::Failed(reason))) => {
+                return Err(Error::Setup {
+                    program: command.program().into(),
+                    reason,
+                });
+            }
             Ok(Ok(other)) => {
-                return Err(Error::Helper { step: "supervise a command", reason: format!("it said {other:?}") });
+                return Err(Error::Helper {
+                    step: "supervise a command",
+                    reason: format!("it said {other:?}"),
+                });
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                return Err(Error::Helper { step: "supervise a command", reason: "the helper does not answer".into() });
+                return Err(Error::Helper {
+                    step: "supervise a command",
+                    reason: "the helper does not answer".into(),
+                });
             }
         };
         Ok(self.name(&end, refused))
     }
 
     fn name(&self, end: &ChildEnd, refused: crate::cgroup::Refused) -> Ended {
-        let forks = refused.forks > 0 || self.saw_full_house;
+        let refused_unseen = self.watched.contains(&Controller::Pids) && self.saw_no_fork;
+        let forks = refused.forks > 0 || self.saw_full_house || refused_unseen;
         match self.stop {
             Some(Stop::Cancel) => return Ended::Canceled,
             Some(Stop::Log) => return Ended::LogLimit,
@@ -318,14 +376,22 @@ impl Running {
             None => {}
         }
         let starved = self.watched.contains(&Controller::Memory)
-            && end.largest_process.saturating_mul(10) >= self.limits.memory_bytes.saturating_mul(9);
+            && (self.saw_no_memory || end.largest_process >= self.limits.memory_bytes);
         match end.code {
+            // Also when the command did not notice: a part of it is missing.
+            _ if refused.oom_kills > 0 => Ended::OutOfMemory,
             0 => Ended::Exited(0),
-            _ if refused.oom_kills > 0 || starved => Ended::OutOfMemory,
+            _ if starved => Ended::OutOfMemory,
             _ if end.disk_was_full || self.saw_no_space => Ended::DiskFull,
             _ if forks => Ended::ProcessLimit,
             code @ 129..=192 => Ended::Killed(code - 128),
             code => Ended::Exited(code),
         }
     }
+}
+
+fn says(text: &[u8], words: &[&[u8]]) -> bool {
+    words
+        .iter()
+        .any(|words| text.windows(words.len()).any(|window| window == *words))
 }

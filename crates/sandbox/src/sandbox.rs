@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use nix::unistd::getuid;
 
@@ -28,7 +29,10 @@ pub struct Config {
 impl Config {
     /// Keeps roots in `state`, which is made if it is not there. A tmpfs is fastest; several runners may share one directory.
     pub fn new(state: impl Into<PathBuf>) -> Self {
-        Self { state: state.into(), helper: None }
+        Self {
+            state: state.into(),
+            helper: None,
+        }
     }
 
     /// Where `millrace-sandbox-init` is, if not beside the running program.
@@ -64,8 +68,13 @@ impl Sandbox {
         let helper = helper::find(config.helper.as_deref())?;
         let missing = host::missing(getuid().is_root());
         if !missing.is_empty() {
-            let words = missing.iter().map(|it| format!("{} (Debian package {})", it.program, it.package));
-            let reason = format!("these programs are missing: {}", words.collect::<Vec<_>>().join(", "));
+            let words = missing
+                .iter()
+                .map(|it| format!("{} (Debian package {})", it.program, it.package));
+            let reason = format!(
+                "these programs are missing: {}",
+                words.collect::<Vec<_>>().join(", ")
+            );
             return Err(Error::Unsupported { reason });
         }
         let identity = host::identity().map_err(|reason| Error::Unsupported { reason })?;
@@ -76,9 +85,24 @@ impl Sandbox {
         let session = Session::begin(&state, &hierarchies)?;
         let (identity, overlay) = probe(&helper, &state, &session.name, identity).await?;
         let state_on_tmpfs = host::on_tmpfs(&state);
-        let capabilities = Capabilities { identity, overlay, memory, processes, state_on_tmpfs };
-        let inner = Inner { state, helper, capabilities, hierarchies, session, commands: AtomicU64::new(0) };
-        let sandbox = Self { inner: Arc::new(inner) };
+        let capabilities = Capabilities {
+            identity,
+            overlay,
+            memory,
+            processes,
+            state_on_tmpfs,
+        };
+        let inner = Inner {
+            state,
+            helper,
+            capabilities,
+            hierarchies,
+            session,
+            commands: AtomicU64::new(0),
+        };
+        let sandbox = Self {
+            inner: Arc::new(inner),
+        };
         cache::sweep(&sandbox).await?;
         Ok(sandbox)
     }
@@ -98,6 +122,15 @@ impl Sandbox {
     /// [`Error::Io`] and [`Error::Helper`] when the place cannot be made.
     pub async fn root(&self, key: &RootKey, base: Option<&Root>) -> Result<RootEntry, Error> {
         cache::root(self, key, base).await
+    }
+
+    /// Removes the roots used longest ago until at most `keep` are left. Roots in use stay, and so do those they are on top of.
+    /// Returns how many were removed.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Helper`] when one cannot be removed; it is not found by [`Self::root`] any more.
+    pub async fn prune(&self, keep: usize) -> Result<usize, Error> {
+        cache::prune(self, keep).await
     }
 
     /// A fresh writable workspace on top of a root; at most `disk_bytes` can be written in it. Everything in it is gone when
@@ -122,11 +155,19 @@ impl Sandbox {
 
     /// A name for one command's groups: the sweeper knows the session by it.
     pub(crate) fn next_name(&self) -> String {
-        format!("{}.{}", self.inner.session.name, self.inner.commands.fetch_add(1, Ordering::Relaxed))
+        format!(
+            "{}.{}",
+            self.inner.session.name,
+            self.inner.commands.fetch_add(1, Ordering::Relaxed)
+        )
     }
 
     /// Makes directories for root inside; removes trees that belong to ids of the range.
-    pub(crate) async fn admin(&self, make: Vec<PathBuf>, remove: Vec<PathBuf>) -> Result<(), Error> {
+    pub(crate) async fn admin(
+        &self,
+        make: Vec<PathBuf>,
+        remove: Vec<PathBuf>,
+    ) -> Result<(), Error> {
         let identity = &self.inner.capabilities.identity;
         if mapping(identity) == Mapping::Direct {
             return direct_admin(&make, &remove);
@@ -156,7 +197,12 @@ pub(crate) fn mapping(identity: &Identity) -> Mapping {
 }
 
 /// Mounts a tiny workspace for real: kernels, sysctls, security modules and containers differ in too many ways to ask.
-async fn probe(helper: &Path, state: &Path, session: &str, identity: Identity) -> Result<(Identity, Overlay), Error> {
+async fn probe(
+    helper: &Path,
+    state: &Path,
+    session: &str,
+    identity: Identity,
+) -> Result<(Identity, Overlay), Error> {
     let directory = state.join(format!("probe-{session}"));
     let layer = directory.join("layer");
     std::fs::create_dir_all(layer.join(crate::init::PROBE)).map_err(Error::io("make", &layer))?;
@@ -165,7 +211,11 @@ async fn probe(helper: &Path, state: &Path, session: &str, identity: Identity) -
     found
 }
 
-async fn try_mounts(helper: &Path, layer: &Path, identity: Identity) -> Result<(Identity, Overlay), Error> {
+async fn try_mounts(
+    helper: &Path,
+    layer: &Path,
+    identity: Identity,
+) -> Result<(Identity, Overlay), Error> {
     let step = "try a workspace";
     let attempt = async |identity: &Identity, style: Style| {
         let request = Request::Hold(Hold {
@@ -178,7 +228,10 @@ async fn try_mounts(helper: &Path, layer: &Path, identity: Identity) -> Result<(
         let mut helper = Helper::start(helper, request, Stdio::null()).await?;
         match helper.reply(step, identity, Ids::Workspace).await? {
             Reply::Done => Ok(()),
-            other => Err(Error::Helper { step, reason: format!("it said {other:?}") }),
+            other => Err(Error::Helper {
+                step,
+                reason: format!("it said {other:?}"),
+            }),
         }
     };
     let first = match attempt(&identity, Style::Overlay).await {
@@ -186,12 +239,19 @@ async fn try_mounts(helper: &Path, layer: &Path, identity: Identity) -> Result<(
         Err(error) => error.to_string(),
     };
     if attempt(&identity, Style::Copy).await.is_ok() {
-        return Ok((identity, Overlay::Copied(format!("{first}; Linux 6.6 can do it for ordinary users"))));
+        return Ok((
+            identity,
+            Overlay::Copied(format!("{first}; Linux 6.6 can do it for ordinary users")),
+        ));
     }
     if let Identity::Root(_) = identity {
         let identity = Identity::RootWithoutNamespaces;
-        if attempt(&identity, Style::Overlay).await.is_ok() {
-            return Ok((identity, Overlay::Mounted));
+        match attempt(&identity, Style::Overlay).await {
+            Ok(()) => return Ok((identity, Overlay::Mounted)),
+            Err(error) if attempt(&identity, Style::Copy).await.is_ok() => {
+                return Ok((identity, Overlay::Copied(error.to_string())));
+            }
+            Err(_) => {}
         }
     }
     let reason = format!(
@@ -206,6 +266,7 @@ async fn try_mounts(helper: &Path, layer: &Path, identity: Identity) -> Result<(
 struct Session {
     name: String,
     path: PathBuf,
+    parents: Vec<PathBuf>,
     /// Locked as long as the process lives; the kernel unlocks it however that ends.
     _lock: File,
 }
@@ -216,40 +277,52 @@ impl Session {
         let directory = state.join("sessions");
         std::fs::create_dir_all(&directory).map_err(Error::io("make", &directory))?;
         let gate = directory.join("lock");
-        let gate = File::create(&gate).and_then(|file| file.lock().map(|()| file)).map_err(Error::io("lock", gate))?;
-        for entry in std::fs::read_dir(&directory).map_err(Error::io("list", &directory))?.flatten() {
+        let gate = File::create(&gate)
+            .and_then(|file| file.lock().map(|()| file))
+            .map_err(Error::io("lock", gate))?;
+        for entry in std::fs::read_dir(&directory)
+            .map_err(Error::io("list", &directory))?
+            .flatten()
+        {
             if entry.file_name() != "lock" {
                 sweep_session(state, &entry.path());
             }
         }
         let (name, path, lock) = Self::mark(&directory)?;
-        let parents: Vec<&PathBuf> = hierarchies.iter().map(|hierarchy| &hierarchy.parent).collect();
+        let parents: Vec<PathBuf> = hierarchies
+            .iter()
+            .map(|hierarchy| hierarchy.parent.clone())
+            .collect();
         let text = serde_json::to_vec(&parents).expect("paths of control groups are UTF-8");
         std::fs::write(&path, text).map_err(Error::io("write", &path))?;
         drop(gate);
-        Ok(Self { name, path, _lock: lock })
+        Ok(Self {
+            name,
+            path,
+            parents,
+            _lock: lock,
+        })
     }
 
     fn mark(directory: &Path) -> Result<(String, PathBuf, File), Error> {
-        let pid = std::process::id();
-        let mut number = 0_u32;
-        loop {
-            let name = format!("s{pid}-{number}");
-            let path = directory.join(&name);
-            match File::create_new(&path) {
-                Ok(file) => {
-                    file.lock().map_err(Error::io("lock", &path))?;
-                    return Ok((name, path, file));
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
-                Err(error) => return Err(Error::io("make", path)(error)),
-            }
-        }
+        // Control groups of all state directories are beside one another: the time tells apart what one process opens.
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let name = format!("s{}-{:x}", std::process::id(), since.as_nanos());
+        let path = directory.join(&name);
+        let file = File::create_new(&path).map_err(Error::io("make", &path))?;
+        file.lock().map_err(Error::io("lock", &path))?;
+        Ok((name, path, file))
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
+        for parent in &self.parents {
+            // Refused while other runners have groups there.
+            let _ = std::fs::remove_dir(parent);
+        }
         // Left behind, it is swept by the next start.
         let _ = std::fs::remove_file(&self.path);
     }
@@ -261,7 +334,12 @@ fn sweep_session(state: &Path, path: &Path) {
     if file.try_lock().is_err() {
         return;
     }
-    let (Some(name), Ok(text)) = (path.file_name().and_then(|name| name.to_str()), std::fs::read(path)) else { return };
+    let (Some(name), Ok(text)) = (
+        path.file_name().and_then(|name| name.to_str()),
+        std::fs::read(path),
+    ) else {
+        return;
+    };
     let parents: Vec<PathBuf> = serde_json::from_slice(&text).unwrap_or_default();
     for parent in parents.iter().filter(|parent| parent.ends_with("millrace")) {
         cgroup::sweep(parent, name);

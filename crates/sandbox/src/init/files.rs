@@ -43,7 +43,8 @@ pub(super) fn put(peer: &mut Peer, spec: &Put) -> Outcome<()> {
     let mut file = File::from(file);
     let step = format!("write {}", spec.path.display());
     std::io::copy(&mut peer.input, &mut file).step(&step)?;
-    file.set_permissions(std::fs::Permissions::from_mode(spec.mode)).step(&step)?;
+    file.set_permissions(std::fs::Permissions::from_mode(spec.mode))
+        .step(&step)?;
     inside::give(&file, spec.owner)?;
     peer.reply(&Reply::Done)
 }
@@ -51,17 +52,28 @@ pub(super) fn put(peer: &mut Peer, spec: &Put) -> Outcome<()> {
 pub(super) fn get(peer: &mut Peer, spec: &Get) -> Outcome<()> {
     let root = root(spec.mapping, spec.holder)?;
     // Non-blocking: a build may leave a named pipe where a package is expected.
-    let file = inside::open(&root, &spec.path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY, Links::Refused)
-        .map_err(|error| inside::refused(&spec.path, error))?;
+    let file = inside::open(
+        &root,
+        &spec.path,
+        OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY,
+        Links::Refused,
+    )
+    .map_err(|error| inside::refused(&spec.path, error))?;
     let file = File::from(file);
     let metadata = file.metadata().step("look at the file")?;
     if !metadata.is_file() {
         return Err("it is not a regular file".into());
     }
     if metadata.size() > spec.max_bytes {
-        return Err(format!("it has {} bytes, more than the {} allowed", metadata.size(), spec.max_bytes));
+        return Err(format!(
+            "it has {} bytes, more than the {} allowed",
+            metadata.size(),
+            spec.max_bytes
+        ));
     }
-    peer.reply(&Reply::File { size: metadata.size() })?;
+    peer.reply(&Reply::File {
+        size: metadata.size(),
+    })?;
     let mut out = std::io::stdout().lock();
     std::io::copy(&mut file.take(metadata.size()), &mut out).step("send the file")?;
     out.flush().step("send the file")
@@ -69,12 +81,19 @@ pub(super) fn get(peer: &mut Peer, spec: &Get) -> Outcome<()> {
 
 pub(super) fn list(peer: &mut Peer, spec: &List) -> Outcome<()> {
     let root = root(spec.mapping, spec.holder)?;
-    let directory = inside::open(&root, &spec.path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Links::Refused)
-        .map_err(|error| inside::refused(&spec.path, error))?;
+    let directory = inside::open(
+        &root,
+        &spec.path,
+        OFlag::O_RDONLY | OFlag::O_DIRECTORY,
+        Links::Refused,
+    )
+    .map_err(|error| inside::refused(&spec.path, error))?;
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(inside::magic(&directory)).step("list the directory")? {
         let entry = entry.step("list the directory")?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
         if entries.len() == spec.max_entries {
             return Err(format!("it has more than {} entries", spec.max_entries));
         }
@@ -85,7 +104,11 @@ pub(super) fn list(peer: &mut Peer, spec: &List) -> Outcome<()> {
             kind if kind.is_symlink() => EntryKind::Symlink,
             _ => EntryKind::Other,
         };
-        let size = if kind == EntryKind::File { metadata.size() } else { 0 };
+        let size = if kind == EntryKind::File {
+            metadata.size()
+        } else {
+            0
+        };
         entries.push(Entry { name, kind, size });
     }
     entries.sort();
@@ -103,7 +126,12 @@ pub(super) fn admin(peer: &mut Peer, spec: &Admin) -> Outcome<()> {
         let step = format!("make {}", path.display());
         std::fs::create_dir(path).step(&step)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).step(&step)?;
-        chown(path, Some(Uid::from_raw(WORKSPACE_ROOT)), Some(Gid::from_raw(WORKSPACE_ROOT))).step(&step)?;
+        chown(
+            path,
+            Some(Uid::from_raw(WORKSPACE_ROOT)),
+            Some(Gid::from_raw(WORKSPACE_ROOT)),
+        )
+        .step(&step)?;
     }
     for path in &spec.remove {
         match std::fs::remove_dir_all(path) {

@@ -23,7 +23,8 @@ pub(super) fn join(mapping: Mapping, holder: u32) -> Outcome<()> {
     };
     let mounts = open("mnt")?;
     if mapping == Mapping::Namespace {
-        setns(open("user")?, CloneFlags::CLONE_NEWUSER).step("join the workspace's user namespace")?;
+        setns(open("user")?, CloneFlags::CLONE_NEWUSER)
+            .step("join the workspace's user namespace")?;
     }
     setns(mounts, CloneFlags::CLONE_NEWNS).step("join the workspace's mount namespace")
 }
@@ -38,7 +39,12 @@ pub(super) enum Links {
 }
 
 /// Opens `path` below `base`, with `base` as its root directory.
-pub(super) fn open(base: impl AsFd, path: &Path, flags: OFlag, links: Links) -> Result<OwnedFd, Errno> {
+pub(super) fn open(
+    base: impl AsFd,
+    path: &Path,
+    flags: OFlag,
+    links: Links,
+) -> Result<OwnedFd, Errno> {
     let links = match links {
         Links::Confined => ResolveFlag::empty(),
         Links::Refused => ResolveFlag::RESOLVE_NO_SYMLINKS,
@@ -51,8 +57,12 @@ pub(super) fn open(base: impl AsFd, path: &Path, flags: OFlag, links: Links) -> 
 
 /// A handle on a directory by its absolute path in our own, trusted tree.
 pub(super) fn directory(path: &str) -> Outcome<OwnedFd> {
-    nix::fcntl::open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
-        .map_err(|error| format!("open {path}: {error}"))
+    nix::fcntl::open(
+        path,
+        OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
+        Mode::empty(),
+    )
+    .map_err(|error| format!("open {path}: {error}"))
 }
 
 /// The name that mounts the very file that is open.
@@ -61,13 +71,25 @@ pub(super) fn magic(fd: &OwnedFd) -> PathBuf {
 }
 
 pub(super) fn bind(from: &OwnedFd, to: &Path) -> Outcome<()> {
-    mount(Some(&magic(from)), to, None::<&str>, MsFlags::MS_BIND | MsFlags::MS_REC, None::<&str>)
-        .map_err(|error| format!("bind a directory at {}: {error}", to.display()))
+    mount(
+        Some(&magic(from)),
+        to,
+        None::<&str>,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        None::<&str>,
+    )
+    .map_err(|error| format!("bind a directory at {}: {error}", to.display()))
 }
 
 /// Makes every missing directory of `path`, owned by `owner`, and opens the last. Links are refused.
 pub(super) fn make_directory(base: &OwnedFd, path: &Path, owner: Owner) -> Outcome<OwnedFd> {
-    let mut at = open(base, Path::new("."), OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Refused).step("open the root")?;
+    let mut at = open(
+        base,
+        Path::new("."),
+        OFlag::O_PATH | OFlag::O_DIRECTORY,
+        Links::Refused,
+    )
+    .step("open the root")?;
     for part in path.components() {
         let name = match part {
             Component::Normal(name) => Path::new(name),
@@ -81,8 +103,13 @@ pub(super) fn make_directory(base: &OwnedFd, path: &Path, owner: Owner) -> Outco
             Err(Errno::EEXIST) => false,
             Err(error) => return Err(format!("make {}: {error}", path.display())),
         };
-        at = open(&at, name, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Links::Refused)
-            .map_err(|error| refused(path, error))?;
+        at = open(
+            &at,
+            name,
+            OFlag::O_RDONLY | OFlag::O_DIRECTORY,
+            Links::Refused,
+        )
+        .map_err(|error| refused(path, error))?;
         if made {
             // Not the umask of whoever started the runner.
             fchmod(&at, Mode::from_bits_truncate(0o755)).step("set a directory's mode")?;
@@ -94,7 +121,12 @@ pub(super) fn make_directory(base: &OwnedFd, path: &Path, owner: Owner) -> Outco
 
 /// As [`make_directory`] for places that the distribution itself may have made a link: `/var/tmp`, `/dev`. A link stays.
 pub(super) fn mount_directory(base: &OwnedFd, path: &Path) -> Outcome<()> {
-    match open(base, path, OFlag::O_PATH | OFlag::O_DIRECTORY, Links::Confined) {
+    match open(
+        base,
+        path,
+        OFlag::O_PATH | OFlag::O_DIRECTORY,
+        Links::Confined,
+    ) {
         Ok(_) => Ok(()),
         Err(_) => make_directory(base, path, Owner::Root).map(drop),
     }
@@ -107,18 +139,29 @@ pub(super) fn mount_file(base: &OwnedFd, path: &Path) -> Outcome<()> {
     };
     let parent = make_directory(base, parent, Owner::Root)?;
     let name = Path::new(name);
-    match open(&parent, name, OFlag::O_PATH | OFlag::O_NOFOLLOW, Links::Refused) {
+    match open(
+        &parent,
+        name,
+        OFlag::O_PATH | OFlag::O_NOFOLLOW,
+        Links::Refused,
+    ) {
         Ok(file) if !is_link(&file)? => return Ok(()),
-        Ok(_) => unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir).step("remove a symbolic link")?,
+        Ok(_) => {
+            unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir).step("remove a symbolic link")?
+        }
         Err(Errno::ENOENT) => {}
-        Err(Errno::ELOOP) => unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir).step("remove a symbolic link")?,
+        Err(Errno::ELOOP) => {
+            unlinkat(&parent, name, UnlinkatFlags::NoRemoveDir).step("remove a symbolic link")?
+        }
         Err(error) => return Err(refused(path, error)),
     }
     let how = OpenHow::new()
         .flags(OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_WRONLY | OFlag::O_CLOEXEC)
         .mode(Mode::from_bits_truncate(0o644))
         .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
-    openat2(&parent, name, how).map(drop).map_err(|error| format!("make {}: {error}", path.display()))
+    openat2(&parent, name, how)
+        .map(drop)
+        .map_err(|error| format!("make {}: {error}", path.display()))
 }
 
 fn is_link(file: &OwnedFd) -> Outcome<bool> {

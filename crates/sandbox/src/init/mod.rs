@@ -44,21 +44,33 @@ struct Peer {
 impl Peer {
     fn line(&mut self) -> Outcome<String> {
         let mut line = String::new();
-        let read = (&mut self.input).take(MAX_REQUEST_BYTES).read_line(&mut line).step("read from the caller")?;
-        if read == 0 { Err("read from the caller: it is gone".into()) } else { Ok(line) }
+        let read = (&mut self.input)
+            .take(MAX_REQUEST_BYTES)
+            .read_line(&mut line)
+            .step("read from the caller")?;
+        if read == 0 {
+            Err("read from the caller: it is gone".into())
+        } else {
+            Ok(line)
+        }
     }
 
     fn reply(&self, reply: &Reply) -> Outcome<()> {
         let mut line = serde_json::to_string(reply).step("encode a reply")?;
         line.push('\n');
         let mut out = io::stdout().lock();
-        out.write_all(line.as_bytes()).and_then(|()| out.flush()).step("answer the caller")
+        out.write_all(line.as_bytes())
+            .and_then(|()| out.flush())
+            .step("answer the caller")
     }
 }
 
 /// The helper's whole life.
 pub fn main() -> ExitCode {
-    let mut peer = Peer { input: BufReader::with_capacity(1 << 16, io::stdin()) };
+    close_inherited();
+    let mut peer = Peer {
+        input: BufReader::with_capacity(1 << 16, io::stdin()),
+    };
     match serve(&mut peer) {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => {
@@ -66,6 +78,23 @@ pub fn main() -> ExitCode {
             let _ = peer.reply(&Reply::Failed(reason));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What the caller's caller left open must not reach a build. Nothing of ours is open yet but the standard streams.
+fn close_inherited() {
+    let Ok(open) = std::fs::read_dir("/proc/self/fd") else {
+        return;
+    };
+    let number = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse::<i32>().ok();
+    let inherited: Vec<i32> = open
+        .flatten()
+        .filter_map(number)
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in inherited {
+        // One of them was the listing itself, closed by now.
+        let _ = nix::unistd::close(fd);
     }
 }
 

@@ -24,7 +24,10 @@ use nix::sys::statvfs::fstatvfs;
 use super::inside::{self, Links};
 use super::{Outcome, Peer, Step, become_id};
 use crate::command::BUILD_ID;
-use crate::wire::{BINDS, Bind, ChildEnd, HOST, MountPoint, Owner, ROOT, Reply, Rlimit, Run, SCRATCH, WORK};
+use crate::wire::{
+    BINDS, Bind, ChildEnd, HOST, Mapping, MountPoint, Owner, ROOT, Reply, Rlimit, Run, SCRATCH,
+    WORK,
+};
 
 /// How often the workspace's free space is looked at.
 const SAMPLE_MILLISECONDS: u16 = 50;
@@ -35,10 +38,12 @@ pub(super) fn run(peer: &mut Peer, spec: &Run) -> Outcome<()> {
     umask(Mode::from_bits_truncate(0o022));
     // First of all: whatever this process starts is counted.
     for group in &spec.groups {
-        std::fs::write(group, "0").map_err(|error| format!("enter {}: {error}", group.display()))?;
+        std::fs::write(group, "0")
+            .map_err(|error| format!("enter {}: {error}", group.display()))?;
     }
     inside::join(spec.mapping, spec.holder)?;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID).step("make the command's own namespaces")?;
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
+        .step("make the command's own namespaces")?;
     let host = host_binds(spec)?;
     become_id(0)?;
     let scratch = mounts(spec, &host)?;
@@ -59,7 +64,10 @@ fn host_binds(spec: &Run) -> Outcome<Vec<OwnedFd>> {
         Bind::Inside(..) | Bind::Scratch(_) => None,
     });
     paths
-        .map(|path| inside::open(&root, path, OFlag::O_PATH, Links::Confined).map_err(|error| inside::refused(path, error)))
+        .map(|path| {
+            inside::open(&root, path, OFlag::O_PATH, Links::Confined)
+                .map_err(|error| inside::refused(path, error))
+        })
         .collect()
 }
 
@@ -73,13 +81,22 @@ fn mounts(spec: &Run, host: &[OwnedFd]) -> Outcome<Vec<PathBuf>> {
         }
     }
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("millrace"), BINDS, Some("tmpfs"), flags, Some("size=1m,mode=0755")).step("mount a tmpfs")?;
+    mount(
+        Some("millrace"),
+        BINDS,
+        Some("tmpfs"),
+        flags,
+        Some("size=1m,mode=0755"),
+    )
+    .step("mount a tmpfs")?;
     let (mut host, mut scratch) = (host.iter(), Vec::new());
     for (number, bind) in spec.binds.iter().enumerate() {
         let target = PathBuf::from(format!("{BINDS}/{number}"));
         match bind {
             Bind::Host(_) => {
-                let source = host.next().ok_or("bind a path of the host: it was not opened")?;
+                let source = host
+                    .next()
+                    .ok_or("bind a path of the host: it was not opened")?;
                 mount_point(source, &target)?;
                 inside::bind(source, &target)?;
             }
@@ -91,9 +108,15 @@ fn mounts(spec: &Run, host: &[OwnedFd]) -> Outcome<Vec<PathBuf>> {
             Bind::Scratch(mode) => {
                 let path = PathBuf::from(format!("{SCRATCH}/{}-{number}", std::process::id()));
                 std::fs::create_dir(&path).step("make a scratch directory")?;
-                let source = inside::open(&inside::directory("/")?, &path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Links::Refused)
-                    .step("open a scratch directory")?;
-                fchmod(&source, Mode::from_bits_truncate(*mode)).step("set a scratch directory's mode")?;
+                let source = inside::open(
+                    &inside::directory("/")?,
+                    &path,
+                    OFlag::O_RDONLY | OFlag::O_DIRECTORY,
+                    Links::Refused,
+                )
+                .step("open a scratch directory")?;
+                fchmod(&source, Mode::from_bits_truncate(*mode))
+                    .step("set a scratch directory's mode")?;
                 mount_point(&source, &target)?;
                 inside::bind(&source, &target)?;
                 scratch.push(path);
@@ -105,7 +128,11 @@ fn mounts(spec: &Run, host: &[OwnedFd]) -> Outcome<Vec<PathBuf>> {
 
 /// An empty file or directory, as the source is one.
 fn mount_point(source: &OwnedFd, target: &Path) -> Outcome<()> {
-    let made = if inside::magic(source).is_dir() { std::fs::create_dir(target) } else { File::create(target).map(drop) };
+    let made = if inside::magic(source).is_dir() {
+        std::fs::create_dir(target)
+    } else {
+        File::create(target).map(drop)
+    };
     made.map_err(|error| format!("make {}: {error}", target.display()))
 }
 
@@ -126,12 +153,15 @@ fn attend(peer: &Peer, spec: &Run, space: &OwnedFd) -> Outcome<ChildEnd> {
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_block().step("block SIGCHLD")?;
-    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).step("watch for SIGCHLD")?;
+    let signals = SignalFd::with_flags(&mask, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .step("watch for SIGCHLD")?;
     let (mut status, status_end) = std::io::pipe().step("make a pipe")?;
     let child = start(spec, status_end)?;
     let (child, disk_was_full) = wait(peer, child, &signals, space)?;
     let mut report = String::new();
-    status.read_to_string(&mut report).step("read bwrap's report")?;
+    status
+        .read_to_string(&mut report)
+        .step("read bwrap's report")?;
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).step("read the child's usage")?;
     let code = match (child.code(), child.signal()) {
         (Some(code), _) => code,
@@ -141,18 +171,26 @@ fn attend(peer: &Peer, spec: &Run, space: &OwnedFd) -> Outcome<ChildEnd> {
         started: report.contains("\"exit-code\"") || child.signal().is_some(),
         code,
         disk_was_full,
-        largest_process: u64::try_from(usage.max_rss()).unwrap_or_default().saturating_mul(1024),
+        largest_process: u64::try_from(usage.max_rss())
+            .unwrap_or_default()
+            .saturating_mul(1024),
     })
 }
 
 fn start(spec: &Run, status: std::io::PipeWriter) -> Outcome<Child> {
-    if spec.who == Owner::Build {
+    if spec.who == Owner::Build && spec.mapping == Mapping::Namespace {
         become_id(BUILD_ID)?;
         prctl::set_no_new_privs().step("forbid new privileges")?;
     }
     fcntl(&status, FcntlArg::F_SETFD(FdFlag::empty())).step("pass a pipe on")?;
     // Standard error is the log that the caller reads; both streams of the command go there.
-    let log = || std::io::stderr().as_fd().try_clone_to_owned().map(Stdio::from).step("share the log");
+    let log = || {
+        std::io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .map(Stdio::from)
+            .step("share the log")
+    };
     let child = Command::new("bwrap")
         .args(&spec.bwrap)
         .args(["--json-status-fd", &status.as_raw_fd().to_string(), "--"])
@@ -197,5 +235,8 @@ fn wait(
 
 fn full(space: &OwnedFd) -> Outcome<bool> {
     let state = fstatvfs(space).step("look at the free space")?;
-    Ok(state.blocks_available() * state.fragment_size() < FULL_BYTES || state.files_available() == 0)
+    Ok(
+        state.blocks_available() * state.fragment_size() < FULL_BYTES
+            || state.files_available() == 0,
+    )
 }
