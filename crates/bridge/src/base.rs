@@ -147,8 +147,15 @@ pub(crate) fn accounts() -> impl Iterator<Item = String> {
 
 /// The files of the package.
 pub(crate) fn entries() -> Vec<Entry> {
-    let mut all: Vec<Entry> = DIRECTORIES.iter().map(|(path, mode)| entry(path, Kind::Directory, *mode)).collect();
-    all.extend(MERGED.iter().map(|name| symlink(&format!("/{name}"), &format!("usr/{name}"))));
+    let mut all: Vec<Entry> = DIRECTORIES
+        .iter()
+        .map(|(path, mode)| entry(path, Kind::Directory, *mode))
+        .collect();
+    all.extend(
+        MERGED
+            .iter()
+            .map(|name| symlink(&format!("/{name}"), &format!("usr/{name}"))),
+    );
     all.push(symlink("/etc/os-release", "../usr/lib/os-release"));
     all.push(symlink("/var/run", "/run"));
     all.push(symlink("/var/lock", "/run/lock"));
@@ -156,24 +163,54 @@ pub(crate) fn entries() -> Vec<Entry> {
         ("/etc/passwd", passwd(), 0o644),
         ("/etc/group", group(), 0o644),
         ("/etc/shadow", shadow(), 0o600),
-        ("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n".to_owned(), 0o644),
-        ("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned(), 0o644),
-        ("/etc/ld.so.conf.d/bridge.conf", "/usr/lib64\n".to_owned(), 0o644),
+        (
+            "/etc/nsswitch.conf",
+            "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n".to_owned(),
+            0o644,
+        ),
+        (
+            "/etc/hosts",
+            "127.0.0.1 localhost\n::1 localhost\n".to_owned(),
+            0o644,
+        ),
+        (
+            "/etc/ld.so.conf.d/bridge.conf",
+            "/usr/lib64\n".to_owned(),
+            0o644,
+        ),
         ("/etc/rpm/macros", MACROS.to_owned(), 0o644),
         ("/etc/shells", "/bin/sh\n/bin/bash\n".to_owned(), 0o644),
         ("/usr/lib/os-release", OS_RELEASE.to_owned(), 0o644),
     ];
-    all.extend(files.into_iter().map(|(path, text, mode)| entry(path, Kind::File(text.into_bytes()), mode)));
+    all.extend(
+        files
+            .into_iter()
+            .map(|(path, text, mode)| entry(path, Kind::File(text.into_bytes()), mode)),
+    );
     all
 }
 
 /// Which of [`entries`] are configuration: a root may change them.
-pub(crate) const CONFIGURATION: [&str; 7] =
-    ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nsswitch.conf", "/etc/hosts", "/etc/rpm/macros", "/etc/shells"];
+pub(crate) const CONFIGURATION: [&str; 7] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/nsswitch.conf",
+    "/etc/hosts",
+    "/etc/rpm/macros",
+    "/etc/shells",
+];
 
 fn entry(path: &str, kind: Kind, mode: u16) -> Entry {
     let root = || "root".to_owned();
-    Entry { path: path.to_owned(), kind, mode, user: root(), group: root(), mtime: crate::KEY_CREATED }
+    Entry {
+        path: path.to_owned(),
+        kind,
+        mode,
+        user: root(),
+        group: root(),
+        mtime: crate::KEY_CREATED,
+    }
 }
 
 fn symlink(path: &str, target: &str) -> Entry {
@@ -184,7 +221,11 @@ fn passwd() -> String {
     let (builder, id) = BUILDER;
     let mut text = String::new();
     for (name, uid, gid, home) in USERS {
-        let shell = if name == "root" { "/bin/bash" } else { "/usr/sbin/nologin" };
+        let shell = if name == "root" {
+            "/bin/bash"
+        } else {
+            "/usr/sbin/nologin"
+        };
         text.push_str(&format!("{name}:x:{uid}:{gid}:{name}:{home}:{shell}\n"));
     }
     text + &format!("{builder}:x:{id}:{id}:{builder}:/builddir:/bin/bash\n")
@@ -192,7 +233,10 @@ fn passwd() -> String {
 
 fn group() -> String {
     let (builder, id) = BUILDER;
-    let mut text: String = GROUPS.iter().map(|(name, gid)| format!("{name}:x:{gid}:\n")).collect();
+    let mut text: String = GROUPS
+        .iter()
+        .map(|(name, gid)| format!("{name}:x:{gid}:\n"))
+        .collect();
     text.push_str(&format!("{builder}:x:{id}:\n"));
     text
 }
@@ -200,7 +244,9 @@ fn group() -> String {
 /// No account has a password.
 fn shadow() -> String {
     let names = USERS.iter().map(|(name, ..)| *name).chain([BUILDER.0]);
-    names.map(|name| format!("{name}:*:19000:0:99999:7:::\n")).collect()
+    names
+        .map(|name| format!("{name}:*:19000:0:99999:7:::\n"))
+        .collect()
 }
 
 const OS_RELEASE: &str = r#"NAME="Millrace bridge"
@@ -255,7 +301,12 @@ mod tests {
         for line in passwd().lines() {
             let fields: Vec<&str> = line.split(':').collect();
             assert_eq!(fields.len(), 7, "{line}");
-            assert!(group().lines().any(|group| group.split(':').nth(2) == Some(fields[3])), "{line}");
+            assert!(
+                group()
+                    .lines()
+                    .any(|group| group.split(':').nth(2) == Some(fields[3])),
+                "{line}"
+            );
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use openpgp::SigningKey;
 use serde::Serialize;
@@ -50,6 +51,14 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// What is told of a finished RPM besides its bytes.
+pub(crate) struct Converted {
+    /// Time of the package and of its signature, seconds since 1970.
+    pub(crate) time: u32,
+    /// What could not be said in RPM, one sentence each.
+    pub(crate) notes: Vec<String>,
+}
+
 /// RPMs and the keys beside them.
 pub(crate) struct Cache {
     packages: PathBuf,
@@ -64,32 +73,49 @@ impl Cache {
         Ok(Self { packages, keys })
     }
 
-    /// Whether `file` was made from `key`; its time if so.
-    pub(crate) fn time_of(&self, file: &str, key: &str) -> Option<u32> {
+    /// What is known of `file`, if it was made from `key`.
+    pub(crate) fn get(&self, file: &str, key: &str) -> Option<Converted> {
         let note = std::fs::read_to_string(self.keys.join(file)).ok()?;
-        let mut words = note.split_whitespace();
+        let mut lines = note.lines();
+        let mut words = lines.next()?.split(' ');
         let (made_from, time, size) = (words.next()?, words.next()?, words.next()?);
         let there = std::fs::metadata(self.packages.join(file)).ok()?;
-        (made_from == key && there.len() == size.parse::<u64>().ok()?).then(|| time.parse().ok()).flatten()
+        let same = made_from == key && there.len() == size.parse::<u64>().ok()?;
+        let notes = lines.map(str::to_owned).collect();
+        same.then_some(Converted {
+            time: time.parse().ok()?,
+            notes,
+        })
     }
 
-    /// Writes `file` whole or not at all, and the note that it is done.
-    pub(crate) fn put(&self, file: &str, key: &str, rpm: &crate::convert::Rpm) -> Result<(), Error> {
+    /// Writes `file` whole or not at all, and then the note that it is done.
+    pub(crate) fn put(
+        &self,
+        file: &str,
+        key: &str,
+        package: &rpm::Package,
+        known: &Converted,
+    ) -> Result<(), Error> {
         let path = self.packages.join(file);
         let partial = self.packages.join(format!(".{file}.partial"));
         let mut bytes = Vec::new();
-        rpm.package.write(&mut bytes)?;
+        package.write(&mut bytes)?;
         std::fs::write(&partial, &bytes).map_err(Error::io("write", &partial))?;
         // The index tells the file's time, so it must be the package's.
-        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(u64::from(rpm.time));
+        let time = UNIX_EPOCH + Duration::from_secs(u64::from(known.time));
         std::fs::File::options()
             .write(true)
             .open(&partial)
             .and_then(|file| file.set_modified(time))
             .map_err(Error::io("set the time of", &partial))?;
         std::fs::rename(&partial, &path).map_err(Error::io("rename", &partial))?;
-        let note = self.keys.join(file);
-        std::fs::write(&note, format!("{key} {} {}\n", rpm.time, bytes.len())).map_err(Error::io("write", &note))
+        let mut note = format!("{key} {} {}\n", known.time, bytes.len());
+        for line in &known.notes {
+            note.push_str(line);
+            note.push('\n');
+        }
+        let path = self.keys.join(file);
+        std::fs::write(&path, note).map_err(Error::io("write", &path))
     }
 
     /// Removes every RPM and partial file that is not in `wanted`.

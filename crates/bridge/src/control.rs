@@ -26,7 +26,9 @@ impl Stanza {
     }
 
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -107,7 +109,12 @@ pub(crate) fn relations(field: &str) -> Result<Vec<Vec<Relation>>, Error> {
 }
 
 fn relation(text: &str) -> Result<Relation, Error> {
-    let bad = || Error::malformed(format!("the relation `{}`", text.trim()), "it is not `name (op version)`");
+    let bad = || {
+        Error::malformed(
+            format!("the relation `{}`", text.trim()),
+            "it is not `name (op version)`",
+        )
+    };
     let (name, rest) = match text.split_once('(') {
         Some((name, rest)) => (name, Some(rest)),
         None => (text, None),
@@ -121,12 +128,17 @@ fn relation(text: &str) -> Result<Relation, Error> {
         None => None,
         Some(rest) => {
             let inner = rest.trim().strip_suffix(')').ok_or_else(bad)?.trim();
-            let end = inner.find(|c| !matches!(c, '<' | '>' | '=')).ok_or_else(bad)?;
+            let end = inner
+                .find(|c| !matches!(c, '<' | '>' | '='))
+                .ok_or_else(bad)?;
             let (op, version) = inner.split_at(end);
             Some((Op::parse(op).ok_or_else(bad)?, version.trim().to_owned()))
         }
     };
-    Ok(Relation { name: name.to_owned(), version })
+    Ok(Relation {
+        name: name.to_owned(),
+        version,
+    })
 }
 
 #[cfg(test)]
@@ -153,13 +165,28 @@ mod tests {
     fn relations_of_the_field() {
         let check = |field: &str, expect: &str| assert_eq!(shown(field), expect, "{field}");
         check("", "");
-        check("libc6 (>= 2.34), zlib1g (>= 1:1.1.4)", "libc6 >= 2.34, zlib1g >= 1:1.1.4");
-        check("debconf (>= 0.5) | debconf-2.0", "debconf >= 0.5 | debconf-2.0");
+        check(
+            "libc6 (>= 2.34), zlib1g (>= 1:1.1.4)",
+            "libc6 >= 2.34, zlib1g >= 1:1.1.4",
+        );
+        check(
+            "debconf (>= 0.5) | debconf-2.0",
+            "debconf >= 0.5 | debconf-2.0",
+        );
         check("python3:any (<< 3.12)", "python3 < 3.12");
         check("a (= 1) , b(>>2),", "a = 1, b > 2");
-        check("a (1)", "failed to read the relation `a (1)`: it is not `name (op version)`");
-        check("a (>= 1", "failed to read the relation `a (>= 1`: it is not `name (op version)`");
-        check("a, | b", "failed to read the relation ``: it is not `name (op version)`");
+        check(
+            "a (1)",
+            "failed to read the relation `a (1)`: it is not `name (op version)`",
+        );
+        check(
+            "a (>= 1",
+            "failed to read the relation `a (>= 1`: it is not `name (op version)`",
+        );
+        check(
+            "a, | b",
+            "failed to read the relation ``: it is not `name (op version)`",
+        );
     }
 
     #[test]

@@ -12,7 +12,10 @@ fn section(wanted: &str) -> Vec<&'static str> {
     let mut current = "";
     let mut words = Vec::new();
     for line in lines(SEEDS) {
-        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|line| line.strip_suffix(']'))
+        {
             current = name;
         } else if current == wanted {
             words.extend(line.split_whitespace());
@@ -28,7 +31,10 @@ pub(crate) fn buildroot() -> Vec<&'static str> {
 
 /// Every seed, build root included, and what must be in the closure so that nothing else is drawn in for it.
 pub(crate) fn seeds() -> Vec<&'static str> {
-    ["buildroot", "tools", "libraries", "replaced"].iter().flat_map(|name| section(name)).collect()
+    ["buildroot", "tools", "libraries", "replaced"]
+        .iter()
+        .flat_map(|name| section(name))
+        .collect()
 }
 
 /// Packages that `bridge-base` stands for.
@@ -64,7 +70,9 @@ pub(crate) fn all() -> [&'static str; 3] {
 }
 
 fn lines(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'))
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
 }
 
 #[cfg(test)]
@@ -80,9 +88,15 @@ mod tests {
         for line in lines(LINKS) {
             assert_eq!(line.split_whitespace().count(), 3, "{line}");
         }
-        let owners: Vec<_> = lines(NAMES).filter_map(|line| line.split_whitespace().next()).collect();
+        let owners: Vec<_> = lines(NAMES)
+            .filter_map(|line| line.split_whitespace().next())
+            .collect();
         let unique: BTreeSet<_> = owners.iter().collect();
-        assert_eq!(unique.len(), owners.len(), "a package has two lines in names.txt");
+        assert_eq!(
+            unique.len(),
+            owners.len(),
+            "a package has two lines in names.txt"
+        );
         assert_eq!(names("zlib1g-dev"), ["zlib-devel"]);
         assert_eq!(links("bash"), BTreeMap::from([("/bin/sh", "bash")]));
     }

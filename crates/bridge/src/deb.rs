@@ -35,11 +35,17 @@ pub(crate) enum Kind {
 /// Everything in the data archive, in its order.
 pub(crate) fn entries(deb: &Path) -> Result<Vec<Entry>, Error> {
     let mut child = dpkg_deb("--fsys-tarfile", deb)?;
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 16, child.stdout.take().expect("stdout is piped")));
-    let broken = |source: std::io::Error| Error::malformed(deb.display().to_string(), source.to_string());
+    let mut archive = tar::Archive::new(BufReader::with_capacity(
+        1 << 16,
+        child.stdout.take().expect("stdout is piped"),
+    ));
+    let broken =
+        |source: std::io::Error| Error::malformed(deb.display().to_string(), source.to_string());
     let mut all = Vec::new();
     for item in archive.entries().map_err(broken)? {
-        if let Some(entry) = entry(item.map_err(broken)?).map_err(|reason| Error::malformed(deb.display().to_string(), reason))? {
+        if let Some(entry) = entry(item.map_err(broken)?)
+            .map_err(|reason| Error::malformed(deb.display().to_string(), reason))?
+        {
             all.push(entry);
         }
     }
@@ -52,7 +58,8 @@ pub(crate) fn entries(deb: &Path) -> Result<Vec<Entry>, Error> {
 pub(crate) fn conffiles(deb: &Path) -> Result<BTreeSet<String>, Error> {
     let mut child = dpkg_deb("--ctrl-tarfile", deb)?;
     let mut archive = tar::Archive::new(child.stdout.take().expect("stdout is piped"));
-    let broken = |source: std::io::Error| Error::malformed(deb.display().to_string(), source.to_string());
+    let broken =
+        |source: std::io::Error| Error::malformed(deb.display().to_string(), source.to_string());
     let mut found = BTreeSet::new();
     for item in archive.entries().map_err(broken)? {
         let mut item = item.map_err(broken)?;
@@ -60,7 +67,12 @@ pub(crate) fn conffiles(deb: &Path) -> Result<BTreeSet<String>, Error> {
             let mut text = String::new();
             item.read_to_string(&mut text).map_err(broken)?;
             // `remove-on-upgrade /path` names a file that is not in the package.
-            found.extend(text.lines().map(str::trim).filter(|line| line.starts_with('/')).map(str::to_owned));
+            found.extend(
+                text.lines()
+                    .map(str::trim)
+                    .filter(|line| line.starts_with('/'))
+                    .map(str::to_owned),
+            );
         }
     }
     drop(archive);
@@ -76,20 +88,24 @@ fn dpkg_deb(member: &str, deb: &Path) -> Result<Child, Error> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|_| Error::Missing { program: "dpkg-deb", package: "dpkg" })
+        .map_err(|_| Error::Missing {
+            program: "dpkg-deb",
+            package: "dpkg",
+        })
 }
 
 fn finish(child: Child, deb: &Path) -> Result<(), Error> {
-    let output = child.wait_with_output().map_err(Error::io("wait for dpkg-deb on", deb))?;
+    let output = child
+        .wait_with_output()
+        .map_err(Error::io("wait for dpkg-deb on", deb))?;
     if output.status.success() {
         return Ok(());
     }
-    Err(Error::Command {
-        doing: format!("read {}", deb.display()),
-        program: "dpkg-deb",
-        status: output.status.to_string(),
-        output: String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-    })
+    Err(Error::command(
+        "dpkg-deb",
+        format!("read {}", deb.display()),
+        &output,
+    ))
 }
 
 /// None for the root directory and for what a build root has no use for (devices, FIFOs).
@@ -100,7 +116,10 @@ fn entry<R: Read>(mut item: tar::Entry<'_, R>) -> Result<Option<Entry>, String> 
     }
     let header = item.header();
     let link = item.link_name_bytes().map(|link| link.into_owned());
-    let link = || link.as_deref().ok_or_else(|| format!("{path} is a link to nothing"));
+    let link = || {
+        link.as_deref()
+            .ok_or_else(|| format!("{path} is a link to nothing"))
+    };
     let kind = match header.entry_type() {
         tar::EntryType::Directory => Kind::Directory,
         tar::EntryType::Symlink => Kind::Symlink(utf8(link()?)?),
@@ -108,33 +127,55 @@ fn entry<R: Read>(mut item: tar::Entry<'_, R>) -> Result<Option<Entry>, String> 
         tar::EntryType::Regular | tar::EntryType::Continuous => Kind::File(Vec::new()),
         _ => return Ok(None),
     };
-    let number = |result: std::io::Result<u64>| result.map_err(|source| format!("{path}: {source}"));
+    let number =
+        |result: std::io::Result<u64>| result.map_err(|source| format!("{path}: {source}"));
     let name = |name: Result<Option<&str>, std::str::Utf8Error>| match name {
         Ok(Some(name)) if !name.is_empty() => name.to_owned(),
         _ => "root".to_owned(),
     };
-    let mode = u16::try_from(header.mode().map_err(|source| format!("{path}: {source}"))? & 0o7777).expect("12 bits fit");
+    let mode = u16::try_from(
+        header
+            .mode()
+            .map_err(|source| format!("{path}: {source}"))?
+            & 0o7777,
+    )
+    .expect("12 bits fit");
     let mtime = u32::try_from(number(header.mtime())?).unwrap_or(u32::MAX);
     let (user, group) = (name(header.username()), name(header.groupname()));
     let size = item.size();
     if size > MAX_FILE_BYTES {
-        return Err(format!("{path} has {size} bytes; the bridge converts files of at most {MAX_FILE_BYTES}"));
+        return Err(format!(
+            "{path} has {size} bytes; the bridge converts files of at most {MAX_FILE_BYTES}"
+        ));
     }
     let kind = match kind {
         Kind::File(mut content) => {
-            content.reserve_exact(usize::try_from(size).map_err(|_| format!("{path} does not fit in memory"))?);
-            item.read_to_end(&mut content).map_err(|source| format!("{path}: {source}"))?;
+            content.reserve_exact(
+                usize::try_from(size).map_err(|_| format!("{path} does not fit in memory"))?,
+            );
+            item.read_to_end(&mut content)
+                .map_err(|source| format!("{path}: {source}"))?;
             Kind::File(content)
         }
         other => other,
     };
-    Ok(Some(Entry { path, kind, mode, user, group, mtime }))
+    Ok(Some(Entry {
+        path,
+        kind,
+        mode,
+        user,
+        group,
+        mtime,
+    }))
 }
 
 /// `./usr/bin/x/` as `/usr/bin/x`.
 fn absolute(bytes: &[u8]) -> Result<String, String> {
     let text = utf8(bytes)?;
-    let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+    let parts: Vec<&str> = text
+        .split('/')
+        .filter(|part| !part.is_empty() && *part != ".")
+        .collect();
     if parts.contains(&"..") {
         return Err(format!("the path `{text}` leaves the package"));
     }
@@ -142,5 +183,6 @@ fn absolute(bytes: &[u8]) -> Result<String, String> {
 }
 
 fn utf8(bytes: &[u8]) -> Result<String, String> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| format!("the path `{}` is not UTF-8", String::from_utf8_lossy(bytes)))
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| format!("the path `{}` is not UTF-8", String::from_utf8_lossy(bytes)))
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Output;
 
 /// Why there is no bridge. What was finished stays and is used by the next run.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +32,8 @@ pub enum Error {
 
     /// The mirror does not answer.
     #[error(
-        "{doing}: the mirror that apt is configured with does not answer:\n{output}\n\
-         Check the network and `apt-get update`, then run this again: it goes on where it stopped."
+        "{doing}: the mirror that apt is configured with does not answer. Check the network and `apt-get update`, \
+         then run this again: it goes on where it stopped. apt says:\n{output}"
     )]
     Network {
         /// What was to be fetched.
@@ -79,21 +80,31 @@ pub enum Error {
     },
 
     /// The RPM writer said no.
-    #[error("write the RPM: {0}")]
+    #[error("write the RPM")]
     Rpm(#[from] rpm::Error),
 
     /// The signing key is unusable, or signing failed.
-    #[error("sign with {}: {source}", .key.display())]
+    #[error("sign with {key}")]
     Key {
-        /// The key file.
-        key: PathBuf,
+        /// The key file, or the key's fingerprint.
+        key: String,
         /// Why.
         #[source]
-        source: openpgp::Error,
+        source: Box<openpgp::Error>,
+    },
+
+    /// There is no room.
+    #[error(
+        "{doing}: the disk is full. The bridge needs about 700 MB in all; \
+         free some space and run this again: it goes on where it stopped"
+    )]
+    DiskFull {
+        /// What was to be written.
+        doing: String,
     },
 
     /// The file system said no.
-    #[error("{doing} {}: {source}{}", .path.display(), hint(.source))]
+    #[error("{doing} {}", .path.display())]
     Io {
         /// The operation.
         doing: &'static str,
@@ -105,23 +116,124 @@ pub enum Error {
     },
 }
 
+/// Lines of a program's output that an error shows.
+const SHOWN_LINES: usize = 6;
+
 impl Error {
     /// For `map_err`: an I/O error with its operation and object.
-    pub(crate) fn io(doing: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        doing: &'static str,
+        path: impl AsRef<Path>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_owned();
-        move |source| Self::Io { doing, path, source }
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull {
+                doing: format!("{doing} {}", path.display()),
+            },
+            _ => Self::Io {
+                doing,
+                path,
+                source,
+            },
+        }
     }
 
     pub(crate) fn malformed(what: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Malformed { what: what.into(), reason: reason.into() }
+        Self::Malformed {
+            what: what.into(),
+            reason: reason.into(),
+        }
+    }
+
+    /// A program that ended with `output`, and not well.
+    pub(crate) fn command(
+        program: &'static str,
+        doing: impl Into<String>,
+        output: &Output,
+    ) -> Self {
+        let (doing, status) = (doing.into(), output.status.to_string());
+        let text = [output.stdout.as_slice(), b"\n", output.stderr.as_slice()].concat();
+        let text = String::from_utf8_lossy(&text);
+        if text.contains("No space left on device") {
+            return Self::DiskFull { doing };
+        }
+        Self::Command {
+            doing,
+            program,
+            status,
+            output: reasons(&text),
+        }
+    }
+
+    /// The error and its causes in one line, as a person reads it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let mut text = format!("failed to {self}");
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
     }
 }
 
-fn hint(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; the bridge needs about 700 MB; free some space and run this again: it goes on where it stopped"
+/// Lines that apt marks as errors; without such, the last lines.
+fn reasons(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect();
+    let marked: Vec<&str> = lines
+        .iter()
+        .copied()
+        .filter(|line| line.starts_with("E: "))
+        .collect();
+    match marked.len() {
+        0 => lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"),
+        count if count > SHOWN_LINES => {
+            format!(
+                "{}\nand {} more",
+                marked[..SHOWN_LINES].join("\n"),
+                count - SHOWN_LINES
+            )
         }
-        _ => "",
+        _ => marked.join("\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn told_with_causes() {
+        let check = |error: Error, expect: &str| assert_eq!(error.told(), expect);
+        let io = |kind: io::ErrorKind| Error::io("write", "/x")(io::Error::from(kind));
+        check(
+            io(io::ErrorKind::NotFound),
+            "failed to write /x: entity not found",
+        );
+        check(
+            Error::Convert {
+                package: "bash".to_owned(),
+                source: Box::new(io(io::ErrorKind::StorageFull)),
+            },
+            "failed to convert bash: write /x: the disk is full. The bridge needs about 700 MB in all; \
+             free some space and run this again: it goes on where it stopped",
+        );
+    }
+
+    #[test]
+    fn the_reasons_of_apt() {
+        let check = |text: &str, expect: &str| assert_eq!(reasons(text), expect);
+        check("Get:1\nE: broken\n\nReading\n", "E: broken");
+        check("one\ntwo\n", "one\ntwo");
+        check("", "");
+        check(
+            &"E: x\n".repeat(9),
+            "E: x\nE: x\nE: x\nE: x\nE: x\nE: x\nand 3 more",
+        );
     }
 }

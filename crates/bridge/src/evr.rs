@@ -26,7 +26,10 @@ impl Evr {
     /// A package's own version: always with a release.
     pub(crate) fn of_package(debian: &str) -> Self {
         let evr = Self::of_relation(debian);
-        Self { release: Some(evr.release.unwrap_or_else(|| "0".to_owned())), ..evr }
+        Self {
+            release: Some(evr.release.unwrap_or_else(|| "0".to_owned())),
+            ..evr
+        }
     }
 
     /// A version inside a relation, `foo (>= 1.2)`.
@@ -39,7 +42,11 @@ impl Evr {
             Some((version, release)) => (version, Some(clean(release))),
             None => (rest, None),
         };
-        Self { epoch, version: clean(version), release }
+        Self {
+            epoch,
+            version: clean(version),
+            release,
+        }
     }
 
     /// The release of a package; packages always have one.
@@ -51,7 +58,9 @@ impl Evr {
 /// Keeps what RPM allows in a version: letters, digits and `._+~^`.
 fn clean(text: &str) -> String {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '+' | '~' | '^');
-    text.chars().map(|c| if allowed(c) { c } else { '.' }).collect()
+    text.chars()
+        .map(|c| if allowed(c) { c } else { '.' })
+        .collect()
 }
 
 impl fmt::Display for Evr {
@@ -72,8 +81,16 @@ mod tests {
     use super::*;
 
     fn check(debian: &str, package: &str, relation: &str) {
-        assert_eq!(Evr::of_package(debian).to_string(), package, "{debian} as a package");
-        assert_eq!(Evr::of_relation(debian).to_string(), relation, "{debian} in a relation");
+        assert_eq!(
+            Evr::of_package(debian).to_string(),
+            package,
+            "{debian} as a package"
+        );
+        assert_eq!(
+            Evr::of_relation(debian).to_string(),
+            relation,
+            "{debian} in a relation"
+        );
     }
 
     #[test]
@@ -85,6 +102,10 @@ mod tests {
         check("2.36-9+deb12u10", "2.36-9+deb12u10", "2.36-9+deb12u10");
         check("1.0~rc1-2~bpo", "1.0~rc1-2~bpo", "1.0~rc1-2~bpo");
         check("2023-05-01-1", "2023.05.01-1", "2023.05.01-1");
-        check("5:7.0.15-1~deb12u1", "5:7.0.15-1~deb12u1", "5:7.0.15-1~deb12u1");
+        check(
+            "5:7.0.15-1~deb12u1",
+            "5:7.0.15-1~deb12u1",
+            "5:7.0.15-1~deb12u1",
+        );
     }
 }

@@ -22,7 +22,7 @@ pub(crate) fn load(given: Option<&Path>, keys: &Path) -> Result<SigningKey, Erro
     }
     std::fs::create_dir_all(keys).map_err(Error::io("create", keys))?;
     let key = SigningKey::generate(KeyKind::Ed25519, USER_ID, u64::from(KEY_CREATED))
-        .map_err(|source| Error::Key { key: path.clone(), source })?;
+        .map_err(|source| failed(path.display(), source))?;
     write_secret(&path, key.to_armored_secret().as_bytes())?;
     Ok(key)
 }
@@ -43,7 +43,7 @@ pub(crate) fn sign<T>(
     time: u32,
     sign: impl Fn(&[u8], u64) -> Result<T, openpgp::Error>,
 ) -> Result<(T, u32), Error> {
-    let failed = |source| Error::Key { key: PathBuf::from(key.public().fingerprint()), source };
+    let failed = |source| failed(key.public().fingerprint(), source);
     match sign(data, u64::from(time)) {
         Ok(signature) => Ok((signature, time)),
         Err(openpgp::Error::NotValidThen { created, .. }) if u64::from(time) < created => {
@@ -56,7 +56,14 @@ pub(crate) fn sign<T>(
 
 fn read(path: &Path) -> Result<SigningKey, Error> {
     let text = std::fs::read_to_string(path).map_err(Error::io("read the signing key", path))?;
-    SigningKey::from_armored(&text).map_err(|source| Error::Key { key: path.to_owned(), source })
+    SigningKey::from_armored(&text).map_err(|source| failed(path.display(), source))
+}
+
+fn failed(key: impl std::fmt::Display, source: openpgp::Error) -> Error {
+    Error::Key {
+        key: key.to_string(),
+        source: Box::new(source),
+    }
 }
 
 fn write_secret(path: &Path, text: &[u8]) -> Result<(), Error> {

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use openpgp::SigningKey;
 
 use crate::apt::Apt;
-use crate::cache::{self, Cache};
-use crate::plan::{Provide, plan};
+use crate::cache::{self, Cache, Converted};
+use crate::plan::{BASE, Provide, plan};
 use crate::{Error, PackagePlan, convert, data, key, repository};
 
 /// What to make.
@@ -98,7 +98,11 @@ pub fn make(request: &Request, tell: &(dyn Fn(&str) + Sync)) -> Result<Outcome, 
     let apt = Apt::new(out.join("apt"), Path::new("/etc/apt"))?;
     tell("fetching the package lists");
     apt.update()?;
-    let seeds: Vec<String> = data::seeds().into_iter().map(str::to_owned).chain(include).collect();
+    let seeds: Vec<String> = data::seeds()
+        .into_iter()
+        .map(str::to_owned)
+        .chain(include)
+        .collect();
     let (plans, base) = plan(&apt.closure(&seeds)?)?;
 
     let workshop = Workshop {
@@ -108,10 +112,16 @@ pub fn make(request: &Request, tell: &(dyn Fn(&str) + Sync)) -> Result<Outcome, 
         jobs: request.jobs,
         tell,
     };
-    let todo: Vec<&PackagePlan> = plans.iter().filter(|plan| workshop.cached(plan).is_none()).collect();
+    let todo: Vec<&PackagePlan> = plans
+        .iter()
+        .filter(|plan| workshop.cached(plan).is_none())
+        .collect();
     apt.fetch(&todo)?;
     let converted = todo.len();
-    tell(&format!("converting {converted} of {} packages", plans.len()));
+    tell(&format!(
+        "converting {converted} of {} packages",
+        plans.len()
+    ));
     let made = workshop.run(&plans, &base)?;
     workshop.cache.keep_only(&made.files)?;
 
@@ -120,8 +130,17 @@ pub fn make(request: &Request, tell: &(dyn Fn(&str) + Sync)) -> Result<Outcome, 
     let description = out.join("bridge.yaml");
     let text = repository::description(made.files.len(), &made.notes);
     std::fs::write(&description, text).map_err(Error::io("write", &description))?;
-    let bridge = Bridge { repository: out.join("x86_64"), gpgkey, description, packages: made.files.len() };
-    let note = format!("{request_key} {} {}\n", repomd_digest(out)?, bridge.packages);
+    let bridge = Bridge {
+        repository: out.join("x86_64"),
+        gpgkey,
+        description,
+        packages: made.files.len(),
+    };
+    let note = format!(
+        "{request_key} {} {}\n",
+        repomd_digest(out)?,
+        bridge.packages
+    );
     std::fs::write(&done, note).map_err(Error::io("write", &done))?;
     Ok(Outcome::Made { bridge, converted })
 }
@@ -155,7 +174,9 @@ fn lock(path: &Path) -> Result<std::fs::File, Error> {
 
 fn remove_if_there(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(source)),
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove", path)(source))
+        }
         _ => Ok(()),
     }
 }
@@ -180,21 +201,29 @@ struct Made {
 }
 
 impl Workshop<'_> {
-    fn cached(&self, plan: &PackagePlan) -> Option<u32> {
-        self.cache.time_of(&file_name(plan), &cache::key(&self.signer, plan))
+    fn cached(&self, plan: &PackagePlan) -> Option<Converted> {
+        self.cache
+            .get(&file_name(plan), &cache::key(&self.signer, plan))
     }
 
-    /// Converts what is not there yet, the largest first, and tells of every tenth package.
+    /// Converts what is not there yet, the largest first, and tells of every fiftieth package.
     fn run(&self, plans: &[PackagePlan], base: &[Provide]) -> Result<Made, Error> {
+        let mut made = self.base(base)?;
         let mut queue: Vec<&PackagePlan> = plans.iter().collect();
-        queue.sort_by_key(|plan| std::cmp::Reverse(std::fs::metadata(self.debs.join(&plan.deb)).map_or(0, |file| file.len())));
+        queue.sort_by_key(|plan| {
+            std::cmp::Reverse(
+                std::fs::metadata(self.debs.join(&plan.deb)).map_or(0, |file| file.len()),
+            )
+        });
         let next = AtomicUsize::new(0);
-        let finished: Mutex<BTreeMap<String, Result<(u32, Vec<String>), Error>>> = Mutex::default();
+        let finished: Mutex<BTreeMap<String, Result<Converted, Error>>> = Mutex::default();
         let work = || {
             while let Some(plan) = queue.get(next.fetch_add(1, Ordering::Relaxed)) {
                 let result = self.one(plan);
                 let stop = result.is_err();
-                let mut finished = finished.lock().expect("no worker panics while it holds the lock");
+                let mut finished = finished
+                    .lock()
+                    .expect("no worker panics while it holds the lock");
                 finished.insert(file_name(plan), result);
                 if finished.len().is_multiple_of(50) {
                     (self.tell)(&format!("converted {} of {}", finished.len(), queue.len()));
@@ -209,9 +238,8 @@ impl Workshop<'_> {
                 scope.spawn(work);
             }
         });
-        let mut made = self.base(base)?;
         for (file, result) in finished.into_inner().expect("the workers are done") {
-            let (time, notes) = result?;
+            let Converted { time, notes } = result?;
             made.newest = made.newest.max(time);
             made.files.insert(file);
             made.notes.extend(notes);
@@ -219,44 +247,68 @@ impl Workshop<'_> {
         Ok(made)
     }
 
-    fn one(&self, plan: &PackagePlan) -> Result<(u32, Vec<String>), Error> {
-        let key = cache::key(&self.signer, plan);
-        if let Some(time) = self.cache.time_of(&file_name(plan), &key) {
-            return Ok((time, Vec::new()));
+    fn one(&self, plan: &PackagePlan) -> Result<Converted, Error> {
+        if let Some(known) = self.cached(plan) {
+            return Ok(known);
         }
-        let convert = || {
-            let deb = self.debs.join(&plan.deb);
-            let bytes = std::fs::read(&deb).map_err(Error::io("read", &deb))?;
-            let found = cache::sha256(&bytes);
-            if found != plan.sha256 {
-                remove_if_there(&deb)?;
-                let reason = format!("its SHA-256 is {found}, the signed index says {}; it is removed, run this again", plan.sha256);
-                return Err(Error::malformed(deb.display().to_string(), reason));
-            }
-            let rpm = convert::convert(plan, &deb, &self.signer)?;
-            self.cache.put(&file_name(plan), &key, &rpm)?;
-            Ok(rpm)
-        };
-        let rpm = convert().map_err(|source| Error::Convert { package: plan.name.clone(), source: Box::new(source) })?;
-        let notes = rpm.unknown_owners.iter().map(|owner| format!("{}: files of {owner} belong to root", plan.name));
-        Ok((rpm.time, notes.collect()))
+        self.convert(plan).map_err(|source| Error::Convert {
+            package: plan.name.clone(),
+            source: Box::new(source),
+        })
+    }
+
+    fn convert(&self, plan: &PackagePlan) -> Result<Converted, Error> {
+        let deb = self.debs.join(&plan.deb);
+        let bytes = std::fs::read(&deb).map_err(Error::io("read", &deb))?;
+        let found = cache::sha256(&bytes);
+        if found != plan.sha256 {
+            remove_if_there(&deb)?;
+            let reason = format!(
+                "its SHA-256 is {found}, the signed index says {}; it is removed, run this again",
+                plan.sha256
+            );
+            return Err(Error::malformed(deb.display().to_string(), reason));
+        }
+        let (package, known) = convert::convert(plan, &deb, &self.signer)?;
+        self.cache.put(
+            &file_name(plan),
+            &cache::key(&self.signer, plan),
+            &package,
+            &known,
+        )?;
+        Ok(known)
     }
 
     fn base(&self, provides: &[Provide]) -> Result<Made, Error> {
-        let file = format!("{}-{}-{}.noarch.rpm", crate::plan::BASE, convert::base_version(), convert::base_release());
+        let file = format!(
+            "{}-{}-{}.noarch.rpm",
+            BASE,
+            convert::BASE_VERSION,
+            convert::BASE_RELEASE
+        );
         let key = cache::key(&self.signer, &provides);
-        let newest = match self.cache.time_of(&file, &key) {
-            Some(time) => time,
+        let known = match self.cache.get(&file, &key) {
+            Some(known) => known,
             None => {
-                let rpm = convert::base(provides, &self.signer)?;
-                self.cache.put(&file, &key, &rpm)?;
-                rpm.time
+                let (package, known) = convert::base(provides, &self.signer)?;
+                self.cache.put(&file, &key, &package, &known)?;
+                known
             }
         };
-        Ok(Made { files: BTreeSet::from([file]), newest, notes: Vec::new() })
+        Ok(Made {
+            files: BTreeSet::from([file]),
+            newest: known.time,
+            notes: known.notes,
+        })
     }
 }
 
 fn file_name(plan: &PackagePlan) -> String {
-    format!("{}-{}-{}.{}.rpm", plan.name, plan.evr.version, plan.evr.release(), plan.arch)
+    format!(
+        "{}-{}-{}.{}.rpm",
+        plan.name,
+        plan.evr.version,
+        plan.evr.release(),
+        plan.arch
+    )
 }

@@ -70,7 +70,10 @@ pub(crate) fn as_it_is(entries: Vec<Entry>) -> BTreeMap<String, Placed> {
 fn hardlink(placed: &BTreeMap<String, Placed>, path: &str, first: &str) -> Result<Content, Error> {
     match placed.get(first).map(|placed| &placed.content) {
         Some(Content::Linked(bytes, set)) => Ok(Content::Linked(bytes.clone(), set.clone())),
-        _ => Err(Error::malformed(format!("the hard link {path}"), format!("the package has no file {first} before it"))),
+        _ => Err(Error::malformed(
+            format!("the hard link {path}"),
+            format!("the package has no file {first} before it"),
+        )),
     }
 }
 
@@ -91,7 +94,9 @@ mod tests {
             Ok(placed) => {
                 let lines = placed.iter().map(|(path, placed)| match &placed.content {
                     Content::File(bytes) => format!("{path}: {}", String::from_utf8_lossy(bytes)),
-                    Content::Linked(bytes, set) => format!("{path}: {} of {set}", String::from_utf8_lossy(bytes)),
+                    Content::Linked(bytes, set) => {
+                        format!("{path}: {} of {set}", String::from_utf8_lossy(bytes))
+                    }
                     Content::Directory => format!("{path}/"),
                     Content::Symlink(to) => format!("{path} -> {to}"),
                 });
@@ -107,11 +112,29 @@ mod tests {
         let link = |to: &str| Kind::Symlink(to.to_owned());
         let hard = |to: &str| Kind::Hardlink(to.to_owned());
         let check = |entries, expect: &str| assert_eq!(shown(entries), expect);
-        check(vec![("/bin", Kind::Directory), ("/bin/a", file("A"))], "/usr/bin/, /usr/bin/a: A");
-        check(vec![("/bin/a", link("/usr/bin/a")), ("/usr/bin/a", file("A"))], "/usr/bin/a: A");
-        check(vec![("/bin/a", link("b")), ("/usr/bin/a", file("A"))], "/usr/bin/a: A");
-        check(vec![("/usr/bin/a", file("A")), ("/bin/a", link("b"))], "/usr/bin/a: A");
-        check(vec![("/bin/a", file("A")), ("/bin/b", hard("/bin/a"))], "/usr/bin/a: A of /usr/bin/a, /usr/bin/b: A of /usr/bin/a");
-        check(vec![("/bin/b", hard("/bin/a"))], "failed to read the hard link /usr/bin/b: the package has no file /usr/bin/a before it");
+        check(
+            vec![("/bin", Kind::Directory), ("/bin/a", file("A"))],
+            "/usr/bin/, /usr/bin/a: A",
+        );
+        check(
+            vec![("/bin/a", link("/usr/bin/a")), ("/usr/bin/a", file("A"))],
+            "/usr/bin/a: A",
+        );
+        check(
+            vec![("/bin/a", link("b")), ("/usr/bin/a", file("A"))],
+            "/usr/bin/a: A",
+        );
+        check(
+            vec![("/usr/bin/a", file("A")), ("/bin/a", link("b"))],
+            "/usr/bin/a: A",
+        );
+        check(
+            vec![("/bin/a", file("A")), ("/bin/b", hard("/bin/a"))],
+            "/usr/bin/a: A of /usr/bin/a, /usr/bin/b: A of /usr/bin/a",
+        );
+        check(
+            vec![("/bin/b", hard("/bin/a"))],
+            "failed to read the hard link /usr/bin/b: the package has no file /usr/bin/a before it",
+        );
     }
 }

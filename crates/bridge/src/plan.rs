@@ -75,7 +75,10 @@ pub(crate) fn plan(set: &[Stanza]) -> Result<(Vec<PackagePlan>, Vec<Provide>), E
         let name = stanza.need("package")?;
         let evr = Evr::of_package(stanza.need("version")?);
         if replaced.contains(name) {
-            base.push(Provide { name: name.to_owned(), version: Some(evr.to_string()) });
+            base.push(Provide {
+                name: name.to_owned(),
+                version: Some(evr.to_string()),
+            });
             base.extend(debian_provides(stanza)?);
         } else {
             plans.push(one(stanza, evr, &world)?);
@@ -90,20 +93,37 @@ fn one(stanza: &Stanza, evr: Evr, world: &World) -> Result<PackagePlan, Error> {
         Some((summary, rest)) => (summary, rest),
         None => (stanza.get("description"), ""),
     };
-    let mut requires = BTreeSet::from([Requirement { name: BASE.to_owned(), version: None, when: When::Before }]);
+    let mut requires = BTreeSet::from([Requirement {
+        name: BASE.to_owned(),
+        version: None,
+        when: When::Before,
+    }]);
     for (field, when) in [("pre-depends", When::Before), ("depends", When::Always)] {
         for any in relations(stanza.get(field))? {
             let (name, version) = world.requirement(&any).ok_or_else(|| {
                 let names: Vec<&str> = any.iter().map(|relation| relation.name.as_str()).collect();
-                Error::malformed(format!("the closure of `{name}`"), format!("nothing in it is `{}`", names.join(" | ")))
+                Error::malformed(
+                    format!("the closure of `{name}`"),
+                    format!("nothing in it is `{}`", names.join(" | ")),
+                )
             })?;
-            requires.insert(Requirement { name, version, when });
+            requires.insert(Requirement {
+                name,
+                version,
+                when,
+            });
         }
     }
     let mut provides: BTreeSet<Provide> = debian_provides(stanza)?.into_iter().collect();
-    provides.extend(devel_names(&name).into_iter().chain(data::names(&name).into_iter().map(str::to_owned)).map(|name| {
-        Provide { name, version: Some(evr.to_string()) }
-    }));
+    provides.extend(
+        devel_names(&name)
+            .into_iter()
+            .chain(data::names(&name).into_iter().map(str::to_owned))
+            .map(|name| Provide {
+                name,
+                version: Some(evr.to_string()),
+            }),
+    );
     provides.retain(|provide| provide.name != name);
     let arch = stanza.need("architecture")?;
     Ok(PackagePlan {
@@ -111,7 +131,10 @@ fn one(stanza: &Stanza, evr: Evr, world: &World) -> Result<PackagePlan, Error> {
         summary: printable(summary),
         description: printable(description),
         url: printable(stanza.get("homepage")),
-        deb: format!("{name}_{}_{arch}.deb", stanza.need("version")?.replace(':', "%3a")),
+        deb: format!(
+            "{name}_{}_{arch}.deb",
+            stanza.need("version")?.replace(':', "%3a")
+        ),
         debian_version: stanza.need("version")?.to_owned(),
         sha256: stanza.need("sha256")?.to_owned(),
         requires: requires.into_iter().collect(),
@@ -123,7 +146,9 @@ fn one(stanza: &Stanza, evr: Evr, world: &World) -> Result<PackagePlan, Error> {
 
 /// What RPM forbids in text: control characters other than line ends.
 fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control() || *c == '\n').collect()
+    text.chars()
+        .filter(|c| !c.is_control() || *c == '\n')
+        .collect()
 }
 
 fn debian_provides(stanza: &Stanza) -> Result<Vec<Provide>, Error> {
@@ -143,10 +168,14 @@ fn devel_names(name: &str) -> Vec<String> {
         return Vec::new();
     };
     let short = stem.strip_prefix("lib").filter(|short| !short.is_empty());
-    [Some(stem), short].into_iter().flatten().flat_map(|stem| {
-        let unnumbered = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-        [format!("{stem}-devel"), format!("{unnumbered}-devel")]
-    }).collect()
+    [Some(stem), short]
+        .into_iter()
+        .flatten()
+        .flat_map(|stem| {
+            let unnumbered = stem.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+            [format!("{stem}-devel"), format!("{unnumbered}-devel")]
+        })
+        .collect()
 }
 
 /// Names that the set answers to, with the versions under which it does.
@@ -157,7 +186,10 @@ impl World {
         let mut names: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
         for stanza in set {
             let own = Evr::of_package(stanza.need("version")?).to_string();
-            names.entry(stanza.need("package")?.to_owned()).or_default().push(Some(own));
+            names
+                .entry(stanza.need("package")?.to_owned())
+                .or_default()
+                .push(Some(own));
             for Provide { name, version } in debian_provides(stanza)? {
                 names.entry(name).or_default().push(version);
             }
@@ -179,7 +211,10 @@ impl World {
         if kept.len() < 2 {
             return kept.pop();
         }
-        let words: Vec<String> = kept.iter().map(|(name, version)| shown(name, version.as_ref())).collect();
+        let words: Vec<String> = kept
+            .iter()
+            .map(|(name, version)| shown(name, version.as_ref()))
+            .collect();
         Some((format!("({})", words.join(" or ")), None))
     }
 }
@@ -187,7 +222,11 @@ impl World {
 fn kept_version(relation: &Relation, versions: &[Option<String>]) -> Option<(Op, String)> {
     let (op, version) = relation.version.as_ref()?;
     let wanted = Evr::of_relation(version);
-    versions.iter().flatten().any(|have| satisfies(have, *op, &wanted)).then(|| (*op, wanted.to_string()))
+    versions
+        .iter()
+        .flatten()
+        .any(|have| satisfies(have, *op, &wanted))
+        .then(|| (*op, wanted.to_string()))
 }
 
 fn shown(name: &str, version: Option<&(Op, String)>) -> String {
@@ -227,7 +266,8 @@ Package: zlib1g-dev\nVersion: 1:1.2.13.dfsg-1\nArchitecture: amd64\nSHA256: 3\n
 Package: words\nVersion: 1.0a-1\nArchitecture: all\nSHA256: 4\n";
 
     fn requires(depends: &str) -> String {
-        let text = format!("{SET}\nPackage: probe\nVersion: 1\nArchitecture: all\nSHA256: 5\n{depends}\n");
+        let text =
+            format!("{SET}\nPackage: probe\nVersion: 1\nArchitecture: all\nSHA256: 5\n{depends}\n");
         match plan(&stanzas(&text)) {
             Ok((plans, _)) => {
                 let probe = plans.iter().find(|plan| plan.name == "probe").unwrap();
@@ -235,7 +275,10 @@ Package: words\nVersion: 1.0a-1\nArchitecture: all\nSHA256: 4\n";
                     When::Always => shown(&r.name, r.version.as_ref()),
                     When::Before => format!("pre:{}", shown(&r.name, r.version.as_ref())),
                 });
-                texts.filter(|text| text != "pre:bridge-base").collect::<Vec<_>>().join(", ")
+                texts
+                    .filter(|text| text != "pre:bridge-base")
+                    .collect::<Vec<_>>()
+                    .join(", ")
             }
             Err(error) => error.to_string(),
         }
@@ -243,7 +286,8 @@ Package: words\nVersion: 1.0a-1\nArchitecture: all\nSHA256: 4\n";
 
     #[test]
     fn requirements() {
-        let check = |depends: &str, expect: &str| assert_eq!(requires(depends), expect, "{depends}");
+        let check =
+            |depends: &str, expect: &str| assert_eq!(requires(depends), expect, "{depends}");
         check("", "");
         check("Depends: libc6 (>= 2.34)", "libc6 >= 2.34");
         check("Depends: libc6 (>= 2.36-9)", "libc6 >= 2.36-9");
@@ -256,26 +300,59 @@ Package: words\nVersion: 1.0a-1\nArchitecture: all\nSHA256: 4\n";
         check("Depends: base-files (>= 12)", "base-files >= 12");
         // Debian sorts 1.0a after 1.0, RPM too; but 1.0a before 1.0+ only in Debian: the version goes, the name stays.
         check("Depends: words (<< 1.0+)", "words");
-        check("Depends: nothing-here", "read the closure of `probe`: nothing in it is `nothing-here`");
+        check(
+            "Depends: nothing-here",
+            "read the closure of `probe`: nothing in it is `nothing-here`",
+        );
     }
 
     #[test]
     fn provides() {
         let (plans, base) = plan(&stanzas(SET)).unwrap();
         let shown = |all: &[Provide]| {
-            all.iter().map(|p| format!("{} = {}", p.name, p.version.as_deref().unwrap_or("?"))).collect::<Vec<_>>().join(", ")
+            all.iter()
+                .map(|p| format!("{} = {}", p.name, p.version.as_deref().unwrap_or("?")))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        let of = |name: &str| shown(&plans.iter().find(|plan| plan.name == name).unwrap().provides);
+        let of = |name: &str| {
+            shown(
+                &plans
+                    .iter()
+                    .find(|plan| plan.name == name)
+                    .unwrap()
+                    .provides,
+            )
+        };
         assert_eq!(of("gawk"), "awk = ?, gawk-api = 3.2");
-        assert_eq!(of("zlib1g-dev"), "zlib-devel = 1:1.2.13.dfsg-1, zlib1g-devel = 1:1.2.13.dfsg-1");
+        assert_eq!(
+            of("zlib1g-dev"),
+            "zlib-devel = 1:1.2.13.dfsg-1, zlib1g-devel = 1:1.2.13.dfsg-1"
+        );
         assert_eq!(shown(&base), "base-files = 12.4-0, base = ?");
     }
 
     #[test]
     fn devel() {
         let check = |name: &str, expect: &[&str]| assert_eq!(devel_names(name), expect, "{name}");
-        check("libncurses-dev", &["libncurses-devel", "libncurses-devel", "ncurses-devel", "ncurses-devel"]);
-        check("liblua5.3-dev", &["liblua5.3-devel", "liblua-devel", "lua5.3-devel", "lua-devel"]);
+        check(
+            "libncurses-dev",
+            &[
+                "libncurses-devel",
+                "libncurses-devel",
+                "ncurses-devel",
+                "ncurses-devel",
+            ],
+        );
+        check(
+            "liblua5.3-dev",
+            &[
+                "liblua5.3-devel",
+                "liblua-devel",
+                "lua5.3-devel",
+                "lua-devel",
+            ],
+        );
         check("bash", &[]);
     }
 }

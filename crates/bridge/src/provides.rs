@@ -57,11 +57,17 @@ fn of_content(path: &str, content: &[u8], found: &mut BTreeSet<Provide>) {
 }
 
 fn plain(name: String) -> Provide {
-    Provide { name, version: None }
+    Provide {
+        name,
+        version: None,
+    }
 }
 
 fn versioned(name: String, version: String) -> Provide {
-    Provide { name, version: Some(version) }
+    Provide {
+        name,
+        version: Some(version),
+    }
 }
 
 fn is_program(path: &str) -> bool {
@@ -79,9 +85,15 @@ fn python_abi(path: &str) -> Option<&str> {
 /// The module that a file in one of perl's directories holds, by its path: perl finds it no other way.
 fn perl_module(path: &str) -> Option<String> {
     let stem = path.strip_suffix(".pm")?;
-    let below = ["/usr/share/perl5/", "/usr/share/perl/", "/usr/lib/x86_64-linux-gnu/perl5/", "/usr/lib/x86_64-linux-gnu/perl/", "/usr/lib/x86_64-linux-gnu/perl-base/"]
-        .iter()
-        .find_map(|directory| stem.strip_prefix(directory))?;
+    let below = [
+        "/usr/share/perl5/",
+        "/usr/share/perl/",
+        "/usr/lib/x86_64-linux-gnu/perl5/",
+        "/usr/lib/x86_64-linux-gnu/perl/",
+        "/usr/lib/x86_64-linux-gnu/perl-base/",
+    ]
+    .iter()
+    .find_map(|directory| stem.strip_prefix(directory))?;
     let below = match below.split_once('/') {
         Some((first, rest)) if first.starts_with("5.") => rest,
         _ => below,
@@ -108,7 +120,9 @@ fn pkgconfig_version(text: &str) -> Option<String> {
     }
     let mut version = version?;
     for _ in 0..MAX_EXPANSIONS {
-        let Some(start) = version.find("${") else { break };
+        let Some(start) = version.find("${") else {
+            break;
+        };
         let end = start + version[start..].find('}')?;
         let value = variables.get(&version[start + 2..end])?;
         version = format!("{}{value}{}", &version[..start], &version[end + 1..]);
@@ -122,12 +136,26 @@ fn python_distribution(path: &str, content: &[u8]) -> Option<(String, String)> {
     if !path.starts_with("/usr/lib/python3/dist-packages/") {
         return None;
     }
-    let metadata = path.ends_with(".dist-info/METADATA") || path.ends_with(".egg-info/PKG-INFO") || path.ends_with(".egg-info");
+    let metadata = path.ends_with(".dist-info/METADATA")
+        || path.ends_with(".egg-info/PKG-INFO")
+        || path.ends_with(".egg-info");
     let text = metadata.then(|| String::from_utf8_lossy(content))?;
-    let field = |name: &str| text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(name));
-    let name = field("Name: ")?.trim().to_ascii_lowercase().replace(['_', '.'], "-");
+    let field = |name: &str| {
+        text.lines()
+            .take_while(|line| !line.is_empty())
+            .find_map(|line| line.strip_prefix(name))
+    };
+    let name = field("Name: ")?
+        .trim()
+        .to_ascii_lowercase()
+        .replace(['_', '.'], "-");
     let version = field("Version: ")?.trim().to_owned();
-    let simple = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'));
+    let simple = |text: &str| {
+        !text.is_empty()
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+'))
+    };
     (simple(&name) && simple(&version) && !version.contains('-')).then_some((name, version))
 }
 
@@ -144,30 +172,57 @@ mod tests {
             group: "root".to_owned(),
             mtime: 0,
         };
-        let all = of_files(&[entry]).into_iter().map(|provide| match provide.version {
-            Some(version) => format!("{} = {version}", provide.name),
-            None => provide.name,
-        });
+        let all = of_files(&[entry])
+            .into_iter()
+            .map(|provide| match provide.version {
+                Some(version) => format!("{} = {version}", provide.name),
+                None => provide.name,
+            });
         all.collect::<Vec<_>>().join(", ")
     }
 
     #[test]
     fn of_one_file() {
-        let check = |path: &str, content: &str, expect: &str| assert_eq!(shown(path, content), expect, "{path}");
+        let check = |path: &str, content: &str, expect: &str| {
+            assert_eq!(shown(path, content), expect, "{path}")
+        };
         check("/bin/bash", "", "/bin/bash");
         check("/sbin/ldconfig", "", "/sbin/ldconfig");
         check("/usr/bin/env", "", "");
         check("/usr/bin/python3.11", "", "python(abi) = 3.11");
         check("/usr/bin/python3", "", "");
-        check("/usr/share/perl/5.36.0/Text/Wrap.pm", "", "perl(Text::Wrap)");
+        check(
+            "/usr/share/perl/5.36.0/Text/Wrap.pm",
+            "",
+            "perl(Text::Wrap)",
+        );
         check("/usr/share/perl5/XML/SAX.pm", "", "perl(XML::SAX)");
-        check("/usr/lib/x86_64-linux-gnu/perl-base/strict.pm", "", "perl(strict)");
+        check(
+            "/usr/lib/x86_64-linux-gnu/perl-base/strict.pm",
+            "",
+            "perl(strict)",
+        );
         check("/usr/share/doc/x/A.pm", "", "");
-        check("/usr/lib/x86_64-linux-gnu/pkgconfig/zlib.pc", "prefix=/usr\nName: zlib\nVersion: 1.2.13\n", "pkgconfig(zlib) = 1.2.13");
-        check("/usr/share/pkgconfig/x.pc", "a=1\nv=${a}.2\nVersion: ${v}\n", "pkgconfig(x) = 1.2");
-        check("/usr/share/pkgconfig/x.pc", "v=${v}\nVersion: ${v}\n", "pkgconfig(x)");
+        check(
+            "/usr/lib/x86_64-linux-gnu/pkgconfig/zlib.pc",
+            "prefix=/usr\nName: zlib\nVersion: 1.2.13\n",
+            "pkgconfig(zlib) = 1.2.13",
+        );
+        check(
+            "/usr/share/pkgconfig/x.pc",
+            "a=1\nv=${a}.2\nVersion: ${v}\n",
+            "pkgconfig(x) = 1.2",
+        );
+        check(
+            "/usr/share/pkgconfig/x.pc",
+            "v=${v}\nVersion: ${v}\n",
+            "pkgconfig(x)",
+        );
         check("/usr/share/pkgconfig/x.pc", "Version: ${\n", "pkgconfig(x)");
-        check("/usr/lib/python3/dist-packages/Foo.Bar-1.2.dist-info/METADATA", "Name: Foo.Bar\nVersion: 1.2\n\nName: no\n",
-            "python3.11dist(foo-bar) = 1.2, python3dist(foo-bar) = 1.2");
+        check(
+            "/usr/lib/python3/dist-packages/Foo.Bar-1.2.dist-info/METADATA",
+            "Name: Foo.Bar\nVersion: 1.2\n\nName: no\n",
+            "python3.11dist(foo-bar) = 1.2, python3dist(foo-bar) = 1.2",
+        );
     }
 }

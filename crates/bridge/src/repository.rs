@@ -5,29 +5,38 @@ use std::process::Command;
 
 use openpgp::SigningKey;
 
-use crate::apt::tail;
 use crate::{Error, data, key, plan};
 
 /// Indexes `packages` with createrepo_c and signs the index. `time` is the newest time of a package: the same packages
 /// give the same bytes.
 pub(crate) fn index(packages: &Path, time: u32, signer: &SigningKey) -> Result<(), Error> {
     let output = Command::new("createrepo_c")
-        .args(["--quiet", "--no-database", "--simple-md-filenames", "--compress-type=gz", "--set-timestamp-to-revision"])
+        .args([
+            "--quiet",
+            "--no-database",
+            "--simple-md-filenames",
+            "--compress-type=gz",
+            "--set-timestamp-to-revision",
+        ])
         .arg(format!("--revision={time}"))
         .arg(packages)
         .output()
-        .map_err(|_| Error::Missing { program: "createrepo_c", package: "createrepo-c" })?;
-    if !output.status.success() {
-        return Err(Error::Command {
-            doing: format!("index {}", packages.display()),
+        .map_err(|_| Error::Missing {
             program: "createrepo_c",
-            status: output.status.to_string(),
-            output: tail(&String::from_utf8_lossy(&output.stderr)),
-        });
+            package: "createrepo-c",
+        })?;
+    if !output.status.success() {
+        return Err(Error::command(
+            "createrepo_c",
+            format!("index {}", packages.display()),
+            &output,
+        ));
     }
     let path = packages.join("repodata/repomd.xml");
     let repomd = std::fs::read(&path).map_err(Error::io("read", &path))?;
-    let (signature, _) = key::sign(signer, &repomd, time, |data, time| signer.sign_detached_armored(data, time))?;
+    let (signature, _) = key::sign(signer, &repomd, time, |data, time| {
+        signer.sign_detached_armored(data, time)
+    })?;
     let path = packages.join("repodata/repomd.xml.asc");
     std::fs::write(&path, signature).map_err(Error::io("write", &path))
 }
