@@ -1,1 +1,74 @@
-//! runner-sign
+//! The sign role: puts signatures into packages and beside repository metadata.
+//!
+//! Caller: `millrace-signer`, a process with an identity of its own and the only one that opens private
+//! keys.
+//!
+//! Invariants:
+//! * A package is signed only if size, SHA-256, name, version and architecture are what its build
+//!   recorded, and only its signature header changes.
+//! * If one file of a task is refused, nothing of the task is uploaded.
+//! * Only `…/repodata/repomd.xml` and `dists/<suite>/Release` are signed as metadata, and only if they
+//!   look the part: a signature over arbitrary bytes could be presented as something else.
+//! * A private key is in memory while a task needs it, and in no log, message or argument list.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the business of this crate is key files and packages on this machine"
+)]
+
+mod keys;
+mod metadata;
+mod packages;
+
+use pipeline_spec::{KeyId, Role as RoleName};
+use runner_agent::{Halt, Job, Role, Running, settle};
+use runner_api::{FailureKind, Outcome, TaskSpec};
+
+pub use keys::{Error, Keys, NewKey};
+
+/// Signs with the keys of one folder.
+#[derive(Debug)]
+pub struct Sign {
+    keys: Keys,
+}
+
+impl Sign {
+    /// A signer with these keys.
+    pub fn new(keys: Keys) -> Self {
+        Self { keys }
+    }
+
+    async fn work(&self, job: &Job) -> Result<Outcome, Halt> {
+        match job.spec() {
+            TaskSpec::SignPackages(task) => packages::sign(job, task, &self.keys).await,
+            TaskSpec::SignMetadata(task) => metadata::sign(job, task, &self.keys).await,
+            other => Err(Halt::trouble(format!(
+                "{}: it is no task for a signer",
+                other.title()
+            ))),
+        }
+    }
+}
+
+impl Role for Sign {
+    fn serves(&self) -> &[RoleName] {
+        &[RoleName::Sign]
+    }
+
+    fn run<'a>(&'a self, job: &'a Job) -> Running<'a> {
+        Box::pin(async move { settle(self.work(job).await) })
+    }
+}
+
+fn refused(message: impl Into<String>) -> Halt {
+    Halt::failed(FailureKind::SigningRefused, message)
+}
+
+/// Signature times are unsigned in OpenPGP.
+fn signature_time(key: &KeyId, time: i64) -> Result<u64, Halt> {
+    u64::try_from(time).map_err(|_| {
+        refused(format!(
+            "Nothing is signed with {key}: the time of the commit, {time}, is before 1970."
+        ))
+    })
+}

@@ -1,0 +1,117 @@
+//! `millrace-signer`: the sign role as a process of its own.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this is a shell: it reads the clock"
+)]
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use pipeline_spec::{Role, SecretName};
+use runner_agent::Shutdown;
+use runner_agent::cli::{EnrollArgs, RunArgs, start_logging};
+use runner_sign::{Keys, NewKey, Sign};
+
+/// Signs packages and repositories. The only program that opens private keys.
+#[derive(Parser)]
+#[command(name = "millrace-signer", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the identity key, and print the text of runners/<ID>.yaml.
+    Enroll(EnrollArgs),
+    /// Make a signing key, and print its public half for keys/<ID>.asc.
+    Keygen(Keygen),
+    /// Take signing tasks until told to stop.
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Keygen {
+    /// Folder of the private keys.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    /// Name of the new file: what keys/<ID>.yaml has under `private`, such as main.key.
+    #[arg(long, value_name = "NAME")]
+    file: SecretName,
+    /// Whose key it is: Name <mail@example.org>.
+    #[arg(long, value_name = "TEXT")]
+    user_id: String,
+    /// The algorithm.
+    #[arg(long, value_enum, default_value = "ed25519")]
+    kind: Kind,
+    /// Seconds since 1970 that the key claims as its birth; nothing older can be signed. Left out: now.
+    #[arg(long, value_name = "SECONDS")]
+    created: Option<u64>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// Small and fast.
+    Ed25519,
+    /// For clients that know no other.
+    Rsa4096,
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// Folder of the private keys: armored, without passphrase, mode 0600.
+    #[arg(long, value_name = "DIR")]
+    keys: PathBuf,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Enroll(args) => {
+            print!("{}", args.enroll(&[Role::Sign])?);
+            Ok(())
+        }
+        Command::Keygen(args) => keygen(&args),
+        Command::Run(args) => run(args),
+    }
+}
+
+fn keygen(args: &Keygen) -> anyhow::Result<()> {
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|since| since.as_secs())
+    };
+    let new = NewKey {
+        kind: match args.kind {
+            Kind::Ed25519 => openpgp::KeyKind::Ed25519,
+            Kind::Rsa4096 => openpgp::KeyKind::Rsa4096,
+        },
+        user_id: &args.user_id,
+        created: args
+            .created
+            .map_or_else(now, Ok)
+            .context("failed to read the clock")?,
+    };
+    print!("{}", Keys::generate(&args.keys, &args.file, new)?);
+    Ok(())
+}
+
+fn run(args: Run) -> anyhow::Result<()> {
+    start_logging();
+    let config = args.run.resolve()?;
+    let (keys, found) = Keys::open(args.keys)?;
+    for (name, fingerprint) in found {
+        tracing::info!(name, fingerprint, "signing key");
+    }
+    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signals()?;
+        runner_agent::run(config, vec![Box::new(Sign::new(keys))], shutdown).await
+    })?;
+    Ok(())
+}
