@@ -124,11 +124,8 @@ impl Repository {
     ) -> Result<Outcome> {
         let branch = names::branch(branch)?;
         let repo = self.handle();
-        if let (Origin::Server(_), Some(commit)) = (&self.origin, expected)
-            && repo
-                .try_find_object(commit.0)
-                .map_err(Error::corrupt("read objects"))?
-                .is_none()
+        if let Some(parent) = expected
+            && !is_known(&repo, parent)?
         {
             let now = self.head_of(&branch)?;
             if now != expected {
@@ -165,6 +162,13 @@ impl Repository {
         repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
         repo
     }
+}
+
+fn is_known(repo: &gix::Repository, commit: CommitId) -> Result<bool> {
+    let found = repo
+        .try_find_header(commit.0)
+        .map_err(Error::corrupt(format!("read commit {commit}")))?;
+    Ok(found.is_some())
 }
 
 fn options() -> gix::open::Options {

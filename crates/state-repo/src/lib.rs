@@ -1,1 +1,216 @@
-//! state-repo
+//! The state repository in git: the adapter of [`ports::StateRepo`] over the crate `git`.
+//!
+//! Callers: the shells that choose a platform. Invariants: every call runs on a blocking thread, since git
+//! reads files and waits for servers; only regular files exist for the control plane (a link, a submodule or
+//! a name that is not text is as if it were not there); a file that is too large never stops the rest from
+//! being planned.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use git::{CommitId, CommitMeta, Credentials, Edit, Outcome, RemoteUrl, Repository};
+use pipeline_spec::limits::MAX_FILE_BYTES;
+use ports::{
+    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, PathChange, Resolved, Result,
+    StateRepo,
+};
+
+/// Largest file read, in bytes. Larger than what people may write ([`MAX_FILE_BYTES`]), since the machine's
+/// own answers to a big request are, too.
+const READ_LIMIT: u64 = 16 << 20;
+
+/// Longest time to resolve a ref of somebody's repository.
+const RESOLVE_TIME: Duration = Duration::from_secs(60);
+
+/// Who commits, unless told otherwise.
+const COMMITTER: (&str, &str) = ("Millrace", "millrace@localhost");
+
+/// A state repository: bare on this disk, or on a server.
+#[derive(Debug, Clone)]
+pub struct GitStateRepo {
+    repository: Arc<Repository>,
+    name: String,
+    email: String,
+}
+
+impl GitStateRepo {
+    /// Commits are made by `Millrace <millrace@localhost>`.
+    #[must_use]
+    pub fn new(repository: Repository) -> Self {
+        Self::with_committer(repository, COMMITTER.0, COMMITTER.1)
+    }
+
+    /// Commits are made by `name <email>`.
+    #[must_use]
+    pub fn with_committer(repository: Repository, name: &str, email: &str) -> Self {
+        Self {
+            repository: Arc::new(repository),
+            name: name.to_owned(),
+            email: email.to_owned(),
+        }
+    }
+
+    /// Runs `call` where it may block.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&Repository) -> git::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let repository = Arc::clone(&self.repository);
+        blocking(move || call(&repository))
+            .await?
+            .map_err(port_error)
+    }
+}
+
+impl StateRepo for GitStateRepo {
+    async fn head(&self, branch: &str) -> Result<Option<Commit>> {
+        let branch = branch.to_owned();
+        let tip = self
+            .call(move |repository| repository.head(&branch))
+            .await?;
+        Ok(tip.map(|commit| commit.to_string()))
+    }
+
+    async fn info(&self, commit: &str) -> Result<CommitInfo> {
+        let commit = parse(commit)?;
+        let info = self
+            .call(move |repository| repository.commit_info(commit))
+            .await?;
+        Ok(CommitInfo {
+            author: info.author,
+            time: info.time,
+            message: info.message,
+            parents: info.parents.iter().map(ToString::to_string).collect(),
+        })
+    }
+
+    async fn changes(&self, from: Option<&str>, to: &str) -> Result<Vec<PathChange>> {
+        let (from, to) = (from.map(parse).transpose()?, parse(to)?);
+        let changes = self
+            .call(move |repository| repository.changes(from, to))
+            .await?;
+        Ok(changes.into_iter().filter_map(path_change).collect())
+    }
+
+    async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
+        let (old, new) = (parse(old)?, parse(new)?);
+        self.call(move |repository| repository.is_ancestor(old, new))
+            .await
+    }
+
+    async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
+        let (commit, dir) = (parse(commit)?, dir.to_owned());
+        let entries = self
+            .call(move |repository| repository.list(commit, &dir))
+            .await?;
+        let files = entries.into_iter().filter(|entry| entry.kind.is_file());
+        Ok(files.map(|entry| entry.path).collect())
+    }
+
+    async fn read(&self, commit: &str, path: &str) -> Result<Option<Bytes>> {
+        let (commit, path) = (parse(commit)?, path.to_owned());
+        let read = self
+            .call(
+                move |repository| match repository.read(commit, &path, READ_LIMIT) {
+                    Err(git::Error::Limit { .. }) => Ok(Some(oversized())),
+                    Err(git::Error::NotAFile { .. }) => Ok(None),
+                    other => other,
+                },
+            )
+            .await?;
+        Ok(read.map(Bytes::from))
+    }
+
+    async fn commit(
+        &self,
+        branch: &str,
+        parent: Option<&str>,
+        new: NewCommit,
+    ) -> Result<Committed> {
+        let parent = parent.map(parse).transpose()?;
+        let branch = branch.to_owned();
+        let meta = CommitMeta {
+            name: self.name.clone(),
+            email: self.email.clone(),
+            time: new.time,
+            message: new.message,
+        };
+        let outcome = self
+            .call(move |repository| {
+                let edits: Vec<Edit<'_>> = new
+                    .files
+                    .iter()
+                    .map(|(path, bytes)| (path.as_str(), bytes.as_deref()))
+                    .collect();
+                repository.commit_files(&branch, parent, &edits, &meta)
+            })
+            .await?;
+        Ok(match outcome {
+            Outcome::Committed(commit) => Committed::Yes(commit.to_string()),
+            Outcome::Unchanged => Committed::Unchanged,
+            Outcome::Moved { now } => Committed::Moved(now.map(|commit| commit.to_string())),
+        })
+    }
+
+    async fn resolve(&self, url: &str, git_ref: &str) -> Result<Resolved> {
+        let (url, git_ref) = (url.to_owned(), git_ref.to_owned());
+        let resolved = blocking(move || {
+            let url: RemoteUrl = url.parse()?;
+            git::ls_remote(&url, &git_ref, &Credentials::None, RESOLVE_TIME)
+        })
+        .await?;
+        match resolved {
+            Ok(found) => Ok(Resolved::Commit(found.commit.to_string())),
+            Err(error) if error.class() == git::Class::Transient => Err(port_error(error)),
+            // Whatever else is wrong with somebody's repository is for the person who named it.
+            Err(error) => Ok(Resolved::Missing(format!("failed to {error}"))),
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(call)
+        .await
+        .map_err(|error| Error::corrupt("use the state repository", error))
+}
+
+fn parse(commit: &str) -> Result<CommitId> {
+    commit
+        .parse()
+        .map_err(|error: git::ParseIdError| Error::corrupt("read a commit's name", error))
+}
+
+/// What is broken is an alarm. The rest is tried again: a login or a full disk is mended outside, and a
+/// state repository that is not there now may come back.
+fn port_error(error: git::Error) -> Error {
+    match error {
+        git::Error::ObjectMissing { .. }
+        | git::Error::Corrupt { .. }
+        | git::Error::Name { .. }
+        | git::Error::Limit { .. } => Error::corrupt("use the state repository", error),
+        _ => Error::transient("use the state repository", error),
+    }
+}
+
+/// A file that becomes a link is gone; a link that becomes a file is news.
+fn path_change(change: git::Change) -> Option<PathChange> {
+    let kind = match (change.change, change.kind.is_file()) {
+        (git::ChangeKind::Added, true) => ChangeKind::Added,
+        (git::ChangeKind::Modified, true) => ChangeKind::Modified,
+        (git::ChangeKind::Removed, true) | (git::ChangeKind::Modified, false) => {
+            ChangeKind::Removed
+        }
+        (git::ChangeKind::Added | git::ChangeKind::Removed, false) => return None,
+    };
+    Some(PathChange {
+        path: change.path,
+        kind,
+    })
+}
+
+/// In place of a file that is not read because of its size: as many spaces as make the parser say so, with
+/// the file's name, instead of an error that would stop everybody's requests.
+fn oversized() -> Vec<u8> {
+    vec![b' '; MAX_FILE_BYTES + 1]
+}

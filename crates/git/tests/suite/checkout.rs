@@ -49,8 +49,11 @@ fn import(path: &Path, commands: &str) -> CommitId {
     git(path, &["rev-parse", "x"]).parse().unwrap()
 }
 
+/// Mode, name and object of an entry.
+type RawEntry<'a> = (&'a str, &'a str, &'a str);
+
 /// A commit of a tree with these entries, which no git would write itself.
-fn raw_tree(path: &Path, entries: &[(&str, &str, &str)]) -> CommitId {
+fn raw_tree(path: &Path, entries: &[RawEntry<'_>]) -> CommitId {
     let mut tree = Vec::new();
     for (mode, name, id) in entries {
         tree.extend_from_slice(format!("{mode} {name}\0").as_bytes());
@@ -281,7 +284,7 @@ fn hostile_trees() {
         format!("100644 blob {data}\tfile\n").as_bytes(),
     );
     let empty = blob(&site.path, "");
-    let cases: &[(&[(&str, &str, &str)], &str)] = &[
+    let cases: &[(&[RawEntry<'_>], &str)] = &[
         (&[("100644", "..", &data)], "disallowed"),
         (&[("40000", "..", &inner)], "disallowed"),
         (&[("40000", ".git", &inner)], ".git"),

@@ -252,8 +252,7 @@ fn hostile_answers_never_panic() {
         "0008ERR ",
         "0010\0\0\0\0\0\0\0\0\0\0\0\0",
     ];
-    let hello =
-        format!("001e# service=git-upload-pack\n0000000eversion 2\n000cls-refs\n0000").into_bytes();
+    let hello = b"001e# service=git-upload-pack\n0000000eversion 2\n000cls-refs\n0000".to_vec();
     let result_type = "200 OK\r\nContent-Type: application/x-git-upload-pack-result";
     for first in lines {
         for second in lines {

@@ -1,0 +1,215 @@
+//! The suite of the port, against a bare repository on this disk and against a server; and what the port
+//! hides of git.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests start git and serve HTTP; a test that cannot go on fails"
+)]
+
+#[allow(
+    dead_code,
+    reason = "shared with the tests of the crate git, which use all of it"
+)]
+#[path = "../../git/tests/suite/support/mod.rs"]
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use git::{CommitId, Credentials, Repository};
+use ports::contract::Upstream;
+use ports::{ChangeKind, PathChange, Resolved, StateRepo};
+use state_repo::GitStateRepo;
+use support::server::Server;
+use support::{TIME, bare, bare_with, git, try_git};
+
+/// Somebody with git on the same machine as the origin.
+struct Person {
+    home: tempfile::TempDir,
+    origin: PathBuf,
+    server: Server,
+}
+
+impl Person {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let origin = bare(home.path(), "r.git");
+        let server = Server::start(home.path());
+        Self {
+            home,
+            origin,
+            server,
+        }
+    }
+
+    fn import(&self, from: &str, files: &[(&str, Option<&str>)], message: &str) -> String {
+        let mut stream = format!(
+            "commit refs/heads/main\ncommitter Ann <ann@example.org> {TIME} +0000\ndata {}\n{message}\n{from}",
+            message.len()
+        );
+        for (path, content) in files {
+            match content {
+                Some(text) => {
+                    stream.push_str(&format!(
+                        "M 100644 inline {path}\ndata {}\n{text}\n",
+                        text.len()
+                    ));
+                }
+                None => stream.push_str(&format!("D {path}\n")),
+            }
+        }
+        let (ok, output) = try_git(
+            &self.origin,
+            &["fast-import", "--quiet", "--force"],
+            stream.as_bytes(),
+        );
+        assert!(ok, "{output}");
+        git(&self.origin, &["rev-parse", "main"])
+    }
+}
+
+impl Upstream for Person {
+    async fn push(&self, files: &[(&str, Option<&str>)], message: &str) -> String {
+        let (exists, tip) = try_git(&self.origin, &["rev-parse", "--verify", "-q", "main"], b"");
+        let from = if exists {
+            format!("from {tip}\n")
+        } else {
+            String::new()
+        };
+        self.import(&from, files, message)
+    }
+
+    async fn rewrite(&self, files: &[(&str, &str)]) -> String {
+        git(&self.origin, &["update-ref", "-d", "refs/heads/main"]);
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (*path, Some(*text)))
+            .collect();
+        self.import("", &files, "rewritten")
+    }
+
+    async fn other(&self) -> (String, String) {
+        let (path, commit) = bare_with(self.home.path(), "other.git", &[("x", "x")]);
+        git(&path, &["tag", "-a", "-m", "One", "v1", "main"]);
+        (self.server.url("other.git").to_string(), commit.to_string())
+    }
+}
+
+#[tokio::test]
+async fn on_this_disk() {
+    ports::contract::state_repo(async || {
+        let person = Person::new();
+        let repository = Repository::open_bare(&person.origin).unwrap();
+        (GitStateRepo::new(repository), person)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_a_server() {
+    ports::contract::state_repo(async || {
+        let person = Person::new();
+        let cache = person.home.path().join("cache.git");
+        let repository =
+            Repository::remote(person.server.url("r.git"), cache, Credentials::None).unwrap();
+        (GitStateRepo::new(repository), person)
+    })
+    .await;
+}
+
+fn import(origin: &Path, from: Option<&str>, commands: &str) -> String {
+    let from = from
+        .map(|from| format!("from {from}\n"))
+        .unwrap_or_default();
+    let stream = format!(
+        "commit refs/heads/main\ncommitter Ann <ann@example.org> {TIME} +0000\ndata 1\nx\n{from}{commands}"
+    );
+    let (ok, output) = try_git(origin, &["fast-import", "--quiet"], stream.as_bytes());
+    assert!(ok, "{output}");
+    git(origin, &["rev-parse", "main"])
+}
+
+#[tokio::test]
+async fn only_files_exist() {
+    let person = Person::new();
+    let first = import(
+        &person.origin,
+        None,
+        "M 100644 inline a\ndata 1\n1\nM 120000 inline l\ndata 1\na\n",
+    );
+    let second = import(
+        &person.origin,
+        Some(&first),
+        "M 120000 inline a\ndata 1\nl\nM 100644 inline l\ndata 1\n2\nM 120000 inline new\ndata 1\na\n\
+         M 160000 1111111111111111111111111111111111111111 module\n",
+    );
+    let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
+    assert_eq!(repo.list(&first, "").await.unwrap(), ["a"]);
+    assert_eq!(repo.list(&second, "").await.unwrap(), ["l"]);
+    assert_eq!(repo.read(&second, "a").await.unwrap(), None);
+    assert_eq!(repo.read(&second, "module").await.unwrap(), None);
+    let change = |path: &str, kind| PathChange {
+        path: path.to_owned(),
+        kind,
+    };
+    let changes = repo.changes(Some(&first), &second).await.unwrap();
+    assert_eq!(
+        changes,
+        [
+            change("a", ChangeKind::Removed),
+            change("l", ChangeKind::Modified)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_huge_file_is_the_parsers_to_refuse() {
+    let person = Person::new();
+    let huge = "x".repeat(17 << 20);
+    let tip = person
+        .push(&[("huge", Some(&huge)), ("ok", Some("1"))], "huge")
+        .await;
+    let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
+    let read = repo.read(&tip, "huge").await.unwrap().unwrap();
+    assert_eq!(read.len(), pipeline_spec::limits::MAX_FILE_BYTES + 1);
+    assert_eq!(repo.read(&tip, "ok").await.unwrap().unwrap(), "1");
+}
+
+#[tokio::test]
+async fn what_people_are_told_about_their_refs() {
+    let person = Person::new();
+    let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
+    let url = person.server.url("nothing.git").to_string();
+    let missing = |text: &str| Resolved::Missing(text.to_owned());
+    for (url, git_ref, expect) in [
+        (
+            url.as_str(),
+            "main",
+            missing(&format!(
+                "failed to find a git repository at {url}: the server says that it does not exist"
+            )),
+        ),
+        (
+            "https://u:secret@example.org/x",
+            "main",
+            missing(
+                "failed to use the repository address \"https://…@example.org/x\": a user or password in an address \
+                 ends up in logs; configure credentials instead",
+            ),
+        ),
+    ] {
+        assert_eq!(repo.resolve(url, git_ref).await.unwrap(), expect);
+    }
+    let commit: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
+    let resolved = repo.resolve(&url, &commit.to_string()).await.unwrap();
+    assert_eq!(resolved, Resolved::Commit(commit.to_string()));
+    let closed = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let error = repo
+        .resolve(&format!("http://{closed}/x"), "main")
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ports::Error::Transient { .. }), "{error}");
+}
