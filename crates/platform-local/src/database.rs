@@ -4,16 +4,16 @@
 //! messages alike, is then one transaction and one fsync, and two files would be two.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::Result;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::io;
 use crate::lock::FolderLock;
 use crate::writer::Writer;
-use crate::{Error, blocking};
+use crate::{Error, blocking, folders};
 
 /// Version of the tables and of the JSON in them: `PRAGMA user_version`.
 const FORMAT: i64 = 1;
@@ -69,7 +69,7 @@ struct Readers {
 impl Database {
     /// Opens `millrace.db` in `folder`; makes both if they are not there.
     pub fn open(folder: &Path) -> std::result::Result<Self, Error> {
-        std::fs::create_dir_all(folder).map_err(io("create", folder))?;
+        folders::make(folder)?;
         let lock = FolderLock::take(folder)?;
         let path = folder.join("millrace.db");
         let writing = connect_writer(&path)?;
@@ -101,15 +101,44 @@ impl Database {
         let readers = Arc::clone(&self.0.readers);
         let permit = Arc::clone(&readers.permits).acquire_owned().await;
         let permit = permit.map_err(|cause| ports::Error::transient(operation, cause))?;
-        blocking::run(operation, move || {
-            let idle = || readers.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let connection = idle().pop().expect("there is a connection per permit");
-            let done = work(&connection);
-            idle().push(connection);
-            drop(permit);
-            done
-        })
-        .await
+        let lent = Lent::new(readers, permit);
+        blocking::run(operation, move || work(lent.connection())).await
+    }
+}
+
+impl Readers {
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection that goes back to the others, however its work ends.
+struct Lent {
+    connection: Option<Connection>,
+    readers: Arc<Readers>,
+    // After the connection is back: who waits for a permit finds it.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Lent {
+    fn new(readers: Arc<Readers>, permit: OwnedSemaphorePermit) -> Self {
+        let connection = readers.idle().pop();
+        Self {
+            connection,
+            readers,
+            _permit: permit,
+        }
+    }
+
+    fn connection(&self) -> &Connection {
+        let connection = self.connection.as_ref();
+        connection.expect("there is a connection per permit")
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.readers.idle().extend(self.connection.take());
     }
 }
 
@@ -174,4 +203,24 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_size_limit", WAL_BYTES)?;
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "trusted_schema", false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_commit_reaches_the_disk() {
+        let folder = tempfile::tempdir().expect("make a folder");
+        let database = Database::open(folder.path()).expect("open");
+        let read = |db: &Connection| {
+            let mode = db.pragma_query_value(None, "journal_mode", |row| row.get(0));
+            let synchronous = db.pragma_query_value(None, "synchronous", |row| row.get(0));
+            Ok((mode.expect("read"), synchronous.expect("read")))
+        };
+        let writer = database.writer().write("read pragmas", read, |_| ());
+        let seen: (String, i64) = writer.await.expect("read");
+        // 2 is FULL: https://sqlite.org/pragma.html#pragma_synchronous
+        assert_eq!(seen, ("wal".to_owned(), 2));
+    }
 }

@@ -18,6 +18,7 @@ mod blocking;
 mod clock;
 mod database;
 mod error;
+mod folders;
 mod ledger_rows;
 mod lock;
 mod queue;

@@ -10,7 +10,17 @@ use crate::error::io;
 /// Held until it is dropped, or until the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct FolderLock {
-    _file: File,
+    file: File,
+    last_holder: LastHolder,
+}
+
+/// How the one before let go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LastHolder {
+    /// In order, or there was none.
+    Closed,
+    /// It was killed, or the machine stopped.
+    Died,
 }
 
 impl FolderLock {
@@ -33,11 +43,27 @@ impl FolderLock {
             }
             Err(TryLockError::Error(cause)) => return Err(io("lock", &path)(cause)),
         }
+        let length = file.metadata().map_err(io("read", &path))?.len();
+        let last_holder = match length {
+            0 => LastHolder::Closed,
+            _ => LastHolder::Died,
+        };
         // For the message above alone: the kernel's lock is what counts.
         file.set_len(0)
             .and_then(|()| writeln!(file, "{}", std::process::id()))
             .map_err(io("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file, last_holder })
+    }
+
+    pub(crate) fn last_holder(&self) -> LastHolder {
+        self.last_holder
+    }
+}
+
+impl Drop for FolderLock {
+    fn drop(&mut self) {
+        // A number that stays costs the next one some time, and nothing else.
+        let _ = self.file.set_len(0);
     }
 }
 

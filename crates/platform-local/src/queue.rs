@@ -75,6 +75,9 @@ impl TaskQueue for SqliteQueue {
         visibility: Duration,
         wait: Duration,
     ) -> Result<Vec<Delivery>> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
         let end = Instant::now() + wait.min(MAX_WAIT);
         let bells: Vec<_> = queues.iter().map(|queue| self.bell(queue)).collect();
         let hide = Millis::try_from(visibility.as_millis()).unwrap_or(Millis::MAX);

@@ -15,9 +15,8 @@
 mod incoming;
 mod pointers;
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -27,8 +26,8 @@ use ports::{ArtifactStore, Body, Result, Stored};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
-use crate::lock::FolderLock;
-use crate::{Error, blocking};
+use crate::lock::{FolderLock, LastHolder};
+use crate::{Error, blocking, folders};
 use incoming::Incoming;
 use pointers::Pointers;
 
@@ -69,24 +68,28 @@ impl DirectoryStore {
     /// left half written. Blocks for some milliseconds.
     pub fn open(root: &Path) -> std::result::Result<Self, Error> {
         use crate::error::io;
-        fs::create_dir_all(root).map_err(io("create", root))?;
+        folders::make(root)?;
         let lock = FolderLock::take(root)?;
-        let objects = root.join("objects");
-        let folders = ["objects", "pointers", "tmp"].map(|name| root.join(name));
+        let [objects, pointers, tmp] = ["objects", "pointers", "tmp"].map(|name| root.join(name));
         let shards = (0..SHARDS).map(|byte| objects.join(format!("{byte:02x}")));
-        for folder in folders.into_iter().chain(shards) {
-            match DirBuilder::new().mode(0o755).create(&folder) {
+        let shards: Vec<_> = shards.collect();
+        for folder in [&objects, &pointers, &tmp].into_iter().chain(&shards) {
+            match fs::create_dir(folder) {
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
-                other => other.map_err(io("create", &folder))?,
+                other => other.map_err(io("create", folder))?,
             }
         }
-        let tmp = root.join("tmp");
         sweep(&tmp).map_err(io("empty", &tmp))?;
-        // A killed predecessor may have renamed without getting to the fsync of the folder. What is
-        // found from now on is answered for, so it has to be on the disk.
-        File::open(root)
-            .and_then(|folder| Ok(nix::unistd::syncfs(folder)?))
-            .map_err(io("sync", root))?;
+        for folder in [root, &objects] {
+            folders::sync(folder)?;
+        }
+        if lock.last_holder() == LastHolder::Died {
+            // It may have renamed without getting to the sync of the folder. What is found from
+            // now on is answered for, so it has to be on the disk.
+            for folder in shards.iter().chain([&pointers]) {
+                folders::sync(folder)?;
+            }
+        }
         Ok(Self(Arc::new(Shared {
             root: root.to_owned(),
             shards: (0..SHARDS).map(|_| Mutex::new(())).collect(),
@@ -282,6 +285,8 @@ impl ArtifactStore for DirectoryStore {
         let operation = format!("read the size of artifact {digest}");
         let digest = *digest;
         let metadata = self.block(&operation, move |store| {
+            // Who is told that it is there writes that down: see `Shared::shards`.
+            let _guard = store.shard(&digest);
             found(fs::metadata(store.path(&digest)))
         });
         Ok(metadata.await?.map(|metadata| metadata.len()))

@@ -107,7 +107,7 @@ impl TaskQueue for MemoryQueue {
             let now = *moves.borrow_and_update();
             let until = now.saturating_add(millis(visibility));
             let taken = self.take(queues, limit, until);
-            if !taken.is_empty() || now >= end {
+            if !taken.is_empty() || now >= end || limit == 0 {
                 return Ok(taken);
             }
             tokio::select! {
