@@ -1,7 +1,7 @@
 //! How long it takes to publish many small packages, and one more: this crate beside reprepro and apt-ftparchive.
 //!
 //! `repo_deb_bench compare COUNT DIRECTORY` makes COUNT packages below the empty DIRECTORY and prints one JSON object;
-//! every time is the wall time of whole processes, in seconds. Ours signs; the others are spared it.
+//! every time is the wall time of whole processes, in seconds. Ours signs and writes xz too; the others are spared both.
 //! `repo_deb_bench publish DIRECTORY PACKAGE…` is the process it times: adds packages to a repository and publishes it.
 
 #![allow(
@@ -9,7 +9,7 @@
     reason = "a benchmark reads files and the clock and starts programs"
 )]
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::env::args;
 use std::error::Error;
 use std::fs::{self, File};
@@ -153,9 +153,9 @@ fn make_package(directory: &Path, n: usize) -> Outcome<PathBuf> {
     ];
     let mut deb = b"!<arch>\n".to_vec();
     for (name, body) in members {
-        write!(
+        writeln!(
             deb,
-            "{name:<16}{DATE:<12}{:<6}{:<6}{:<8}{:<10}`\n",
+            "{name:<16}{DATE:<12}{:<6}{:<6}{:<8}{:<10}`",
             0,
             0,
             "100644",
@@ -216,8 +216,7 @@ impl Archive {
     }
 
     fn index(&self) -> Outcome<()> {
-        let script = "apt-ftparchive --db cache.db packages pool > Packages && gzip -9kf Packages && xz -kf Packages \
-                      && apt-ftparchive release . > Release.new && mv Release.new Release";
+        let script = "apt-ftparchive --db cache.db packages pool > Packages && gzip -9kf Packages && apt-ftparchive release . > Release.new && mv Release.new Release";
         run(Command::new("sh")
             .current_dir(&self.root)
             .args(["-ec", script]))
@@ -231,7 +230,7 @@ struct Reprepro {
 impl Reprepro {
     fn configure(&self) -> Outcome<()> {
         fs::create_dir_all(self.root.join("conf"))?;
-        let text = "Codename: bench\nArchitectures: amd64\nComponents: main\nDebIndices: Packages Release . .gz .xz\n";
+        let text = "Codename: bench\nArchitectures: amd64\nComponents: main\n";
         Ok(fs::write(self.root.join("conf/distributions"), text)?)
     }
 
@@ -250,16 +249,33 @@ struct State {
 }
 
 impl State {
+    /// The list of packages, one JSON object a line: one package more is one line more.
     fn manifest(&self) -> PathBuf {
-        self.root.join("manifest.json")
+        self.root.join("manifest.jsonl")
     }
 
     fn placed(&self) -> Outcome<Vec<Placed>> {
         match fs::read(self.manifest()) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Ok(bytes) => {
+                let lines = serde_json::Deserializer::from_slice(&bytes).into_iter();
+                Ok(lines.collect::<Result<_, _>>()?)
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn append(&self, placed: &[Placed]) -> Outcome<()> {
+        let mut lines = Vec::new();
+        for one in placed {
+            serde_json::to_writer(&mut lines, one)?;
+            lines.push(b'\n');
+        }
+        let mut manifest = File::options()
+            .append(true)
+            .create(true)
+            .open(self.manifest())?;
+        Ok(manifest.write_all(&lines)?)
     }
 
     fn key(&self) -> Outcome<SigningKey> {
@@ -315,6 +331,7 @@ fn publish(root: &Path, packages: &[&str]) -> Outcome<()> {
     let repository = root.join("repo");
     fs::create_dir_all(root.join("fragments"))?;
     let mut placed = state.placed()?;
+    let before = placed.len();
     for package in packages {
         placed.push(state.add(Path::new(package), &repository)?);
     }
@@ -326,24 +343,27 @@ fn publish(root: &Path, packages: &[&str]) -> Outcome<()> {
         &cache,
         DATE,
     )?;
-    let mut made = HashSet::new();
+    let mut written = HashMap::new();
     for file in &composition.files {
         let Content::Bytes(bytes) = &file.content else {
             continue;
         };
         let path = repository.join(&file.path);
-        let directory = path.parent().unwrap_or(&repository).to_owned();
-        if made.insert(directory.clone()) {
-            fs::create_dir_all(directory)?;
+        fs::create_dir_all(path.parent().unwrap_or(&repository))?;
+        // A new file under the old name: the old one may still have its by-hash name.
+        let new = path.with_extension("new");
+        match written.get(&bytes.as_ptr()) {
+            Some(same) => fs::hard_link(same, &new)?,
+            None => fs::write(&new, bytes)?,
         }
-        fs::write(path, bytes)?;
+        fs::rename(&new, &path)?;
+        written.insert(bytes.as_ptr(), path);
     }
     let signed = sign_release(&composition.release, &state.key()?, DATE)?;
     let directory = repository.join(&composition.directory);
     fs::write(directory.join("Release.gpg"), signed.release_gpg)?;
     fs::write(directory.join("InRelease"), signed.in_release)?;
-    fs::write(state.manifest(), serde_json::to_vec(&placed)?)?;
-    Ok(())
+    state.append(placed.get(before..).unwrap_or_default())
 }
 
 fn suite() -> Outcome<Suite> {

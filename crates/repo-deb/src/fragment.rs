@@ -112,7 +112,8 @@ impl Entry {
         let source = self.source.as_str();
         let letters = if source.starts_with("lib") { 4 } else { 1 };
         let prefix = source.get(..letters).unwrap_or(source);
-        format!("pool/{component}/{prefix}/{source}")
+        // Joined and not formatted: this runs for every package of every index.
+        ["pool", component.as_str(), prefix, source].join("/")
     }
 
     /// Paths in the pool of the package's file and, for a source package, of its other files.
@@ -120,15 +121,17 @@ impl Entry {
         let directory = self.pool_directory(component);
         std::iter::once(&self.file)
             .chain(&self.parts)
-            .map(move |file| (format!("{directory}/{}", file.name), file))
+            .map(move |file| ([&directory, "/", file.name.as_str()].concat(), file))
     }
 
     /// The last line of the stanza, which says where the files are.
     pub(crate) fn place(&self, component: &Component) -> String {
         let directory = self.pool_directory(component);
         match self.kind {
-            Kind::Deb | Kind::Udeb => format!("Filename: {directory}/{}\n", self.file.name),
-            Kind::Source => format!("Directory: {directory}\n"),
+            Kind::Deb | Kind::Udeb => {
+                ["Filename: ", &directory, "/", self.file.name.as_str(), "\n"].concat()
+            }
+            Kind::Source => ["Directory: ", &directory, "\n"].concat(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod package;
 mod release;
 mod sign;
 pub mod source;
+mod text;
 mod unpack;
 mod verify;
 

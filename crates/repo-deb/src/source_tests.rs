@@ -119,7 +119,11 @@ fn mistakes() {
         "X-Files:",
         "line 1: field `Files`: it lists other files or sizes than Checksums-Sha256",
     );
-    check("6cd0ffea", "6cd0ffe", "line 11: field `Files`: expected 32 hexadecimal digits");
+    check(
+        "6cd0ffea",
+        "6cd0ffe",
+        "line 11: field `Files`: expected 32 hexadecimal digits",
+    );
 }
 
 proptest! {

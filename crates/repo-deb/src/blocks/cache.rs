@@ -111,10 +111,10 @@ impl DirectoryCache {
 
 impl BlockCache for DirectoryCache {
     fn get(&self, key: &BlockKey) -> Option<Block> {
-        Block::from_bytes(&fs::read(self.path(key)).ok()?)
+        Block::from_bytes(fs::read(self.path(key)).ok()?)
     }
 
     fn put(&self, key: &BlockKey, block: &Block) {
-        let _ = self.store(&self.path(key), &block.to_bytes());
+        let _ = self.store(&self.path(key), block.as_bytes());
     }
 }

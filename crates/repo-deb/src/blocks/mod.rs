@@ -13,7 +13,8 @@ mod gzip;
 mod xz;
 
 use std::fmt;
-use std::sync::LazyLock;
+use std::ops::Range;
+use std::sync::{Arc, LazyLock};
 
 use sha2::{Digest, Sha256};
 
@@ -93,21 +94,22 @@ static PROGRAM: LazyLock<Sha256Digest> = LazyLock::new(|| {
             )
         })
         .collect();
-    let block = Block::encode(sample.into_bytes());
+    let block = Block::encode(sample.as_bytes());
     let mut bytes = STANZA_VERSION.to_be_bytes().to_vec();
-    bytes.extend(block.to_bytes());
+    bytes.extend_from_slice(block.as_bytes());
     Sha256Digest::of(&bytes)
 });
 
-/// A run of stanzas, as text and compressed both ways.
+/// A run of stanzas, as text and compressed both ways. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
-    /// The stanzas.
-    text: Vec<u8>,
-    /// The text as deflate blocks that end on a byte and refer to nothing before them.
-    deflate: Vec<u8>,
-    /// The text as one block of an xz stream.
-    xz: xz::XzBlock,
+    /// The form a store keeps; the parts are ranges of it.
+    bytes: Arc<Vec<u8>>,
+    text: Range<usize>,
+    deflate: Range<usize>,
+    xz: Range<usize>,
+    /// Length of the xz block without its padding.
+    xz_unpadded: u64,
 }
 
 /// Leads every block in a store.
@@ -117,68 +119,70 @@ const CRC_BYTES: usize = 4;
 
 impl Block {
     /// Compresses stanzas, of which there must be some: xz makes no block of nothing.
-    pub(crate) fn encode(text: Vec<u8>) -> Self {
-        Self {
-            deflate: gzip::deflate(&text),
-            xz: xz::XzBlock::encode(&text),
-            text,
-        }
-    }
-
-    pub(crate) fn text(&self) -> &[u8] {
-        &self.text
-    }
-
-    pub(crate) fn deflate(&self) -> &[u8] {
-        &self.deflate
-    }
-
-    pub(crate) fn xz(&self) -> &xz::XzBlock {
-        &self.xz
-    }
-
-    /// The block as a store keeps it.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let lengths = [
-            self.text.len() as u64,
-            self.deflate.len() as u64,
-            self.xz.unpadded,
-        ];
+    pub(crate) fn encode(text: &[u8]) -> Self {
+        let deflate = gzip::deflate(text);
+        let xz = xz::compress(text);
+        let lengths = [text.len() as u64, deflate.len() as u64, xz.unpadded];
         let mut bytes = MAGIC.to_vec();
         bytes.extend_from_slice(&[0; CRC_BYTES]);
-        lengths
-            .iter()
-            .for_each(|length| bytes.extend_from_slice(&length.to_be_bytes()));
-        for part in [&self.text, &self.deflate, &self.xz.bytes] {
+        for length in lengths {
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+        for part in [text, &deflate, &xz.bytes] {
             bytes.extend_from_slice(part);
         }
         let (head, covered) = bytes.split_at_mut(MAGIC.len() + CRC_BYTES);
         let (_, crc) = head.split_at_mut(MAGIC.len());
         crc.copy_from_slice(&crc32(covered).to_be_bytes());
-        bytes
+        Self::from_bytes(bytes).expect("the form that is written is the form that is read")
     }
 
-    /// Reads what [`Block::to_bytes`] wrote; `None` for anything else, a torn or damaged block among it.
-    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    /// The stanzas.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.part(&self.text)
+    }
+
+    /// The text as deflate blocks that end on a byte and refer to nothing before them.
+    pub(crate) fn deflate(&self) -> &[u8] {
+        self.part(&self.deflate)
+    }
+
+    /// The text as one block of an xz stream, with its padding.
+    pub(crate) fn xz(&self) -> &[u8] {
+        self.part(&self.xz)
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    /// The block as a store keeps it.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads what [`Block::as_bytes`] gave; `None` for anything else, a torn or damaged block among it.
+    pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         let rest = bytes.strip_prefix(MAGIC)?;
         let (crc, rest) = rest.split_first_chunk::<CRC_BYTES>()?;
         if crc32(rest) != u32::from_be_bytes(*crc) {
             return None;
         }
-        let (text_length, rest) = rest.split_first_chunk::<8>()?;
-        let (deflate_length, rest) = rest.split_first_chunk::<8>()?;
+        let (text, rest) = rest.split_first_chunk::<8>()?;
+        let (deflate, rest) = rest.split_first_chunk::<8>()?;
         let (unpadded, rest) = rest.split_first_chunk::<8>()?;
-        let length = |field: &[u8; 8]| usize::try_from(u64::from_be_bytes(*field)).ok();
-        let (text, rest) = rest.split_at_checked(length(text_length)?)?;
-        let (deflate, xz) = rest.split_at_checked(length(deflate_length)?)?;
+        let part = |start: usize, length: &[u8; 8]| {
+            let end = start.checked_add(usize::try_from(u64::from_be_bytes(*length)).ok()?)?;
+            (end <= bytes.len()).then_some(start..end)
+        };
+        let text = part(bytes.len() - rest.len(), text)?;
+        let deflate = part(text.end, deflate)?;
         Some(Self {
-            text: text.to_vec(),
-            deflate: deflate.to_vec(),
-            xz: xz::XzBlock {
-                bytes: xz.to_vec(),
-                unpadded: u64::from_be_bytes(*unpadded),
-                text: text.len() as u64,
-            },
+            xz: deflate.end..bytes.len(),
+            text,
+            deflate,
+            xz_unpadded: u64::from_be_bytes(*unpadded),
+            bytes: Arc::new(bytes),
         })
     }
 }

@@ -83,7 +83,7 @@ fn edit(root: &Path, path: &str, change: impl FnOnce(&mut Vec<u8>)) {
     fs::write(root.join(path), bytes).expect("the edited file");
 }
 
-fn flip(bytes: &mut Vec<u8>) {
+fn flip(bytes: &mut [u8]) {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
 }
@@ -138,7 +138,7 @@ fn a_sound_repository() {
 fn packages_that_changed() {
     let expected = format!("{DEB}: expected N bytes, sha256 DIGEST, found");
     let another = format!("{expected} N bytes, sha256 DIGEST");
-    check(|root, _| edit(root, DEB, flip), &[&another]);
+    check(|root, _| edit(root, DEB, |bytes| flip(bytes)), &[&another]);
     check(|root, _| edit(root, DEB, |deb| deb.push(0)), &[&another]);
     check(
         |root, _| remove(root, DEB),
@@ -146,7 +146,7 @@ fn packages_that_changed() {
     );
     let archive = "pool/main/h/hello/hello_1.0.tar.xz";
     check(
-        |root, _| edit(root, archive, flip),
+        |root, _| edit(root, archive, |bytes| flip(bytes)),
         &[&another.replace(DEB, archive)],
     );
     check(
@@ -211,7 +211,7 @@ fn indexes_that_changed() {
     let path = format!("dists/bookworm/{INDEX}");
     let expected = "expected N bytes, sha256 DIGEST, found";
     check(
-        |root, _| edit(root, &path, flip),
+        |root, _| edit(root, &path, |bytes| flip(bytes)),
         &[&format!("{path}: {expected} N bytes, sha256 DIGEST")],
     );
     check(
