@@ -273,6 +273,10 @@ const MACROS: &str = "\
 %source_date_epoch_from_changelog 1
 %use_source_date_epoch_as_buildtime 1
 %clamp_mtime_to_source_date_epoch 1
+# Nothing needs ldconfig here.
+%ldconfig_post(n:) %{nil}
+%ldconfig_postun(n:) %{nil}
+%ldconfig_scriptlets(n:) %{nil}
 # Debuginfo and debugsource packages wherever %setup has run, as redhat-rpm-config does it.
 %_enable_debug_packages 1
 %_debugsource_packages 1

@@ -20,7 +20,7 @@ pub struct Request {
     pub out: PathBuf,
     /// An armored, unprotected OpenPGP private key; without one, a key is made and kept in `keys/`.
     pub key: Option<PathBuf>,
-    /// Packages converted at the same time. Each may take 300 MB of memory.
+    /// Packages converted at the same time. Each takes up to 100 MB of memory.
     pub jobs: NonZeroUsize,
     /// Debian packages to add to the seed list, with what they depend on.
     pub include: Vec<String>,
