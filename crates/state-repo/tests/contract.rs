@@ -23,18 +23,19 @@ use state_repo::GitStateRepo;
 use support::server::Server;
 use support::{TIME, bare, bare_with, git, try_git};
 
-/// Somebody with git on the same machine as the origin.
+/// Somebody with git on the same machine as the origin. The suite may be done with them before it is done
+/// with the repository, so the directory belongs to whoever started them.
 struct Person {
-    home: tempfile::TempDir,
+    home: PathBuf,
     origin: PathBuf,
     server: Server,
 }
 
 impl Person {
-    fn new() -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let origin = bare(home.path(), "r.git");
-        let server = Server::start(home.path());
+    fn new(home: &Path) -> Self {
+        let home = tempfile::tempdir_in(home).unwrap().keep();
+        let origin = bare(&home, "r.git");
+        let server = Server::start(&home);
         Self {
             home,
             origin,
@@ -89,7 +90,7 @@ impl Upstream for Person {
     }
 
     async fn other(&self) -> (String, String) {
-        let (path, commit) = bare_with(self.home.path(), "other.git", &[("x", "x")]);
+        let (path, commit) = bare_with(&self.home, "other.git", &[("x", "x")]);
         git(&path, &["tag", "-a", "-m", "One", "v1", "main"]);
         (self.server.url("other.git").to_string(), commit.to_string())
     }
@@ -97,8 +98,9 @@ impl Upstream for Person {
 
 #[tokio::test]
 async fn on_this_disk() {
+    let home = tempfile::tempdir().unwrap();
     ports::contract::state_repo(async || {
-        let person = Person::new();
+        let person = Person::new(home.path());
         let repository = Repository::open_bare(&person.origin).unwrap();
         (GitStateRepo::new(repository), person)
     })
@@ -107,9 +109,10 @@ async fn on_this_disk() {
 
 #[tokio::test]
 async fn on_a_server() {
+    let home = tempfile::tempdir().unwrap();
     ports::contract::state_repo(async || {
-        let person = Person::new();
-        let cache = person.home.path().join("cache.git");
+        let person = Person::new(home.path());
+        let cache = person.home.join("cache.git");
         let repository =
             Repository::remote(person.server.url("r.git"), cache, Credentials::None).unwrap();
         (GitStateRepo::new(repository), person)
@@ -131,7 +134,8 @@ fn import(origin: &Path, from: Option<&str>, commands: &str) -> String {
 
 #[tokio::test]
 async fn only_files_exist() {
-    let person = Person::new();
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
     let first = import(
         &person.origin,
         None,
@@ -164,7 +168,8 @@ async fn only_files_exist() {
 
 #[tokio::test]
 async fn a_huge_file_is_the_parsers_to_refuse() {
-    let person = Person::new();
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
     let huge = "x".repeat(17 << 20);
     let tip = person
         .push(&[("huge", Some(&huge)), ("ok", Some("1"))], "huge")
@@ -177,7 +182,8 @@ async fn a_huge_file_is_the_parsers_to_refuse() {
 
 #[tokio::test]
 async fn what_people_are_told_about_their_refs() {
-    let person = Person::new();
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
     let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
     let url = person.server.url("nothing.git").to_string();
     let missing = |text: &str| Resolved::Missing(text.to_owned());
