@@ -10,8 +10,9 @@ use sha2::Digest as _;
 use crate::Error;
 use crate::head::Head;
 
-/// How much of a package is read at once when only its digest is wanted, in bytes.
-const CHUNK_BYTES: usize = 128 << 10;
+/// How much of a payload is read at once, in bytes. On the stack: most packages are smaller than a large buffer
+/// costs to allocate.
+const CHUNK_BYTES: usize = 32 << 10;
 
 /// A SHA-256 digest; 64 lower-case hex digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -88,7 +89,7 @@ pub fn unsigned_digest(mut package: impl Read) -> Result<Sha256, Error> {
 
 /// Feeds the rest of `reader` to `take` and returns how many bytes there were.
 pub(crate) fn each_chunk(mut reader: impl Read, mut take: impl FnMut(&[u8])) -> Result<u64, Error> {
-    let mut chunk = vec![0; CHUNK_BYTES];
+    let mut chunk = [0; CHUNK_BYTES];
     let mut total = 0;
     loop {
         let got = match reader.read(&mut chunk) {

@@ -1,6 +1,6 @@
 //! What a package says about itself.
 
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ const MODE_TYPE: u64 = 0o170_000;
 const MODE_DIRECTORY: u64 = 0o040_000;
 const MODE_SYMLINK: u64 = 0o120_000;
 const MODE_REGULAR: u64 = 0o100_000;
+
+/// Holds all of a small package, so that it takes one read.
+const HEAD_BUFFER_BYTES: usize = 16 << 10;
 
 /// All paths of a package together. A header shares directory names between files, so a small one could claim a
 /// long name for each of a million files; the largest real packages stay below 40 MiB.
@@ -164,7 +167,8 @@ impl Package {
     ///
     /// # Errors
     /// [`Error::Malformed`] and [`Error::TooLarge`] for what is no package, [`Error::Io`] if it cannot be read.
-    pub fn read(mut reader: impl Read) -> Result<Self, Error> {
+    pub fn read(reader: impl Read) -> Result<Self, Error> {
+        let mut reader = BufReader::with_capacity(HEAD_BUFFER_BYTES, reader);
         let head = Head::read(&mut reader)?;
         let mut hasher = sha2::Sha256::new();
         hasher.update(head.bytes());

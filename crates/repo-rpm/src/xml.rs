@@ -7,7 +7,7 @@ pub(crate) fn push(out: &mut String, text: &str) {
     // Nearly every string is plain ASCII without specials: copied at once.
     if text
         .bytes()
-        .all(|byte| byte >= b' ' && byte < 0x7f && !matches!(byte, b'&' | b'<' | b'>' | b'"'))
+        .all(|byte| matches!(byte, b' '..0x7f) && !matches!(byte, b'&' | b'<' | b'>' | b'"'))
     {
         out.push_str(text);
         return;
