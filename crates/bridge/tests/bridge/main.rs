@@ -2,7 +2,8 @@
 //! makes `target/bridge`, which the tests of other crates use as well.
 #![allow(
     clippy::disallowed_methods,
-    reason = "tests run real tools on real files"
+    clippy::unwrap_used,
+    reason = "tests run real tools on real files, and fail where these fail"
 )]
 
 mod buildroot;
