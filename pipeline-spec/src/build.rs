@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{
-    Architecture, FlavorName, MacroName, MacroValue, OptionName, PackageName, PlatformName,
-};
+use crate::ids::{Architecture, FlavorName, OptionName, PackageName, PlatformName};
+use crate::macros::{MacroName, MacroValue};
 use crate::path::RequestPath;
 use crate::platform::Format;
 use crate::source::Source;

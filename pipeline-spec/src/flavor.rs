@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::build::BuildOptions;
-use crate::ids::{MacroName, MacroValue, PlatformName, RootPackage};
+use crate::ids::{PlatformName, RootPackage};
+use crate::macros::{MacroName, MacroValue};
 use crate::platform::{Archive, PackageRepo};
 
 /// What a flavor adds to the platforms it applies to.

@@ -102,7 +102,7 @@ impl FromStr for Fingerprint {
 
 string_type!(
     Fingerprint,
-    "^([0-9A-Fa-f] ?){39,63}[0-9A-Fa-f]$",
+    "^([0-9A-Fa-f] {0,2}){39,63}[0-9A-Fa-f]$",
     130,
     "An OpenPGP fingerprint: 40 or 64 hexadecimal digits, spaces allowed."
 );

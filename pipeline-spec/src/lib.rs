@@ -25,6 +25,7 @@ mod key;
 pub mod limits;
 mod lint;
 mod load;
+mod macros;
 mod parse;
 mod path;
 mod platform;
@@ -50,12 +51,12 @@ pub use digest::Sha256Digest;
 pub use flavor::Flavor;
 pub use glob::Glob;
 pub use ids::{
-    Architecture, ComponentName, FlavorName, IdError, KeyId, Label, MacroName, MacroValue,
-    OptionName, PackageName, PlatformName, RepoId, RepositoryName, RootPackage, RunnerId,
-    SuiteName,
+    Architecture, ComponentName, FlavorName, IdError, KeyId, Label, OptionName, PackageName,
+    PlatformName, RepoId, RepositoryName, RootPackage, RunnerId, SuiteName,
 };
 pub use key::{Fingerprint, Key, KeyKind, Private, SecretName};
 pub use lint::lint;
+pub use macros::{MacroName, MacroValue};
 pub use parse::{parse_build, parse_release};
 pub use path::{
     ErratumPath, KeyFilePath, PathKind, RequestKind, RequestPath, classify, is_config_path,

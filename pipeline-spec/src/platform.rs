@@ -7,9 +7,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{
-    Architecture, ComponentName, IdError, MacroName, MacroValue, RepoId, RootPackage, SuiteName,
-};
+use crate::ids::{Architecture, ComponentName, IdError, RepoId, RootPackage, SuiteName};
+use crate::macros::{MacroName, MacroValue};
 use crate::path::KeyFilePath;
 use crate::url::RepoUrl;
 
@@ -153,6 +152,10 @@ pub struct Platform {
     pub architectures: Architectures,
     /// How the buildroot is made.
     pub backend: Backend,
+    /// RPM: packages installed in a transaction of their own before the others, such as the one that
+    /// makes the links of the file system. Most distributions need none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub first: Vec<RootPackage>,
     /// The packages of the minimal root, before build requirements are added. Backends that know
     /// their own minimal root (`mock`, `mmdebstrap`) need none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -19,7 +19,11 @@ pub(crate) fn nearest<'a>(
     };
     let (distance, best) = candidates
         .into_iter()
-        .filter(|candidate| candidate.chars().count() <= MAX_CHARS)
+        // Lengths that differ by more than the edits allowed need no comparison.
+        .filter(|candidate| {
+            let other = candidate.chars().count();
+            other <= MAX_CHARS && other.abs_diff(length) <= other.max(length).div_ceil(3)
+        })
         .map(|candidate| near(&candidate))
         .min()?;
     (distance <= length.max(best.chars().count()).div_ceil(3)).then_some(best)

@@ -1,10 +1,9 @@
-//! The published schemas are those of the types, and know the same fields as the parser.
+//! The published schemas are those of the types.
 #![allow(clippy::disallowed_methods, reason = "goldens are files")]
 
 use std::path::Path;
 
-use pipeline_spec::{Code, schemas};
-use serde_json::Value;
+use pipeline_spec::schemas;
 
 /// Refresh with `MILLRACE_REFRESH=1 cargo test -p pipeline-spec --test schemas`, then read the diff.
 #[test]

@@ -51,13 +51,16 @@ pub fn check_build(
 fn platforms(request: &BuildRequest, config: &Config, file: &mut File<'_>) {
     let names = || config.platforms.keys().map(PlatformName::as_str);
     for (name, wanted) in &request.platforms {
+        if file.is_full() {
+            return;
+        }
         let at = [Field("platforms"), Key(name.as_str())];
         if !file.known(&at, name.as_str(), names().collect::<Vec<_>>(), &PLATFORM) {
             continue;
         }
         let platform = &config.platforms[name];
         for (i, architecture) in wanted.iter().flatten().enumerate() {
-            if platform.architectures.contains(architecture) {
+            if platform.architectures.contains(architecture) || file.is_full() {
                 continue;
             }
             let known: Vec<&str> = platform.architectures.iter().map(AsRef::as_ref).collect();
@@ -125,6 +128,9 @@ fn targets(
 ) {
     let at_package = [Field("packages"), Item(i)];
     for (j, name) in package.on.iter().flatten().enumerate() {
+        if file.is_full() {
+            return;
+        }
         let at = [Field("packages"), Item(i), Field("on"), Item(j)];
         if !request.platforms.contains_key(name) {
             let known: Vec<&str> = request.platforms.keys().map(AsRef::as_ref).collect();
@@ -251,7 +257,7 @@ fn order(request: &BuildRequest, config: &Config, file: &mut File<'_>) {
     for (i, package) in request.packages.iter().enumerate() {
         for (j, name) in package.after.iter().enumerate() {
             let at = [Field("packages"), Item(i), Field("after"), Item(j)];
-            if !known.contains(name.as_str()) {
+            if !known.contains(name.as_str()) && !file.is_full() {
                 let message = format!("this request builds no package `{name}`");
                 let help = suggest::help(
                     name.as_str(),

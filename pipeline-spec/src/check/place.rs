@@ -50,12 +50,17 @@ impl<'a> File<'a> {
         what: &Noun,
     ) -> bool {
         let found = known.clone().into_iter().any(|k| k == name);
-        if !found {
+        if !found && !self.is_full() {
             let message = format!("there is no {} `{name}`", what.one);
             let help = suggest::help(name, known, what.many);
             self.error(steps, Finding::new(what.code, message, help));
         }
         found
+    }
+
+    /// Whether further findings are dropped: loops that search for suggestions end then.
+    pub(crate) fn is_full(&self) -> bool {
+        self.report.is_full()
     }
 
     pub(crate) fn finish(self) -> Vec<Diagnostic> {

@@ -199,6 +199,39 @@ impl<K: DecodeScalar, V: Decode> Decode for BTreeMap<K, V> {
     }
 }
 
+/// Reports the entries that are not among `known`. Returns the fields that they surely mean.
+fn unknown_fields(
+    entries: &[(Key, Node)],
+    what: &str,
+    known: &'static [&'static str],
+    report: &mut Report<'_>,
+) -> Vec<&'static str> {
+    let present: BTreeSet<&str> = entries.iter().map(|(key, _)| key.text.as_str()).collect();
+    let absent: Vec<&'static str> = known
+        .iter()
+        .copied()
+        .filter(|name| !present.contains(name))
+        .collect();
+    let mut meant = Vec::new();
+    for (key, _) in entries
+        .iter()
+        .filter(|(key, _)| !known.contains(&key.text.as_str()))
+    {
+        if report.is_full() {
+            break;
+        }
+        let message = format!("{what} has no field `{}`", shorten(&key.text));
+        let near = suggest::nearest(&key.text, absent.iter().copied());
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("its fields are: {}", suggest::list(known)),
+        };
+        meant.extend(absent.iter().find(|name| Some(**name) == near));
+        report.error(key.span, Finding::new(Code::UnknownField, message, help));
+    }
+    meant
+}
+
 /// The fields of a mapping with a fixed set of names.
 pub(crate) struct Fields<'n> {
     span: Span,
@@ -225,21 +258,7 @@ impl<'n> Fields<'n> {
             wrong_type(node, what, &help, report);
             return None;
         };
-        let mut meant = Vec::new();
-        for (key, _) in entries {
-            if known.contains(&key.text.as_str()) {
-                continue;
-            }
-            let message = format!("{what} has no field `{}`", shorten(&key.text));
-            let absent = |name: &&str| !entries.iter().any(|(k, _)| k.text == **name);
-            let near = suggest::nearest(&key.text, known.iter().copied().filter(|n| absent(&n)));
-            let help = match near {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("its fields are: {}", suggest::list(known)),
-            };
-            meant.extend(near.and_then(|near| known.iter().find(|n| **n == near)));
-            report.error(key.span, Finding::new(Code::UnknownField, message, help));
-        }
+        let meant = unknown_fields(entries, what, known, report);
         // A mapping begins where its first key does; the mark on that key is what people see.
         let span = entries.first().map_or(node.span, |(key, _)| key.span);
         Some(Self {

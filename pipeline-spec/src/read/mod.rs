@@ -8,5 +8,6 @@ pub(crate) mod platform;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod scalar;
+mod syntax;
 pub(crate) mod text;
 pub(crate) mod yaml;

@@ -18,6 +18,7 @@ const PLATFORM: &[&str] = &[
     "format",
     "architectures",
     "backend",
+    "first",
     "buildroot",
     "repos",
     "macros",
@@ -27,6 +28,7 @@ const PLATFORM_RPM: &[&str] = &[
     "format",
     "architectures",
     "backend",
+    "first",
     "buildroot",
     "repos",
     "macros",
@@ -49,6 +51,7 @@ impl Decode for Platform {
         let fields = Fields::open(node, what, known, report)?;
         let architectures = fields.required("architectures", "architectures: [x86_64]", report);
         let backend = fields.optional("backend", report);
+        let first = fields.optional::<Unique<RootPackage>>("first", report);
         let buildroot = fields.optional::<Unique<RootPackage>>("buildroot", report);
         let contents = match format {
             Format::Rpm => rpm_contents(&fields, report),
@@ -57,6 +60,7 @@ impl Decode for Platform {
         let platform = Self {
             architectures: architectures?,
             backend: backend?.unwrap_or(Backend::default_for(format)),
+            first: first?.map(|Unique(list)| list).unwrap_or_default(),
             buildroot: buildroot?.map(|Unique(list)| list).unwrap_or_default(),
             contents: contents?,
         };

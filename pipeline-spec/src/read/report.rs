@@ -68,13 +68,18 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// Whether further findings are dropped. What costs time per finding asks first: a stranger's
+    /// file can have 100,000 mistakes.
+    pub(crate) fn is_full(&self) -> bool {
+        self.found.len() >= MAX_DIAGNOSTICS_PER_FILE
+    }
+
     /// Line of a position, from 1: for messages that point at a second place.
     pub(crate) fn line_of(&self, position: usize) -> u32 {
-        // A full report drops the message; counting lines for it would be quadratic work.
-        if self.found.len() < MAX_DIAGNOSTICS_PER_FILE {
-            line_number(self.text, position)
-        } else {
+        if self.is_full() {
             0
+        } else {
+            line_number(self.text, position)
         }
     }
 

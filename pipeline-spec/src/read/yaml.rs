@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use serde_saphyr::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle, ScanError};
+use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError};
 
 use super::report::{Finding, Report, Span};
+use super::syntax;
 use crate::diagnostic::Code;
 use crate::limits::{MAX_DEPTH, MAX_NODES};
 
@@ -76,7 +77,7 @@ pub(crate) fn parse(report: &mut Report<'_>) -> Option<Node> {
         Ok(node) => node,
         Err(Stop::Reported) => None,
         Err(Stop::Scan(error)) => {
-            let (span, finding) = explain(&error, text);
+            let (span, finding) = syntax::explain(&error, text);
             report.error(span, finding);
             None
         }
@@ -293,7 +294,7 @@ impl<'t, P: Iterator<Item = Item<'t>>> Builder<'_, 't, P> {
     }
 }
 
-fn too_deep() -> String {
+pub(super) fn too_deep() -> String {
     format!("the file is nested deeper than {MAX_DEPTH} levels")
 }
 
@@ -302,114 +303,4 @@ fn span_of(span: granit_parser::Span, length: usize) -> Span {
         Some(range) => Span::new(range.start.min(length), range.end.min(length)),
         None => Span::default(),
     }
-}
-
-/// The parser's reasons in the words of someone who writes YAML by hand.
-fn explain(error: &ScanError, text: &str) -> (Span, Finding) {
-    let start = error
-        .marker()
-        .byte_offset()
-        .unwrap_or_default()
-        .min(text.len());
-    // The parser notices an unclosed bracket at the end of the file; an empty last line shows nothing.
-    let start = if start == text.len() {
-        text.trim_end().len()
-    } else {
-        start
-    };
-    let span = Span::new(start, start);
-    let syntax = |message: &str, help: &str| Finding::new(Code::Syntax, message, help);
-    let finding = match error.kind() {
-        ErrorKind::RecursionLimitExceeded => Finding::new(
-            Code::TooDeep,
-            too_deep(),
-            "make the file smaller and flatter",
-        ),
-        ErrorKind::DirectiveDisallowed => Finding::new(
-            Code::UnsupportedYaml,
-            "a directive (`%`) is not part of this language",
-            "remove the line",
-        ),
-        ErrorKind::TabInBlockIndentation
-        | ErrorKind::TabInIndentation
-        | ErrorKind::TabNotAllowed
-        | ErrorKind::TabInPlainScalar
-        | ErrorKind::TabAtBlockScalarStart => {
-            syntax("a tab stands where YAML wants spaces", "indent with spaces")
-        }
-        ErrorKind::UnclosedFlowCollection { open } => syntax(
-            &format!("`{open}` is never closed"),
-            &format!(
-                "write `{}` where the {} ends",
-                closing(*open),
-                flow_name(*open)
-            ),
-        ),
-        ErrorKind::MismatchedFlowCollectionEnd { open, close } => syntax(
-            &format!("`{open}` is closed by `{close}`"),
-            &format!("write `{}`", closing(*open)),
-        ),
-        ErrorKind::MisplacedFlowCollectionEnd => syntax(
-            "this bracket closes nothing",
-            "remove it, or open it before",
-        ),
-        ErrorKind::UnexpectedEofFlowSequence | ErrorKind::ExpectedFlowSequenceSeparator => syntax(
-            "the list is not closed here",
-            "write `,` between the entries and `]` at the end",
-        ),
-        ErrorKind::UnexpectedEofFlowMapping
-        | ErrorKind::UnexpectedEofImplicitFlowMapping
-        | ErrorKind::ExpectedFlowMappingSeparator => syntax(
-            "the mapping is not closed here",
-            "write `,` between the entries and `}` at the end",
-        ),
-        ErrorKind::UnclosedQuotedScalar => syntax(
-            "the quote is never closed",
-            "write the same quote at the end of the text",
-        ),
-        ErrorKind::MappingValueNotAllowed | ErrorKind::InvalidColonPlacement => syntax(
-            "a second `: ` stands in this value",
-            "put the text in quotes if the colon belongs to it; else begin a new line",
-        ),
-        ErrorKind::SimpleKeyExpected | ErrorKind::InvalidSimpleKey => syntax(
-            "this line is neither `key: value` nor an entry of a list",
-            "write `key: value`, with a space after the colon",
-        ),
-        ErrorKind::InvalidIndentation
-        | ErrorKind::ExpectedBlockMappingKey
-        | ErrorKind::ExpectedBlockSequenceEntry
-        | ErrorKind::BlockSequenceEntryNotAllowed
-        | ErrorKind::InvalidFlowScalarIndent
-        | ErrorKind::InvalidQuotedScalarIndent => syntax(
-            "the indentation does not fit the lines above",
-            "begin the line in the same column as its siblings",
-        ),
-        ErrorKind::InvalidTrailingSingleQuotedScalar
-        | ErrorKind::InvalidTrailingDoubleQuotedScalar => syntax(
-            "text follows the closing quote",
-            "put the whole value in one pair of quotes",
-        ),
-        ErrorKind::UnexpectedCharacter { character } => syntax(
-            &format!("a value cannot begin with `{}`", character.escape_default()),
-            "put the value in quotes",
-        ),
-        ErrorKind::UnknownQuotedScalarEscape | ErrorKind::InvalidQuotedScalarHexEscape => syntax(
-            "this escape sequence is unknown",
-            "write `\\\\` for a backslash, or use single quotes",
-        ),
-        other => Finding::new(
-            Code::Syntax,
-            format!("this is not YAML: {other}"),
-            "put texts with special characters in quotes, and check the indentation",
-        ),
-    };
-    (span, finding)
-}
-
-fn closing(open: char) -> char {
-    if open == '[' { ']' } else { '}' }
-}
-
-fn flow_name(open: char) -> &'static str {
-    if open == '[' { "list" } else { "mapping" }
 }

@@ -1,0 +1,141 @@
+//! The YAML parser's reasons in the words of someone who writes YAML by hand.
+
+use serde_saphyr::granit_parser::{ErrorKind, ScanError};
+
+use super::report::{Finding, Span};
+use super::yaml::too_deep;
+use crate::diagnostic::Code;
+
+/// Where a text stopped being YAML, and what to write instead.
+pub(super) fn explain(error: &ScanError, text: &str) -> (Span, Finding) {
+    let start = error
+        .marker()
+        .byte_offset()
+        .unwrap_or_default()
+        .min(text.len());
+    // What is never closed is noticed at the end of the file; an empty last line shows nothing.
+    let start = if start == text.len() {
+        text.trim_end().len()
+    } else {
+        start
+    };
+    let kind = error.kind();
+    let finding = limits(kind).unwrap_or_else(|| {
+        let (message, help) = brackets(kind)
+            .or_else(|| {
+                lines(kind)
+                    .or_else(|| values(kind))
+                    .map(|(m, h)| (m.into(), h.into()))
+            })
+            .unwrap_or_else(|| {
+                let help = "put texts with special characters in quotes, and check the indentation";
+                (format!("this is not YAML: {kind}"), help.to_owned())
+            });
+        Finding::new(Code::Syntax, message, help)
+    });
+    (Span::new(start, start), finding)
+}
+
+/// What is YAML and not of this language.
+fn limits(kind: &ErrorKind) -> Option<Finding> {
+    match kind {
+        ErrorKind::RecursionLimitExceeded => Some(Finding::new(
+            Code::TooDeep,
+            too_deep(),
+            "make the file smaller and flatter",
+        )),
+        ErrorKind::DirectiveDisallowed => Some(Finding::new(
+            Code::UnsupportedYaml,
+            "a directive (`%`) is not part of this language",
+            "remove the line",
+        )),
+        _ => None,
+    }
+}
+
+fn brackets(kind: &ErrorKind) -> Option<(String, String)> {
+    let closing = |open: char| if open == '[' { ']' } else { '}' };
+    let (message, help) = match kind {
+        ErrorKind::UnclosedFlowCollection { open } => {
+            let what = if *open == '[' { "list" } else { "mapping" };
+            (
+                format!("`{open}` is never closed"),
+                format!("write `{}` where the {what} ends", closing(*open)),
+            )
+        }
+        ErrorKind::MismatchedFlowCollectionEnd { open, close } => (
+            format!("`{open}` is closed by `{close}`"),
+            format!("write `{}`", closing(*open)),
+        ),
+        ErrorKind::UnexpectedCharacter { character } => (
+            format!("a value cannot begin with `{}`", character.escape_default()),
+            "put the value in quotes".to_owned(),
+        ),
+        _ => return None,
+    };
+    Some((message, help))
+}
+
+/// Mistakes of lines, columns and brackets.
+fn lines(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
+    use ErrorKind::*;
+    Some(match kind {
+        TabInBlockIndentation
+        | TabInIndentation
+        | TabNotAllowed
+        | TabInPlainScalar
+        | TabAtBlockScalarStart => ("a tab stands where YAML wants spaces", "indent with spaces"),
+        MisplacedFlowCollectionEnd => (
+            "this bracket closes nothing",
+            "remove it, or open it before",
+        ),
+        UnexpectedEofFlowSequence | ExpectedFlowSequenceSeparator => (
+            "the list is not closed here",
+            "write `,` between the entries and `]` at the end",
+        ),
+        UnexpectedEofFlowMapping
+        | UnexpectedEofImplicitFlowMapping
+        | ExpectedFlowMappingSeparator => (
+            "the mapping is not closed here",
+            "write `,` between the entries and `}` at the end",
+        ),
+        SimpleKeyExpected | InvalidSimpleKey => (
+            "this line is neither `key: value` nor an entry of a list",
+            "write `key: value`, with a space after the colon",
+        ),
+        InvalidIndentation
+        | ExpectedBlockMappingKey
+        | ExpectedBlockSequenceEntry
+        | BlockSequenceEntryNotAllowed
+        | InvalidFlowScalarIndent
+        | InvalidQuotedScalarIndent => (
+            "the indentation does not fit the lines above",
+            "begin the line in the same column as its siblings",
+        ),
+        _ => return None,
+    })
+}
+
+/// Mistakes of single values.
+fn values(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
+    use ErrorKind::*;
+    Some(match kind {
+        UnclosedQuotedScalar => (
+            "the quote is never closed",
+            "write the same quote at the end of the text",
+        ),
+        MappingValueNotAllowed | InvalidColonPlacement => (
+            "a second `: ` stands in this value",
+            "put the text in quotes if the colon belongs to it; else begin a new line",
+        ),
+        InvalidTrailingSingleQuotedScalar | InvalidTrailingDoubleQuotedScalar => (
+            "text follows the closing quote",
+            "put the whole value in one pair of quotes",
+        ),
+        UnknownQuotedScalarEscape | InvalidQuotedScalarHexEscape => (
+            "this escape sequence is unknown",
+            "write `\\\\` for a backslash, or use single quotes",
+        ),
+        _ => return None,
+    })
+}
