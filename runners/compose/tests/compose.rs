@@ -320,7 +320,10 @@ async fn dnf_reads_a_composed_repository() {
                     root.display()
                 ))
                 .args(["--repo", "t", "--setopt=gpgcheck=0", "repoquery", "-a"])
-                .args(["--qf", "%{full_nevra} %{relativepath}"])
+                .args([
+                    "--qf",
+                    "%{name}-%{epoch}:%{version}-%{release}.%{arch} %{relativepath}",
+                ])
                 .env("HOME", home.path()),
             "dnf",
         );
