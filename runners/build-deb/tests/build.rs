@@ -1,0 +1,215 @@
+//! Source and build tasks against real mmdebstrap, apt and dpkg-buildpackage.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use runner_agent::{Job, Role};
+use runner_api::{
+    Artifact, ArtifactKind, BuildScope, BuildTask, Facts, FailureKind, Grant, Origin, Outcome,
+    SourceTask, TaskId, TaskRef, TaskSpec,
+};
+use runner_build_deb::BuildDeb;
+use sandbox::{Config, Sandbox};
+
+const PLATFORM: &str = r#"{"architectures": ["amd64"], "backend": "mmdebstrap", "buildroot": ["debhelper"],
+  "format": "deb", "archives": [{"url": "host", "suites": ["bookworm"], "components": ["main"]}]}"#;
+
+struct Bench {
+    role: BuildDeb,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let state = cache();
+        std::fs::create_dir_all(&state).expect("a cache directory");
+        let sandbox = Sandbox::open(Config::new(state.join("sandbox")).helper(helper())).await;
+        let role = BuildDeb::new(sandbox.expect("a sandbox"), &state);
+        let directory = tempfile::tempdir_in(shared_memory()).expect("a directory");
+        for name in ["blobs", "scratch"] {
+            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        Self { role, directory }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    async fn run(&self, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
+        let request = "builds/2026/11/test.yaml".parse().expect("a path");
+        let grant = Grant {
+            version: 1,
+            task: TaskRef { id: TaskId::of(&request, &spec), request },
+            attempt: 1,
+            spec,
+            inputs: inputs.into_iter().map(|(task, artifacts)| (task.id, artifacts)).collect(),
+            lease_seconds: 60,
+            heartbeat_seconds: 10,
+        };
+        let job = Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job");
+        let outcome = self.role.run(&job).await;
+        // Shown by the test runner when the test fails.
+        let log = std::fs::read_dir(self.path("scratch")).expect("the scratch directory");
+        for job in log.filter_map(|entry| entry.ok()) {
+            println!("{}", std::fs::read_to_string(job.path().join("log")).unwrap_or_default());
+        }
+        outcome
+    }
+
+    /// A git repository with the given files; answers the origin.
+    fn commit(&self, files: &[(&str, &str)]) -> Origin {
+        let tree = self.path("tree");
+        for (path, text) in files {
+            let path = tree.join(path);
+            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+            std::fs::write(&path, text).expect("a file");
+        }
+        let git = |args: &[&str]| {
+            let output = Command::new("git")
+                .args(["-C", tree.to_str().expect("utf-8"), "-c", "user.name=t", "-c", "user.email=t@localhost"])
+                .args(args)
+                .env("GIT_COMMITTER_DATE", "1700000000 +0000")
+                .env("GIT_AUTHOR_DATE", "1700000000 +0000")
+                .output()
+                .expect("git runs");
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).expect("utf-8").trim().to_owned()
+        };
+        git(&["init", "-q"]);
+        git(&["add", "."]);
+        git(&["commit", "-q", "-m", "x"]);
+        let commit = git(&["rev-parse", "HEAD"]);
+        let url = format!("file://{}", tree.display()).parse().expect("a URL");
+        Origin::Git { url, commit, subdir: None }
+    }
+
+    fn source(&self, origin: Origin) -> TaskSpec {
+        TaskSpec::Source(Box::new(SourceTask {
+            package: "tiny".parse().expect("a name"),
+            platform: "debian-12".parse().expect("a name"),
+            target: serde_json::from_str(PLATFORM).expect("a platform"),
+            keys: BTreeMap::new(),
+            origin,
+            options: Default::default(),
+            limits: limits(),
+        }))
+    }
+
+    fn build(&self, source: &TaskRef, dependencies: Vec<TaskRef>) -> TaskSpec {
+        TaskSpec::Build(Box::new(BuildTask {
+            package: "tiny".parse().expect("a name"),
+            platform: "debian-12".parse().expect("a name"),
+            target: serde_json::from_str(PLATFORM).expect("a platform"),
+            keys: BTreeMap::new(),
+            arch: "amd64".parse().expect("an architecture"),
+            scope: BuildScope::All,
+            source: source.clone(),
+            dependencies,
+            options: Default::default(),
+            limits: limits(),
+        }))
+    }
+
+    /// Source and build of a package with these files, and what came out.
+    async fn make(&self, files: &[(&str, &str)]) -> Outcome {
+        let spec = self.source(self.commit(files));
+        let task = task_ref(&spec);
+        match self.run(spec, vec![]).await {
+            Outcome::Succeeded { artifacts, .. } => {
+                self.run(self.build(&task, vec![]), vec![(task, artifacts)]).await
+            }
+            other => other,
+        }
+    }
+}
+
+fn limits() -> pipeline_spec::Limits {
+    serde_json::from_str(r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#).expect("limits")
+}
+
+fn task_ref(spec: &TaskSpec) -> TaskRef {
+    let request = "builds/2026/11/test.yaml".parse().expect("a path");
+    TaskRef { id: TaskId::of(&request, spec), request }
+}
+
+/// Shared by all tests and kept between runs.
+fn cache() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("build-deb")
+}
+
+fn shared_memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
+/// The sandbox's helper program, which cargo puts beside the test's own directory.
+fn helper() -> PathBuf {
+    let own = std::env::current_exe().expect("this test's file");
+    let path = own.parent().and_then(Path::parent).expect("target/debug").join("millrace-sandbox-init");
+    assert!(path.exists(), "{} is missing: run `cargo build -p sandbox`", path.display());
+    path
+}
+
+fn package<'a>(rules: &'a str, build_depends: &'a str) -> Vec<(&'static str, String)> {
+    vec![
+        ("debian/changelog", "tiny (1.0) bookworm; urgency=low\n\n  * x\n\n -- T <t@localhost>  Tue, 14 Nov 2023 22:13:20 +0000\n".to_owned()),
+        ("debian/control", format!("Source: tiny\nMaintainer: T <t@localhost>\nBuild-Depends: debhelper-compat (= 13){build_depends}\nStandards-Version: 4.6.2\n\nPackage: tiny\nArchitecture: any\nDepends: ${{shlibs:Depends}}\nDescription: tiny\n tiny\n")),
+        ("debian/source/format", "3.0 (native)\n".to_owned()),
+        ("debian/rules", format!("#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_auto_build:\n\t{rules}\noverride_dh_auto_install:\n\tinstall -D hello debian/tiny/usr/bin/tiny-hello\n")),
+        ("hello.c", "#include <stdio.h>\nint main(void){puts(\"hello\");return 0;}\n".to_owned()),
+    ]
+}
+
+async fn make(rules: &str, build_depends: &str) -> Outcome {
+    let bench = Bench::new().await;
+    let files = package(rules, build_depends);
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    bench.make(&files).await
+}
+
+fn digests(outcome: &Outcome) -> Vec<(String, String)> {
+    let Outcome::Succeeded { artifacts, .. } = outcome else { panic!("{outcome:?}") };
+    artifacts
+        .iter()
+        .filter(|artifact| artifact.kind == ArtifactKind::Deb)
+        .map(|artifact| (artifact.name.clone(), artifact.sha256.to_string()))
+        .collect()
+}
+
+const BUILD: &str = "gcc -O2 -g -o hello hello.c";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_package_is_built_twice_with_the_same_bytes() {
+    let first = make(BUILD, "").await;
+    let Outcome::Succeeded { artifacts, facts } = &first else { panic!("{first:?}") };
+    let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+    assert_eq!(
+        names,
+        ["tiny-dbgsym_1.0_amd64.deb", "tiny_1.0_amd64.buildinfo", "tiny_1.0_amd64.changes", "tiny_1.0_amd64.deb", "buildroot.json"]
+    );
+    assert!(matches!(facts, Facts::Build(_)));
+    assert_eq!(digests(&first), digests(&make(BUILD, "").await));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_say_whose_fault_and_why() {
+    let cases = [
+        ("gcc -O2 -o hello missing.c", "", FailureKind::Build, "missing.c"),
+        (BUILD, ", no-such-package-here", FailureKind::BuildDependencies, "no-such-package-here"),
+        ("yes", "", FailureKind::LogLimit, "4 MiB"),
+        ("dd if=/dev/zero of=big bs=1M count=2000", "", FailureKind::DiskFull, "1024 MiB"),
+        ("getent hosts localhost.localdomain.invalid deb.debian.org || exit 7", "", FailureKind::Build, "build"),
+    ];
+    for (rules, depends, kind, words) in cases {
+        match make(rules, depends).await {
+            Outcome::Failed { failure, .. } => {
+                assert_eq!(failure.kind, kind, "{rules}: {failure:?}");
+                let text = format!("{} {}", failure.message, failure.excerpt.join("\n"));
+                assert!(text.contains(words), "{rules}: {text}");
+            }
+            other => panic!("{rules}: {other:?}"),
+        }
+    }
+}

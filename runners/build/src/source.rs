@@ -1,0 +1,177 @@
+//! Fetching a pinned source into a directory of the job.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use git::{CommitId, Credentials, RemoteUrl};
+use pipeline_spec::{Sha256Digest, SourceUrl};
+use runner_agent::{Halt, Job};
+use runner_api::{FailureKind, Origin};
+use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
+
+/// Bounds of a checkout: above the largest source trees of today's distributions.
+const GIT_LIMITS: git::Limits = git::Limits {
+    files: 1_000_000,
+    bytes: 8 * 1024 * 1024 * 1024,
+    fetch_bytes: 8 * 1024 * 1024 * 1024,
+    time: Duration::from_secs(3600),
+};
+/// Largest file that is downloaded, in bytes.
+const MAX_DOWNLOAD_BYTES: u64 = 8 * 1024 * 1024 * 1024;
+/// A server that sends nothing for so long is given up.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A source on disk.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The package's directory of a git tree, and the commit's time in seconds since 1970.
+    Tree(PathBuf, i64),
+    /// A source RPM.
+    Srpm(PathBuf),
+    /// A .dsc; the files it lists are beside it.
+    Dsc(PathBuf),
+}
+
+/// Fetches `origin` into `directory`, which exists. `listed` reads a .dsc and answers the files beside
+/// it with their digests.
+pub async fn fetch(
+    job: &Job,
+    origin: &Origin,
+    directory: &Path,
+    listed: impl Fn(&[u8]) -> Result<Vec<(String, Sha256Digest)>, Halt>,
+) -> Result<Fetched, Halt> {
+    match origin {
+        Origin::Git { url, commit, subdir } => {
+            job.log().line(format!("fetching commit {commit} of {url}"));
+            let tree = directory.join("tree");
+            let time = checkout(url.as_str(), commit, &tree).await?;
+            let package = match subdir {
+                Some(subdir) => tree.join(subdir.as_str()),
+                None => tree,
+            };
+            if !package.is_dir() {
+                let message = format!("commit {commit} of {url} has no such directory: correct `subdir` in the request");
+                return Err(Halt::failed(FailureKind::SourceMissing, message));
+            }
+            Ok(Fetched::Tree(package, time))
+        }
+        Origin::Srpm { url, sha256 } => {
+            Ok(Fetched::Srpm(download(job, url, url.last_part(), sha256, directory).await?))
+        }
+        Origin::Dsc { url, sha256 } => {
+            let dsc = download(job, url, url.last_part(), sha256, directory).await?;
+            let bytes = tokio::fs::read(&dsc).await.map_err(Halt::infrastructure)?;
+            for (name, digest) in listed(&bytes)? {
+                let base = url.as_str();
+                let folder = &base[..base.len() - url.last_part().len()];
+                let beside: SourceUrl = format!("{folder}{name}").parse().map_err(|_| {
+                    Halt::failed(FailureKind::SourcePackage, format!("{base} lists a file with an unusable name: {name:?}"))
+                })?;
+                download(job, &beside, &name, &digest, directory).await?;
+            }
+            Ok(Fetched::Dsc(dsc))
+        }
+    }
+}
+
+async fn checkout(url: &str, commit: &str, into: &Path) -> Result<i64, Halt> {
+    let missing = |error: &dyn std::fmt::Display| {
+        Halt::failed(FailureKind::SourceMissing, format!("failed to fetch the source: {error}"))
+    };
+    let remote: RemoteUrl = url.parse().map_err(|error| missing(&error))?;
+    let commit: CommitId = commit.parse().map_err(|error| missing(&error))?;
+    let into = into.to_owned();
+    let done = tokio::task::spawn_blocking(move || {
+        git::checkout(&remote, commit, &into, &Credentials::default(), &GIT_LIMITS)
+    })
+    .await
+    .map_err(Halt::infrastructure)?;
+    match done {
+        Ok(checkout) => Ok(checkout.time),
+        Err(error) if error.class() == git::Class::Transient => Err(Halt::infrastructure(error)),
+        Err(error) => Err(missing(&error)),
+    }
+}
+
+/// Downloads one file and holds it against its digest. Only then it is there.
+async fn download(
+    job: &Job,
+    url: &SourceUrl,
+    name: &str,
+    expected: &Sha256Digest,
+    directory: &Path,
+) -> Result<PathBuf, Halt> {
+    let plain = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
+    if !plain {
+        return Err(Halt::failed(FailureKind::SourcePackage, format!("{name:?} is no file name for a source")));
+    }
+    job.log().line(format!("fetching {url}"));
+    let path = directory.join(name);
+    let found = match url.as_str().strip_prefix("file://") {
+        Some(local) => copy(local, &path).await?,
+        None => transfer(url.as_str(), &path).await?,
+    };
+    if found != *expected {
+        tokio::fs::remove_file(&path).await.map_err(Halt::infrastructure)?;
+        let message = format!(
+            "{url} has the SHA-256 {found}, but {expected} is written down: either the file was changed, or the digest is wrong; check before you correct it"
+        );
+        return Err(Halt::failed(FailureKind::ChecksumMismatch, message));
+    }
+    Ok(path)
+}
+
+async fn copy(local: &str, target: &Path) -> Result<Sha256Digest, Halt> {
+    let source = PathBuf::from(local);
+    match tokio::fs::metadata(&source).await {
+        Ok(meta) if meta.is_file() && meta.len() <= MAX_DOWNLOAD_BYTES => {}
+        Ok(_) => {
+            let message = format!("{local} is not a regular file of at most {MAX_DOWNLOAD_BYTES} bytes");
+            return Err(Halt::failed(FailureKind::SourceMissing, message));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("{local} does not exist on the runner");
+            return Err(Halt::failed(FailureKind::SourceMissing, message));
+        }
+        Err(error) => return Err(Halt::infrastructure(error)),
+    }
+    tokio::fs::copy(&source, target).await.map_err(Halt::infrastructure)?;
+    let target = target.to_owned();
+    let digest = tokio::task::spawn_blocking(move || {
+        let mut hash = Sha256::new();
+        std::io::copy(&mut std::fs::File::open(target)?, &mut hash)?;
+        Ok::<_, std::io::Error>(Sha256Digest::new(hash.finalize().into()))
+    });
+    digest.await.map_err(Halt::infrastructure)?.map_err(Halt::infrastructure)
+}
+
+async fn transfer(url: &str, target: &Path) -> Result<Sha256Digest, Halt> {
+    let client = reqwest::Client::builder()
+        .connect_timeout(IDLE)
+        .read_timeout(IDLE)
+        .build()
+        .map_err(Halt::infrastructure)?;
+    let mut response = client.get(url).send().await.map_err(Halt::infrastructure)?;
+    let status = response.status();
+    if status.is_client_error() {
+        let message = format!("{url} answers {status}: correct the address in the request");
+        return Err(Halt::failed(FailureKind::SourceMissing, message));
+    }
+    if !status.is_success() {
+        return Err(Halt::trouble(format!("fetch {url}: it answers {status}")));
+    }
+    let mut file = tokio::fs::File::create_new(target).await.map_err(Halt::infrastructure)?;
+    let (mut hash, mut size) = (Sha256::new(), 0u64);
+    while let Some(chunk) = response.chunk().await.map_err(Halt::infrastructure)? {
+        size += chunk.len() as u64;
+        if size > MAX_DOWNLOAD_BYTES {
+            let message = format!("{url} has more than {MAX_DOWNLOAD_BYTES} bytes");
+            return Err(Halt::failed(FailureKind::SourceMissing, message));
+        }
+        hash.update(&chunk);
+        file.write_all(&chunk).await.map_err(Halt::infrastructure)?;
+    }
+    file.flush().await.map_err(Halt::infrastructure)?;
+    Ok(Sha256Digest::new(hash.finalize().into()))
+}
