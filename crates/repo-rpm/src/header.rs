@@ -18,6 +18,9 @@ const MAX_DATA_BYTES: u32 = 64 << 20;
 /// Items of one array. The packages with most files have some 300,000.
 const MAX_ITEMS: u32 = 1 << 20;
 
+/// `HEADERIMAGE`, `HEADERSIGNATURES`, `HEADERIMMUTABLE`: they mark which entries belong together.
+const REGIONS: std::ops::RangeInclusive<u32> = 61..=63;
+
 pub(crate) mod kind {
     pub(crate) const INT16: u32 = 3;
     pub(crate) const INT32: u32 = 4;
@@ -82,6 +85,38 @@ pub(crate) struct Entry {
     pub(crate) count: u32,
 }
 
+/// An entry and the bytes from its offset to the next entry's.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot<'a> {
+    pub(crate) entry: Entry,
+    room: &'a [u8],
+}
+
+impl<'a> Slot<'a> {
+    /// The bytes of the entry alone, for copying it into another header. `None` if it does not fit its room.
+    pub(crate) fn raw(self) -> Option<&'a [u8]> {
+        let Self { entry, room } = self;
+        let width = match entry.kind {
+            0 => 0,
+            1 | 2 | kind::BIN => 1,
+            kind::INT16 => 2,
+            kind::INT32 => 4,
+            kind::INT64 => 8,
+            other if is_text(other) => {
+                let ends = room.iter().enumerate().filter(|&(_, &byte)| byte == 0);
+                let last = (entry.count as usize).checked_sub(1)?;
+                return ends.map(|(at, _)| &room[..=at]).nth(last);
+            }
+            _ => return None,
+        };
+        room.get(..(entry.count as usize).checked_mul(width)?)
+    }
+}
+
+fn is_text(kind: u32) -> bool {
+    matches!(kind, kind::STRING | kind::STRING_ARRAY | kind::I18N_STRING)
+}
+
 impl<'a> Header<'a> {
     /// Reads a header that fills `bytes` exactly.
     pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
@@ -92,57 +127,60 @@ impl<'a> Header<'a> {
             return Err(short());
         }
         let (index, data) = body.split_at(intro.entries as usize * ENTRY_BYTES);
-        Ok(Self { index, data })
+        let header = Self { index, data };
+        // As rpm checks: in order, none inside another. So all reads together cannot exceed the data area.
+        let offsets = header.entries().map(|entry| entry.offset);
+        if !offsets.is_sorted() {
+            return Err(Error::malformed(
+                "the tags of its header overlap or are out of order",
+            ));
+        }
+        Ok(header)
     }
 
-    pub(crate) fn entries(self) -> impl Iterator<Item = Entry> + 'a {
-        self.index.chunks_exact(ENTRY_BYTES).map(|line| {
-            let field = |at| be32(line, at).unwrap_or_default();
-            Entry {
-                tag: field(0),
-                kind: field(4),
-                offset: field(8),
-                count: field(12),
-            }
-        })
+    /// Every entry but the region tags, whose data is an index line and not in order.
+    fn entries(self) -> impl Iterator<Item = Entry> + Clone + 'a {
+        self.index
+            .chunks_exact(ENTRY_BYTES)
+            .map(|line| {
+                let field = |at| be32(line, at).unwrap_or_default();
+                Entry {
+                    tag: field(0),
+                    kind: field(4),
+                    offset: field(8),
+                    count: field(12),
+                }
+            })
+            .filter(|entry| !REGIONS.contains(&entry.tag))
     }
 
-    pub(crate) fn data_len(self) -> usize {
-        self.data.len()
+    /// Every entry with the part of the data area that it may use: up to where the next one begins.
+    pub(crate) fn slots(self) -> impl Iterator<Item = Slot<'a>> {
+        let ends = self.entries().skip(1).map(|next| next.offset as usize);
+        let end = self.data.len();
+        self.entries()
+            .zip(ends.chain(std::iter::once(end)))
+            .map(move |(entry, end)| Slot {
+                entry,
+                room: self
+                    .data
+                    .get(entry.offset as usize..end)
+                    .unwrap_or_default(),
+            })
     }
 
-    fn find(self, tag: u32) -> Option<Entry> {
-        self.entries().find(|entry| entry.tag == tag)
+    fn find(self, tag: u32) -> Option<Slot<'a>> {
+        self.slots().find(|slot| slot.entry.tag == tag)
     }
 
     pub(crate) fn has(self, tag: u32) -> bool {
         self.find(tag).is_some()
     }
 
-    /// The bytes of an entry, for copying it into another header. `None` if it lies outside the data area.
-    pub(crate) fn raw(self, entry: Entry) -> Option<&'a [u8]> {
-        let from = self.data.get(entry.offset as usize..)?;
-        let width = match entry.kind {
-            0 => 0,
-            1 | 2 | kind::BIN => 1,
-            kind::INT16 => 2,
-            kind::INT32 => 4,
-            kind::INT64 => 8,
-            kind::STRING | kind::STRING_ARRAY | kind::I18N_STRING => {
-                let mut end = 0;
-                for _ in 0..entry.count.min(MAX_ITEMS) {
-                    end += from.get(end..)?.iter().position(|&byte| byte == 0)? + 1;
-                }
-                return from.get(..end);
-            }
-            _ => return None,
-        };
-        from.get(..(entry.count as usize).checked_mul(width)?)
-    }
-
     pub(crate) fn binary(self, tag: u32) -> Option<&'a [u8]> {
-        let entry = self.find(tag)?;
-        (entry.kind == kind::BIN).then(|| self.raw(entry)).flatten()
+        self.find(tag)
+            .filter(|slot| slot.entry.kind == kind::BIN)?
+            .raw()
     }
 
     /// A string, or the first of several (the C locale of a translated one).
@@ -156,22 +194,11 @@ impl<'a> Header<'a> {
     }
 
     fn byte_strings(self, tag: u32) -> impl Iterator<Item = &'a [u8]> {
-        let entry = self.find(tag).filter(|entry| {
-            matches!(
-                entry.kind,
-                kind::STRING | kind::STRING_ARRAY | kind::I18N_STRING
-            )
-        });
-        let count = entry.map_or(0, |entry| {
-            if entry.kind == kind::STRING {
-                1
-            } else {
-                entry.count.min(MAX_ITEMS)
-            }
-        });
-        let mut rest = entry
-            .and_then(|entry| self.data.get(entry.offset as usize..))
-            .unwrap_or_default();
+        let (count, mut rest) = match self.find(tag) {
+            Some(Slot { entry, room }) if entry.kind == kind::STRING => (entry.count.min(1), room),
+            Some(Slot { entry, room }) if is_text(entry.kind) => (entry.count.min(MAX_ITEMS), room),
+            _ => (0, [].as_slice()),
+        };
         (0..count).map_while(move |_| {
             let end = rest.iter().position(|&byte| byte == 0)?;
             let item = &rest[..end];
@@ -182,16 +209,16 @@ impl<'a> Header<'a> {
 
     /// The items of an integer array of any width.
     pub(crate) fn numbers(self, tag: u32) -> impl Iterator<Item = u64> + 'a {
-        let entry = self.find(tag);
-        let width = match entry.map(|entry| entry.kind) {
+        let slot = self.find(tag).filter(|slot| slot.entry.count <= MAX_ITEMS);
+        let width = match slot.map(|slot| slot.entry.kind) {
             Some(kind::INT16) => 2,
             Some(kind::INT32) => 4,
             Some(kind::INT64) => 8,
             _ => 0,
         };
-        let bytes = entry
-            .filter(|entry| width > 0 && entry.count <= MAX_ITEMS)
-            .and_then(|entry| self.raw(entry))
+        let bytes = slot
+            .filter(|_| width > 0)
+            .and_then(Slot::raw)
             .unwrap_or_default();
         bytes
             .chunks_exact(width.max(1))

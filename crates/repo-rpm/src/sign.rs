@@ -165,20 +165,10 @@ fn packet_algorithm(packet: &[u8]) -> Option<u8> {
 
 /// What stays: everything but old signatures and the region tag, which is made anew.
 fn kept(old: Header<'_>) -> Result<Vec<(Entry, Vec<u8>)>, Error> {
-    let mut total = 0;
-    old.entries()
-        .filter(|entry| entry.tag != sigtag::REGION && !SIGNATURES.contains(&entry.tag))
-        .map(|entry| {
-            let raw = old
-                .raw(entry)
-                .ok_or_else(|| Error::malformed("a tag of its signature header lies outside it"))?;
-            // Tags of a hostile header may all point at the same bytes.
-            total += raw.len();
-            if total > old.data_len() {
-                return Err(Error::malformed("tags of its signature header overlap"));
-            }
-            Ok((entry, raw.to_vec()))
-        })
+    let short = || Error::malformed("a tag of its signature header runs into the next one");
+    old.slots()
+        .filter(|slot| !SIGNATURES.contains(&slot.entry.tag))
+        .map(|slot| Ok((slot.entry, slot.raw().ok_or_else(short)?.to_vec())))
         .collect()
 }
 

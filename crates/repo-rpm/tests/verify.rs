@@ -139,7 +139,12 @@ fn a_flipped_byte_of_a_package() {
 #[test]
 fn a_flipped_byte_of_a_header() {
     let desk = published(Form::Zstd);
-    desk.flip(DATA, |len| len - 1500);
+    let bytes = fs::read(desk.path("repo").join(DATA)).unwrap();
+    let summary = bytes
+        .windows(13)
+        .position(|word| word == b"data of hello")
+        .unwrap();
+    desk.flip(DATA, |_| summary);
     let findings = desk.findings();
     assert!(
         findings.contains(&format!("{DATA}: sha256: expected …, found …")),
