@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use gix::objs::tree::EntryKind;
-use gix::protocol::transport::{Protocol, Service};
+use gix::protocol::transport::Service;
 
 use crate::fetch::{Depth, Wanted, fetch};
 use crate::http::Budget;
@@ -75,7 +75,8 @@ pub fn checkout(
         .tempdir_in(beside)
         .map_err(Error::io("create a directory in", beside))?;
     guarded(url, || {
-        let repo = Repository::init_bare(scratch.path())?.handle();
+        let fetched = Repository::init_bare(scratch.path())?;
+        let repo = fetched.handle();
         let peer = Peer {
             url,
             credentials,
@@ -105,21 +106,25 @@ fn fetch_commit(
     limits: &Limits,
 ) -> Result<()> {
     let connection = Connection::open(peer.clone(), Service::UploadPack)?;
-    let shallow = connection.can_fetch_shallow();
-    let refuses_for_good = connection.serves_any_object();
+    let by_name = connection.serves_by_name(commit);
     let wanted = Wanted {
         want: &[commit.0],
         have: &[],
-        depth: if shallow { Depth::One } else { Depth::Full },
+        depth: if connection.can_fetch_shallow() {
+            Depth::One
+        } else {
+            Depth::Full
+        },
         max_object_bytes: usize::try_from(limits.bytes).ok(),
     };
-    match fetch(repo, connection, &wanted) {
-        Err(Error::Server { .. }) if !refuses_for_good => {
-            fetch_everything(repo, peer.clone(), limits)?;
+    if by_name != ByName::Never {
+        match fetch(repo, connection, &wanted) {
+            Err(Error::Server { .. }) if by_name == ByName::Perhaps => {}
+            Err(Error::Server { .. }) => return Err(missing(peer.url, commit)),
+            other => return other,
         }
-        Err(Error::Server { .. }) => return Err(missing(peer.url, commit)),
-        other => return other,
     }
+    fetch_everything(repo, peer.clone(), limits)?;
     match repo.try_find_header(commit.0) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => Err(missing(peer.url, commit)),
@@ -158,25 +163,42 @@ fn missing(url: &RemoteUrl, commit: CommitId) -> Error {
 
 impl Connection<'_> {
     fn can_fetch_shallow(&self) -> bool {
-        match self.version {
-            Protocol::V2 => self
-                .capabilities
-                .capability("fetch")
-                .and_then(|fetch| fetch.supports("shallow"))
-                .unwrap_or(false),
-            _ => self.capabilities.contains("shallow"),
+        if self.refs.is_some() {
+            return self.capabilities.contains("shallow");
         }
+        self.capabilities
+            .capability("fetch")
+            .and_then(|fetch| fetch.supports("shallow"))
+            .unwrap_or(false)
     }
 
-    /// git itself, asked in protocol 2, serves whatever object it has: its "not our ref" means that it has none.
-    /// Other servers say the same of commits that no branch points to.
-    fn serves_any_object(&self) -> bool {
+    fn serves_by_name(&self, commit: CommitId) -> ByName {
+        if let Some(refs) = &self.refs {
+            let allowed = ["allow-reachable-sha1-in-want", "allow-any-sha1-in-want"];
+            let is_tip = refs.iter().any(|r| r.id == commit.0);
+            return if is_tip || allowed.iter().any(|name| self.capabilities.contains(name)) {
+                ByName::Perhaps
+            } else {
+                ByName::Never
+            };
+        }
         let agent = self.capabilities.capability("agent");
-        self.version == Protocol::V2
-            && agent
-                .and_then(|agent| agent.value())
-                .is_some_and(|value| value.starts_with(b"git/"))
+        match agent.and_then(|agent| agent.value()) {
+            Some(agent) if agent.starts_with(b"git/") => ByName::Always,
+            _ => ByName::Perhaps,
+        }
     }
+}
+
+/// Whether a server gives a commit to who knows its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ByName {
+    /// git itself, asked in protocol 2: "not our ref" means that it has no such object.
+    Always,
+    /// Others say the same of commits that no branch points to.
+    Perhaps,
+    /// Only the tips of branches and tags.
+    Never,
 }
 
 fn write(

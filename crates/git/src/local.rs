@@ -4,8 +4,11 @@
 //! was. So the move is made here, with the same lock file git uses (`<ref>.lock`, created exclusively), which
 //! keeps it safe against `git push` into the same repository.
 
-use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -16,8 +19,10 @@ use crate::{CommitId, Error, Outcome, Result, durable, pack};
 
 /// How long to wait for another writer of the same branch; git holds the lock for milliseconds.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// A lock older than this was left by a process that died.
+/// A lock older than this was left by somebody else's process that died.
 const LOCK_STALE: Duration = Duration::from_secs(60);
+/// Longest note in our own lock file: a number and a path, in bytes.
+const MAX_LINE_BYTES: u64 = 8192;
 /// Pause between two looks at a held lock.
 const LOCK_POLL: Duration = Duration::from_millis(5);
 
@@ -71,8 +76,9 @@ pub(crate) fn move_branch(
     new: CommitId,
 ) -> Result<Outcome> {
     let path = repo.common_dir().join(path_of(branch));
-    let _turn = Turn::wait(repo)?;
+    let mut turn = Turn::wait(repo)?;
     let mut lock = Lock::acquire(&path)?;
+    turn.remember(&lock)?;
     let now = tip(repo, branch)?;
     if now == Some(new) {
         return Ok(Outcome::Committed(new));
@@ -87,14 +93,14 @@ pub(crate) fn move_branch(
 }
 
 fn path_of(branch: &FullName) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt as _;
-    PathBuf::from(std::ffi::OsStr::from_bytes(branch.as_bstr()))
+    PathBuf::from(OsStr::from_bytes(branch.as_bstr()))
 }
 
-/// Our own writers queue on a kernel lock, which no crash leaves behind. Only the one whose turn it is may take
-/// over a stale lock file, so two never do.
+/// Our own writers queue on a kernel lock, which no crash leaves behind. The locked file remembers which lock
+/// file its holder made: when the holder died, the next one removes exactly that one, at once.
 pub(crate) struct Turn {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl Turn {
@@ -102,23 +108,71 @@ impl Turn {
         let path = repo.common_dir().join("millrace.lock");
         let file = OpenOptions::new()
             .create(true)
-            .append(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
             .open(&path)
             .map_err(Error::io("open", &path))?;
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Self { _file: file }),
-                Err(std::fs::TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(LOCK_POLL);
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(LOCK_POLL)
                 }
-                Err(std::fs::TryLockError::WouldBlock) => return Err(Error::Locked { path }),
-                Err(std::fs::TryLockError::Error(source)) => {
-                    return Err(Error::io("lock", path)(source));
-                }
+                Err(TryLockError::WouldBlock) => return Err(Error::Locked { path }),
+                Err(TryLockError::Error(source)) => return Err(Error::io("lock", path)(source)),
             }
         }
+        let mut turn = Self { file, path };
+        turn.remove_what_the_dead_left()?;
+        Ok(turn)
     }
+
+    fn remember(&mut self, lock: &Lock) -> Result<()> {
+        let made = lock
+            .file
+            .metadata()
+            .map_err(Error::io("read", &lock.path))?;
+        let mut line = format!("{} ", made.ino()).into_bytes();
+        line.extend_from_slice(lock.path.as_os_str().as_bytes());
+        self.file
+            .set_len(0)
+            .and_then(|()| self.file.write_all_at(&line, 0))
+            .map_err(Error::io("write", &self.path))
+    }
+
+    fn remove_what_the_dead_left(&mut self) -> Result<()> {
+        let mut line = Vec::new();
+        let mut reader = (&self.file).take(MAX_LINE_BYTES);
+        reader
+            .read_to_end(&mut line)
+            .map_err(Error::io("read", &self.path))?;
+        let Some((inode, lock)) = remembered(&line) else {
+            return Ok(());
+        };
+        if std::fs::metadata(&lock).is_ok_and(|found| found.ino() == inode) {
+            tracing::warn!(lock = %lock.display(), "removing a lock whose holder died");
+            let _ = std::fs::remove_file(&lock);
+        }
+        self.forget()
+    }
+
+    fn forget(&self) -> Result<()> {
+        self.file.set_len(0).map_err(Error::io("write", &self.path))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let _ = self.forget();
+    }
+}
+
+fn remembered(line: &[u8]) -> Option<(u64, PathBuf)> {
+    let space = line.iter().position(|byte| *byte == b' ')?;
+    let inode = std::str::from_utf8(&line[..space]).ok()?.parse().ok()?;
+    Some((inode, PathBuf::from(OsStr::from_bytes(&line[space + 1..]))))
 }
 
 /// `<ref>.lock`, removed again unless it became the ref.

@@ -1,6 +1,8 @@
 //! One repository: a bare one on this disk, or a server's with a bare one as its cache.
 
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gix::odb::store::init::Slots;
 use gix::refs::FullName;
@@ -14,6 +16,9 @@ const PACK_SLOTS: u16 = 4096;
 
 /// Cache of decoded objects per call, in bytes: trees near the root are met again for every path.
 const OBJECT_CACHE_BYTES: usize = 4 << 20;
+
+/// Most views kept for the next call; as many calls at once still work.
+const IDLE_HANDLES: usize = 4;
 
 /// How [`Repository::commit_files`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +39,7 @@ pub enum Outcome {
 #[derive(Debug)]
 pub struct Repository {
     inner: gix::ThreadSafeRepository,
+    idle: Mutex<Vec<gix::Repository>>,
     path: PathBuf,
     origin: Origin,
 }
@@ -51,6 +57,7 @@ impl Repository {
         let inner = open(&path)?;
         Ok(Self {
             inner,
+            idle: Mutex::default(),
             path,
             origin: Origin::Here,
         })
@@ -60,17 +67,7 @@ impl Repository {
     pub fn init_bare(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         if !path.join("HEAD").exists() {
-            std::fs::create_dir_all(&path).map_err(Error::io("create", &path))?;
-            gix::ThreadSafeRepository::init_opts(
-                &path,
-                gix::create::Kind::Bare,
-                gix::create::Options::default(),
-                options(),
-            )
-            .map_err(Error::corrupt(format!(
-                "create a repository in {}",
-                path.display()
-            )))?;
+            create(&path)?;
         }
         Self::open_bare(path)
     }
@@ -157,10 +154,74 @@ impl Repository {
         }
     }
 
-    pub(crate) fn handle(&self) -> gix::Repository {
-        let mut repo = self.inner.to_thread_local();
-        repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
-        repo
+    /// A thread's own view, from the pool or new.
+    pub(crate) fn handle(&self) -> Handle<'_> {
+        let idle = self.idle().pop();
+        let repo = idle.unwrap_or_else(|| {
+            let mut repo = self.inner.to_thread_local();
+            repo.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
+            repo
+        });
+        Handle {
+            repo: Some(repo),
+            home: self,
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<gix::Repository>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A view of the repository that goes back to the pool, with the trees it has decoded.
+pub(crate) struct Handle<'a> {
+    repo: Option<gix::Repository>,
+    home: &'a Repository,
+}
+
+impl Deref for Handle<'_> {
+    type Target = gix::Repository;
+
+    fn deref(&self) -> &gix::Repository {
+        self.repo
+            .as_ref()
+            .expect("it is taken out only when dropped")
+    }
+}
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        let mut idle = self.home.idle();
+        // After a panic its caches may be half written.
+        if idle.len() < IDLE_HANDLES && !std::thread::panicking() {
+            idle.extend(self.repo.take());
+        }
+    }
+}
+
+/// Made aside and moved into place, so that a crash leaves a whole repository or none.
+fn create(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(Error::io("create", parent))?;
+    let aside = tempfile::Builder::new()
+        .prefix(".new-")
+        .tempdir_in(parent)
+        .map_err(Error::io("create a directory in", parent))?;
+    let new = aside.path().join("bare.git");
+    gix::ThreadSafeRepository::init_opts(
+        &new,
+        gix::create::Kind::Bare,
+        gix::create::Options::default(),
+        options(),
+    )
+    .map_err(Error::corrupt(format!(
+        "create a repository in {}",
+        path.display()
+    )))?;
+    match std::fs::rename(&new, path) {
+        // Somebody else was faster.
+        Err(_) if path.join("HEAD").exists() => Ok(()),
+        moved => moved.map_err(Error::io("create a repository in", path)),
     }
 }
 

@@ -187,6 +187,28 @@ fn one_commit_of_a_long_history_is_all_that_is_fetched() {
     run(&site.server.url("r.git"), tip, &into, &small).unwrap();
 }
 
+#[test]
+fn a_server_that_serves_only_the_tips_of_branches() {
+    let site = site();
+    let second = fast_import(&site.path, "main", Some(site.first), &[("new", "2")]);
+    let server = Server::old(site.home.path());
+    for (commit, expect) in [(second, "2"), (site.first, "1")] {
+        let into = site.home.path().join(format!("out-{commit}"));
+        run(&server.url("r.git"), commit, &into, &LIMITS).unwrap();
+        let file = if commit == second { "new" } else { "old" };
+        assert_eq!(std::fs::read_to_string(into.join(file)).unwrap(), expect);
+    }
+    let unknown: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
+    let error = run(
+        &server.url("r.git"),
+        unknown,
+        &site.home.path().join("no"),
+        &LIMITS,
+    )
+    .unwrap_err();
+    assert!(matches!(error, Error::RefMissing { .. }), "{error}");
+}
+
 /// Checks out `commit` over HTTP; gives the error.
 fn refused(site: &Site, commit: CommitId, limits: &Limits) -> Error {
     let into = site.home.path().join("refused");

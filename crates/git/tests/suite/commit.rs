@@ -293,6 +293,42 @@ fn a_lock_that_git_holds_is_respected_and_a_dead_one_is_taken_over() {
 }
 
 #[test]
+fn a_lock_that_our_own_dead_left_is_gone_at_once() {
+    use std::os::unix::fs::MetadataExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let (path, first) = bare_with(home.path(), "r.git", &[("a", "1")]);
+    let lock = path.join("refs/heads/main.lock");
+    std::fs::write(&lock, "").unwrap();
+    let inode = lock.metadata().unwrap().ino();
+    let note = path.join("millrace.lock");
+    let repo = Repository::open_bare(&path).unwrap();
+
+    // Another file than the dead one made is left alone.
+    std::fs::write(&note, format!("{} {}", inode + 1, lock.display())).unwrap();
+    let outcome = repo.commit_files("main", Some(first), &[("a", Some(b"2"))], &meta("x"));
+    assert!(matches!(outcome, Err(Error::Locked { .. })), "{outcome:?}");
+
+    std::fs::write(&note, format!("{inode} {}", lock.display())).unwrap();
+    commit(&repo, "main", Some(first), &[("a", Some(b"2"))]);
+    assert_eq!(std::fs::read_to_string(&note).unwrap(), "");
+    assert!(!lock.exists());
+
+    for nonsense in ["", " ", "x", "12", "99999999999999999999 /x", "12 "] {
+        std::fs::write(&note, nonsense).unwrap();
+        let tip = repo.head("main").unwrap();
+        commit(
+            &repo,
+            "main",
+            tip,
+            &[
+                ("n", Some(nonsense.as_bytes())),
+                ("m", Some(&[b'x'; 9][..nonsense.len().min(9)])),
+            ],
+        );
+    }
+}
+
+#[test]
 fn what_is_refused() {
     fn refused(edits: &[Edit<'_>], meta: &CommitMeta, expect: &str) {
         let home = tempfile::tempdir().unwrap();

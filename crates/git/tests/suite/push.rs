@@ -84,6 +84,23 @@ fn reads_and_pushes() {
 }
 
 #[test]
+fn a_server_that_only_speaks_the_old_protocol() {
+    let site = Site::new();
+    let server = Server::old(site.home.path());
+    let cache = site.home.path().join("cache");
+    let repo = Repository::remote(server.url("r.git"), cache, Credentials::None).unwrap();
+    assert_eq!(repo.head("main").unwrap(), Some(site.first));
+    let second = commit(&repo, "main", Some(site.first), &[("b", Some(b"2"))]);
+    let third = fast_import(&site.path, "main", Some(second), &[("c", "3")]);
+    assert_eq!(repo.head("main").unwrap(), Some(third));
+    assert_eq!(repo.list(third, "").unwrap().len(), 3);
+    let other = fast_import(&site.path, "other", Some(site.first), &[("d", "4")]);
+    assert_eq!(repo.head("other").unwrap(), Some(other));
+    fsck(repo.path());
+    fsck(&site.path);
+}
+
+#[test]
 fn the_first_commit_of_an_empty_repository() {
     let home = tempfile::tempdir().unwrap();
     let path = bare(home.path(), "r.git");

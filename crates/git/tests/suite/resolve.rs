@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use git::{Class, CommitId, Credentials, Error, RemoteUrl, ls_remote};
 
 use crate::support::server::{Fault, Server};
-use crate::support::{TIME, bare_with, fast_import, git, try_git};
+use crate::support::{TIME, bare_with, fast_import, git};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -78,7 +78,8 @@ fn names() {
         ("x\u{1b}[31m y", "use the name \"refs/tags/x [31m y\": git does not allow it as the name of a branch or tag".to_owned()),
     ];
     let on_disk: RemoteUrl = format!("file://{}", site.path.display()).parse().unwrap();
-    for url in [site.server.url("r.git"), on_disk] {
+    let old = Server::old(site.path.parent().unwrap());
+    for url in [site.server.url("r.git"), old.url("r.git"), on_disk] {
         for (name, expect) in cases {
             let got = match resolve(&url, name) {
                 Ok(found) => format!("{} {}", found.name.unwrap_or_default(), found.commit),
@@ -86,33 +87,6 @@ fn names() {
             };
             assert_eq!(&got, expect, "{name:?} in {url}");
         }
-    }
-}
-
-#[test]
-fn a_server_that_only_speaks_the_old_protocol() {
-    let site = site();
-    git(&site.path, &["config", "protocol.version", "0"]);
-    git(&site.path, &["config", "uploadpack.advertiseRefs", "true"]);
-    let (ok, old) = try_git(
-        &site.path,
-        &["upload-pack", "--http-backend-info-refs", "."],
-        b"",
-    );
-    assert!(ok, "{old}");
-    let body = format!("001e# service=git-upload-pack\n0000{old}").into_bytes();
-    let status = "200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement";
-    for (name, commit) in [
-        ("main", site.main),
-        ("v1", site.tagged),
-        ("HEAD", site.main),
-    ] {
-        site.server
-            .once("GET", "info/refs", Fault::Answer(status, body.clone()));
-        assert_eq!(
-            resolve(&site.server.url("r.git"), name).unwrap().commit,
-            commit
-        );
     }
 }
 

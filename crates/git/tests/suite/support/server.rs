@@ -36,11 +36,20 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(root: &Path) -> Self {
-        Self::with_login(root, None)
+        Self::with(root, None, Dialect::New)
     }
 
     /// Wants this `Authorization` header.
     pub(crate) fn with_login(root: &Path, login: Option<String>) -> Self {
+        Self::with(root, login, Dialect::New)
+    }
+
+    /// Understands protocol 0 alone, and so serves no commit that no branch is at.
+    pub(crate) fn old(root: &Path) -> Self {
+        Self::with(root, None, Dialect::Old)
+    }
+
+    fn with(root: &Path, login: Option<String>, dialect: Dialect) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let faults = Faults::default();
@@ -48,6 +57,7 @@ impl Server {
         let site = Site {
             root: root.to_owned(),
             login,
+            dialect,
             faults: Arc::clone(&faults),
             requests: Arc::clone(&requests),
         };
@@ -85,9 +95,16 @@ impl Server {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    New,
+    Old,
+}
+
 struct Site {
     root: PathBuf,
     login: Option<String>,
+    dialect: Dialect,
     faults: Faults,
     requests: Arc<Mutex<Vec<String>>>,
 }
@@ -169,6 +186,10 @@ impl Site {
             .split_once('?')
             .unwrap_or((&request.target, ""));
         let header = |name: &str| request.headers.get(name).cloned().unwrap_or_default();
+        let protocol = match self.dialect {
+            Dialect::New => header("git-protocol"),
+            Dialect::Old => String::new(),
+        };
         let mut child = command()
             .arg("http-backend")
             .env("GIT_PROJECT_ROOT", &self.root)
@@ -179,7 +200,7 @@ impl Site {
             .env("CONTENT_TYPE", header("content-type"))
             .env("CONTENT_LENGTH", keep.min(request.body.len()).to_string())
             .env("HTTP_CONTENT_ENCODING", header("content-encoding"))
-            .env("GIT_PROTOCOL", header("git-protocol"))
+            .env("GIT_PROTOCOL", protocol)
             .env("REMOTE_USER", "millrace")
             .env("REMOTE_ADDR", "127.0.0.1")
             .stdin(Stdio::piped())
