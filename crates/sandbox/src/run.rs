@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 const RUNAWAY_FORKS: u64 = 1_000;
 /// How long the kernel may take to end a killed command; then everything of ours is killed too.
 const GRACE: Duration = Duration::from_secs(20);
-/// What the C library says, in the locale that we set.
+/// What the C library says, in the locale that we set. Believed in the output's end only: a test suite may say it in passing.
 const NO_SPACE: &[&[u8]] = &[b"No space left on device"];
 /// What programs say when an allocation is refused. Believed only where resource limits, not control groups, refuse it.
 const NO_MEMORY: &[&[u8]] = &[
@@ -42,7 +42,6 @@ const NO_MEMORY: &[&[u8]] = &[
 ];
 /// As above, of the number of processes.
 const NO_FORK: &[&[u8]] = &[b"Resource temporarily unavailable"];
-const LONGEST_WORDS: usize = 32;
 
 /// How a command ended. All but `Exited(0)` mean that it did not do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -200,9 +199,6 @@ struct Running {
     watched: Vec<Controller>,
     log_bytes: u64,
     tail: Vec<u8>,
-    saw_no_space: bool,
-    saw_no_memory: bool,
-    saw_no_fork: bool,
     saw_full_house: bool,
     stop: Option<Stop>,
 }
@@ -225,9 +221,6 @@ impl Running {
             watched,
             log_bytes: 0,
             tail: Vec::new(),
-            saw_no_space: false,
-            saw_no_memory: false,
-            saw_no_fork: false,
             saw_full_house: false,
             stop: None,
         })
@@ -281,12 +274,7 @@ impl Running {
         let left = self.limits.log_bytes - self.log_bytes;
         let allowed = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
         self.log_bytes += allowed as u64;
-        // The words may be cut in two by the chunks' border.
-        let new = self.tail.len().saturating_sub(LONGEST_WORDS);
         self.tail.extend_from_slice(&chunk[..allowed]);
-        self.saw_no_space |= says(&self.tail[new..], NO_SPACE);
-        self.saw_no_memory |= says(&self.tail[new..], NO_MEMORY);
-        self.saw_no_fork |= says(&self.tail[new..], NO_FORK);
         let keep_from = self.tail.len().saturating_sub(TAIL_BYTES);
         self.tail.drain(..keep_from);
         allowed
@@ -364,7 +352,7 @@ impl Running {
     }
 
     fn name(&self, end: &ChildEnd, refused: crate::cgroup::Refused) -> Ended {
-        let refused_unseen = self.watched.contains(&Controller::Pids) && self.saw_no_fork;
+        let refused_unseen = self.watched.contains(&Controller::Pids) && says(&self.tail, NO_FORK);
         let forks = refused.forks > 0 || self.saw_full_house || refused_unseen;
         match self.stop {
             Some(Stop::Cancel) => return Ended::Canceled,
@@ -376,13 +364,13 @@ impl Running {
             None => {}
         }
         let starved = self.watched.contains(&Controller::Memory)
-            && (self.saw_no_memory || end.largest_process >= self.limits.memory_bytes);
+            && (says(&self.tail, NO_MEMORY) || end.largest_process >= self.limits.memory_bytes);
         match end.code {
             // Also when the command did not notice: a part of it is missing.
             _ if refused.oom_kills > 0 => Ended::OutOfMemory,
             0 => Ended::Exited(0),
             _ if starved => Ended::OutOfMemory,
-            _ if end.disk_was_full || self.saw_no_space => Ended::DiskFull,
+            _ if end.disk_was_full || says(&self.tail, NO_SPACE) => Ended::DiskFull,
             _ if forks => Ended::ProcessLimit,
             code @ 129..=192 => Ended::Killed(code - 128),
             code => Ended::Exited(code),

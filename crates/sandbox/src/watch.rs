@@ -28,7 +28,7 @@ pub(crate) fn usage(top: u32, enough: u64) -> Usage {
 }
 
 /// Process ids with their numbers of threads.
-fn descendants(top: u32) -> Vec<(u32, u64)> {
+pub(crate) fn descendants(top: u32) -> Vec<(u32, u64)> {
     let mut children: HashMap<u32, Vec<(u32, u64)>> = HashMap::new();
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return Vec::new();

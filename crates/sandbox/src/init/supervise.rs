@@ -1,7 +1,8 @@
 //! Runs one command in a held workspace and reports how it ended.
 //!
-//! The command's bwrap is the first process of a fresh pid namespace, so that killing it kills everything below it, whatever
-//! has forked, daemonised or stopped, and waiting for it waits for all of them. This is the kernel's promise, not ours.
+//! bwrap puts the command into a pid namespace, whose first process takes all others with it, whatever has forked,
+//! daemonised or stopped. The supervisor is the subreaper of all of them: it ends when nothing is left to wait for, so a
+//! reported end is the end of every process.
 
 use std::fs::File;
 use std::io::Read;
@@ -10,20 +11,24 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, OFlag, fcntl};
 use nix::mount::{MsFlags, mount};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, UsageWho, getrusage, setrlimit};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, fchmod, umask};
 use nix::sys::statvfs::fstatvfs;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
 
 use super::inside::{self, Links};
 use super::{Outcome, Peer, Step, become_id};
 use crate::command::BUILD_ID;
+use crate::watch;
 use crate::wire::{
     BINDS, Bind, ChildEnd, HOST, Mapping, MountPoint, Owner, ROOT, Reply, Rlimit, Run, SCRATCH,
     WORK,
@@ -42,8 +47,9 @@ pub(super) fn run(peer: &mut Peer, spec: &Run) -> Outcome<()> {
             .map_err(|error| format!("enter {}: {error}", group.display()))?;
     }
     inside::join(spec.mapping, spec.holder)?;
-    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID)
-        .step("make the command's own namespaces")?;
+    // No pid namespace here: bwrap looks its own child up in the /proc of the host, by the host's numbers.
+    unshare(CloneFlags::CLONE_NEWNS).step("make the command's own mount namespace")?;
+    prctl::set_child_subreaper(true).step("become the parent of orphans")?;
     let host = host_binds(spec)?;
     become_id(0)?;
     let scratch = mounts(spec, &host)?;
@@ -218,11 +224,15 @@ fn wait(
         if caller_is_there {
             watched.push(PollFd::new(peer.input.get_ref().as_fd(), PollFlags::POLLIN));
         }
-        poll(&mut watched, PollTimeout::from(SAMPLE_MILLISECONDS)).step("wait for the command")?;
+        match poll(&mut watched, PollTimeout::from(SAMPLE_MILLISECONDS)) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(format!("wait for the command: {error}")),
+        }
         let caller_spoke = watched.get(1).and_then(PollFd::any).unwrap_or(false);
         disk_was_full |= full(space)?;
         while signals.read_signal().step("read a signal")?.is_some() {}
         if let Some(status) = child.try_wait().step("wait for bwrap")? {
+            end_the_rest(signals)?;
             return Ok((status, disk_was_full));
         }
         // The caller says nothing after its request: the pipe is readable when it has closed its end.
@@ -230,6 +240,27 @@ fn wait(
             caller_is_there = false;
             child.kill().step("kill the command")?;
         }
+    }
+}
+
+/// Kills and waits until there is nobody left. The first process of the command's pid namespace is an orphan of bwrap's, and
+/// waiting for it waits for all processes in that namespace.
+fn end_the_rest(signals: &SignalFd) -> Outcome<()> {
+    loop {
+        match waitpid(None::<Pid>, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) => {}
+            Ok(_) => continue,
+            Err(Errno::ECHILD) => return Ok(()),
+            Err(error) => return Err(format!("wait for the command's processes: {error}")),
+        }
+        for (pid, _) in watch::descendants(std::process::id()) {
+            // One that is gone already is what is wanted.
+            let _ = kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL);
+        }
+        let mut watched = [PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        // A time limit, because a signal may have been read already for a child that is only now waited for.
+        let _ = poll(&mut watched, PollTimeout::from(SAMPLE_MILLISECONDS));
+        while signals.read_signal().step("read a signal")?.is_some() {}
     }
 }
 

@@ -25,7 +25,7 @@ async fn refused(script: &str, words: &str) {
 
 #[tokio::test]
 async fn a_build_sees_its_root_and_nothing_of_the_host() {
-    check("ls /", ROOT).await;
+    check("ls / | grep -v ^lib", ROOT).await;
     check(
         "ls /etc /root /tmp /build /var",
         "/build:\n\n/etc:\ngroup\npasswd\n\n/root:\n\n/tmp:\n\n/var:\ntmp",
@@ -38,9 +38,10 @@ async fn a_build_sees_its_root_and_nothing_of_the_host() {
     .await;
     check("env | sort", "HOME=/build\nLANG=C.UTF-8\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nPWD=/build\nSHLVL=1")
         .await;
+    let open = "for fd in /proc/1/fd/* /proc/self/fd/*; do readlink $fd; done";
     check(
-        "for fd in /proc/1/fd/*; do echo ${fd##*/}; done",
-        "0\n1\n2\n4",
+        &format!("{open} | grep -v -e pipe: -e eventfd -e /dev/null -e ^/proc/; true"),
+        "",
     )
     .await;
     check(
@@ -56,7 +57,6 @@ async fn a_marked_file_of_the_host_is_nowhere_inside() {
     let name = "seen-by-the-host-only";
     std::fs::write(directory.path().join(name), "x").expect("a file");
     check(&format!("find / -name {name} 2>/dev/null; true"), "").await;
-    check("grep -c -e overlay /proc/self/mountinfo", "2").await;
     let path = std::fs::canonicalize(directory.path()).expect("a path");
     check(
         &format!(
@@ -104,8 +104,9 @@ async fn a_build_gains_no_privileges() {
     refused("unshare -m id", "not permitted").await;
     refused("mknod /build/null c 1 3", "not permitted").await;
     refused("echo 1 >/proc/sys/kernel/panic", "").await;
-    // The first process of its own namespace is bwrap: protected by the kernel, and with the same root.
-    check("kill -9 1; ls /proc/1/root/", ROOT).await;
+    // The first process of its namespace is bwrap: it cannot be ended, and its root is the build's.
+    let other = "for name in $(ls /proc/1/root/ 2>/dev/null); do [ -e /$name ] || echo $name; done";
+    check(&format!("kill -9 1 2>/dev/null; {other}"), "").await;
 }
 
 #[tokio::test]

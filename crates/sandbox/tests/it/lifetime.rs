@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::stage::{open, own_state, processes, root, runner};
+use crate::stage::{mark, open, own_state, processes, root, runner};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -69,16 +69,19 @@ fn groups_of(pid: u32) -> Vec<String> {
 
 #[tokio::test]
 async fn kill_9_of_the_runner_ends_its_build() {
+    let mark = mark();
     let state = own_state();
     root(&open(state.path()).await, "busybox").await;
-    let daemons = "(setsid sleep 4711481 &); (setsid sh -c 'trap \"\" TERM HUP; sleep 4711481; sleep 4711481' &); echo started; sleep 4711481";
+    let daemons = format!(
+        "(setsid sleep {mark} &); (setsid sh -c 'trap \"\" TERM HUP; sleep {mark}; sleep {mark}' &); echo started; sleep {mark}"
+    );
     for room in ["build", "prepare"] {
-        let mut runner = start(state.path(), &[room, "busybox", "sh", "-c", daemons]);
+        let mut runner = start(state.path(), &[room, "busybox", "sh", "-c", &daemons]);
         let pid = runner.id();
-        assert!(!processes("4711481").is_empty());
+        assert!(!processes(&mark).is_empty());
         runner.kill().expect("a kill");
         runner.wait().expect("an end");
-        gone("4711481");
+        gone(&mark);
         gone(&format!("/s{pid}-"));
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("mounts");
         assert!(!mounts.contains("millrace"), "{mounts}");
@@ -92,16 +95,18 @@ async fn kill_9_of_the_runner_ends_its_build() {
 
 #[tokio::test]
 async fn kill_9_in_the_middle_of_a_root_leaves_no_root() {
+    let mark = mark();
     let state = own_state();
-    let script =
-        "mkdir -p /workspace/usr/bin; chown -R 3:3 /workspace/usr; echo started; sleep 4711482";
-    let mut runner = start(state.path(), &["new", "half", "sh", "-c", script]);
+    let script = format!(
+        "mkdir -p /workspace/usr/bin; chown -R 3:3 /workspace/usr; echo started; sleep {mark}"
+    );
+    let mut runner = start(state.path(), &["new", "half", "sh", "-c", &script]);
     let ranges = || below(&state.path().join("roots"));
     let roots = || below(&state.path().join("roots").join(&ranges()[0]));
     assert_eq!(roots(), ["half.lock", "half.making"]);
     runner.kill().expect("a kill");
     runner.wait().expect("an end");
-    gone("4711482");
+    gone(&mark);
     assert_eq!(roots(), ["half.lock", "half.making"]);
     let sandbox = open(state.path()).await;
     assert_eq!(roots(), ["half.lock"]);
@@ -111,6 +116,7 @@ async fn kill_9_in_the_middle_of_a_root_leaves_no_root() {
 
 #[tokio::test]
 async fn a_living_runner_is_not_swept() {
+    let mark = mark();
     let state = own_state();
     root(&open(state.path()).await, "busybox").await;
     let mut runner = start(
@@ -120,7 +126,7 @@ async fn a_living_runner_is_not_swept() {
             "busybox",
             "sh",
             "-c",
-            "echo started; sleep 4711483",
+            &format!("echo started; sleep {mark}"),
         ],
     );
     let pid = runner.id();
@@ -128,14 +134,15 @@ async fn a_living_runner_is_not_swept() {
     drop(open(state.path()).await);
     assert_eq!(sessions(state.path()), [pid]);
     assert_eq!(groups_of(pid), groups);
-    assert!(!processes("4711483").is_empty());
+    assert!(!processes(&mark).is_empty());
     runner.kill().expect("a kill");
     runner.wait().expect("an end");
-    gone("4711483");
+    gone(&mark);
 }
 
 #[tokio::test]
 async fn a_dropped_run_ends_its_command() {
+    let mark = mark();
     let state = own_state();
     let sandbox = open(state.path()).await;
     let root = root(&sandbox, "busybox").await;
@@ -143,7 +150,7 @@ async fn a_dropped_run_ends_its_command() {
         .workspace(&root, crate::stage::DISK_BYTES)
         .await
         .expect("a workspace");
-    let command = crate::stage::build("echo started; sleep 4711484");
+    let command = crate::stage::build(&format!("echo started; sleep {mark}"));
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
     let task = tokio::spawn(async move {
         let (mut sink, never) = (sender, sandbox::CancellationToken::new());
@@ -154,6 +161,6 @@ async fn a_dropped_run_ends_its_command() {
     assert_eq!(receiver.recv().await.expect("output"), b"started\n");
     task.abort();
     assert!(task.await.expect_err("aborted").is_cancelled());
-    gone("4711484");
+    gone(&mark);
     gone(&state.path().display().to_string());
 }

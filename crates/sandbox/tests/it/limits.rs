@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::statvfs::statvfs;
 use sandbox::{CancellationToken, Command, Ended, Limits, LogSink};
 
-use crate::stage::{DISK_BYTES, build, limits, processes, run, run_within, state, workspace};
+use crate::stage::{DISK_BYTES, build, limits, mark, processes, run, run_within, state, workspace};
 
 async fn check(script: &str, limits: &Limits, expect: Ended) -> String {
     let (ended, log) = run_within(&workspace().await, &build(script), limits).await;
@@ -59,8 +59,9 @@ async fn a_memory_hog_is_out_of_memory() {
 
 #[tokio::test]
 async fn a_fork_bomb_is_contained_and_ended() {
+    let mark = mark();
     check(
-        "while :; do sleep 4711471 & done",
+        &format!("while :; do sleep {mark} & done"),
         &limits(),
         Ended::ProcessLimit,
     )
@@ -70,12 +71,12 @@ async fn a_fork_bomb_is_contained_and_ended() {
         ..limits()
     };
     check(
-        "bomb() { bomb | bomb & }; bomb; sleep 4711471",
+        &format!("bomb() {{ bomb | bomb & }}; bomb; sleep {mark}"),
         &short,
         Ended::ProcessLimit,
     )
     .await;
-    assert_eq!(processes("4711471"), Vec::<String>::new());
+    assert_eq!(processes(&mark), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -137,32 +138,33 @@ async fn a_full_disk_is_said_and_the_hosts_disk_is_not_touched() {
 
 #[tokio::test]
 async fn a_hang_is_timed_out() {
+    let mark = mark();
     let short = Limits {
         wall: Duration::from_millis(300),
         ..limits()
     };
     check(
-        "trap '' TERM INT HUP; sleep 4711472",
+        &format!("trap '' TERM INT HUP; sleep {mark}"),
         &short,
         Ended::TimedOut,
     )
     .await;
     check("kill -STOP $$", &short, Ended::TimedOut).await;
-    assert_eq!(processes("4711472"), Vec::<String>::new());
+    assert_eq!(processes(&mark), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_daemon_ends_with_its_command() {
+    let mark = mark();
     let workspace = workspace().await;
-    let script = "(setsid sleep 4711473 >/dev/null 2>&1 &) ; (setsid sleep 4711473 &); echo done";
+    let script =
+        format!("(setsid sleep {mark} >/dev/null 2>&1 &) ; (setsid sleep {mark} &); echo done");
+    let script = script.as_str();
     let (ended, log) = run(&workspace, &build(script)).await;
     assert_eq!((ended, log.as_str()), (Ended::Exited(0), "done\n"));
-    assert_eq!(processes("4711473"), Vec::<String>::new());
+    assert_eq!(processes(&mark), Vec::<String>::new());
     let (ended, _) = run(&workspace, &Command::prepare(["sh", "-c", script])).await;
-    assert_eq!(
-        (ended, processes("4711473")),
-        (Ended::Exited(0), Vec::new())
-    );
+    assert_eq!((ended, processes(&mark)), (Ended::Exited(0), Vec::new()));
 }
 
 /// Cancels as soon as the command speaks.
@@ -176,14 +178,15 @@ impl LogSink for Canceler {
 
 #[tokio::test]
 async fn a_canceled_command_is_gone() {
+    let mark = mark();
     let token = CancellationToken::new();
-    let command = build("echo started; sleep 4711474");
+    let command = build(&format!("echo started; sleep {mark}"));
     let ended = workspace()
         .await
         .run(&command, &limits(), &mut Canceler(token.clone()), &token)
         .await;
     assert_eq!(ended.expect("an end"), Ended::Canceled);
-    assert_eq!(processes("4711474"), Vec::<String>::new());
+    assert_eq!(processes(&mark), Vec::<String>::new());
     let ended = workspace()
         .await
         .run(&command, &limits(), &mut Vec::new(), &token)

@@ -129,6 +129,22 @@ async fn a_workspace_leaves_its_root_as_it_was() {
     }
 }
 
+/// Prunes all that is not in use. A process that another test is just starting has our locks for a moment: then again.
+async fn prune(sandbox: &Sandbox, expect: usize) {
+    let mut removed = 0;
+    for _ in 0..1000 {
+        removed += sandbox.prune(0).await.expect("pruned");
+        if removed == expect {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        (removed, sandbox.prune(0).await.expect("pruned")),
+        (expect, 0)
+    );
+}
+
 #[tokio::test]
 async fn pruning_keeps_what_is_used() {
     let state = own_state();
@@ -143,9 +159,9 @@ async fn pruning_keeps_what_is_used() {
     let RootEntry::Ready(used) = sandbox.root(&key("one"), None).await.expect("an entry") else {
         panic!("a root")
     };
-    assert_eq!(sandbox.prune(0).await.expect("pruned"), 2);
+    prune(&sandbox, 2).await;
     drop(missing(&sandbox, "two").await);
     drop(used);
-    assert_eq!(sandbox.prune(0).await.expect("pruned"), 1);
+    prune(&sandbox, 1).await;
     drop(missing(&sandbox, "one").await);
 }

@@ -70,6 +70,8 @@ pub(crate) fn make_busybox() -> Command {
     );
     let script = "set -e; cd /workspace; mkdir bin etc root; cp /in/busybox bin/; mkdir suid; cp /in/busybox suid/su; chmod 4755 suid/su
         for name in $(bin/busybox --list); do [ -e bin/$name ] || ln -s busybox bin/$name; done
+        rm bin/setpriv; cp /in/setpriv bin/; for file in $(ldd /in/setpriv | grep -o '/[^ ]*'); do
+        mkdir -p .$(dirname $file); cp $file .$file; done
         echo root:x:0:0::/root:/bin/sh >etc/passwd; echo root:x:0: >etc/group";
     Command::prepare_on_host(["sh", "-c", script]).bind_read_only("/bin", "/in")
 }
@@ -91,7 +93,7 @@ pub(crate) async fn root(sandbox: &Sandbox, name: &str) -> Root {
 
 pub(crate) async fn workspace() -> Workspace {
     let sandbox = open(&state()).await;
-    let root = root(&sandbox, "busybox-2").await;
+    let root = root(&sandbox, "busybox-3").await;
     sandbox
         .workspace(&root, DISK_BYTES)
         .await
@@ -122,6 +124,14 @@ pub(crate) fn build(script: &str) -> Command {
     Command::build(["sh", "-c", script])
         .writable("/build")
         .current_dir("/build")
+}
+
+/// Seconds to sleep that nobody else on this machine sleeps: the same tests may run as several users at once.
+pub(crate) fn mark() -> String {
+    let since = std::time::SystemTime::UNIX_EPOCH
+        .elapsed()
+        .expect("a clock after 1970");
+    format!("47{:09}", since.subsec_nanos())
 }
 
 /// Processes of this machine whose command line has `mark` in it.
