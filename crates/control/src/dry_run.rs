@@ -6,13 +6,13 @@ use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, Tasks};
 use pipeline_spec::{RequestPath, Source};
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, Platform, Resolved, StateRepo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::admit::problems;
 use crate::{Control, Error, Result};
 
 /// What merging a commit would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DryRun {
     /// Planned now; empty: nothing.
     pub from: String,
@@ -25,7 +25,7 @@ pub struct DryRun {
 }
 
 /// One of them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DryRunRequest {
     /// Its path.
     pub path: RequestPath,
@@ -40,7 +40,7 @@ pub struct DryRunRequest {
 }
 
 /// A task that would be planned.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DryRunTask {
     /// What.
     pub title: String,

@@ -1,0 +1,185 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Build, test, sign and release RPM and Debian packages from a git repository.
+///
+/// The wish is a commit: write what should be built and released as YAML, push it, and watch.
+/// Start with `millrace init DIR`, then `millrace up --data DIR`.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, propagate_version = true)]
+pub(crate) struct Args {
+    /// Print JSON for programs in the place of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Colours: on a terminal only, unless said otherwise.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub(crate) color: ColorWhen,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a state repository from the template, with keys and runners for this machine.
+    Init(InitArgs),
+    /// Run everything on this machine: control plane, runners, signer, and the repositories over HTTP.
+    Up(UpArgs),
+    /// Check the files of a state repository; every mistake with file, line, column and what to write.
+    Lint(LintArgs),
+    /// Say what a commit would do, and why, without doing it.
+    Plan(PlanArgs),
+    /// Show requests, tasks and repositories.
+    Status(StatusArgs),
+    /// Show progress live until all requests are at rest.
+    Watch(WatchArgs),
+    /// Print the log of a task; with -f as it grows.
+    Logs(LogsArgs),
+    /// Say why a task is where it is.
+    Why(SubjectArgs),
+    /// Stop a task, or all of a request.
+    Cancel(CancelArgs),
+    /// Try a failed task, or all that failed of a request, again.
+    Retry(SubjectArgs),
+    /// Hold a published repository against its commit, keys and digests, file by file.
+    Verify(VerifyArgs),
+    /// Print completions for a shell: `millrace completions bash > /etc/bash_completion.d/millrace`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page: `millrace man | man -l -`.
+    Man,
+}
+
+/// Where the control plane is.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Place {
+    /// Directory that `millrace init` made.
+    #[arg(long, value_name = "DIR", env = "MILLRACE_DATA", default_value = ".")]
+    pub(crate) data: PathBuf,
+    /// URL of a running control plane; by default the one that `millrace up` noted in the data directory.
+    #[arg(long, value_name = "URL", env = "MILLRACE_URL")]
+    pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct InitArgs {
+    /// New directory for the state repository, its secrets and the data.
+    pub(crate) directory: PathBuf,
+    /// Name of the distribution.
+    #[arg(long, default_value = "example")]
+    pub(crate) name: String,
+    /// Architecture of this machine in RPM's words.
+    #[arg(long, default_value = std::env::consts::ARCH)]
+    pub(crate) rpm_arch: String,
+    /// Jobs at a time on this machine.
+    #[arg(long, default_value = "2")]
+    pub(crate) capacity: std::num::NonZeroU32,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpArgs {
+    /// Directory that `millrace init` made.
+    #[arg(long, value_name = "DIR", env = "MILLRACE_DATA", default_value = ".")]
+    pub(crate) data: PathBuf,
+    /// The state repository: a directory or an http(s) URL. By default DIR/state.git.
+    #[arg(long, value_name = "REPO")]
+    pub(crate) state: Option<String>,
+    /// Address to listen on. Port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:7878")]
+    pub(crate) listen: std::net::SocketAddr,
+    /// Start no runner: they come from elsewhere.
+    #[arg(long)]
+    pub(crate) no_runners: bool,
+    /// Directory for build roots and jobs; best a tmpfs. By default DIR/scratch.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) scratch: Option<PathBuf>,
+    /// Seconds without a heartbeat after which a lease ends.
+    #[arg(long, default_value = "30", value_parser = clap::value_parser!(u64).range(2..=3600))]
+    pub(crate) lease: u64,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LintArgs {
+    /// Checkout of a state repository.
+    #[arg(default_value = ".")]
+    pub(crate) directory: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Commit of the state repository, 40 hex digits; by default the tip of its main branch.
+    pub(crate) commit: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// A request's path, to see its tasks.
+    pub(crate) request: Option<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Only these requests; by default all.
+    pub(crate) requests: Vec<String>,
+    /// Give up after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) timeout: Option<u64>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Id of a task, or its first digits.
+    pub(crate) task: String,
+    /// Go on printing until the task ends.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// An earlier attempt.
+    #[arg(long)]
+    pub(crate) attempt: Option<u32>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct SubjectArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Id of a task or its first digits; for retry also a request's path.
+    pub(crate) subject: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Id of a task or its first digits, or a request's path.
+    pub(crate) subject: String,
+    /// Shown in the status.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Name of the repository: its file in repositories/ without .yaml. By default all that are published.
+    pub(crate) repository: Vec<String>,
+}

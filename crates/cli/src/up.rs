@@ -1,0 +1,369 @@
+//! `millrace up`: control plane, runners and repositories on one machine, until SIGTERM or Ctrl-C.
+//!
+//! Each loop reacts to what it is told and has a timer behind it, so that a lost word costs time and
+//! never work. Nothing here is remembered: kill -9 at any point, start again, and it goes on.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use control::{Control, Options, Planned};
+use git::Repository;
+use ledger::{Message, QueueName};
+use notify::Watcher;
+use platform_local::LocalPlatform;
+use ports::{Platform, TaskQueue};
+use state_repo::GitStateRepo;
+use tokio::process::{Child, Command};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::Verdict;
+use crate::args::UpArgs;
+use crate::client::{RUNNING, Running, TOKEN};
+use crate::init::{BUILDER, SIGNER};
+use crate::local::{Layout, private_directory, sibling};
+
+/// Looks at everything that is not at rest.
+const SWEEP: Duration = Duration::from_secs(20);
+/// Looks at leases and at the state repository, when nothing tells of a push.
+const LOOK: Duration = Duration::from_secs(5);
+/// At most one status commit in this time.
+const REPORT: Duration = Duration::from_millis(500);
+/// Requests advanced side by side.
+const WIDTH: usize = 16;
+/// After trouble of the world's, a loop waits this long.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long a child has to stop.
+const GRACE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
+    start_logging();
+    let layout = Layout::new(&args.data)?;
+    let token = std::fs::read_to_string(layout.root().join(TOKEN)).with_context(|| {
+        format!("read {TOKEN} in {}: make the directory with `millrace init`", layout.root().display())
+    })?;
+    for directory in [layout.data(), layout.logs()] {
+        private_directory(&directory)?;
+    }
+    let (state_repo, watched) = open_state(&layout, args.state.as_deref())?;
+    let platform = LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
+    let options = Options {
+        lease_seconds: args.lease,
+        heartbeat_seconds: (args.lease / 4).max(1),
+        ..Options::default()
+    };
+    let control = Arc::new(Control::new(platform, options));
+    let listener = tokio::net::TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("listen on {}", args.listen))?;
+    let address = listener.local_addr()?;
+    let config = server::Config { logs: layout.logs(), admin_token: token.trim().to_owned() };
+    let router = server::router(control.clone(), config);
+
+    let pushed = Arc::new(Notify::new());
+    let _watcher = watched.map(|path| watch(&path, pushed.clone())).transpose()?;
+    let mut loops = JoinSet::new();
+    loops.spawn(async move { axum::serve(listener, router).await.context("serve HTTP") });
+    loops.spawn(plan_loop(control.clone(), pushed));
+    loops.spawn(advance_loop(control.clone()));
+    loops.spawn(dispatch_loop(control.clone()));
+    loops.spawn(report_loop(control.clone()));
+    loops.spawn(lease_loop(control.clone()));
+    loops.spawn(sweep_loop(control));
+
+    note_running(&layout, address)?;
+    println!("millrace is up at http://{address}/  (state repository: {})", layout.state().display());
+    let mut children = Vec::new();
+    if !args.no_runners {
+        let scratch = args.scratch.clone();
+        children.push(Keeper::new(&layout, BUILDER, "millrace-runner", address, scratch.as_deref())?);
+        children.push(Keeper::new(&layout, SIGNER, "millrace-signer", address, scratch.as_deref())?);
+    }
+    let mut keepers = JoinSet::new();
+    let stop = Arc::new(Notify::new());
+    for keeper in children {
+        keepers.spawn(keeper.run(stop.clone()));
+    }
+    let ended = tokio::select! {
+        signal = stop_signal() => signal.map(|()| None),
+        ended = loops.join_next() => Ok(ended),
+    };
+    stop.notify_waiters();
+    while keepers.join_next().await.is_some() {}
+    // The note is another's when two were started on one directory; the second never gets here.
+    let _gone_is_fine = std::fs::remove_file(layout.root().join(RUNNING));
+    match ended? {
+        None => Ok(Verdict::Well),
+        Some(Ok(Ok(()))) => anyhow::bail!("a loop of the control plane ended by itself"),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Err(panic)) => Err(panic).context("a loop of the control plane broke"),
+    }
+}
+
+fn start_logging() {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if std::io::stderr().is_terminal() {
+        lines.with_target(false).init();
+    } else {
+        lines.json().flatten_event(true).init();
+    }
+}
+
+/// The state repository, and the directory to watch when it is on this disk.
+fn open_state(layout: &Layout, state: Option<&str>) -> anyhow::Result<(GitStateRepo, Option<PathBuf>)> {
+    let local = match state {
+        None => Some(layout.state()),
+        Some(text) if !text.contains("://") => Some(PathBuf::from(text)),
+        Some(_) => None,
+    };
+    match (local, state) {
+        (Some(path), _) => {
+            let repository = Repository::open_bare(&path)
+                .with_context(|| format!("open the state repository {}", path.display()))?;
+            Ok((GitStateRepo::new(repository), Some(path)))
+        }
+        (None, Some(url)) => {
+            let cache = layout.root().join("state-cache.git");
+            let repository = Repository::remote(url.parse()?, cache, git::Credentials::default())
+                .with_context(|| format!("open the state repository {url}"))?;
+            Ok((GitStateRepo::new(repository), None))
+        }
+        (None, None) => unreachable!("without a URL the directory is used"),
+    }
+}
+
+/// Tells of pushes to a repository on this disk at once.
+fn watch(repository: &Path, pushed: Arc<Notify>) -> anyhow::Result<notify::RecommendedWatcher> {
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        if event.is_ok_and(|event| event.kind.is_create() || event.kind.is_modify()) {
+            pushed.notify_one();
+        }
+    })?;
+    let refs = repository.join("refs/heads");
+    std::fs::create_dir_all(&refs).with_context(|| format!("create {}", refs.display()))?;
+    watcher
+        .watch(&refs, notify::RecursiveMode::Recursive)
+        .with_context(|| format!("watch {}", refs.display()))?;
+    Ok(watcher)
+}
+
+async fn plan_loop<P: Platform>(control: Arc<Control<P>>, pushed: Arc<Notify>) -> anyhow::Result<()> {
+    loop {
+        match control.plan_head().await {
+            Ok(Planned::Broken(problems)) => {
+                tracing::error!(problems = problems.len(), first = ?problems.first(), "the configuration is broken; nothing new is planned");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "failed to plan");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        }
+        let _told_or_time = tokio::time::timeout(LOOK, pushed.notified()).await;
+    }
+}
+
+async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    let queues = [QueueName::advance()];
+    let claim = Duration::from_secs(60);
+    loop {
+        let wait = Duration::from_secs(20);
+        let deliveries = match control.platform().queue().receive(&queues, 256, claim, wait).await {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                tracing::warn!(%error, "failed to receive");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let requests: BTreeSet<_> = deliveries
+            .iter()
+            .filter_map(|delivery| match &delivery.message {
+                Message::Advance { request } => Some(request.clone()),
+                _ => None,
+            })
+            .collect();
+        let mut failed = BTreeSet::new();
+        let mut running = JoinSet::new();
+        for request in requests {
+            if running.len() == WIDTH {
+                note(running.join_next().await, &mut failed);
+            }
+            let control = control.clone();
+            running.spawn(async move { (control.advance(&request).await, request) });
+        }
+        while let Some(done) = running.join_next().await {
+            note(Some(done), &mut failed);
+        }
+        for delivery in &deliveries {
+            let Message::Advance { request } = &delivery.message else { continue };
+            // What failed comes back by itself when its claim ends.
+            if !failed.contains(request) {
+                control.platform().queue().acknowledge(&delivery.receipt).await.ok();
+            }
+        }
+    }
+}
+
+type Advanced = (control::Result<()>, pipeline_spec::RequestPath);
+
+fn note(
+    done: Option<Result<Advanced, tokio::task::JoinError>>,
+    failed: &mut BTreeSet<pipeline_spec::RequestPath>,
+) {
+    if let Some(Ok((Err(error), request))) = done {
+        tracing::warn!(%request, %error, "failed to advance");
+        failed.insert(request);
+    }
+}
+
+async fn dispatch_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.dispatch().await {
+            tracing::warn!(%error, "failed to dispatch");
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        control.changed().await;
+    }
+}
+
+async fn report_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.report(Duration::from_secs(20)).await {
+            tracing::warn!(%error, "failed to report");
+            tokio::time::sleep(PAUSE).await;
+        }
+        tokio::time::sleep(REPORT).await;
+    }
+}
+
+async fn lease_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.expire_leases().await {
+            tracing::warn!(%error, "failed to look at leases");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn sweep_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.sweep().await {
+            tracing::warn!(%error, "failed to sweep");
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+}
+
+fn note_running(layout: &Layout, address: std::net::SocketAddr) -> anyhow::Result<()> {
+    let running = Running { url: format!("http://{address}"), pid: std::process::id() };
+    let path = layout.root().join(RUNNING);
+    let part = layout.root().join(format!("{RUNNING}.part"));
+    std::fs::write(&part, serde_json::to_vec(&running)?)
+        .and_then(|()| std::fs::rename(&part, &path))
+        .with_context(|| format!("write {}", path.display()))
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// Keeps one runner process running.
+struct Keeper {
+    id: &'static str,
+    program: PathBuf,
+    args: Vec<std::ffi::OsString>,
+}
+
+impl Keeper {
+    fn new(
+        layout: &Layout,
+        id: &'static str,
+        program: &str,
+        address: std::net::SocketAddr,
+        scratch: Option<&Path>,
+    ) -> anyhow::Result<Self> {
+        let work = layout.runner(id);
+        let scratch = scratch.map_or_else(|| work.join("scratch"), |scratch| scratch.join(id));
+        for directory in [&work, &scratch] {
+            private_directory(directory)?;
+        }
+        let mut args: Vec<std::ffi::OsString> = vec!["run".into()];
+        args.extend(["--control".into(), format!("http://{address}").into()]);
+        args.extend(["--runner".into(), id.into()]);
+        args.extend(["--key".into(), layout.identity(id).into_os_string()]);
+        args.extend(["--work".into(), work.into_os_string()]);
+        args.extend(["--scratch".into(), scratch.into_os_string()]);
+        if program == "millrace-signer" {
+            args.extend(["--keys".into(), layout.signing_keys().into_os_string()]);
+        } else {
+            args.extend(["--capacity".into(), "2".into()]);
+        }
+        Ok(Self { id, program: sibling(program)?, args })
+    }
+
+    fn start(&self) -> anyhow::Result<Child> {
+        Command::new(&self.program)
+            .args(&self.args)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("start {}", self.program.display()))
+    }
+
+    async fn run(self, stop: Arc<Notify>) {
+        let mut pause = PAUSE;
+        loop {
+            let stopped = stop.notified();
+            let mut child = match self.start() {
+                Ok(child) => child,
+                Err(error) => {
+                    tracing::error!(runner = self.id, error = %format!("{error:#}"), "cannot be started");
+                    return;
+                }
+            };
+            tokio::select! {
+                status = child.wait() => {
+                    tracing::warn!(runner = self.id, ?status, "the runner ended; it is started again");
+                }
+                () = stopped => {
+                    terminate(&mut child).await;
+                    return;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+    }
+}
+
+/// Asks a child to drain, and waits for it.
+async fn terminate(child: &mut Child) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
+    for _ in 0..2 {
+        if let Some(pid) = pid {
+            // A second SIGTERM says: at once.
+            kill(pid, Signal::SIGTERM).ok();
+        }
+        if tokio::time::timeout(GRACE, child.wait()).await.is_ok() {
+            return;
+        }
+    }
+    child.kill().await.ok();
+}

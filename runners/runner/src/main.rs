@@ -1,0 +1,72 @@
+//! `millrace-runner`: the daemon with every role but signing.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an outermost shell: it makes its own directories"
+)]
+
+mod roles;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use pipeline_spec::Role;
+use runner_agent::Shutdown;
+use runner_agent::cli::{EnrollArgs, RunArgs, parse_role, start_logging};
+
+/// Works for a Millrace control plane: builds, tests and composes.
+#[derive(Parser)]
+#[command(name = "millrace-runner", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the identity key, and print the text of runners/<ID>.yaml.
+    Enroll(EnrollArgs),
+    /// Take work until told to stop: SIGTERM drains, a second one stops at once.
+    Run(Run),
+}
+
+#[derive(clap::Args)]
+struct Run {
+    /// A role to work in; give it once for each. Left out: all that this program has.
+    #[arg(long = "role", value_name = "ROLE", value_parser = parse_role)]
+    roles: Vec<Role>,
+    /// Directory for build roots, best on a tmpfs; left out: below the work directory.
+    #[arg(long, value_name = "DIR")]
+    sandbox: Option<PathBuf>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Enroll(args) => {
+            print!("{}", args.enroll(&roles::ALL)?);
+            Ok(())
+        }
+        Command::Run(args) => run(args),
+    }
+}
+
+fn run(args: Run) -> anyhow::Result<()> {
+    start_logging();
+    let config = args.run.resolve()?;
+    let wanted = if args.roles.is_empty() {
+        roles::ALL.to_vec()
+    } else {
+        args.roles
+    };
+    let sandbox = args.sandbox.unwrap_or_else(|| config.work.join("sandbox"));
+    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
+    runtime.block_on(async {
+        let shutdown = Shutdown::on_signals()?;
+        let roles = roles::open(&wanted, &config.work, &sandbox).await?;
+        runner_agent::run(config, roles, shutdown).await?;
+        Ok(())
+    })
+}
