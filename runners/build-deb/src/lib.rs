@@ -27,7 +27,7 @@ use runner_api::{Outcome, TaskSpec};
 use sandbox::Sandbox;
 
 pub use archive::Archives;
-pub use root::{Roots, workspace_with};
+pub use root::{LOCAL_SOURCE, Purpose, Roots, apt, local_archive, workspace_with};
 
 /// The role.
 pub struct BuildDeb {

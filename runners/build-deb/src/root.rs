@@ -27,6 +27,15 @@ pub(crate) const APT: [&str; 12] = [
     "-o", "APT::Sandbox::User=root",
 ];
 
+/// What a base root is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Building: build-essential, fakeroot and the platform's `buildroot`.
+    Build,
+    /// Installing: nothing but what every machine of the platform has.
+    Install,
+}
+
 /// Makes and remembers roots.
 pub struct Roots {
     sandbox: Sandbox,
@@ -41,7 +50,7 @@ impl Roots {
         Self { sandbox, lists, updating: Mutex::new(()) }
     }
 
-    /// A platform's base root and the digest that names it.
+    /// A platform's base root for builds and the digest that names it.
     pub async fn base(
         &self,
         job: &Job,
@@ -49,14 +58,34 @@ impl Roots {
         keys: &PublicKeys,
         arch: &Architecture,
     ) -> Result<(Root, String), Halt> {
+        self.base_for(Purpose::Build, job, (target, keys), arch).await
+    }
+
+    /// A platform's base root for this purpose and the digest that names it.
+    pub async fn base_for(
+        &self,
+        purpose: Purpose,
+        job: &Job,
+        (target, keys): (&Platform, &PublicKeys),
+        arch: &Architecture,
+    ) -> Result<(Root, String), Halt> {
         let archives = Archives::of(target, keys).await?;
         let snapshot = {
             let _one_at_a_time = self.updating.lock().await;
             archives.snapshot(&self.lists, arch).await?
         };
-        let packages: Vec<String> = target.buildroot.iter().map(ToString::to_string).collect();
+        let (variant, mut include) = match purpose {
+            // What every build with debhelper wants, and what a build's report is made with.
+            Purpose::Build => ("buildd", vec!["fakeroot".to_owned(), "ca-certificates".to_owned()]),
+            Purpose::Install => ("minbase", vec!["ca-certificates".to_owned()]),
+        };
+        let packages: Vec<String> = match purpose {
+            Purpose::Build => target.buildroot.iter().map(ToString::to_string).collect(),
+            Purpose::Install => Vec::new(),
+        };
         let lines = archives.lines.join("\n");
-        let key = key("deb", &["2", arch.as_str(), &lines, &snapshot, &packages.join(" ")]);
+        let prefix = if purpose == Purpose::Build { "deb" } else { "deb-install" };
+        let key = key(prefix, &["2", arch.as_str(), &lines, &snapshot, &packages.join(" ")]);
         let name = key.as_str().to_owned();
         let new = match self.sandbox.root(&key, None).await.map_err(Halt::infrastructure)? {
             RootEntry::Ready(root) => return Ok((root, name)),
@@ -71,13 +100,11 @@ impl Roots {
         let mut argv = vec![
             "mmdebstrap".to_owned(),
             "--mode=root".to_owned(),
-            "--variant=buildd".to_owned(),
+            format!("--variant={variant}"),
             format!("--architectures={arch}"),
             "--aptopt=Acquire::Languages \"none\"".to_owned(),
             "--aptopt=Acquire::Retries \"3\"".to_owned(),
         ];
-        // What every build with debhelper wants, and what a build's report is made with.
-        let mut include = vec!["fakeroot".to_owned(), "ca-certificates".to_owned()];
         include.extend(packages);
         argv.push(format!("--include={}", include.join(",")));
         argv.extend([archives.suite.clone(), "/tmp/root.tar".to_owned()]);
@@ -150,7 +177,7 @@ chmod 755 /usr/sbin/policy-rc.d
 ";
 
 /// An apt-get command line.
-pub(crate) fn apt(words: &[&str]) -> Vec<String> {
+pub fn apt(words: &[&str]) -> Vec<String> {
     APT.iter().chain(words).map(|word| (*word).to_owned()).collect()
 }
 
@@ -167,7 +194,7 @@ pub async fn workspace_with<'a>(
 
 /// Fetches the packages of other builds into `directory` as a flat archive that apt reads. Answers the
 /// digest of its index, and whether there is anything.
-pub(crate) async fn local_archive(
+pub async fn local_archive(
     job: &Job,
     packages: &[Artifact],
     directory: &Path,
@@ -198,4 +225,4 @@ fn stanza(path: &Path, name: &str) -> Result<String, Halt> {
 
 /// The line for sources.list that names a local archive bound at `/deps`. Its packages were verified by
 /// digest when they were fetched.
-pub(crate) const LOCAL_SOURCE: &str = "deb [trusted=yes] copy:/deps ./\n";
+pub const LOCAL_SOURCE: &str = "deb [trusted=yes] copy:/deps ./\n";
