@@ -2,15 +2,16 @@
 //! type says what it is and that it is well formed.
 
 use crate::limits::{MAX_NAME_BYTES, MAX_PACKAGE_NAME_BYTES};
+use crate::visible::{is_hidden, shorten};
 
 /// Why a text is not the identifier that the place needs. Reads as a whole sentence;
 /// `help` says what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not {what}: {reason}", shorten(text))]
+#[error("`{text}` is not {what}: {reason}")]
 pub struct IdError {
     /// What was needed, with its article: "a platform name".
     pub what: &'static str,
-    /// What was written.
+    /// What was written, shortened and without credentials.
     pub text: String,
     /// What is wrong with it, in plain words.
     pub reason: String,
@@ -31,21 +32,6 @@ impl IdError {
             reason: reason.into(),
             help: help.into(),
         }
-    }
-}
-
-/// Text of a stranger as it appears in a message: one line, bounded, no control characters.
-pub(crate) fn shorten(text: &str) -> String {
-    const MAX_CHARS: usize = 60;
-    let clean = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    if text.chars().count() <= MAX_CHARS {
-        text.chars().map(clean).collect()
-    } else {
-        text.chars()
-            .take(MAX_CHARS)
-            .map(clean)
-            .chain(['…'])
-            .collect()
     }
 }
 
@@ -85,7 +71,7 @@ impl NameRule {
 fn show(c: char) -> String {
     match c {
         ' ' => "a space".into(),
-        c if c.is_control() => format!("the control character U+{:04X}", u32::from(c)),
+        c if is_hidden(c) => format!("the hidden character U+{:04X}", u32::from(c)),
         c => format!("`{c}`"),
     }
 }

@@ -41,6 +41,7 @@ mod source;
 mod suggest;
 mod url;
 pub mod version;
+mod visible;
 
 pub use build::{BuildOptions, BuildRequest, PackageRequest};
 pub use bytesize::ByteSize;
@@ -57,7 +58,7 @@ pub use ids::{
 pub use key::{Fingerprint, Key, KeyKind, Private, SecretName};
 pub use lint::lint;
 pub use macros::{MacroName, MacroValue};
-pub use parse::{parse_build, parse_release};
+pub use parse::{check_place, parse_build, parse_release};
 pub use path::{
     ErratumPath, KeyFilePath, PathKind, RequestKind, RequestPath, classify, is_config_path,
 };

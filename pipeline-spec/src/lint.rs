@@ -6,7 +6,7 @@ use crate::build::BuildRequest;
 use crate::check::{File, Step, check_build, check_release, cycle};
 use crate::config::Config;
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::parse::{misplaced, parse_build, parse_release};
+use crate::parse::{check_place, parse_build, parse_release};
 use crate::path::{PathKind, RequestKind, RequestPath, classify};
 use crate::read::report::Finding;
 use crate::release::ReleaseRequest;
@@ -25,8 +25,8 @@ pub fn lint<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> Vec<Diagnostic> 
     for (path, bytes) in &files {
         match classify(path) {
             PathKind::Request(name) => _ = requests.insert(name, *bytes),
-            PathKind::Misplaced(error) if !crate::is_config_path(path) => {
-                found.push(misplaced(path, &error));
+            PathKind::Misplaced(_) if !crate::is_config_path(path) => {
+                found.extend(check_place(path));
             }
             _ => {}
         }

@@ -6,7 +6,7 @@ use crate::check::check_configuration;
 use crate::config::Config;
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::limits::MAX_KEY_FILE_BYTES;
-use crate::parse::{misplaced, read};
+use crate::parse::{check_place, read};
 use crate::path::{PathKind, classify};
 use crate::project::Project;
 use crate::read::decode::Decode;
@@ -110,8 +110,8 @@ impl<'f> Loader<'f> {
                 Ok(()) => _ = self.config.key_files.insert(key, bytes.to_vec()),
                 Err(diagnostic) => self.found.push(diagnostic),
             },
-            PathKind::Misplaced(error) if crate::is_config_path(path) => {
-                self.found.push(misplaced(path, &error));
+            PathKind::Misplaced(_) if crate::is_config_path(path) => {
+                self.found.extend(check_place(path));
             }
             PathKind::Misplaced(_)
             | PathKind::Request(_)

@@ -48,7 +48,7 @@ impl std::str::FromStr for MacroValue {
         if text.len() > MAX_MACRO_VALUE_BYTES {
             return error("it is too long");
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(crate::visible::is_hidden) {
             return error("it contains a line break or another control character");
         }
         Ok(Self(text.to_owned()))

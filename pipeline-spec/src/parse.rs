@@ -2,7 +2,7 @@
 
 use crate::build::BuildRequest;
 use crate::diagnostic::{Code, Diagnostic, Severity};
-use crate::path::RequestPath;
+use crate::path::{PathKind, RequestPath, classify};
 use crate::read::decode::Decode;
 use crate::read::report::{Finding, Report, whole_file};
 use crate::read::text;
@@ -59,8 +59,11 @@ pub(crate) fn read<T: Decode>(report: &mut Report<'_>) -> Option<(Node, T)> {
     Some((node, value))
 }
 
-/// A file that does not lie where files of its kind belong.
-pub(crate) fn misplaced(path: &str, error: &crate::IdError) -> Diagnostic {
-    let finding = Finding::new(Code::MisplacedFile, error.to_string(), error.help.clone());
-    whole_file(path, Severity::Error, finding)
+/// Says when a file lies where nothing reads it, though its name says that it should be read.
+pub fn check_place(path: &str) -> Option<Diagnostic> {
+    let PathKind::Misplaced(error) = classify(path) else {
+        return None;
+    };
+    let finding = Finding::new(Code::MisplacedFile, error.to_string(), error.help);
+    Some(whole_file(path, Severity::Error, finding))
 }

@@ -9,6 +9,7 @@ use crate::ids::{
     FlavorName, IdError, KeyId, NameRule, PlatformName, RepositoryName, RunnerId, string_type,
 };
 use crate::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
+use crate::suggest;
 
 /// What a request asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -107,7 +108,7 @@ impl FromStr for RequestPath {
             return error("it does not end in `.yaml`");
         };
         REQUEST_NAME.check(name).map_err(|e| IdError {
-            text: crate::ids::shorten(text),
+            text: crate::visible::shorten(text),
             ..e
         })?;
         Ok(Self(text.to_owned()))
@@ -161,7 +162,7 @@ impl FromStr for ErratumPath {
             return error("it does not end in `.yaml`");
         };
         ERRATUM_ID.check(id).map_err(|e| IdError {
-            text: crate::ids::shorten(text),
+            text: crate::visible::shorten(text),
             ..e
         })?;
         Ok(Self(text.to_owned()))
@@ -223,7 +224,7 @@ impl FromStr for KeyFilePath {
         }
         for part in rest.split('/') {
             KEY_FILE_PART.check(part).map_err(|e| IdError {
-                text: crate::ids::shorten(text),
+                text: crate::visible::shorten(text),
                 ..e
             })?;
         }
@@ -271,32 +272,18 @@ pub enum PathKind {
 
 /// Says what the file at `path` (relative, `/` as separator) means.
 pub fn classify(path: &str) -> PathKind {
-    match path {
-        "millrace.yaml" => return PathKind::Project,
-        "policy.yaml" => return PathKind::Policy,
-        "millrace.yml" | "policy.yml" => {
-            let help = format!("rename it to `{}yaml`", path.trim_end_matches("yml"));
-            return PathKind::Misplaced(IdError::new(
-                "a configuration file",
-                path,
-                "it ends in `.yml`",
-                help,
-            ));
-        }
-        _ => {}
-    }
     let Some((folder, rest)) = path.split_once('/') else {
-        return PathKind::Other;
+        return match path {
+            "millrace.yaml" => PathKind::Project,
+            "policy.yaml" => PathKind::Policy,
+            _ => meant(path, path, &["millrace.yaml", "policy.yaml"]),
+        };
     };
     let file = rest.rsplit('/').next().unwrap_or(rest);
-    let is_note = file.starts_with('.') || file.eq_ignore_ascii_case("README.md");
+    if file.starts_with('.') || file.eq_ignore_ascii_case("README.md") {
+        return PathKind::Other;
+    }
     let placed = match folder {
-        "platforms" | "flavors" | "repositories" | "runners" | "keys" | "builds" | "releases"
-        | "errata"
-            if is_note =>
-        {
-            return PathKind::Other;
-        }
         "platforms" => stem("a platform file", folder, rest).map(PathKind::Platform),
         "flavors" => stem("a flavor file", folder, rest).map(PathKind::Flavor),
         "repositories" => stem("a repository file", folder, rest).map(PathKind::Repository),
@@ -306,9 +293,34 @@ pub fn classify(path: &str) -> PathKind {
         "builds" | "releases" => path.parse().map(PathKind::Request),
         "errata" => path.parse().map(PathKind::Erratum),
         "modifications" | "tests" => return PathKind::Reserved,
-        _ => return PathKind::Other,
+        _ => return meant(path, folder, FOLDERS),
     };
     placed.unwrap_or_else(PathKind::Misplaced)
+}
+
+const FOLDERS: &[&str] = &[
+    "platforms",
+    "flavors",
+    "repositories",
+    "runners",
+    "keys",
+    "builds",
+    "releases",
+    "errata",
+];
+
+/// A YAML file whose name, or whose folder's name, is nearly one of the language: read by nobody,
+/// and surely meant to be read. Everything else is people's own.
+fn meant(path: &str, name: &str, known: &[&'static str]) -> PathKind {
+    let yaml = path.ends_with(".yaml") || path.ends_with(".yml");
+    match suggest::nearest(name, known.iter().copied()).filter(|_| yaml) {
+        Some(near) => {
+            let reason = format!("nothing reads it; `{near}` is read");
+            let help = format!("rename `{}` to `{near}`", crate::visible::shorten(name));
+            PathKind::Misplaced(IdError::new("a path of this language", path, reason, help))
+        }
+        None => PathKind::Other,
+    }
 }
 
 /// Parses `<name>.yaml` directly inside `folder`.

@@ -1,6 +1,6 @@
 //! `platforms/<name>.yaml`: what is built for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -174,20 +174,17 @@ impl Platform {
         }
     }
 
-    /// The public key files that must be in the state repository for this platform to be built.
+    /// The public key files that must be in the state repository for this platform to be built,
+    /// each once.
     pub fn key_files(&self) -> impl Iterator<Item = &KeyFilePath> {
         let (repos, archives) = match &self.contents {
             Contents::Rpm { repos, .. } => (&repos[..], &[][..]),
             Contents::Deb { archives } => (&[][..], &archives[..]),
         };
         let from_repos = repos.iter().flat_map(|repo| &repo.keys);
-        let from_archives = archives
-            .iter()
-            .filter_map(|archive| match &archive.keyring {
-                Some(Keyring::File(path)) => Some(path),
-                Some(Keyring::Host(_)) | None => None,
-            });
-        from_repos.chain(from_archives)
+        let from_archives = archives.iter().filter_map(Archive::key_file);
+        let all: BTreeSet<&KeyFilePath> = from_repos.chain(from_archives).collect();
+        all.into_iter()
     }
 }
 
@@ -241,6 +238,16 @@ pub struct Archive {
     /// The keys that may sign the archive. Needed unless `url` is `host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keyring: Option<Keyring>,
+}
+
+impl Archive {
+    /// The key file in the state repository that signs it, if its keyring is one.
+    pub fn key_file(&self) -> Option<&KeyFilePath> {
+        match &self.keyring {
+            Some(Keyring::File(path)) => Some(path),
+            Some(Keyring::Host(_)) | None => None,
+        }
+    }
 }
 
 /// Where a Debian archive is.

@@ -147,14 +147,16 @@ impl JsonSchema for Retention {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "format", rename_all = "lowercase")]
 pub enum Layout {
-    /// An RPM repository: `<path>/<arch>/os/` with `repodata/`.
+    /// RPM repositories: `<path>/<arch>/` with `repodata/`, and `<path>/source/`.
     Rpm {
-        /// Folder below the public root, such as `almalinux/10/BaseOS`; unique.
+        /// Folder below the public root, such as `almalinux/10/BaseOS`. No other repository is
+        /// there, inside it or above it.
         path: RepoPath,
     },
-    /// A suite of a Debian archive: `<path>/dists/<suite>` and `<path>/pool`.
+    /// A Debian archive of one suite: `<path>/dists/<suite>` and `<path>/pool`.
     Deb {
-        /// Folder below the public root that holds `dists/` and `pool/`, such as `debian`.
+        /// Folder below the public root that holds `dists/` and `pool/`, such as `debian/12`. No
+        /// other repository is there, inside it or above it.
         path: RepoPath,
         /// `Suite` of the Release file, and the folder in `dists/`.
         suite: SuiteName,
@@ -188,6 +190,14 @@ impl Layout {
 /// A folder below the public root of published repositories: relative, plain characters, no `..`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepoPath(String);
+
+impl RepoPath {
+    /// Whether one of the two folders is the other or lies in it.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let mut parts = self.0.split('/').zip(other.0.split('/'));
+        parts.all(|(a, b)| a == b)
+    }
+}
 
 impl std::str::FromStr for RepoPath {
     type Err = crate::IdError;

@@ -100,6 +100,7 @@ fn broken_requests_are_answered() {
         ("a linked build that is not there", &[edit(BUILD, "builds/2026/11/hello.yaml", "builds/2026/10/hello.yaml")]),
         ("builds that wait for each other", &[edit(HELLO, "platforms:", "with: [builds/2026/11/openssl-fix.yaml]\nplatforms:")]),
         ("a request in the wrong place", &[edit("builds/2026/13/late.yaml", "", "reason: x\n"), edit("builds/quick.yaml", "", "reason: x\n")]),
+        ("a request in a folder that nothing reads", &[edit("build/2026/11/late.yaml", "", "reason: x\n")]),
         ("a release to nowhere", &[edit(RELEASE, "to: [debian-12]", "to: [debian-21]")]),
         ("a release of what is not there", &[edit(RELEASE, "hello.yaml]", "helo.yaml]")]),
         ("a release that leaves a repository empty", &[edit(RELEASE, "to: [debian-12]", "to: [debian-12, almalinux-9]")]),
@@ -111,7 +112,7 @@ fn broken_requests_are_answered() {
 fn broken_configuration_is_answered() {
     #[rustfmt::skip]
     let table: &[(&str, &[Edit])] = &[
-        ("no millrace.yaml", &[edit("millrace.yaml", "", "# nothing yet\n")]),
+        ("an empty file", &[edit("millrace.yaml", "", "# nothing yet\n")]),
         ("an unknown version of the language", &[edit("millrace.yaml", "version: 1", "version: 2")]),
         ("a limit without a unit", &[edit("millrace.yaml", "memory: 8GiB", "memory: 8G")]),
         ("a limit out of range", &[edit("millrace.yaml", "hours: 24", "hours: 10000")]),
@@ -121,6 +122,7 @@ fn broken_configuration_is_answered() {
         ("a repository without a key", &[edit("repositories/debian-12.yaml", "key: main", "key: mian")]),
         ("a field of the other format", &[edit("repositories/almalinux-9.yaml", "path: almalinux/9", "path: almalinux/9\nsuite: nine")]),
         ("two repositories at one place", &[edit("repositories/almalinux-9.yaml", "path: almalinux/9", "path: almalinux/10")]),
+        ("a repository inside another", &[edit("repositories/debian-12.yaml", "path: debian/12", "path: debian/13/12")]),
         ("a backend of the other format", &[edit("platforms/debian-12.yaml", "format: deb", "format: deb\nbackend: mock")]),
         ("an archive without a keyring", &[edit("platforms/debian-12.yaml", "url: host", "url: https://deb.debian.org/debian")]),
         ("dnf's own variable", &[edit("platforms/almalinux-9.yaml", "BaseOS/$arch", "BaseOS/$basearch")]),
@@ -129,6 +131,7 @@ fn broken_configuration_is_answered() {
         ("a runner that signs and builds", &[edit("runners/one.yaml", "", "key: 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\nroles: [sign, build-deb]\narchitectures: [amd64]\n")]),
         ("a runner with a cut key", &[edit("runners/one.yaml", "", "key: 11qYAYKxCrfVS\nroles: [test]\narchitectures: [amd64, aarch46]\n")]),
         ("a runner in a folder", &[edit("runners/lab/one.yaml", "", "roles: [test]\n")]),
+        ("a policy that nothing reads", &[edit("polcy.yaml", "", "gates: {}\n")]),
         ("a platform in a .yml file", &[edit("platforms/fedora-43.yml", "", "format: rpm\n")]),
     ];
     insta::assert_snapshot!("configuration", answers(table));
@@ -169,6 +172,20 @@ fn broken_yaml_is_answered() {
         ("wide characters before the mistake", &[edit(BUILD, "{git: \"https://git.example.org/debian/openssl.git\", ref", "{git: \"https://git.example.org/ö/openssl.git\", ref")]),
     ];
     insta::assert_snapshot!("yaml", answers(table));
+}
+
+#[test]
+fn requests_that_need_missing_keys_are_answered() {
+    let mut tree = in_use();
+    tree.retain(|path, _| !path.ends_with(".asc"));
+    insta::assert_snapshot!("keys", said(&tree));
+}
+
+#[test]
+fn a_missing_project_file_is_answered() {
+    let mut tree = in_use();
+    tree.remove("millrace.yaml");
+    insta::assert_snapshot!("missing", said(&tree));
 }
 
 #[test]

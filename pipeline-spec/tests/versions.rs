@@ -40,7 +40,7 @@ fn pairs(strategy: impl Strategy<Value = String>, count: usize) -> Vec<(String, 
     };
     let mut pair = |i: usize| {
         let a = draw();
-        let b = if i % 4 == 0 {
+        let b = if i.is_multiple_of(4) {
             a.replace('1', "01")
         } else {
             draw()

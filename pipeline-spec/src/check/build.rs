@@ -136,6 +136,8 @@ fn targets(
             let known: Vec<&str> = request.platforms.keys().map(AsRef::as_ref).collect();
             let message = format!("`{name}` is not among the platforms of this request");
             let help = match suggest::nearest(name.as_str(), known) {
+                // The typo is in `platforms`, and told there.
+                Some(near) if !config.platforms.keys().any(|p| p.as_str() == near) => continue,
                 Some(near) => format!("did you mean `{near}`? Or add `{name}:` under `platforms`"),
                 None => format!("add `{name}:` under `platforms`"),
             };

@@ -7,12 +7,12 @@ use crate::config::Config;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ids::{Architecture, PlatformName, RepositoryName, RunnerId};
 use crate::path::KeyFilePath;
-use crate::platform::{Format, Platform};
+use crate::platform::{Contents, PackageRepo, Platform};
 use crate::read::report::Finding;
-use crate::repository::{Layout, Repository};
+use crate::repository::Repository;
 use crate::suggest;
 
-use Step::{Field, Item, Key as Name};
+use Step::{Field, Item};
 
 /// Checks the whole configuration. `text_of` gives the text of a file that was read into it.
 pub(crate) fn check_configuration<'a>(
@@ -89,24 +89,34 @@ fn known_platform<'c>(
     config.platforms.get(name)
 }
 
-/// A warning only: a project may list platforms that it does not build for yet.
+/// A warning only: a project may list platforms that it does not build for yet. Each missing file is
+/// told once, where it is first named.
 fn key_files(platform: &Platform, config: &Config, file: &mut File<'_>) {
-    for key in platform
-        .key_files()
-        .filter(|key| !config.key_files.contains_key(*key))
-    {
-        let field = match platform.format() {
-            Format::Rpm => "repos",
-            Format::Deb => "archives",
-        };
+    for key in platform.key_files() {
+        if config.key_files.contains_key(key) {
+            continue;
+        }
         let message = format!("the public key `{key}` is missing");
         let help = format!(
             "put the distribution's public key at `{key}` before a request uses this platform"
         );
-        file.warning(
-            &[Name(field)],
-            Finding::new(Code::MissingKeyFile, message, help),
-        );
+        let finding = Finding::new(Code::MissingKeyFile, message, help);
+        match &platform.contents {
+            Contents::Rpm { repos, .. } => {
+                let named = |repo: &PackageRepo| repo.keys.iter().position(|k| k == key);
+                let place = repos
+                    .iter()
+                    .enumerate()
+                    .find_map(|(i, repo)| Some((i, named(repo)?)));
+                let (i, j) = place.unwrap_or_default();
+                file.warning(&[Field("repos"), Item(i), Field("keys"), Item(j)], finding);
+            }
+            Contents::Deb { archives } => {
+                let place = archives.iter().position(|a| a.key_file() == Some(key));
+                let i = place.unwrap_or_default();
+                file.warning(&[Field("archives"), Item(i), Field("keyring")], finding);
+            }
+        }
     }
 }
 
@@ -145,26 +155,20 @@ fn check_repository(repository: &Repository, config: &Config, file: &mut File<'_
     }
 }
 
-/// Two repositories that would write the same files. The later name in the alphabet is told.
+/// Two repositories that would write the same files: a repository is replaced as a whole, so no
+/// other may lie in, at or above its folder. The later name in the alphabet is told.
 fn shared_place(
     name: &RepositoryName,
     repository: &Repository,
     config: &Config,
     file: &mut File<'_>,
 ) {
-    let clash = |other: &Repository| match (&other.layout, &repository.layout) {
-        (Layout::Deb { suite: a, .. }, Layout::Deb { suite: b, .. }) => {
-            other.layout.path() == repository.layout.path() && a == b
-        }
-        (a, b) => a.path() == b.path(),
-    };
-    let earlier = config
-        .repositories
-        .range(..name.clone())
-        .find(|(_, other)| clash(other));
-    if let Some((earlier, _)) = earlier {
-        let message = format!("repositories/{earlier}.yaml is published at the same place");
-        let help = "write another path (or another suite of a Debian archive)";
+    let own = repository.layout.path();
+    let mut earlier = config.repositories.range(..name.clone());
+    if let Some((earlier, other)) = earlier.find(|(_, other)| own.overlaps(other.layout.path())) {
+        let path = other.layout.path();
+        let message = format!("repositories/{earlier}.yaml is published at `{path}`");
+        let help = format!("write a path that is not `{path}`, not inside it and not above it");
         file.error(
             &[Field("path")],
             Finding::new(Code::DuplicateEntry, message, help),

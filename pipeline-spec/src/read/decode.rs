@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::report::{Finding, Report, Span};
 use super::yaml::{Key, Node, Style, Value};
 use crate::diagnostic::Code;
-use crate::ids::shorten;
 use crate::limits::MAX_ENTRIES;
 use crate::suggest;
+use crate::visible::shorten;
 
 /// A type of the language.
 pub(crate) trait Decode: Sized {

@@ -2,6 +2,7 @@
 
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::limits::{MAX_DIAGNOSTICS_PER_FILE, MAX_EXCERPT_CHARS};
+use crate::visible::{visible, without_credentials};
 
 /// A range of bytes in a file; both ends on character boundaries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -147,40 +148,16 @@ fn floor_boundary(text: &str, position: usize) -> usize {
 /// The part of a line that is shown, at most [`MAX_EXCERPT_CHARS`] around the mark, and the column
 /// of the mark in it. Credentials in addresses are hidden, since a check's text may be public.
 fn excerpt(line: &str, mark: usize) -> (String, u32) {
-    let hidden = hide_credentials(line);
-    let length = hidden.len();
-    let from = if length <= MAX_EXCERPT_CHARS {
+    let chars = without_credentials(line);
+    let from = if chars.len() <= MAX_EXCERPT_CHARS {
         0
     } else {
         mark.saturating_sub(MAX_EXCERPT_CHARS / 4)
-            .min(length - MAX_EXCERPT_CHARS)
+            .min(chars.len() - MAX_EXCERPT_CHARS)
     };
-    let shown = hidden.iter().skip(from).take(MAX_EXCERPT_CHARS);
-    let text = shown
-        .map(|c| if c.is_control() { ' ' } else { *c })
-        .collect();
-    (text, narrow(mark - from.min(mark) + 1))
-}
-
-/// The characters of a line with `*` for what stands between `://` and `@`.
-fn hide_credentials(line: &str) -> Vec<char> {
-    let mut chars: Vec<char> = line.chars().collect();
-    let mut i = 0;
-    while i + 2 < chars.len() {
-        if chars[i..i + 3] != [':', '/', '/'] {
-            i += 1;
-            continue;
-        }
-        let start = i + 3;
-        let ends = |c: &char| c.is_whitespace() || matches!(c, '/' | '"' | '\'');
-        let end = chars[start..]
-            .iter()
-            .position(ends)
-            .map_or(chars.len(), |n| start + n);
-        if let Some(at) = chars[start..end].iter().rposition(|c| *c == '@') {
-            chars[start..start + at].fill('*');
-        }
-        i = end;
-    }
-    chars
+    let shown = chars.iter().skip(from).take(MAX_EXCERPT_CHARS);
+    (
+        shown.map(|c| visible(*c)).collect(),
+        narrow(mark - from.min(mark) + 1),
+    )
 }

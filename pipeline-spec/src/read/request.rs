@@ -51,7 +51,7 @@ impl Decode for Wanted {
             let names: Vec<String> = items
                 .iter()
                 .filter_map(|item| match &item.value {
-                    Value::Scalar { text, .. } => Some(crate::ids::shorten(text)),
+                    Value::Scalar { text, .. } => Some(crate::visible::shorten(text)),
                     _ => None,
                 })
                 .take(3)

@@ -7,9 +7,10 @@ use super::decode::{Decode, DecodeScalar, Scalar, scalar};
 use super::report::{Finding, Report};
 use super::yaml::{Node, Style, Value};
 use crate::diagnostic::Code;
-use crate::ids::{IdError, shorten};
+use crate::ids::IdError;
 use crate::limits::MAX_TEXT_CHARS;
 use crate::suggest;
+use crate::visible::{is_hidden, shorten};
 use crate::*;
 
 /// The plain words for "nothing" of YAML's core schema.
@@ -204,8 +205,8 @@ impl Decode for Prose {
             "the text is empty".to_owned()
         } else if text.chars().count() > MAX_TEXT_CHARS {
             format!("the text is longer than {MAX_TEXT_CHARS} characters")
-        } else if text.chars().any(|c| c.is_control() && c != '\n') {
-            "the text contains a control character".to_owned()
+        } else if text.chars().any(|c| is_hidden(c) && c != '\n') {
+            "the text contains a character that nobody can see".to_owned()
         } else {
             return Some(Self(text.to_owned()));
         };
@@ -297,6 +298,7 @@ pub(crate) fn word<T: Copy>(
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let message = format!("`{}` is not {what}", shorten(scalar.text));
         let help = match suggest::nearest(scalar.text, names.iter().copied()) {
+            _ if names.len() == 1 => format!("write {}", suggest::list(&names)),
             Some(near) => format!(
                 "did you mean `{near}`? The choice is: {}",
                 suggest::list(&names)

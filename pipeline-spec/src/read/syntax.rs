@@ -20,6 +20,14 @@ pub(super) fn explain(error: &ScanError, text: &str) -> (Span, Finding) {
         start
     };
     let kind = error.kind();
+    if let Some(colon) = tight_colon(kind, text, start) {
+        let finding = Finding::new(
+            Code::Syntax,
+            "a space is missing after this colon",
+            "write `key: value`, with a space after the colon",
+        );
+        return (Span::new(colon, colon + 1), finding);
+    }
     let finding = limits(kind).unwrap_or_else(|| {
         let (message, help) = brackets(kind)
             .or_else(|| {
@@ -34,6 +42,32 @@ pub(super) fn explain(error: &ScanError, text: &str) -> (Span, Finding) {
         Finding::new(Code::Syntax, message, help)
     });
     (Span::new(start, start), finding)
+}
+
+/// The colon of a `key:value` on the line of the mistake or on the one before: to YAML it is the
+/// beginning of a text that goes on over lines, so that the mistake shows late.
+fn tight_colon(kind: &ErrorKind, text: &str, at: usize) -> Option<usize> {
+    use ErrorKind::{InvalidSimpleKey, MappingValueNotAllowed, SimpleKeyExpected};
+    if !matches!(
+        kind,
+        MappingValueNotAllowed | SimpleKeyExpected | InvalidSimpleKey
+    ) {
+        return None;
+    }
+    let end = text[at..].find('\n').map_or(text.len(), |i| at + i);
+    let start = |end: usize| text[..end].rfind('\n').map_or(0, |i| i + 1);
+    let this = start(end);
+    let before = this.checked_sub(1).map(|end| (start(end), end));
+    before
+        .into_iter()
+        .chain([(this, end)])
+        .find_map(|(start, end)| {
+            let key = text[start..end].trim_start_matches([' ', '-']);
+            let colon = key.find(|c: char| !c.is_ascii_alphanumeric() && c != '_')?;
+            let value = key[colon..].strip_prefix(':')?;
+            let tight = colon > 0 && value.starts_with(|c: char| !c.is_whitespace() && c != '/');
+            tight.then(|| end - key.len() + colon)
+        })
 }
 
 /// What is YAML and not of this language.

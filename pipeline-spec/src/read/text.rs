@@ -3,6 +3,7 @@
 use super::report::{Finding, Report, Span, whole_file};
 use crate::diagnostic::{Code, Diagnostic, Severity};
 use crate::limits::MAX_FILE_BYTES;
+use crate::visible::is_hidden;
 
 /// The text of a file: small enough, UTF-8, and what a reviewer sees is what is there.
 pub(crate) fn check<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
@@ -27,15 +28,12 @@ pub(crate) fn check<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnost
     }
 }
 
-/// Characters that show nothing or reorder what is shown. A lone carriage return ends a line for
-/// YAML and not for most editors.
+/// A lone carriage return ends a line for YAML and not for most editors.
 fn hides(text: &str, position: usize, c: char) -> bool {
     match c {
         '\n' | '\t' => false,
         '\r' => !text[position..].starts_with("\r\n"),
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => true,
-        '\u{feff}' => true,
-        c => c.is_control(),
+        c => is_hidden(c),
     }
 }
 

@@ -230,7 +230,7 @@ impl<'t, P: Iterator<Item = Item<'t>>> Builder<'_, 't, P> {
                         Code::DuplicateKey,
                         format!(
                             "`{}` stands here a second time; the first is on line {line}",
-                            crate::ids::shorten(&key.text)
+                            crate::visible::shorten(&key.text)
                         ),
                         "keep one of the two",
                     ),

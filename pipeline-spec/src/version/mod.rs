@@ -9,7 +9,7 @@ pub use rpm::{Evr, Nevra, rpmvercmp};
 
 /// Why a text is not a version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("read `{}` as {what}: {reason}", crate::ids::shorten(text))]
+#[error("read `{}` as {what}: {reason}", crate::visible::shorten(text))]
 pub struct Error {
     what: &'static str,
     text: String,
@@ -20,7 +20,7 @@ impl Error {
     fn new(what: &'static str, text: &str, reason: &'static str) -> Self {
         Self {
             what,
-            text: crate::ids::shorten(text),
+            text: crate::visible::shorten(text),
             reason,
         }
     }

@@ -1,0 +1,85 @@
+//! What a path means.
+
+use pipeline_spec::{PathKind, RequestKind, RequestPath, classify, is_config_path};
+
+#[test]
+fn every_path_has_one_meaning() {
+    let check = |path: &str, expect: &str| {
+        let kind = match classify(path) {
+            PathKind::Project => "project",
+            PathKind::Policy => "policy",
+            PathKind::Platform(_) => "platform",
+            PathKind::Flavor(_) => "flavor",
+            PathKind::Repository(_) => "repository",
+            PathKind::Key(_) => "key",
+            PathKind::KeyFile(_) => "key file",
+            PathKind::Runner(_) => "runner",
+            PathKind::Request(path) if path.kind() == RequestKind::Build => "build",
+            PathKind::Request(_) => "release",
+            PathKind::Erratum(_) => "erratum",
+            PathKind::Reserved => "reserved",
+            PathKind::Misplaced(_) => "misplaced",
+            PathKind::Other => "other",
+        };
+        assert_eq!(kind, expect, "{path}");
+    };
+    check("millrace.yaml", "project");
+    check("millrace.yml", "misplaced");
+    check("policy.yaml", "policy");
+    check("platforms/almalinux-10.yaml", "platform");
+    check("platforms/AlmaLinux.yaml", "misplaced");
+    check("platforms/.yaml", "other");
+    check("platforms/a/b.yaml", "misplaced");
+    check("platform/debian-12.yaml", "misplaced");
+    check("flavors/epel.yaml", "flavor");
+    check("repositories/baseos.yaml", "repository");
+    check("keys/main.yaml", "key");
+    check("keys/main.asc", "key file");
+    check("keys/upstream/debian-12.asc", "key file");
+    check("keys/upstream/README.md", "other");
+    check("keys/main.gpg", "misplaced");
+    check("keys/../x.asc", "misplaced");
+    check("runners/one.yaml", "runner");
+    check("builds/2026/11/openssl-fix.yaml", "build");
+    check("builds/2026/11/SDL2.yaml", "build");
+    check("builds/2026/11/a b.yaml", "misplaced");
+    check("builds/2026/00/x.yaml", "misplaced");
+    check("builds/26/11/x.yaml", "misplaced");
+    check("builds/2026/11/deep/x.yaml", "misplaced");
+    check("builds/2026/11/x.json", "misplaced");
+    check("builds/2026/11/.gitkeep", "other");
+    check("releases/2026/11/openssl-fix.yaml", "release");
+    check("errata/2026/ALSA-2026:1234.yaml", "erratum");
+    check("modifications/openssl/config.yaml", "reserved");
+    check("tests/boot.yaml", "reserved");
+    check("README.md", "other");
+    check("CODEOWNERS", "other");
+    check("examples/builds/2026/11/hello.yaml", "other");
+    check(".github/workflows/lint.yaml", "other");
+    check("docs/notes.yaml", "other");
+    check("", "other");
+    check("/", "other");
+    check("builds", "other");
+}
+
+#[test]
+fn planning_reads_configuration_alone() {
+    let check = |path: &str, expect: bool| assert_eq!(is_config_path(path), expect, "{path}");
+    check("millrace.yaml", true);
+    check("keys/upstream/debian-12.asc", true);
+    check("platforms/Wrong.yaml", true);
+    check("builds/2026/11/x.yaml", false);
+    check("builds/wrong.yaml", false);
+    check("errata/2026/ALSA-2026:1234.yaml", false);
+    check("README.md", false);
+}
+
+#[test]
+fn a_request_knows_its_name() {
+    let path: RequestPath = "releases/2026/11/openssl-fix.yaml".parse().unwrap();
+    assert_eq!(
+        (path.kind(), path.name()),
+        (RequestKind::Release, "openssl-fix")
+    );
+    assert_eq!(path.to_string(), "releases/2026/11/openssl-fix.yaml");
+}
