@@ -117,7 +117,7 @@ impl fmt::Display for Dependency {
 }
 
 /// Reads the three parallel arrays of one kind of dependency. Where flags or version are missing, any version will do.
-pub(crate) fn read(header: Header<'_>, (names, flags, versions): Triple) -> Vec<Dependency> {
+pub(crate) fn read(header: &Header<'_>, (names, flags, versions): Triple) -> Vec<Dependency> {
     let flags = header
         .numbers(flags)
         .map(Some)

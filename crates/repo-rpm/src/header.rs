@@ -70,9 +70,10 @@ impl Intro {
 }
 
 /// A header in memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Header<'a> {
-    index: &'a [u8],
+    /// Without the region tags, whose data is an index line and not in order.
+    entries: Vec<Entry>,
     data: &'a [u8],
 }
 
@@ -83,6 +84,18 @@ pub(crate) struct Entry {
     pub(crate) kind: u32,
     pub(crate) offset: u32,
     pub(crate) count: u32,
+}
+
+impl Entry {
+    fn parse(line: &[u8]) -> Self {
+        let field = |at| be32(line, at).unwrap_or_default();
+        Self {
+            tag: field(0),
+            kind: field(4),
+            offset: field(8),
+            count: field(12),
+        }
+    }
 }
 
 /// An entry and the bytes from its offset to the next entry's.
@@ -127,73 +140,61 @@ impl<'a> Header<'a> {
             return Err(short());
         }
         let (index, data) = body.split_at(intro.entries as usize * ENTRY_BYTES);
-        let header = Self { index, data };
+        let entries = index.chunks_exact(ENTRY_BYTES).map(Entry::parse);
+        let entries: Vec<Entry> = entries
+            .filter(|entry| !REGIONS.contains(&entry.tag))
+            .collect();
         // As rpm checks: in order, none inside another. So all reads together cannot exceed the data area.
-        let offsets = header.entries().map(|entry| entry.offset);
-        if !offsets.is_sorted() {
+        if !entries.is_sorted_by_key(|entry| entry.offset) {
             return Err(Error::malformed(
                 "the tags of its header overlap or are out of order",
             ));
         }
-        Ok(header)
-    }
-
-    /// Every entry but the region tags, whose data is an index line and not in order.
-    fn entries(self) -> impl Iterator<Item = Entry> + Clone + 'a {
-        self.index
-            .chunks_exact(ENTRY_BYTES)
-            .map(|line| {
-                let field = |at| be32(line, at).unwrap_or_default();
-                Entry {
-                    tag: field(0),
-                    kind: field(4),
-                    offset: field(8),
-                    count: field(12),
-                }
-            })
-            .filter(|entry| !REGIONS.contains(&entry.tag))
+        Ok(Self { entries, data })
     }
 
     /// Every entry with the part of the data area that it may use: up to where the next one begins.
-    pub(crate) fn slots(self) -> impl Iterator<Item = Slot<'a>> {
-        let ends = self.entries().skip(1).map(|next| next.offset as usize);
-        let end = self.data.len();
-        self.entries()
-            .zip(ends.chain(std::iter::once(end)))
-            .map(move |(entry, end)| Slot {
-                entry,
-                room: self
-                    .data
-                    .get(entry.offset as usize..end)
-                    .unwrap_or_default(),
-            })
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot<'a>> {
+        (0..self.entries.len()).map(|index| self.slot(index))
     }
 
-    fn find(self, tag: u32) -> Option<Slot<'a>> {
-        self.slots().find(|slot| slot.entry.tag == tag)
+    fn slot(&self, index: usize) -> Slot<'a> {
+        let entry = self.entries[index];
+        let next = self.entries.get(index + 1);
+        let end = next.map_or(self.data.len(), |next| next.offset as usize);
+        let room = self
+            .data
+            .get(entry.offset as usize..end)
+            .unwrap_or_default();
+        Slot { entry, room }
     }
 
-    pub(crate) fn has(self, tag: u32) -> bool {
+    fn find(&self, tag: u32) -> Option<Slot<'a>> {
+        let index = self.entries.iter().position(|entry| entry.tag == tag)?;
+        Some(self.slot(index))
+    }
+
+    pub(crate) fn has(&self, tag: u32) -> bool {
         self.find(tag).is_some()
     }
 
-    pub(crate) fn binary(self, tag: u32) -> Option<&'a [u8]> {
+    pub(crate) fn binary(&self, tag: u32) -> Option<&'a [u8]> {
         self.find(tag)
             .filter(|slot| slot.entry.kind == kind::BIN)?
             .raw()
     }
 
     /// A string, or the first of several (the C locale of a translated one).
-    pub(crate) fn string(self, tag: u32) -> Option<Cow<'a, str>> {
+    pub(crate) fn string(&self, tag: u32) -> Option<Cow<'a, str>> {
         self.strings(tag).next()
     }
 
     /// The items of a string array; none if the tag is missing, of another kind or runs out of the data area.
-    pub(crate) fn strings(self, tag: u32) -> impl Iterator<Item = Cow<'a, str>> {
+    pub(crate) fn strings(&self, tag: u32) -> impl Iterator<Item = Cow<'a, str>> + use<'a> {
         self.byte_strings(tag).map(text)
     }
 
-    fn byte_strings(self, tag: u32) -> impl Iterator<Item = &'a [u8]> {
+    fn byte_strings(&self, tag: u32) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let (count, mut rest) = match self.find(tag) {
             Some(Slot { entry, room }) if entry.kind == kind::STRING => (entry.count.min(1), room),
             Some(Slot { entry, room }) if is_text(entry.kind) => (entry.count.min(MAX_ITEMS), room),
@@ -208,7 +209,7 @@ impl<'a> Header<'a> {
     }
 
     /// The items of an integer array of any width.
-    pub(crate) fn numbers(self, tag: u32) -> impl Iterator<Item = u64> + 'a {
+    pub(crate) fn numbers(&self, tag: u32) -> impl Iterator<Item = u64> + use<'a> {
         let slot = self.find(tag).filter(|slot| slot.entry.count <= MAX_ITEMS);
         let width = match slot.map(|slot| slot.entry.kind) {
             Some(kind::INT16) => 2,
@@ -225,7 +226,7 @@ impl<'a> Header<'a> {
             .map(|item| item.iter().fold(0, |sum, &byte| sum << 8 | u64::from(byte)))
     }
 
-    pub(crate) fn number(self, tag: u32) -> Option<u64> {
+    pub(crate) fn number(&self, tag: u32) -> Option<u64> {
         self.numbers(tag).next()
     }
 }

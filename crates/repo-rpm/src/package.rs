@@ -188,14 +188,14 @@ impl Package {
         let source_rpm = header.string(tag::SOURCE_RPM).map(|name| name.into_owned());
         let is_source = header.has(tag::SOURCE_PACKAGE) || source_rpm.is_none();
         Ok(Self {
-            name: required(header, tag::NAME, "name")?,
+            name: required(&header, tag::NAME, "name")?,
             epoch: header.number(tag::EPOCH).unwrap_or_default(),
-            version: required(header, tag::VERSION, "version")?,
-            release: required(header, tag::RELEASE, "release")?,
+            version: required(&header, tag::VERSION, "version")?,
+            release: required(&header, tag::RELEASE, "release")?,
             arch: if is_source {
                 "src".into()
             } else {
-                required(header, tag::ARCH, "architecture")?
+                required(&header, tag::ARCH, "architecture")?
             },
             source_rpm: source_rpm.filter(|_| !is_source),
             summary: string(tag::SUMMARY),
@@ -207,27 +207,27 @@ impl Package {
             packager: string(tag::PACKAGER),
             build_host: string(tag::BUILD_HOST),
             build_time: header.number(tag::BUILD_TIME).unwrap_or_default(),
-            provides: deps::read(header, tag::PROVIDES),
-            requires: deps::read(header, tag::REQUIRES),
-            conflicts: deps::read(header, tag::CONFLICTS),
-            obsoletes: deps::read(header, tag::OBSOLETES),
-            recommends: deps::read(header, tag::RECOMMENDS),
-            suggests: deps::read(header, tag::SUGGESTS),
-            supplements: deps::read(header, tag::SUPPLEMENTS),
-            enhances: deps::read(header, tag::ENHANCES),
-            files: files(header)?,
-            changelogs: changelogs(header),
+            provides: deps::read(&header, tag::PROVIDES),
+            requires: deps::read(&header, tag::REQUIRES),
+            conflicts: deps::read(&header, tag::CONFLICTS),
+            obsoletes: deps::read(&header, tag::OBSOLETES),
+            recommends: deps::read(&header, tag::RECOMMENDS),
+            suggests: deps::read(&header, tag::SUGGESTS),
+            supplements: deps::read(&header, tag::SUPPLEMENTS),
+            enhances: deps::read(&header, tag::ENHANCES),
+            files: files(&header)?,
+            changelogs: changelogs(&header),
             build_archs: strings(tag::BUILD_ARCHS),
             exclusive_arch: strings(tag::EXCLUSIVE_ARCH),
             exclude_arch: strings(tag::EXCLUDE_ARCH),
             sizes: Sizes {
                 package: 0,
-                installed: installed_size(header),
-                archive: archive_size(header, signature),
+                installed: installed_size(&header),
+                archive: archive_size(&header, &signature),
             },
             header_range: head.header_range(),
             sha256: Sha256([0; 32]),
-            signed_by: signed_by(signature),
+            signed_by: signed_by(&signature),
         })
     }
 
@@ -269,14 +269,14 @@ impl Package {
     }
 }
 
-fn required(header: Header<'_>, tag: u32, what: &str) -> Result<String, Error> {
+fn required(header: &Header<'_>, tag: u32, what: &str) -> Result<String, Error> {
     match header.string(tag) {
         Some(value) if !value.is_empty() => Ok(value.into_owned()),
         _ => Err(Error::malformed(format!("it has no {what}"))),
     }
 }
 
-fn files(header: Header<'_>) -> Result<Vec<File>, Error> {
+fn files(header: &Header<'_>) -> Result<Vec<File>, Error> {
     let dirs: Vec<_> = header.strings(tag::DIR_NAMES).collect();
     let dir_indexes = header.numbers(tag::DIR_INDEXES);
     let with_dirs = header
@@ -332,7 +332,7 @@ fn file_kind(mode: u64, flags: u64) -> FileKind {
     }
 }
 
-fn changelogs(header: Header<'_>) -> Vec<Changelog> {
+fn changelogs(header: &Header<'_>) -> Vec<Changelog> {
     let times = header.numbers(tag::CHANGELOG_TIME);
     let authors = header.strings(tag::CHANGELOG_NAME);
     let texts = header.strings(tag::CHANGELOG_TEXT);
@@ -347,21 +347,21 @@ fn changelogs(header: Header<'_>) -> Vec<Changelog> {
         .collect()
 }
 
-fn installed_size(header: Header<'_>) -> u64 {
+fn installed_size(header: &Header<'_>) -> u64 {
     header
         .number(tag::LONG_SIZE)
         .or_else(|| header.number(tag::SIZE))
         .unwrap_or_default()
 }
 
-fn archive_size(header: Header<'_>, signature: Header<'_>) -> u64 {
+fn archive_size(header: &Header<'_>, signature: &Header<'_>) -> u64 {
     let long = signature.number(sigtag::LONG_ARCHIVE_SIZE);
     let short = || signature.number(sigtag::PAYLOAD_SIZE);
     let old = || header.number(tag::ARCHIVE_SIZE);
     long.or_else(short).or_else(old).unwrap_or_default()
 }
 
-fn signed_by(signature: Header<'_>) -> SignedBy {
+fn signed_by(signature: &Header<'_>) -> SignedBy {
     const TAGS: [u32; 5] = [
         sigtag::RSA,
         sigtag::DSA,

@@ -85,7 +85,7 @@ pub fn sign_file(path: &Path, key: &SigningKey, time: u64) -> Result<(), Error> 
 /// The new signature header with its padding.
 fn signed_header(head: &Head, key: &SigningKey, time: u64) -> Result<Vec<u8>, Error> {
     let old = head.signature()?;
-    check_signable(head, old)?;
+    check_signable(head, &old)?;
     let packet = key.sign_detached_binary(head.header_bytes(), time)?;
     // v4 signature packet: header (tag, length), version 4, type, algorithm.
     let tag = if packet_algorithm(&packet) == Some(ALGORITHM_RSA) {
@@ -93,7 +93,7 @@ fn signed_header(head: &Head, key: &SigningKey, time: u64) -> Result<Vec<u8>, Er
     } else {
         sigtag::DSA
     };
-    let mut entries: Vec<(Entry, Vec<u8>)> = kept(old)?;
+    let mut entries: Vec<(Entry, Vec<u8>)> = kept(&old)?;
     let count = u32::try_from(packet.len()).expect("a signature packet is a few hundred bytes");
     entries.push((
         Entry {
@@ -113,7 +113,7 @@ fn signed_header(head: &Head, key: &SigningKey, time: u64) -> Result<Vec<u8>, Er
     Ok(serialize(&entries))
 }
 
-fn check_signable(head: &Head, signature: Header<'_>) -> Result<(), Error> {
+fn check_signable(head: &Head, signature: &Header<'_>) -> Result<(), Error> {
     let refuse = |reason: &str| {
         Err(Error::Unsignable {
             reason: reason.to_owned(),
@@ -164,7 +164,7 @@ fn packet_algorithm(packet: &[u8]) -> Option<u8> {
 }
 
 /// What stays: everything but old signatures and the region tag, which is made anew.
-fn kept(old: Header<'_>) -> Result<Vec<(Entry, Vec<u8>)>, Error> {
+fn kept(old: &Header<'_>) -> Result<Vec<(Entry, Vec<u8>)>, Error> {
     let short = || Error::malformed("a tag of its signature header runs into the next one");
     old.slots()
         .filter(|slot| !SIGNATURES.contains(&slot.entry.tag))
