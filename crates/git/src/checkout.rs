@@ -247,8 +247,14 @@ struct Writer<'a> {
     files: u64,
     bytes: u64,
     directories: Vec<PathBuf>,
-    links: Vec<(PathBuf, Vec<u8>)>,
+    links: Vec<NewLink>,
     time: i64,
+}
+
+struct NewLink {
+    path: PathBuf,
+    to: PathBuf,
+    target: Vec<u8>,
 }
 
 impl Writer<'_> {
@@ -267,7 +273,8 @@ impl Writer<'_> {
                 let to = into.join(&path);
                 match entry.mode().kind() {
                     EntryKind::Tree => {
-                        std::fs::create_dir(&to).map_err(Error::io("create", &to))?;
+                        std::fs::create_dir(&to)
+                            .map_err(|error| self.not_created(&path, &to, error))?;
                         self.directories.push(to);
                         pending.push((entry.object_id(), path));
                     }
@@ -291,6 +298,16 @@ impl Writer<'_> {
             path: crate::error::printable(&path.to_string_lossy()),
             commit: self.commit,
             reason: reason.to_owned(),
+        }
+    }
+
+    /// The directory was empty, so whatever is in the way comes from the same tree.
+    fn not_created(&self, path: &Path, to: &Path, error: std::io::Error) -> Error {
+        match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                self.refuse(path, "its tree has the same name twice")
+            }
+            _ => Error::io("create", to)(error),
         }
     }
 
@@ -330,7 +347,7 @@ impl Writer<'_> {
             .create_new(true)
             .mode(mode)
             .open(to)
-            .map_err(Error::io("create", to))?;
+            .map_err(|error| self.not_created(path, to, error))?;
         let times = FileTimes::new()
             .set_modified(system_time(self.time))
             .set_accessed(system_time(self.time));
@@ -350,14 +367,19 @@ impl Writer<'_> {
         if target.is_empty() || target.contains(&0) {
             return Err(self.refuse(path, "it is a link without a target"));
         }
-        self.links.push((to, target));
+        self.links.push(NewLink {
+            path: path.to_owned(),
+            to,
+            target,
+        });
         Ok(())
     }
 
     fn write_links(&mut self) -> Result<()> {
-        for (to, target) in std::mem::take(&mut self.links) {
+        for NewLink { path, to, target } in std::mem::take(&mut self.links) {
             let target = PathBuf::from(std::ffi::OsString::from_vec(target));
-            std::os::unix::fs::symlink(target, &to).map_err(Error::io("create", &to))?;
+            std::os::unix::fs::symlink(target, &to)
+                .map_err(|error| self.not_created(&path, &to, error))?;
             self.date(&to)?;
         }
         Ok(())

@@ -9,9 +9,9 @@ use crate::{CommitId, ObjectId};
 pub enum Class {
     /// The person who wrote the address, the ref or the files.
     User,
-    /// Nobody: the same call may succeed later.
+    /// Nobody here: the same call may succeed later, when the network, the server or a full disk is well again.
     Transient,
-    /// Whoever runs this: stored data or the disk is broken.
+    /// Nobody soon: stored data is broken, or a server does not speak git.
     Broken,
 }
 
@@ -174,11 +174,10 @@ impl Error {
             | Self::Limit { .. }
             | Self::NotAFile { .. }
             | Self::Checkout { .. } => Class::User,
-            Self::Network { .. } | Self::Locked { .. } => Class::Transient,
-            Self::Server { .. }
-            | Self::ObjectMissing { .. }
-            | Self::Corrupt { .. }
-            | Self::Io { .. } => Class::Broken,
+            Self::Network { .. } | Self::Locked { .. } | Self::Io { .. } => Class::Transient,
+            Self::Server { .. } | Self::ObjectMissing { .. } | Self::Corrupt { .. } => {
+                Class::Broken
+            }
         }
     }
 

@@ -315,19 +315,19 @@ fn hostile_trees() {
         (&[("100644", "/etc/x", &data)], "separator"),
         (
             &[("120000", "a", &target), ("40000", "a", &inner)],
-            "exists",
+            "same name twice",
         ),
         (
             &[("120000", "a", &target), ("100644", "a", &data)],
-            "exists",
+            "same name twice",
         ),
         (
             &[("120000", "a", &target), ("120000", "a", &target)],
-            "exists",
+            "same name twice",
         ),
         (
             &[("40000", "a", &inner), ("120000", "a", &target)],
-            "exists",
+            "same name twice",
         ),
         (&[("120000", "a", &empty)], "without a target"),
         (&[("100644", &"n".repeat(256), &data)], "file name"),

@@ -8,6 +8,7 @@
 
 mod checkout;
 mod commit;
+mod killed;
 mod packs;
 mod push;
 mod read;

@@ -167,6 +167,7 @@ fn what_is_not_there() {
         .unwrap();
     for url in [
         format!("http://{free}/r.git"),
+        site.server.url("r.git").as_str().replace("http:", "https:"),
         "https://nothing.invalid/r.git".to_owned(),
     ] {
         let error = resolve(&url.parse().unwrap(), "main").unwrap_err();
