@@ -14,7 +14,7 @@ mod transition;
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
-    AttemptRecord, Contribution, Decision, FailedBy, Flip, HeadRow, LeaseRow, Note, OutboxRow,
+    AttemptRecord, Contribution, Decision, Ending, FailedBy, Flip, HeadRow, LeaseRow, Note, OutboxRow,
     Phase, Problem, Record, RefRow, RepositoryRow, RequestRow, RequestSpec, Row, Stop, TaskRow,
     TaskState, Tasks,
 };

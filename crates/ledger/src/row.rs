@@ -216,8 +216,30 @@ pub struct AttemptRecord {
     pub leased: Millis,
     /// When it ended.
     pub ended: Millis,
+    /// Whether it counts against the machine's patience.
+    #[serde(default, skip_serializing_if = "Ending::is_result")]
+    pub ending: Ending,
     /// How: one sentence.
     pub end: String,
+}
+
+/// How an attempt ended, as far as another one depends on it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// With a word on the package.
+    #[default]
+    Result,
+    /// The machine's or the network's fault, or silence.
+    Trouble,
+    /// The runner gave it back.
+    HandedBack,
+}
+
+impl Ending {
+    fn is_result(&self) -> bool {
+        *self == Self::Result
+    }
 }
 
 /// States of a task.

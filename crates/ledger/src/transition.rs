@@ -4,22 +4,23 @@
 //! Blocked ⇄ Ready → Leased(n) → Succeeded | Failed | Excluded
 //!             ↑         │
 //!             └─────────┘ expiry, infrastructure error, handed back: attempt n+1
-//! any open state → Canceled | Superseded;  Failed, Canceled → Ready (retry, attempt n+1)
+//! any open state → Canceled | Superseded;  Failed, Canceled → Blocked or Ready (retry, attempt n+1)
 //! ```
 //!
 //! Every event is matched against every state; what is not allowed is a [`Refusal`], never a guess.
 
 use pipeline_spec::RunnerId;
-use runner_api::{Outcome, ResultManifest, TaskRef};
+use runner_api::{Outcome, ResultManifest, TaskRef, TaskSpec};
 
 use crate::{
-    AttemptRecord, Change, Expect, FailedBy, Key, LeaseRow, Message, Millis, QueueName, Row, Stop,
+    AttemptRecord, Change, Ending, Expect, FailedBy, Key, LeaseRow, Message, Millis, QueueName, Row, Stop,
     TaskRow, TaskState,
 };
 
 /// Bounds of the table.
 pub mod limits {
-    /// Attempts that end in infrastructure trouble before a task fails.
+    /// Attempts that end in infrastructure trouble, without a result in between, before a task fails.
+    /// A retry by a person gives as many again; an attempt that was handed back does not count.
     pub const MAX_ATTEMPTS: u32 = 5;
     /// Ended attempts kept in a row, so that it stays far below 400 KB.
     pub const ATTEMPTS_KEPT: usize = 20;
@@ -185,7 +186,7 @@ fn change_to(row: &TaskRow, version: u64, next: TaskRow, now: Millis) -> Change 
     }
     let heartbeat = matches!(
         (&row.state, &next.state),
-        (TaskState::Leased { .. }, TaskState::Leased { .. })
+        (TaskState::Leased { stop: was, .. }, TaskState::Leased { stop: is, .. }) if was == is
     );
     if !heartbeat {
         let request = task.request.clone();
@@ -356,7 +357,12 @@ fn finish(row: &TaskRow, result: &ResultManifest, now: Millis) -> Result<TaskRow
         return Err(Refusal::Repeated);
     }
     let (since, stop) = held(row, result.attempt, &result.runner, "take a result")?;
-    let ended = ended(row, since, now, &describe(&result.outcome));
+    let ended = ended(
+        row,
+        since,
+        now,
+        (ending(&result.outcome), describe(&result.outcome)),
+    );
     if let Some(stop) = stop {
         return Ok(with_state(&ended, stopped(stop, result.attempt)));
     }
@@ -373,7 +379,7 @@ fn finish(row: &TaskRow, result: &ResultManifest, now: Millis) -> Result<TaskRow
         Outcome::Excluded { reason } => TaskState::Excluded {
             reason: reason.clone(),
         },
-        Outcome::Infrastructure { message } => again(attempt, message, now),
+        Outcome::Infrastructure { message } => again(&ended, attempt, message, now),
         Outcome::HandedBack { .. } => TaskState::Ready {
             attempt: attempt + 1,
             not_before: now,
@@ -401,10 +407,10 @@ fn expire(row: &TaskRow, asked: u32, now: Millis) -> Result<TaskRow, Refusal> {
                 return Err(Refusal::NotDue { due: *expires });
             }
             let message = format!("runner {runner} sent no heartbeat; its lease ended");
-            let ended = ended(row, *since, now, &message);
+            let ended = ended(row, *since, now, (Ending::Trouble, message.clone()));
             let state = match stop.clone() {
                 Some(stop) => stopped(stop, asked),
-                None => again(asked, &message, now),
+                None => again(&ended, asked, &message, now),
             };
             Ok(with_state(&ended, state))
         }
@@ -435,8 +441,13 @@ fn stop(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
             expires: *expires,
             stop: Some(wanted),
         },
-        TaskState::Leased { stop: Some(_), .. }
-        | TaskState::Succeeded { .. }
+        TaskState::Leased { stop: Some(_), .. } => {
+            return Err(Refusal::State {
+                state: "stopping already",
+                event: "be stopped again",
+            });
+        }
+        TaskState::Succeeded { .. }
         | TaskState::Failed { .. }
         | TaskState::Excluded { .. }
         | TaskState::Canceled { .. }
@@ -447,13 +458,10 @@ fn stop(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
 
 fn retry(row: &TaskRow, now: Millis) -> Result<TaskRow, Refusal> {
     match &row.state {
-        TaskState::Failed { attempt, .. } | TaskState::Canceled { attempt, .. } => Ok(with_state(
-            row,
-            TaskState::Ready {
-                attempt: attempt + 1,
-                not_before: now,
-            },
-        )),
+        // A task that was canceled while it was blocked still misses its inputs.
+        TaskState::Failed { attempt, .. } | TaskState::Canceled { attempt, .. } => {
+            Ok(with_state(row, first_state(&row.spec, attempt + 1, now)))
+        }
         TaskState::Blocked { .. }
         | TaskState::Ready { .. }
         | TaskState::Leased { .. }
@@ -492,8 +500,17 @@ fn stopped(stop: Stop, attempt: u32) -> TaskState {
 }
 
 /// Another attempt after trouble that is ours, with exponential backoff, or the end of patience.
-fn again(attempt: u32, message: &str, now: Millis) -> TaskState {
-    if attempt >= limits::MAX_ATTEMPTS {
+/// `ended`: the row with this very attempt in its history.
+fn again(ended: &TaskRow, attempt: u32, message: &str, now: Millis) -> TaskState {
+    let troubles = ended
+        .attempts
+        .iter()
+        .rev()
+        .take_while(|record| record.ending != Ending::Result)
+        .filter(|record| record.ending == Ending::Trouble)
+        .count() as u32;
+    // A person's retry leaves the history as it is: patience ends at each multiple.
+    if troubles.is_multiple_of(limits::MAX_ATTEMPTS) {
         return TaskState::Failed {
             attempt,
             by: FailedBy::Infrastructure {
@@ -502,7 +519,8 @@ fn again(attempt: u32, message: &str, now: Millis) -> TaskState {
             result: None,
         };
     }
-    let doubled = limits::BACKOFF_MILLIS.saturating_mul(1 << (attempt - 1).min(20));
+    let doublings = troubles % limits::MAX_ATTEMPTS - 1;
+    let doubled = limits::BACKOFF_MILLIS << doublings;
     TaskState::Ready {
         attempt: attempt + 1,
         not_before: now + doubled.min(limits::MAX_BACKOFF_MILLIS),
@@ -510,7 +528,12 @@ fn again(attempt: u32, message: &str, now: Millis) -> TaskState {
 }
 
 /// The row with its leased attempt written into the history.
-fn ended(row: &TaskRow, leased: Millis, now: Millis, end: &str) -> TaskRow {
+fn ended(
+    row: &TaskRow,
+    leased: Millis,
+    now: Millis,
+    (ending, end): (Ending, String),
+) -> TaskRow {
     let mut row = row.clone();
     if let TaskState::Leased {
         attempt, runner, ..
@@ -521,12 +544,23 @@ fn ended(row: &TaskRow, leased: Millis, now: Millis, end: &str) -> TaskRow {
             runner: runner.clone(),
             leased,
             ended: now,
-            end: end.to_owned(),
+            ending,
+            end,
         });
         let surplus = row.attempts.len().saturating_sub(limits::ATTEMPTS_KEPT);
         row.attempts.drain(..surplus);
     }
     row
+}
+
+fn ending(outcome: &Outcome) -> Ending {
+    match outcome {
+        Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Excluded { .. } => {
+            Ending::Result
+        }
+        Outcome::Infrastructure { .. } => Ending::Trouble,
+        Outcome::HandedBack { .. } => Ending::HandedBack,
+    }
 }
 
 fn describe(outcome: &Outcome) -> String {
@@ -541,18 +575,23 @@ fn describe(outcome: &Outcome) -> String {
     }
 }
 
+/// Blocked on its inputs, or ready when it has none.
+fn first_state(spec: &TaskSpec, attempt: u32, now: Millis) -> TaskState {
+    let on: Vec<TaskRef> = spec.inputs().into_iter().cloned().collect();
+    if on.is_empty() {
+        TaskState::Ready {
+            attempt,
+            not_before: now,
+        }
+    } else {
+        TaskState::Blocked { on, next: attempt }
+    }
+}
+
 impl TaskRow {
     /// A new row: blocked on its inputs, or ready when it has none. Not written yet.
-    pub fn planned(task: TaskRef, spec: runner_api::TaskSpec, why: String, now: Millis) -> Self {
-        let on: Vec<TaskRef> = spec.inputs().into_iter().cloned().collect();
-        let state = if on.is_empty() {
-            TaskState::Ready {
-                attempt: 1,
-                not_before: now,
-            }
-        } else {
-            TaskState::Blocked { on, next: 1 }
-        };
+    pub fn planned(task: TaskRef, spec: TaskSpec, why: String, now: Millis) -> Self {
+        let state = first_state(&spec, 1, now);
         Self {
             task,
             spec,
