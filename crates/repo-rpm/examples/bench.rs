@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -22,13 +23,14 @@ use repo_rpm::{Fragment, Package, Sha256, sign_file};
 
 /// How often each thing is done; the best counts, because the machine is shared.
 const RUNS: usize = 3;
-/// How many packages rpmsign signs: it takes 20 ms each.
+/// How many packages are signed.
 const SIGNED: usize = 50;
 const REVISION: u64 = 1_700_000_500;
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let count: usize = args.next().map_or(10_000, |arg| arg.parse().unwrap());
+    assert!(count >= SIGNED, "at least {SIGNED} packages are needed");
     let work = args
         .next()
         .map_or_else(std::env::temp_dir, PathBuf::from)
@@ -307,56 +309,57 @@ fn one_more(desk: &Desk, count: usize) {
     );
 }
 
+/// The same packages and the same key, by us and by rpmsign.
 fn signing(desk: &Desk) {
-    let key = SigningKey::generate(KeyKind::Ed25519, "bench", REVISION).unwrap();
-    let all = desk.packages();
-    let ours = best(|| {
-        all.iter()
-            .for_each(|path| sign_file(path, &key, REVISION).unwrap())
-    })
-    .each(all.len());
-    report("ours, sign one package in place (Ed25519)", ours, "");
-
-    let home = desk.work.join("gnupg");
-    fs::create_dir(&home).unwrap();
-    let gnupg = |program: &str| {
-        let mut command = Command::new(program);
-        command.env("GNUPGHOME", &home);
-        command
-    };
-    fs::write(desk.work.join("key"), key.to_armored_secret().as_bytes()).unwrap();
-    assert!(
-        gnupg("gpg")
-            .args(["--batch", "--quiet", "--import"])
-            .arg(desk.work.join("key"))
-            .status()
-            .unwrap()
-            .success()
-    );
-    let theirs = once(|| {
-        let options = [
-            "--define",
-            "__gpg /usr/bin/gpg",
-            "--define",
-            "_gpg_name bench",
-            "--resign",
-        ];
-        let out = gnupg("rpmsign")
-            .args(options)
-            .args(&all[..SIGNED.min(all.len())])
-            .output();
-        assert!(
-            out.expect("rpmsign runs; it is in Debian's package rpm")
-                .status
-                .success()
+    for kind in [KeyKind::Ed25519, KeyKind::Rsa4096] {
+        let key = SigningKey::generate(kind, "bench", REVISION).unwrap();
+        let some = &desk.packages()[..SIGNED];
+        let sign = || {
+            some.iter()
+                .for_each(|path| sign_file(path, &key, REVISION).unwrap())
+        };
+        report(
+            &format!("ours, sign one package in place ({kind:?})"),
+            best(sign).each(SIGNED),
+            "",
         );
-    });
-    report(
-        "rpmsign, sign one package (Ed25519)",
-        theirs.each(SIGNED.min(all.len())),
-        "",
-    );
-    let _ = gnupg("gpgconf").args(["--kill", "gpg-agent"]).status();
+
+        let home = desk.work.join(format!("gnupg-{kind:?}"));
+        fs::DirBuilder::new().mode(0o700).create(&home).unwrap();
+        let gnupg = |program: &str| {
+            let mut command = Command::new(program);
+            command.env("GNUPGHOME", &home);
+            command
+        };
+        let secret = home.join("key");
+        fs::write(&secret, key.to_armored_secret().as_bytes()).unwrap();
+        let imported = gnupg("gpg")
+            .args(["--batch", "--quiet", "--import"])
+            .arg(&secret)
+            .status();
+        assert!(imported.unwrap().success());
+        let theirs = once(|| {
+            let options = [
+                "--define",
+                "__gpg /usr/bin/gpg",
+                "--define",
+                "_gpg_name bench",
+                "--resign",
+            ];
+            let out = gnupg("rpmsign").args(options).args(some).output();
+            assert!(
+                out.expect("rpmsign runs; it is in Debian's package rpm")
+                    .status
+                    .success()
+            );
+        });
+        report(
+            &format!("rpmsign, sign one package ({kind:?})"),
+            theirs.each(SIGNED),
+            "",
+        );
+        let _ = gnupg("gpgconf").args(["--kill", "gpg-agent"]).status();
+    }
 }
 
 fn threads() -> NonZeroUsize {
