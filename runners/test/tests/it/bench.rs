@@ -1,0 +1,191 @@
+//! The role with a sandbox that is kept between runs, and a folder in the place of the store.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use openpgp::{KeyKind, SigningKey};
+use pipeline_spec::{Limits, Repository, Sha256Digest};
+use runner_agent::{Job, Role};
+use runner_api::{
+    Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, FailureKind, Grant, Outcome, Placed,
+    TaskId, TaskRef, TaskSpec,
+};
+use runner_compose::Compose;
+use runner_test::InstallTest;
+use sandbox::{Config, Sandbox};
+use sha2::{Digest as _, Sha256};
+
+/// 2026-11-01.
+pub(crate) const TIME: i64 = 1_793_491_200;
+
+pub(crate) struct Bench {
+    role: InstallTest,
+    directory: tempfile::TempDir,
+}
+
+impl Bench {
+    pub(crate) async fn new() -> Self {
+        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-role");
+        std::fs::create_dir_all(&state).expect("a cache directory");
+        let sandbox = Sandbox::open(Config::new(state.join("sandbox")).helper(helper())).await;
+        let role = InstallTest::new(sandbox.expect("a sandbox"), &state);
+        let memory = Path::new("/dev/shm");
+        let directory = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        let directory = directory.expect("a directory");
+        for name in ["blobs", "scratch"] {
+            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        Self { role, directory }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) async fn run(&self, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
+        self.run_by(&self.role, spec, inputs).await
+    }
+
+    async fn run_by(&self, role: &dyn Role, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
+        let grant = Grant {
+            version: runner_api::VERSION,
+            task: task_ref("task"),
+            attempt: 1,
+            spec,
+            inputs: inputs.into_iter().map(|(task, artifacts)| (task.id, artifacts)).collect(),
+            lease_seconds: 60,
+            heartbeat_seconds: 10,
+        };
+        let job = Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job");
+        let outcome = role.run(&job).await;
+        // Shown by the test runner when the test fails.
+        for job in std::fs::read_dir(self.path("scratch")).expect("the scratch directory").flatten() {
+            println!("{}", std::fs::read_to_string(job.path().join("log")).unwrap_or_default());
+        }
+        outcome
+    }
+
+    pub(crate) fn store(&self, name: &str, bytes: &[u8], kind: ArtifactKind) -> Artifact {
+        let sha256 = Sha256Digest::new(Sha256::digest(bytes).into());
+        std::fs::write(self.path("blobs").join(sha256.to_string()), bytes).expect("a blob");
+        Artifact { name: name.to_owned(), sha256, size: bytes.len() as u64, kind, package: None }
+    }
+
+    pub(crate) fn load(&self, artifact: &Artifact) -> Vec<u8> {
+        std::fs::read(self.path("blobs").join(artifact.sha256.to_string())).expect("the blob")
+    }
+
+    /// A package that a host's tool made; `claim`: name, version, architecture.
+    pub(crate) fn store_package(&self, file: &Path, kind: ArtifactKind, claim: [&str; 3]) -> Artifact {
+        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+        let mut artifact = self.store(name, &std::fs::read(file).expect("the package"), kind);
+        let [name, version, arch] = claim.map(str::to_owned);
+        artifact.package = Some(BuiltPackage { source: name.clone(), name, version, arch });
+        artifact
+    }
+
+    /// What compose makes of the packages.
+    pub(crate) async fn compose(&self, layout: &Repository, packages: &[Artifact]) -> Vec<Artifact> {
+        let placed: Vec<Placed> = packages
+            .iter()
+            .map(|artifact| Placed {
+                artifact: artifact.clone(),
+                component: String::new(),
+                built_by: task_ref("build"),
+                files: Vec::new(),
+            })
+            .collect();
+        let content = serde_json::to_vec(&placed).expect("JSON");
+        let content = self.store("content", &content, ArtifactKind::Tree).sha256;
+        let task = ComposeTask {
+            repository: "test".parse().expect("a name"),
+            layout: layout.clone(),
+            content,
+            time: TIME,
+        };
+        let compose = Compose::open(self.path("compose")).expect("a cache");
+        match self.run_by(&compose, TaskSpec::Compose(Box::new(task)), Vec::new()).await {
+            Outcome::Succeeded { artifacts, .. } => artifacts,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The cases of a task that failed with `kind`, or succeeded, by the report that it stored. The
+    /// failure's text follows the cases.
+    #[track_caller]
+    pub(crate) fn cases(&self, outcome: Outcome, kind: FailureKind) -> Vec<String> {
+        let (artifacts, told) = match outcome {
+            Outcome::Succeeded { artifacts, facts: Facts::Test(facts) } => {
+                assert!(facts.cases.iter().all(|case| case.problem.is_none()), "{facts:?}");
+                (artifacts, None)
+            }
+            Outcome::Failed { failure, artifacts } => {
+                assert_eq!(failure.kind, kind, "{failure:?}");
+                (artifacts, Some(format!("{}\n{}", failure.message, failure.excerpt.join("\n"))))
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(artifacts.len(), 1);
+        assert_eq!((artifacts[0].kind, artifacts[0].name.as_str()), (ArtifactKind::Tap, "test.tap"));
+        let tap = String::from_utf8(self.load(&artifacts[0])).expect("UTF-8");
+        let cases = tap.lines().filter(|line| line.starts_with("ok ") || line.starts_with("not ok "));
+        cases.map(str::to_owned).chain(told).collect()
+    }
+}
+
+/// The last line of `cases` is why it failed; the one before names the case.
+#[track_caller]
+pub(crate) fn assert_failed(cases: &[String], case: &str, words: &str) {
+    let failed = cases.iter().find(|line| line.starts_with("not ok")).unwrap_or_else(|| panic!("nothing failed: {cases:?}"));
+    assert!(failed.ends_with(case), "{failed:?} is not {case:?}");
+    let why = cases.last().expect("the failure's text");
+    assert!(why.starts_with(case) && why.contains(words), "{words:?} is not in {why:?}");
+}
+
+pub(crate) fn key() -> SigningKey {
+    SigningKey::generate(KeyKind::Ed25519, "Test <test@localhost>", 1_700_000_000).expect("a key")
+}
+
+pub(crate) fn limits() -> Limits {
+    serde_json::from_str(r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#)
+        .expect("limits")
+}
+
+pub(crate) fn task_ref(name: &str) -> TaskRef {
+    let digits = hex(&Sha256::digest(name)[..16]);
+    let id: TaskId = digits.parse().expect("an id");
+    TaskRef { request: "builds/2026/11/test.yaml".parse().expect("a path"), id }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(crate) fn no_keys() -> runner_api::PublicKeys {
+    BTreeMap::new()
+}
+
+pub(crate) fn run(command: &mut Command, debian_package: &str) {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().unwrap_or_else(|error| panic!("{name}: {error}; install {debian_package}"));
+    assert!(output.status.success(), "{name}: {output:?}");
+}
+
+pub(crate) fn write(path: &Path, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+    std::fs::write(path, text).expect("a file");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+/// The sandbox's helper program, which cargo puts beside the test's own directory.
+fn helper() -> PathBuf {
+    let own = std::env::current_exe().expect("this test's file");
+    let path = own.parent().and_then(Path::parent).expect("target/debug").join("millrace-sandbox-init");
+    assert!(path.exists(), "{} is missing: run `cargo build -p sandbox`", path.display());
+    path
+}

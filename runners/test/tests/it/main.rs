@@ -1,0 +1,6 @@
+//! Test and smoke tasks with real apt and dpkg.
+
+#![allow(clippy::disallowed_methods, reason = "packages are made with the host's tools")]
+
+mod bench;
+mod deb;
