@@ -1,1 +1,54 @@
-fn main() {}
+//! `cargo xtask WORD`: the front door. CI does nothing that a laptop does not do with the same word.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an outermost shell: it starts programs and writes their files"
+)]
+
+mod bench;
+mod demo;
+mod setup;
+mod sh;
+mod test;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+usage: cargo xtask WORD
+
+  setup    install what is needed from Debian (asks for nothing; needs root once)
+  demo     the whole way on this machine: two real packages from a pushed request to
+           an installation by the real dnf and the real apt, signatures checked
+  test     every test, and the demo at the end
+  lint     formatting, clippy, documentation links
+  ci       lint and test: what CI runs
+  bridge   make the RPM repository out of Debian packages, in target/bridge
+  bench    speed and memory, against the peers, in one run; prints JSON lines
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["setup"] => setup::run(),
+        ["demo"] => demo::whole_way(),
+        ["test"] => test::all(),
+        ["lint"] => test::lint(),
+        ["ci"] => test::ci(),
+        ["bridge"] => setup::run().and_then(|()| demo::bridge()).map(|path| {
+            println!("the bridge is in {}", path.display());
+        }),
+        ["bench", ref which @ ..] => bench::measure(which),
+        _ => {
+            eprint!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Who may know whom: the table of ARCHITECTURE.md, held over `cargo metadata`.
+//!
+//! A crate that is not in the table fails the test, and so does an arrow that is not. To add one, change
+//! the table in a commit of its own and say why.
+
+#![allow(clippy::disallowed_methods, reason = "a test asks cargo")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// Crate → the crates of this workspace that it may use. Tests of a crate may use `simulator` too.
+const TABLE: &[(&str, &str)] = &[
+    ("pipeline-spec", ""),
+    ("runner-api", "pipeline-spec"),
+    ("ledger", "pipeline-spec runner-api"),
+    ("planner", "pipeline-spec runner-api ledger"),
+    ("ports", "pipeline-spec runner-api ledger"),
+    ("control", "pipeline-spec runner-api ledger planner ports"),
+    ("simulator", "pipeline-spec runner-api ledger ports"),
+    ("git", ""),
+    ("openpgp", ""),
+    ("repo-rpm", "pipeline-spec openpgp"),
+    ("repo-deb", "pipeline-spec openpgp"),
+    ("bridge", "openpgp"),
+    ("sandbox", ""),
+    ("state-repo", "pipeline-spec ports git"),
+    ("platform-local", "pipeline-spec runner-api ledger ports"),
+    ("server", "pipeline-spec runner-api ledger ports control"),
+    (
+        "millrace",
+        "pipeline-spec runner-api ledger ports control server platform-local state-repo git openpgp repo-rpm repo-deb",
+    ),
+    ("runner-agent", "pipeline-spec runner-api sandbox"),
+    ("runner-build", "pipeline-spec runner-api runner-agent sandbox git"),
+    ("runner-build-deb", "pipeline-spec runner-api runner-agent runner-build sandbox repo-deb"),
+    ("runner-build-rpm", "pipeline-spec runner-api runner-agent runner-build sandbox repo-rpm git"),
+    (
+        "runner-test",
+        "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm sandbox repo-rpm repo-deb",
+    ),
+    ("runner-compose", "pipeline-spec runner-api runner-agent repo-rpm repo-deb"),
+    ("runner-sign", "pipeline-spec runner-api runner-agent openpgp repo-rpm repo-deb"),
+    (
+        "millrace-runner",
+        "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm runner-test runner-compose sandbox",
+    ),
+    ("whole", ""),
+    ("xtask", ""),
+];
+
+/// Libraries that only one room may know, and which.
+const KEPT_IN: &[(&str, &[&str])] = &[
+    ("gix", &["git"]),
+    ("rusqlite", &["platform-local"]),
+    ("pgp", &["openpgp", "bridge", "repo-rpm"]),
+];
+
+/// Rooms that decide and never act.
+const PURE: &[&str] = &["pipeline-spec", "runner-api", "ledger", "planner"];
+/// What a pure room must not have.
+const IMPURE: &[&str] = &["tokio", "reqwest", "rusqlite", "gix", "axum", "rand", "nix"];
+
+#[derive(Debug)]
+struct Crate {
+    name: String,
+    uses: BTreeSet<String>,
+}
+
+fn crates() -> Vec<Crate> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .output()
+        .expect("cargo metadata runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    packages
+        .iter()
+        .map(|package| Crate {
+            name: package["name"].as_str().expect("a name").to_owned(),
+            uses: package["dependencies"]
+                .as_array()
+                .expect("dependencies")
+                .iter()
+                // Only what ships: tests may look further.
+                .filter(|dependency| dependency["kind"].is_null())
+                .map(|dependency| dependency["name"].as_str().expect("a name").to_owned())
+                .collect(),
+        })
+        .collect()
+}
+
+#[test]
+fn arrows_are_in_the_table() {
+    let table: BTreeMap<&str, BTreeSet<&str>> =
+        TABLE.iter().map(|(name, uses)| (*name, uses.split_whitespace().collect())).collect();
+    let crates = crates();
+    let own: BTreeSet<&str> = crates.iter().map(|c| c.name.as_str()).collect();
+    let mut wrong = Vec::new();
+    for c in &crates {
+        let Some(allowed) = table.get(c.name.as_str()) else {
+            wrong.push(format!("{} is not in the table", c.name));
+            continue;
+        };
+        let arrows = c.uses.iter().filter(|used| own.contains(used.as_str()));
+        wrong.extend(
+            arrows
+                .filter(|used| !allowed.contains(used.as_str()))
+                .map(|used| format!("{} must not know {used}", c.name)),
+        );
+    }
+    wrong.extend(table.keys().filter(|name| !own.contains(*name)).map(|name| format!("{name} is in the table but not in the workspace")));
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_simulator_is_in_no_program() {
+    for c in crates() {
+        assert!(!c.uses.contains("simulator"), "{} ships the simulator", c.name);
+    }
+}
+
+#[test]
+fn some_libraries_have_one_room() {
+    for c in crates() {
+        for (library, rooms) in KEPT_IN {
+            assert!(
+                !c.uses.contains(*library) || rooms.contains(&c.name.as_str()),
+                "{} must not know {library}: that is the business of {rooms:?}",
+                c.name
+            );
+        }
+    }
+}
+
+#[test]
+fn pure_rooms_do_not_act() {
+    for c in crates().iter().filter(|c| PURE.contains(&c.name.as_str())) {
+        for library in IMPURE {
+            assert!(!c.uses.contains(*library), "{} is pure and must not know {library}", c.name);
+        }
+    }
+}
+
+/// Only the signer's program can open a private key that signs packages.
+#[test]
+fn runners_but_the_signer_have_no_signing_keys() {
+    for c in crates() {
+        let runner = c.name.starts_with("runner-") || c.name == "millrace-runner";
+        if runner && c.name != "runner-sign" {
+            assert!(!c.uses.contains("openpgp"), "{} must not know openpgp", c.name);
+        }
+    }
+}

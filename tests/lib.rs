@@ -1,0 +1,1 @@
+//! Tests that cross crates. Each file beside this one is a test program of its own.

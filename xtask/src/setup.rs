@@ -1,0 +1,62 @@
+//! What the machine needs, from Debian.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::sh::{self, cmd};
+
+/// Debian packages and what each is for.
+const PACKAGES: [(&str, &str); 27] = [
+    ("apt-utils", "apt-ftparchive, a judge of Debian indexes"),
+    ("binfmt-support", "emulated architectures"),
+    ("bubblewrap", "the locked room of a build"),
+    ("busybox-static", "the tiny root of the sandbox's tests"),
+    ("ca-certificates", "https"),
+    ("createrepo-c", "a judge of RPM repositories"),
+    ("curl", "looking at what is published"),
+    ("debhelper", "packages for tests"),
+    ("dnf", "roots and clients for RPM"),
+    ("dnf-plugins-core", "dnf builddep"),
+    ("dpkg-dev", "dpkg-source and dpkg-scanpackages"),
+    ("fakeroot", "packages for tests"),
+    ("file", "looking at programs"),
+    ("gcc", "C in some crates, and the linker"),
+    ("git", "the judge of our git"),
+    ("gnupg", "a judge of signatures"),
+    ("iproute2", "network namespaces"),
+    ("libc6-dev", "C in some crates"),
+    ("mmdebstrap", "roots for Debian packages"),
+    ("pkg-config", "C in some crates"),
+    ("reprepro", "a judge of Debian repositories"),
+    ("rpm", "rpm, rpmbuild, rpmkeys, rpmsign"),
+    ("uidmap", "newuidmap, for runners without root"),
+    ("util-linux", "unshare, setpriv"),
+    ("xz-utils", "compressed packages"),
+    ("zstd", "compressed packages"),
+    ("make", "packages for tests"),
+];
+
+/// Installs what is missing.
+pub(crate) fn run() -> Result<()> {
+    let missing: Vec<&str> =
+        PACKAGES.iter().map(|(name, _)| *name).filter(|name| !is_installed(name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("== installing from Debian: {}", missing.join(" "));
+    let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
+    if !root {
+        bail!("these Debian packages are missing: {0}\n  sudo apt-get install {0}", missing.join(" "));
+    }
+    sh::run(&mut cmd("apt-get", &["-q", "update"]))?;
+    let mut install = cmd("apt-get", &["-q", "-y", "--no-install-recommends", "install"]);
+    sh::run(install.args(&missing).env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+fn is_installed(name: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status}", name])
+        .output()
+        .is_ok_and(|output| output.stdout == b"installed")
+}
