@@ -249,7 +249,7 @@ impl Demo {
     fn apt_installs(&self, url: &str, version: &str) -> Result<String> {
         let root = self.path("apt-root");
         let key = self.public_key();
-        let source = format!("deb [signed-by={}] {url}/repos/debian bookworm main", key.display());
+        let source = format!("deb [signed-by={}] {url}/repos/debian/12 bookworm main", key.display());
         let targets = output(&mut cmd("apt-get", &["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]))?;
         let mirror = targets.lines().find(|line| line.ends_with(" bookworm")).context("a mirror")?;
         let mirror = mirror.split(' ').next().unwrap_or_default();

@@ -59,7 +59,8 @@ impl Bench {
             .arg(self.path("key"))
             .arg("--work")
             .arg(self.path("work"))
-            .args(["--drain-seconds", &drain_seconds.to_string()])
+            // While one slot works, the other one's take shows whether the runner drains.
+            .args(["--capacity", "2", "--drain-seconds", &drain_seconds.to_string()])
             .env("MILLRACE_LOG", "trace")
             .stderr(stderr)
             .spawn()
@@ -104,7 +105,8 @@ impl Bench {
     /// Until the job has begun, as its heartbeats show.
     async fn at_work(&self, task: usize) {
         let hanging =
-            |state: &State| (state.faults.is_empty() && state.tasks[task].beats > 0).then_some(());
+            |state: &State| let begun = state.faults.is_empty() && state.tasks[task].beats > 0;
+            (begun && state.open_takes == 1).then_some(());
         self.fake.until("the job begins", hanging).await;
     }
 }
@@ -198,6 +200,7 @@ async fn sigterm_hands_the_job_back_after_the_grace_and_a_second_one_at_once() {
             "{result:?}"
         );
         assert_eq!(bench.jobs(), 0);
+        bench.fake.change(|state| state.tasks.clear());
     }
 }
 
