@@ -120,7 +120,8 @@ pub fn start_logging() {
     }
 }
 
-fn parse_role(text: &str) -> Result<pipeline_spec::Role, String> {
+/// For clap: a role as it is written in files.
+pub fn parse_role(text: &str) -> Result<pipeline_spec::Role, String> {
     pipeline_spec::Role::ALL
         .into_iter()
         .find(|role| role.as_str() == text)

@@ -60,7 +60,12 @@ impl Bench {
             .arg("--work")
             .arg(self.path("work"))
             // While one slot works, the other one's take shows whether the runner drains.
-            .args(["--capacity", "2", "--drain-seconds", &drain_seconds.to_string()])
+            .args([
+                "--capacity",
+                "2",
+                "--drain-seconds",
+                &drain_seconds.to_string(),
+            ])
             .env("MILLRACE_LOG", "trace")
             .stderr(stderr)
             .spawn()
@@ -104,9 +109,10 @@ impl Bench {
 
     /// Until the job has begun, as its heartbeats show.
     async fn at_work(&self, task: usize) {
-        let hanging =
-            |state: &State| let begun = state.faults.is_empty() && state.tasks[task].beats > 0;
-            (begun && state.open_takes == 1).then_some(());
+        let hanging = |state: &State| {
+            let begun = state.faults.is_empty() && state.tasks[task].beats > 0;
+            (begun && state.open_takes == 1).then_some(())
+        };
         self.fake.until("the job begins", hanging).await;
     }
 }
