@@ -58,7 +58,7 @@ pub(crate) fn words(ended: Ended, said: &str) -> String {
     let telling = [
         "Depends:", "nothing provides", "E: Unable to locate", "no candidate", "No match for argument",
         "GPG error", "NO_PUBKEY", "BADSIG", "signature", "Hash Sum mismatch", "checksum", "subprocess returned",
-        "subprocess", "scriptlet failed",
+        "subprocess", "scriptlet failed", " conflicts ",
     ];
     let line = telling
         .iter()

@@ -1,5 +1,5 @@
 # Looks at the files of an installed package, whose paths are in the file $1. Prints one line for each
-# problem: the case, a tab, what is wrong. Needs bash and ldd of the root.
+# problem: the case, a tab, what is wrong. Needs bash, coreutils, grep and sed of the root.
 export LC_ALL=C
 most=20
 files=0
@@ -12,6 +12,22 @@ elf() {
   local magic=
   IFS= read -r -N 4 magic <"$1" 2>/dev/null
   [[ $magic == $'\x7fELF' ]]
+}
+
+# A small root may have the loader without the script around it.
+needs() {
+  local loader
+  if command -v ldd >/dev/null; then
+    ldd "$1" 2>&1
+    return
+  fi
+  for loader in /lib64/ld-linux*.so.* /lib/ld-linux*.so.*; do
+    if [[ -x $loader ]]; then
+      # What ldd does.
+      LD_TRACE_LOADED_OBJECTS=1 "$loader" "$1" 2>&1
+      return
+    fi
+  done
 }
 
 # A plugin may leave a library of its own package to the program that loads it; a program may not.
@@ -33,7 +49,7 @@ linked() {
     name=${line%% *}
     if [[ $line == *' => not found'* ]] && excused "$1" "$name"; then continue; fi
     tell_libraries "$1 needs $line"
-  done < <(ldd "$1" 2>&1)
+  done < <(needs "$1")
 }
 
 list=$1

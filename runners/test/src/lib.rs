@@ -17,7 +17,9 @@
 mod deb;
 mod inspect;
 mod report;
+mod rpm;
 mod smoke_deb;
+mod smoke_rpm;
 mod staged;
 
 use std::path::Path;
@@ -31,14 +33,16 @@ use sandbox::Sandbox;
 /// The role.
 pub struct InstallTest {
     deb: Arc<runner_build_deb::Roots>,
+    rpm: Arc<runner_build_rpm::Dnf>,
 }
 
 impl InstallTest {
     /// Works with `sandbox`; indexes of the platforms' archives are kept below `state`.
     pub fn new(sandbox: Sandbox, state: &Path) -> Self {
         // apt locks its lists: the build role has others.
-        let deb = runner_build_deb::Roots::new(sandbox, state.join("apt-test"));
-        Self { deb: Arc::new(deb) }
+        let deb = runner_build_deb::Roots::new(sandbox.clone(), state.join("apt-test"));
+        let rpm = runner_build_rpm::Dnf::new(sandbox, state.join("repomd"));
+        Self { deb: Arc::new(deb), rpm: Arc::new(rpm) }
     }
 
     async fn work(&self, job: &Job) -> Result<Outcome, Halt> {
@@ -46,24 +50,20 @@ impl InstallTest {
             TaskSpec::Test(task) => {
                 let report = match task.target.format() {
                     Format::Deb => deb::test(&self.deb, job, task).await?,
-                    Format::Rpm => return Err(unserved(job)),
+                    Format::Rpm => rpm::test(&self.rpm, job, task).await?,
                 };
                 report.finish(job, FailureKind::Test).await
             }
             TaskSpec::Smoke(task) => {
                 let report = match task.target.format() {
                     Format::Deb => smoke_deb::test(&self.deb, job, task).await?,
-                    Format::Rpm => return Err(unserved(job)),
+                    Format::Rpm => smoke_rpm::test(&self.rpm, job, task).await?,
                 };
                 report.finish(job, FailureKind::Smoke).await
             }
-            _ => Err(unserved(job)),
+            _ => Err(Halt::trouble(format!("{}: the role test does not do that", job.spec().title()))),
         }
     }
-}
-
-fn unserved(job: &Job) -> Halt {
-    Halt::trouble(format!("{}: the role test does not do that", job.spec().title()))
 }
 
 impl Role for InstallTest {

@@ -9,7 +9,7 @@ use pipeline_spec::{Limits, Repository, Sha256Digest};
 use runner_agent::{Job, Role};
 use runner_api::{
     Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, FailureKind, Grant, Outcome, Placed,
-    TaskId, TaskRef, TaskSpec,
+    TaskId, TaskRef, TaskSpec, TreeFile,
 };
 use runner_compose::Compose;
 use runner_test::InstallTest;
@@ -188,4 +188,23 @@ fn helper() -> PathBuf {
     let path = own.parent().and_then(Path::parent).expect("target/debug").join("millrace-sandbox-init");
     assert!(path.exists(), "{} is missing: run `cargo build -p sandbox`", path.display());
     path
+}
+
+/// The file with a bit turned over, in the store.
+pub(crate) fn flipped(bench: &Bench, path: &str, file: &TreeFile) -> TreeFile {
+    let artifact = Artifact { name: path.to_owned(), sha256: file.sha256, size: file.size, kind: ArtifactKind::Unsigned, package: None };
+    let mut bytes = bench.load(&artifact);
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let made = bench.store(path, &bytes, ArtifactKind::Unsigned);
+    TreeFile { sha256: made.sha256, size: made.size }
+}
+
+/// A program whose shared library is not beside it.
+pub(crate) fn link_against_nothing(directory: &Path, program: &Path) {
+    write(&directory.join("lib.c"), "int f(void) { return 0; }\n", 0o644);
+    write(&directory.join("main.c"), "int f(void);\nint main(void) { return f(); }\n", 0o644);
+    let library = directory.join("libnowhere.so.1");
+    run(Command::new("gcc").args(["-shared", "-Wl,-soname,libnowhere.so.1", "-o"]).arg(&library).arg(directory.join("lib.c")), "gcc");
+    run(Command::new("gcc").arg("-o").arg(program).arg(directory.join("main.c")).arg(&library), "gcc");
 }

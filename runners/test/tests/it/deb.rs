@@ -1,13 +1,12 @@
 //! Debian: good and bad packages, whole and damaged repositories.
 
-use std::path::Path;
 use std::process::Command;
 
 use openpgp::SigningKey;
 use pipeline_spec::{Platform, Repository};
-use runner_api::{Artifact, ArtifactKind, FailureKind, SmokeTask, TaskSpec, TestTask, Tree, TreeFile};
+use runner_api::{Artifact, ArtifactKind, FailureKind, SmokeTask, TaskSpec, TestTask, Tree};
 
-use crate::bench::{Bench, TIME, assert_failed, key, limits, no_keys, run, task_ref, write};
+use crate::bench::{Bench, TIME, assert_failed, flipped, key, limits, link_against_nothing, no_keys, run, task_ref, write};
 
 /// A package to be made; the rest of its control file is the same for all.
 #[derive(Default)]
@@ -58,14 +57,6 @@ fn make(bench: &Bench, name: &str, wish: &Wish<'_>) -> Artifact {
     bench.store_package(&deb, ArtifactKind::Deb, [name, "1:1.0-1", "amd64"])
 }
 
-fn link_against_nothing(directory: &Path, program: &Path) {
-    write(&directory.join("lib.c"), "int f(void) { return 0; }\n", 0o644);
-    write(&directory.join("main.c"), "int f(void);\nint main(void) { return f(); }\n", 0o644);
-    let library = directory.join("libnowhere.so.1");
-    run(Command::new("gcc").args(["-shared", "-Wl,-soname,libnowhere.so.1", "-o"]).arg(&library).arg(directory.join("lib.c")), "gcc");
-    run(Command::new("gcc").arg("-o").arg(program).arg(directory.join("main.c")).arg(&library), "gcc");
-}
-
 /// The cases of a test of package `tiny`, which may depend on `tiny-data` of another build.
 async fn test(bench: &Bench, wish: &Wish<'_>) -> Vec<String> {
     let data = make(bench, "tiny-data", &Wish::default());
@@ -90,7 +81,7 @@ async fn test(bench: &Bench, wish: &Wish<'_>) -> Vec<String> {
 async fn a_good_package_passes() {
     let wish = Wish {
         control: "Depends: libc6, tiny-data (= 1:1.0-1), media-types\n",
-        script: Some(("postinst", "test -e /usr/share/tiny-data/text && ! ls /sys/class/net/eth0 2>/dev/null")),
+        script: Some(("postinst", "test -e /usr/share/tiny-data/text && test $(grep -c : /proc/net/dev) = 1")),
         link: Some(("usr/share/tiny/link", "../tiny-data/text")),
         ..Wish::default()
     };
@@ -136,15 +127,6 @@ fn layout() -> Repository {
   "path": "debian", "suite": "stable", "components": ["main"]}"#,
     )
     .expect("a layout")
-}
-
-fn flipped(bench: &Bench, path: &str, file: &TreeFile) -> TreeFile {
-    let artifact = Artifact { name: path.to_owned(), sha256: file.sha256, size: file.size, kind: ArtifactKind::Unsigned, package: None };
-    let mut bytes = bench.load(&artifact);
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    let made = bench.store(path, &bytes, ArtifactKind::Unsigned);
-    TreeFile { sha256: made.sha256, size: made.size }
 }
 
 fn signatures(bench: &Bench, composed: &[Artifact], key: &SigningKey) -> Vec<Artifact> {
