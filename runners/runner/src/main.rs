@@ -70,3 +70,36 @@ fn run(args: Run) -> anyhow::Result<()> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_starts_this_program_with_its_sample_configuration() {
+        let unit = include_str!("../systemd/millrace-runner.service");
+        let start = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
+        let cli = Cli::try_parse_from(start.expect("a unit starts something").split(' '));
+        let Ok(Command::Run(mut run)) = cli.map(|cli| cli.command) else {
+            panic!("{start:?} is not understood");
+        };
+        assert_eq!(
+            run.run.config.as_deref(),
+            Some("/etc/millrace/runner.yaml".as_ref())
+        );
+        run.run.config = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/runner.yaml").into());
+        let config = run.run.resolve().expect("the sample is complete");
+        let unit_waits = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("TimeoutStopSec="));
+        let unit_waits: u64 = unit_waits
+            .and_then(|text| text.parse().ok())
+            .expect("a time");
+        assert!(
+            unit_waits > config.drain.as_secs() + 15,
+            "a draining runner would be killed"
+        );
+    }
+}

@@ -115,3 +115,26 @@ fn run(args: Run) -> anyhow::Result<()> {
     })?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_starts_this_program_with_its_sample_configuration() {
+        let unit = include_str!("../systemd/millrace-signer.service");
+        let start = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
+        let cli = Cli::try_parse_from(start.expect("a unit starts something").split(' '));
+        let Ok(Command::Run(mut run)) = cli.map(|cli| cli.command) else {
+            panic!("{start:?} is not understood");
+        };
+        assert_eq!(
+            run.run.config.as_deref(),
+            Some("/etc/millrace/signer.yaml".as_ref())
+        );
+        run.run.config = Some(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/signer.yaml").into());
+        run.run.resolve().expect("the sample is complete");
+    }
+}
