@@ -47,7 +47,8 @@ pub(crate) trait Backend: Sync {
         tree: &Tree<'_>,
     ) -> impl Future<Output = Result<PathBuf, Halt>> + Send;
 
-    /// What the binary packages of `srpm` will provide: lines of [`crate::rpmbuild::PROVIDES_FORMAT`].
+    /// What `srpm` requires and what its binary packages will provide: what
+    /// [`crate::rpmbuild::PROVIDES`] prints.
     fn provides(
         &self,
         job: &Job,
@@ -68,10 +69,8 @@ pub(crate) trait Backend: Sync {
 /// A source RPM to build.
 #[derive(Debug)]
 pub(crate) struct Srpm<'a> {
-    /// The only file of its directory.
+    /// The file.
     pub(crate) path: &'a Path,
-    /// Its file name.
-    pub(crate) name: &'a str,
     /// What its header says.
     pub(crate) package: &'a repo_rpm::Package,
 }

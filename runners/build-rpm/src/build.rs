@@ -30,8 +30,12 @@ pub(crate) async fn make<B: Backend>(
 ) -> Result<Outcome, Halt> {
     let input = job.dir().join("in");
     std::fs::create_dir_all(&input).map_err(Halt::infrastructure)?;
-    let source = job.input(&task.source)?.iter().find(|artifact| artifact.kind == ArtifactKind::Srpm);
-    let source = source.ok_or_else(|| Halt::trouble("find a source RPM among the results of the source task"))?;
+    let source = job
+        .input(&task.source)?
+        .iter()
+        .find(|artifact| artifact.kind == ArtifactKind::Srpm);
+    let source = source
+        .ok_or_else(|| Halt::trouble("find a source RPM among the results of the source task"))?;
     let path = job.fetch(source, &input).await?;
     let package = local::read(&path, &source.name)?;
     let mut packages = Vec::new();
@@ -39,7 +43,10 @@ pub(crate) async fn make<B: Backend>(
         packages.extend(job.input(dependency)?.iter().cloned());
     }
     let local = local::make(job, &packages, &job.dir().join("deps")).await?;
-    let srpm = Srpm { path: &path, name: &source.name, package: &package };
+    let srpm = Srpm {
+        path: &path,
+        package: &package,
+    };
     let built = backend.build(job, task, &srpm, &local).await?;
     let mut artifacts = Vec::new();
     for path in &built.packages {
@@ -47,14 +54,23 @@ pub(crate) async fn make<B: Backend>(
     }
     if artifacts.is_empty() {
         let message = match task.scope {
-            BuildScope::All => "the build ended well but made no package: has the spec a %files section?",
-            BuildScope::ArchitectureOnly => "the build ended well but made no package for this architecture: write `BuildArch: noarch` for the whole package",
+            BuildScope::All => {
+                "the build ended well but made no package: has the spec a %files section?"
+            }
+            BuildScope::ArchitectureOnly => {
+                "the build ended well but made no package for this architecture: write `BuildArch: noarch` for the whole package"
+            }
         };
         return Err(Halt::failed(FailureKind::Build, message));
     }
-    let bytes = serde_json::to_vec_pretty(&buildroot(&built.installed)).map_err(Halt::infrastructure)?;
-    let list = job.store_bytes(bytes, "buildroot.json", ArtifactKind::Buildroot).await?;
-    let facts = Facts::Build(BuildFacts { buildroot: list.sha256 });
+    let bytes =
+        serde_json::to_vec_pretty(&buildroot(&built.installed)).map_err(Halt::infrastructure)?;
+    let list = job
+        .store_bytes(bytes, "buildroot.json", ArtifactKind::Buildroot)
+        .await?;
+    let facts = Facts::Build(BuildFacts {
+        buildroot: list.sha256,
+    });
     artifacts.push(list);
     Ok(Outcome::Succeeded { artifacts, facts })
 }
@@ -62,7 +78,12 @@ pub(crate) async fn make<B: Backend>(
 /// Stores a package, unless another architecture's build makes it.
 async fn keep(job: &Job, scope: BuildScope, path: &Path) -> Result<Option<Artifact>, Halt> {
     let name = path.file_name().and_then(|name| name.to_str());
-    let name = name.ok_or_else(|| Halt::failed(FailureKind::Build, "the build made a package whose name is not UTF-8"))?;
+    let name = name.ok_or_else(|| {
+        Halt::failed(
+            FailureKind::Build,
+            "the build made a package whose name is not UTF-8",
+        )
+    })?;
     let package = local::read(path, name)?;
     if scope == BuildScope::ArchitectureOnly && package.arch == "noarch" {
         return Ok(None);
@@ -73,7 +94,10 @@ async fn keep(job: &Job, scope: BuildScope, path: &Path) -> Result<Option<Artifa
         arch: package.arch.clone(),
         source: source_name(package.source_rpm.as_deref().unwrap_or_default()).to_owned(),
     };
-    Ok(Some(job.store(path, name, ArtifactKind::Rpm, Some(described)).await?))
+    Ok(Some(
+        job.store(path, name, ArtifactKind::Rpm, Some(described))
+            .await?,
+    ))
 }
 
 /// `a-b` of `a-b-1.0-1.src.rpm`.
@@ -107,15 +131,24 @@ mod tests {
 
     #[test]
     fn names_of_source_files() {
-        for (file, expect) in [("a-b-1.0-1.src.rpm", "a-b"), ("a-1-1.nosrc.rpm", "a"), ("", "")] {
+        for (file, expect) in [
+            ("a-b-1.0-1.src.rpm", "a-b"),
+            ("a-1-1.nosrc.rpm", "a"),
+            ("", ""),
+        ] {
             assert_eq!(source_name(file), expect);
         }
     }
 
     #[test]
     fn lists_of_rpm() {
-        let list = buildroot("warning: x\nb\t1-1\tx86_64\tff\ngpg-pubkey\t1-1\t(none)\t(none)\na\t2:1-1\tnoarch\tee\n");
-        let text: Vec<_> = list.iter().map(|p| format!("{} {} {} {}", p.name, p.version, p.arch, p.header_sha256)).collect();
+        let list = buildroot(
+            "warning: x\nb\t1-1\tx86_64\tff\ngpg-pubkey\t1-1\t(none)\t(none)\na\t2:1-1\tnoarch\tee\n",
+        );
+        let text: Vec<_> = list
+            .iter()
+            .map(|p| format!("{} {} {} {}", p.name, p.version, p.arch, p.header_sha256))
+            .collect();
         assert_eq!(text, ["a 2:1-1 noarch ee", "b 1-1 x86_64 ff"]);
     }
 }

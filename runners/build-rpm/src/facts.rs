@@ -8,17 +8,16 @@ use runner_api::{ArchVerdict, BuildScope, SourceFacts};
 
 /// Facts from the header of a source RPM and the answer of `rpmspec`.
 pub(crate) fn of(srpm: &Package, answer: &str, architectures: &Architectures) -> SourceFacts {
-    let provides: BTreeSet<String> = answer
-        .lines()
-        .filter_map(|line| line.strip_prefix("provides="))
-        .filter(|name| !name.is_empty() && *name != "(none)")
-        .map(str::to_owned)
-        .collect();
-    let requires: BTreeSet<String> = srpm
-        .requires
-        .iter()
-        .filter(|dependency| !dependency.name.starts_with("rpmlib("))
-        .flat_map(|dependency| names(&dependency.name))
+    let said = |mark: &'static str| {
+        let names = answer
+            .lines()
+            .filter_map(move |line| line.strip_prefix(mark));
+        names.filter(|name| !name.is_empty() && *name != "(none)")
+    };
+    let provides: BTreeSet<String> = said("provides=").map(str::to_owned).collect();
+    let requires: BTreeSet<String> = said("requires=")
+        .filter(|name| !name.starts_with("rpmlib("))
+        .flat_map(names)
         .collect();
     SourceFacts {
         name: srpm.name.clone(),
@@ -66,7 +65,11 @@ struct Wish<'a> {
 
 impl<'a> Wish<'a> {
     fn of(srpm: &'a Package) -> Self {
-        Self { build: &srpm.build_archs, exclusive: &srpm.exclusive_arch, exclude: &srpm.exclude_arch }
+        Self {
+            build: &srpm.build_archs,
+            exclusive: &srpm.exclusive_arch,
+            exclude: &srpm.exclude_arch,
+        }
     }
 
     fn is_noarch(&self) -> bool {
@@ -95,7 +98,9 @@ impl<'a> Wish<'a> {
 
 /// The first architecture that the package takes also builds what is `noarch`.
 fn verdicts(wish: Wish<'_>, architectures: &Architectures) -> Vec<ArchVerdict> {
-    let first = architectures.iter().find(|arch| wish.refusal(arch).is_none());
+    let first = architectures
+        .iter()
+        .find(|arch| wish.refusal(arch).is_none());
     architectures
         .iter()
         .map(|arch| {
@@ -107,7 +112,10 @@ fn verdicts(wish: Wish<'_>, architectures: &Architectures) -> Vec<ArchVerdict> {
                 }
                 (None, _) => Ok(BuildScope::ArchitectureOnly),
             };
-            ArchVerdict { arch: arch.clone(), verdict }
+            ArchVerdict {
+                arch: arch.clone(),
+                verdict,
+            }
         })
         .collect()
 }
@@ -117,10 +125,21 @@ mod tests {
     use super::*;
 
     fn check([build, exclusive, exclude]: [&str; 3], expect: &str) {
-        let list = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let list = |text: &str| {
+            text.split_whitespace()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        };
         let (build, exclusive, exclude) = (list(build), list(exclusive), list(exclude));
-        let wish = Wish { build: &build, exclusive: &exclusive, exclude: &exclude };
-        let archs: Vec<_> = ["x86_64", "aarch64"].iter().map(|a| a.parse().expect("an architecture")).collect();
+        let wish = Wish {
+            build: &build,
+            exclusive: &exclusive,
+            exclude: &exclude,
+        };
+        let archs: Vec<_> = ["x86_64", "aarch64"]
+            .iter()
+            .map(|a| a.parse().expect("an architecture"))
+            .collect();
         let archs = Architectures::try_from(archs).expect("two architectures");
         let text: Vec<String> = verdicts(wish, &archs)
             .into_iter()
@@ -136,13 +155,28 @@ mod tests {
     #[test]
     fn architecture_tags() {
         check(["", "", ""], "all | arch");
-        check(["noarch", "", ""], "all | BuildArch: noarch; it is built once, for x86_64");
+        check(
+            ["noarch", "", ""],
+            "all | BuildArch: noarch; it is built once, for x86_64",
+        );
         check(["", "x86_64", ""], "all | ExclusiveArch: x86_64");
-        check(["", "aarch64 ppc64le", ""], "ExclusiveArch: aarch64 ppc64le | all");
+        check(
+            ["", "aarch64 ppc64le", ""],
+            "ExclusiveArch: aarch64 ppc64le | all",
+        );
         check(["", "", "x86_64"], "ExcludeArch: x86_64 | all");
-        check(["noarch", "aarch64 noarch", ""], "ExclusiveArch: aarch64 noarch | all");
-        check(["noarch", "noarch", ""], "all | BuildArch: noarch; it is built once, for x86_64");
-        check(["", "s390x", ""], "ExclusiveArch: s390x | ExclusiveArch: s390x");
+        check(
+            ["noarch", "aarch64 noarch", ""],
+            "ExclusiveArch: aarch64 noarch | all",
+        );
+        check(
+            ["noarch", "noarch", ""],
+            "all | BuildArch: noarch; it is built once, for x86_64",
+        );
+        check(
+            ["", "s390x", ""],
+            "ExclusiveArch: s390x | ExclusiveArch: s390x",
+        );
         check(["aarch64", "", ""], "BuildArch: aarch64 | all");
     }
 

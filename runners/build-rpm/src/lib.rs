@@ -50,14 +50,22 @@ pub struct BuildRpm {
 impl BuildRpm {
     /// Works with `sandbox`; what is known of repositories is kept below `state`.
     pub fn new(sandbox: Sandbox, state: &Path) -> Self {
-        Self { dnf: Dnf::new(sandbox, state.join("repomd")), mock: Mock }
+        Self {
+            dnf: Dnf::new(sandbox, state.join("repomd")),
+            mock: Mock,
+        }
     }
 
     async fn work(&self, job: &Job) -> Result<Outcome, Halt> {
         let target = match job.spec() {
             TaskSpec::Source(task) => &task.target,
             TaskSpec::Build(task) => &task.target,
-            other => return Err(Halt::trouble(format!("{}: the role build-rpm does not do that", other.title()))),
+            other => {
+                return Err(Halt::trouble(format!(
+                    "{}: the role build-rpm does not do that",
+                    other.title()
+                )));
+            }
         };
         match backend_of(target)? {
             BackendName::Mock => with(&self.mock, job).await,
@@ -78,7 +86,9 @@ impl Role for BuildRpm {
 
 fn backend_of(target: &Platform) -> Result<BackendName, Halt> {
     match target.backend {
-        BackendName::Mmdebstrap => Err(Halt::trouble("use the platform: mmdebstrap makes no RPM roots")),
+        BackendName::Mmdebstrap => Err(Halt::trouble(
+            "use the platform: mmdebstrap makes no RPM roots",
+        )),
         name => Ok(name),
     }
 }
@@ -87,6 +97,9 @@ async fn with<B: Backend>(backend: &B, job: &Job) -> Result<Outcome, Halt> {
     match job.spec() {
         TaskSpec::Source(task) => source::make(backend, job, task).await,
         TaskSpec::Build(task) => build::make(backend, job, task).await,
-        other => Err(Halt::trouble(format!("{}: the role build-rpm does not do that", other.title()))),
+        other => Err(Halt::trouble(format!(
+            "{}: the role build-rpm does not do that",
+            other.title()
+        ))),
     }
 }

@@ -39,13 +39,19 @@ pub(crate) fn read(directory: &Path) -> Result<Vec<Listed>, Halt> {
     }
     let mut bytes = Vec::new();
     let file = std::fs::File::open(&path).map_err(Halt::infrastructure)?;
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(Halt::infrastructure)?;
-    parse(&String::from_utf8_lossy(&bytes)).map_err(|message| Halt::failed(FailureKind::SourcePackage, message))
+    file.take(MAX_BYTES)
+        .read_to_end(&mut bytes)
+        .map_err(Halt::infrastructure)?;
+    parse(&String::from_utf8_lossy(&bytes))
+        .map_err(|message| Halt::failed(FailureKind::SourcePackage, message))
 }
 
 /// The lines, or a sentence that says what is wrong and how to correct it.
 fn parse(text: &str) -> Result<Vec<Listed>, String> {
-    let lines = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim()));
+    let lines = text
+        .lines()
+        .enumerate()
+        .map(|(i, line)| (i + 1, line.trim()));
     lines
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
         .map(|(number, line)| {
@@ -61,7 +67,9 @@ fn line_of(line: &str) -> Result<Listed, String> {
         && is_hex(word)
     {
         let name = name.trim().trim_start_matches('*');
-        return Err(format!("has only an MD5 digest of {name}, which proves nothing"));
+        return Err(format!(
+            "has only an MD5 digest of {name}, which proves nothing"
+        ));
     }
     let parts = line
         .split_once(" (")
@@ -72,7 +80,11 @@ fn line_of(line: &str) -> Result<Listed, String> {
     let (algorithm, digits) = match algorithm {
         "SHA256" => (Algorithm::Sha256, 64),
         "SHA512" => (Algorithm::Sha512, 128),
-        other => return Err(format!("has a digest by {other}; only SHA512 and SHA256 are taken")),
+        other => {
+            return Err(format!(
+                "has a digest by {other}; only SHA512 and SHA256 are taken"
+            ));
+        }
     };
     let hex = hex.trim().to_ascii_lowercase();
     if hex.len() != digits || !is_hex(&hex) {
@@ -81,7 +93,11 @@ fn line_of(line: &str) -> Result<Listed, String> {
     if name.is_empty() || name.starts_with('.') || name.contains('/') {
         return Err(format!("names {name:?}, which is no plain file name"));
     }
-    Ok(Listed { name: name.to_owned(), algorithm, hex })
+    Ok(Listed {
+        name: name.to_owned(),
+        algorithm,
+        hex,
+    })
 }
 
 fn is_hex(text: &str) -> bool {
@@ -118,13 +134,20 @@ fn digest<D: Digest + std::io::Write>(path: &Path) -> std::io::Result<String> {
 pub(crate) fn addresses(spec: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for line in spec.lines() {
-        let Some((tag, value)) = line.split_once(':') else { continue };
+        let Some((tag, value)) = line.split_once(':') else {
+            continue;
+        };
         let tag = tag.trim().to_ascii_lowercase();
-        let is_source = ["source", "patch"]
-            .iter()
-            .any(|word| tag.strip_prefix(word).is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())));
+        let is_source = ["source", "patch"].iter().any(|word| {
+            tag.strip_prefix(word)
+                .is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit()))
+        });
         let value = value.trim();
-        if is_source && ["https://", "http://", "file://"].iter().any(|scheme| value.starts_with(scheme)) {
+        if is_source
+            && ["https://", "http://", "file://"]
+                .iter()
+                .any(|scheme| value.starts_with(scheme))
+        {
             let name = value.rsplit('/').next().unwrap_or(value);
             let address = value.split_once("#/").map_or(value, |(address, _)| address);
             found.insert(name.to_owned(), address.to_owned());
@@ -139,7 +162,11 @@ mod tests {
 
     fn check(line: &str, expect: &str) {
         let text = match parse(line) {
-            Ok(list) => list.iter().map(|l| format!("{} {:?}", l.name, l.algorithm)).collect::<Vec<_>>().join(", "),
+            Ok(list) => list
+                .iter()
+                .map(|l| format!("{} {:?}", l.name, l.algorithm))
+                .collect::<Vec<_>>()
+                .join(", "),
             Err(message) => message,
         };
         assert!(text.contains(expect), "{line}: {text}");
@@ -148,9 +175,18 @@ mod tests {
     #[test]
     fn lines_of_sources() {
         let (md5, sha256, sha512) = ("a".repeat(32), "b".repeat(64), "c".repeat(128));
-        check(&format!("SHA512 (x-1.tar.gz) = {sha512}"), "x-1.tar.gz Sha512");
-        check(&format!("# c\n\nSHA256 (x (1).tgz) = {sha256}"), "x (1).tgz Sha256");
-        check(&format!("{md5}  x-1.tar.gz"), "only an MD5 digest of x-1.tar.gz");
+        check(
+            &format!("SHA512 (x-1.tar.gz) = {sha512}"),
+            "x-1.tar.gz Sha512",
+        );
+        check(
+            &format!("# c\n\nSHA256 (x (1).tgz) = {sha256}"),
+            "x (1).tgz Sha256",
+        );
+        check(
+            &format!("{md5}  x-1.tar.gz"),
+            "only an MD5 digest of x-1.tar.gz",
+        );
         check(&format!("MD5 (x) = {md5}"), "only SHA512 and SHA256");
         check(&format!("SHA512 (x) = {sha256}"), "not 128 hex digits");
         check(&format!("SHA256 (../x) = {sha256}"), "no plain file name");
@@ -162,6 +198,12 @@ mod tests {
         let spec = "Name: x\nSource0: https://h/x-1.tgz\nsource: http://h/d?id=1#/y.tgz\nPatch12: fix.patch\nSourceLicense: https://h/z\n";
         let found: Vec<_> = addresses(spec).into_iter().collect();
         let pair = |a: &str, b: &str| (a.to_owned(), b.to_owned());
-        assert_eq!(found, [pair("x-1.tgz", "https://h/x-1.tgz"), pair("y.tgz", "http://h/d?id=1")]);
+        assert_eq!(
+            found,
+            [
+                pair("x-1.tgz", "https://h/x-1.tgz"),
+                pair("y.tgz", "http://h/d?id=1")
+            ]
+        );
     }
 }

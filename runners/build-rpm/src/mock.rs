@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::backend::{Backend, Built, Srpm, Tree};
 use crate::local::LocalRepo;
-use crate::repos::Repos;
+use crate::repos::{Age, Repos};
 use crate::rpmbuild;
 
 /// Exit codes of mock (`mockbuild/exception.py`).
@@ -43,11 +43,25 @@ impl<'a> Chroot<'a> {
     async fn new(job: &'a Job, wanted: Wanted<'_>) -> Result<Self, Halt> {
         let directory = job.dir().join("mock");
         let state = job.dir().join("repomd");
-        let repos = Repos::of(wanted.platform, wanted.keys, wanted.arch, &state).await?;
+        let repos = Repos::of(
+            wanted.platform,
+            wanted.keys,
+            wanted.arch,
+            (&state, Age::Now),
+        )
+        .await?;
         repos.write(&directory)?;
-        let name = format!("millrace-{}-{}", job.grant().task.id.short(), job.grant().attempt);
+        let name = format!(
+            "millrace-{}-{}",
+            job.grant().task.id.short(),
+            job.grant().attempt
+        );
         let config = directory.join(format!("{name}.cfg"));
-        let text = configuration(&name, &wanted, &repos.config(&directory.join("keys").to_string_lossy()));
+        let text = configuration(
+            &name,
+            &wanted,
+            &repos.config(&directory.join("keys").to_string_lossy()),
+        );
         std::fs::write(&config, text).map_err(Halt::infrastructure)?;
         Ok(Self { job, config, name })
     }
@@ -75,21 +89,36 @@ impl<'a> Chroot<'a> {
         self.job.log().append(&output.stdout);
         self.job.log().append(&output.stderr);
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        let last = said
+            .lines()
+            .rfind(|line| !line.trim().is_empty())
+            .unwrap_or_default();
         let kind = match output.status.code() {
             Some(0) => return Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             Some(BUILD_FAILED) => FailureKind::Build,
-            Some(DEPENDENCIES_FAILED) if words.contains(&"--rebuild") => FailureKind::BuildDependencies,
+            Some(DEPENDENCIES_FAILED) if words.contains(&"--rebuild") => {
+                FailureKind::BuildDependencies
+            }
             Some(BAD_SOURCE) => FailureKind::SourcePackage,
-            _ => return Err(Halt::trouble(format!("run mock: {}: {last}", output.status))),
+            _ => {
+                return Err(Halt::trouble(format!(
+                    "run mock: {}: {last}",
+                    output.status
+                )));
+            }
         };
-        Err(Halt::failed(kind, format!("mock failed: {last}; the log shows why")))
+        Err(Halt::failed(
+            kind,
+            format!("mock failed: {last}; the log shows why"),
+        ))
     }
 
     /// Removes the root.
     async fn clean(&self) {
         if self.run(&["--clean"]).await.is_err() {
-            self.job.log().line(format!("mock could not remove its root {}", self.name));
+            self.job
+                .log()
+                .line(format!("mock could not remove its root {}", self.name));
         }
     }
 }
@@ -97,12 +126,23 @@ impl<'a> Chroot<'a> {
 /// mock's configuration is Python: every value is written as a JSON string, which Python reads alike.
 fn configuration(name: &str, wanted: &Wanted<'_>, dnf: &str) -> String {
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
-    let packages = wanted.platform.first.iter().chain(&wanted.platform.buildroot);
-    let install = packages.map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let packages = wanted
+        .platform
+        .first
+        .iter()
+        .chain(&wanted.platform.buildroot);
+    let install = packages
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ");
     let mut dnf = dnf.to_owned();
     if let Some(local) = wanted.local.filter(|local| !local.is_empty) {
-        write!(dnf, "\n[millrace-local]\nname=millrace-local\nbaseurl=file://{}\ngpgcheck=0\n", local.directory.display())
-            .expect("a String takes everything");
+        write!(
+            dnf,
+            "\n[millrace-local]\nname=millrace-local\nbaseurl=file://{}\ngpgcheck=0\n",
+            local.directory.display()
+        )
+        .expect("a String takes everything");
     }
     let mut text = format!(
         "config_opts['root'] = {name}\nconfig_opts['target_arch'] = {arch}\n\
@@ -118,7 +158,8 @@ fn configuration(name: &str, wanted: &Wanted<'_>, dnf: &str) -> String {
     if let Contents::Rpm { macros, .. } = &wanted.platform.contents {
         for (name, value) in macros {
             let (name, value) = (quoted(&format!("%{name}")), quoted(value.as_str()));
-            writeln!(text, "config_opts['macros'][{name}] = {value}").expect("a String takes everything");
+            writeln!(text, "config_opts['macros'][{name}] = {value}")
+                .expect("a String takes everything");
         }
     }
     text
@@ -135,9 +176,15 @@ fn of_source(task: &SourceTask) -> Wanted<'_> {
 }
 
 fn options(options: &pipeline_spec::BuildOptions) -> Vec<String> {
-    let define = options.define.iter().map(|(name, value)| format!("--define={name} {value}"));
+    let define = options
+        .define
+        .iter()
+        .map(|(name, value)| format!("--define={name} {value}"));
     let with = options.with.iter().map(|name| format!("--with={name}"));
-    let without = options.without.iter().map(|name| format!("--without={name}"));
+    let without = options
+        .without
+        .iter()
+        .map(|name| format!("--without={name}"));
     define.chain(with).chain(without).collect()
 }
 
@@ -146,7 +193,11 @@ fn results(directory: &Path, suffix: impl Fn(&str) -> bool) -> Result<Vec<PathBu
     let mut found: Vec<PathBuf> = std::fs::read_dir(directory)
         .map_err(Halt::infrastructure)?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.file_name().and_then(|name| name.to_str()).is_some_and(&suffix))
+        .filter(|path| {
+            path.file_name()
+                .and_then(|name| name.to_str())
+                .is_some_and(&suffix)
+        })
         .collect();
     found.sort();
     Ok(found)
@@ -157,8 +208,19 @@ impl Backend for Mock {
         let chroot = Chroot::new(job, of_source(task)).await?;
         let spec = tree.directory.join(tree.spec);
         chroot.run(&["--init"]).await?;
-        chroot.run(&["--copyin", &spec.to_string_lossy(), "/builddir/in.spec"]).await?;
-        let text = chroot.run(&["--chroot", "--unpriv", "--", "rpmspec", "-P", "/builddir/in.spec"]).await;
+        chroot
+            .run(&["--copyin", &spec.to_string_lossy(), "/builddir/in.spec"])
+            .await?;
+        let text = chroot
+            .run(&[
+                "--chroot",
+                "--unpriv",
+                "--",
+                "rpmspec",
+                "-P",
+                "/builddir/in.spec",
+            ])
+            .await;
         chroot.clean().await;
         text
     }
@@ -166,15 +228,38 @@ impl Backend for Mock {
     async fn pack(&self, job: &Job, task: &SourceTask, tree: &Tree<'_>) -> Result<PathBuf, Halt> {
         let chroot = Chroot::new(job, of_source(task)).await?;
         let sources = job.dir().join("sources");
-        let copy = Command::new("cp").args(["-RP", "--"]).arg(tree.directory).arg(&sources).status().await;
-        let extra = Command::new("cp").args(["-RT", "--"]).arg(tree.extra).arg(&sources).status().await;
-        if !copy.is_ok_and(|status| status.success()) || !extra.is_ok_and(|status| status.success()) {
+        let copy = Command::new("cp")
+            .args(["-RP", "--"])
+            .arg(tree.directory)
+            .arg(&sources)
+            .status()
+            .await;
+        let extra = Command::new("cp")
+            .args(["-RT", "--"])
+            .arg(tree.extra)
+            .arg(&sources)
+            .status()
+            .await;
+        if !copy.is_ok_and(|status| status.success()) || !extra.is_ok_and(|status| status.success())
+        {
             return Err(Halt::trouble("lay out the sources for mock"));
         }
         let (spec, out) = (sources.join(tree.spec), job.dir().join("srpm"));
         let options = options(&task.options);
-        let (spec, from, to) = (spec.to_string_lossy(), sources.to_string_lossy(), out.to_string_lossy());
-        let mut words = vec!["--buildsrpm", "--spec", &spec, "--sources", &from, "--resultdir", &to];
+        let (spec, from, to) = (
+            spec.to_string_lossy(),
+            sources.to_string_lossy(),
+            out.to_string_lossy(),
+        );
+        let mut words = vec![
+            "--buildsrpm",
+            "--spec",
+            &spec,
+            "--sources",
+            &from,
+            "--resultdir",
+            &to,
+        ];
         words.extend(options.iter().map(String::as_str));
         let packed = chroot.run(&words).await;
         chroot.clean().await;
@@ -187,8 +272,14 @@ impl Backend for Mock {
     async fn provides(&self, job: &Job, task: &SourceTask, srpm: &Path) -> Result<String, Halt> {
         let chroot = Chroot::new(job, of_source(task)).await?;
         chroot.run(&["--init"]).await?;
-        chroot.run(&["--copyin", &srpm.to_string_lossy(), "/builddir/in.src.rpm"]).await?;
-        let script = format!("cd /builddir && set -e\nset -- /builddir/in.src.rpm '{}'\n{}", rpmbuild::PROVIDES_FORMAT, rpmbuild::PROVIDES);
+        chroot
+            .run(&["--copyin", &srpm.to_string_lossy(), "/builddir/in.src.rpm"])
+            .await?;
+        let script = format!(
+            "cd /builddir && set -e\nset -- /builddir/in.src.rpm '{}'\n{}",
+            rpmbuild::PROVIDES_FORMAT,
+            rpmbuild::PROVIDES
+        );
         let text = chroot.run(&["--chroot", "--unpriv", &script]).await;
         chroot.clean().await;
         text
@@ -222,7 +313,12 @@ impl Backend for Mock {
         };
         chroot.clean().await;
         built?;
-        let packages = results(&out, |name| name.ends_with(".rpm") && !name.ends_with("src.rpm"))?;
-        Ok(Built { packages, installed: installed? })
+        let packages = results(&out, |name| {
+            name.ends_with(".rpm") && !name.ends_with("src.rpm")
+        })?;
+        Ok(Built {
+            packages,
+            installed: installed?,
+        })
     }
 }

@@ -23,6 +23,15 @@ pub const LOCAL: &str = "/local";
 /// Where dnf puts the package database; [`crate::dnf`] moves it where the root's own rpm looks.
 pub(crate) const DATABASE: &str = "/usr/lib/sysimage/rpm";
 
+/// How old knowledge of a remote repository may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// [`FRESH`].
+    Fresh,
+    /// It is asked now.
+    Now,
+}
+
 /// The repositories of a platform for one architecture.
 #[derive(Debug)]
 pub struct Repos {
@@ -48,11 +57,11 @@ struct Index {
 
 impl Repos {
     /// Looks up what the repositories of `platform` hold; `state` keeps that for an hour.
-    pub async fn of(
+    pub(crate) async fn of(
         platform: &Platform,
         keys: &PublicKeys,
         arch: &Architecture,
-        state: &Path,
+        (state, age): (&Path, Age),
     ) -> Result<Self, Halt> {
         let Contents::Rpm { repos, .. } = &platform.contents else {
             return Err(Halt::trouble("use the platform: it is not an RPM one"));
@@ -62,12 +71,20 @@ impl Repos {
             let url = repo.url.for_architecture(arch);
             let armored = repo.keys.iter().map(|path| {
                 keys.get(path).cloned().ok_or_else(|| {
-                    Halt::trouble(format!("check the packages of {}: the task brings no key {path}", repo.name))
+                    Halt::trouble(format!(
+                        "check the packages of {}: the task brings no key {path}",
+                        repo.name
+                    ))
                 })
             });
             let keys = armored.collect::<Result<_, _>>()?;
-            let index = index(&url, state).await?;
-            list.push(Repo { id: repo.name.to_string(), url, keys, index });
+            let index = index(&url, state, age).await?;
+            list.push(Repo {
+                id: repo.name.to_string(),
+                url,
+                keys,
+                index,
+            });
         }
         Ok(Self { list })
     }
@@ -90,7 +107,9 @@ impl Repos {
     pub(crate) fn config(&self, keys: &str) -> String {
         let mut text = MAIN.to_owned();
         for (i, repo) in self.list.iter().enumerate() {
-            let gpgkey: Vec<_> = (0..repo.keys.len()).map(|k| format!("file://{keys}/{i}-{k}.asc")).collect();
+            let gpgkey: Vec<_> = (0..repo.keys.len())
+                .map(|k| format!("file://{keys}/{i}-{k}.asc"))
+                .collect();
             let signed = u8::from(repo.index.is_signed);
             write!(
                 text,
@@ -110,7 +129,9 @@ impl Repos {
             return Ok(());
         }
         std::fs::create_dir_all(conf.join("keys")).map_err(Halt::infrastructure)?;
-        let put = |name: &str, text: &str| std::fs::write(conf.join(name), text).map_err(Halt::infrastructure);
+        let put = |name: &str, text: &str| {
+            std::fs::write(conf.join(name), text).map_err(Halt::infrastructure)
+        };
         for (i, repo) in self.list.iter().enumerate() {
             for (k, armored) in repo.keys.iter().enumerate() {
                 put(&format!("keys/{i}-{k}.asc"), armored)?;
@@ -123,11 +144,22 @@ impl Repos {
 
     /// The host's dnf, working on the workspace's root. `conf`: what [`Self::write`] wrote.
     pub fn dnf(&self, conf: &Path, words: &[&str]) -> Command {
-        let argv = ["dnf", "--config", "/conf/dnf.conf", "--installroot", sandbox::HOST_ROOT]
-            .into_iter()
-            // The addresses have no variable but the architecture; dnf complains without a release.
-            .chain(["--releasever", "0", "--disableplugin=*", "--enableplugin=builddep"])
-            .chain(words.iter().copied());
+        let argv = [
+            "dnf",
+            "--config",
+            "/conf/dnf.conf",
+            "--installroot",
+            sandbox::HOST_ROOT,
+        ]
+        .into_iter()
+        // The addresses have no variable but the architecture; dnf complains without a release.
+        .chain([
+            "--releasever",
+            "0",
+            "--disableplugin=*",
+            "--enableplugin=builddep",
+        ])
+        .chain(words.iter().copied());
         let mut command = Command::prepare_on_host(argv)
             .env("HOME", CONF)
             .env("LC_ALL", "C.UTF-8")
@@ -157,12 +189,14 @@ cachedir=/var/cache/dnf
 logdir=/var/log
 ";
 
-async fn index(url: &str, state: &Path) -> Result<Index, Halt> {
+async fn index(url: &str, state: &Path, age: Age) -> Result<Index, Halt> {
     let url = url.trim_end_matches('/');
     let is_local = url.starts_with("file://");
     let name = hex::encode(&Sha256::digest(url)[..16]);
     let known: PathBuf = state.join(format!("{name}.json"));
-    if !is_local && is_fresh(&known)
+    if !is_local
+        && age == Age::Fresh
+        && is_fresh(&known)
         && let Ok(bytes) = std::fs::read(&known)
         && let Ok(index) = serde_json::from_slice(&bytes)
     {
@@ -171,10 +205,16 @@ async fn index(url: &str, state: &Path) -> Result<Index, Halt> {
     let place = format!("{url}/{}", repo_rpm::repodata::REPOMD);
     let repomd = download::small(&place).await?;
     let repomd = repomd.ok_or_else(|| {
-        Halt::trouble(format!("read {place}: it does not exist; correct the platform's `url`"))
+        Halt::trouble(format!(
+            "read {place}: it does not exist; correct the platform's `url`"
+        ))
     })?;
-    let signature = download::small(&format!("{url}/{}", repo_rpm::repodata::REPOMD_SIGNATURE)).await?;
-    let index = Index { sha256: hex::encode(Sha256::digest(&repomd)), is_signed: signature.is_some() };
+    let signature =
+        download::small(&format!("{url}/{}", repo_rpm::repodata::REPOMD_SIGNATURE)).await?;
+    let index = Index {
+        sha256: hex::encode(Sha256::digest(&repomd)),
+        is_signed: signature.is_some(),
+    };
     if !is_local {
         let bytes = serde_json::to_vec(&index).map_err(Halt::infrastructure)?;
         std::fs::create_dir_all(state).map_err(Halt::infrastructure)?;
@@ -185,5 +225,9 @@ async fn index(url: &str, state: &Path) -> Result<Index, Halt> {
 
 fn is_fresh(file: &Path) -> bool {
     let modified = std::fs::metadata(file).and_then(|meta| meta.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age < FRESH))
+    modified.is_ok_and(|at| {
+        SystemTime::now()
+            .duration_since(at)
+            .is_ok_and(|age| age < FRESH)
+    })
 }

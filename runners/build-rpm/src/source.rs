@@ -22,14 +22,23 @@ pub(crate) async fn make<B: Backend>(
     let input = job.dir().join("in");
     std::fs::create_dir_all(&input).map_err(Halt::infrastructure)?;
     let srpm = match fetch(job, &task.origin, &input, |_| Ok(Vec::new())).await? {
-        Fetched::Tree(directory, time) => pack(backend, job, task, &directory, time).await?,
-        Fetched::Srpm(path) | Fetched::Dsc(path) => path,
+        Fetched::Tree(directory, time) => {
+            let directory = inside(&input, &directory)?;
+            pack(backend, job, task, &directory, time).await?
+        }
+        Fetched::Srpm(path) | Fetched::Dsc(path) => {
+            download::readable(&path)?;
+            path
+        }
     };
     let name = file_name(&srpm)?;
-    let package = repo_rpm::Package::read(std::fs::File::open(&srpm).map_err(Halt::infrastructure)?)
-        .map_err(|error| broken(format!("{name} cannot be read as a source RPM: {error}")))?;
+    let package =
+        repo_rpm::Package::read(std::fs::File::open(&srpm).map_err(Halt::infrastructure)?)
+            .map_err(|error| broken(format!("{name} cannot be read as a source RPM: {error}")))?;
     if !package.is_source() {
-        return Err(broken(format!("{name} is a binary package: name the source RPM it was built from")));
+        return Err(broken(format!(
+            "{name} is a binary package: name the source RPM it was built from"
+        )));
     }
     let provides = backend.provides(job, task, &srpm).await?;
     let facts = facts::of(&package, &provides, &task.target.architectures);
@@ -39,8 +48,26 @@ pub(crate) async fn make<B: Backend>(
         arch: "src".to_owned(),
         source: package.name.clone(),
     };
-    let artifact = job.store(&srpm, &name, ArtifactKind::Srpm, Some(described)).await?;
-    Ok(Outcome::Succeeded { artifacts: vec![artifact], facts: Facts::Source(facts) })
+    let artifact = job
+        .store(&srpm, &name, ArtifactKind::Srpm, Some(described))
+        .await?;
+    Ok(Outcome::Succeeded {
+        artifacts: vec![artifact],
+        facts: Facts::Source(facts),
+    })
+}
+
+/// The package's directory, unless a symbolic link of the tree leads to a directory of the runner.
+fn inside(input: &Path, directory: &Path) -> Result<PathBuf, Halt> {
+    let input = std::fs::canonicalize(input).map_err(Halt::infrastructure)?;
+    let directory = std::fs::canonicalize(directory).map_err(Halt::infrastructure)?;
+    if directory.starts_with(input) {
+        return Ok(directory);
+    }
+    Err(broken(
+        "`subdir` is a symbolic link that leads out of the tree: name the directory itself"
+            .to_owned(),
+    ))
 }
 
 fn broken(message: String) -> Halt {
@@ -49,7 +76,8 @@ fn broken(message: String) -> Halt {
 
 fn file_name(path: &Path) -> Result<String, Halt> {
     let name = path.file_name().and_then(|name| name.to_str());
-    name.map(str::to_owned).ok_or_else(|| broken("the source RPM's name is not UTF-8".to_owned()))
+    name.map(str::to_owned)
+        .ok_or_else(|| broken("the source RPM's name is not UTF-8".to_owned()))
 }
 
 async fn pack<B: Backend>(
@@ -62,7 +90,12 @@ async fn pack<B: Backend>(
     let spec = only_spec(directory)?;
     let extra = job.dir().join("extra");
     std::fs::create_dir_all(&extra).map_err(Halt::infrastructure)?;
-    let tree = Tree { directory, spec: &spec, extra: &extra, time };
+    let tree = Tree {
+        directory,
+        spec: &spec,
+        extra: &extra,
+        time,
+    };
     let mut absent = Vec::new();
     for listed in lookaside::read(directory)? {
         let beside = directory.join(&listed.name);
@@ -75,7 +108,10 @@ async fn pack<B: Backend>(
     if !absent.is_empty() {
         let addresses = lookaside::addresses(&backend.expand(job, task, &tree).await?);
         let mut fetched = BTreeSet::new();
-        for listed in absent.into_iter().filter(|listed| fetched.insert(listed.name.clone())) {
+        for listed in absent
+            .into_iter()
+            .filter(|listed| fetched.insert(listed.name.clone()))
+        {
             let name = &listed.name;
             let address = addresses.get(name).ok_or_else(|| {
                 let message = format!("`sources` lists {name}, which is neither beside the spec nor at an address: put the file into git, or write an http(s) address that ends in /{name} as Source of {spec}");
@@ -99,7 +135,9 @@ fn only_spec(directory: &Path) -> Result<String, Halt> {
     specs.sort();
     match &specs[..] {
         [spec] => Ok(spec.clone()),
-        [] => Err(broken("the tree has no .spec file: is `subdir` right?".to_owned())),
+        [] => Err(broken(
+            "the tree has no .spec file: is `subdir` right?".to_owned(),
+        )),
         several => Err(broken(format!(
             "the directory has {} spec files ({}): keep one, or put each into a directory of its own and name it with `subdir`",
             several.len(),
