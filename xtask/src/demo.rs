@@ -197,13 +197,16 @@ impl Demo {
             output(&mut apt)
         };
         apt(&["update"])?;
-        apt(&["source", package])?;
+        apt(&["source", "--download-only", package])?;
         Ok(directory.join("src"))
     }
 
     fn tree_source(&self) -> Result<(String, String)> {
         let sources = self.apt_source("tree")?;
-        let unpacked = find(&sources, |name| name.starts_with("tree-") && !name.contains(".tar"))?;
+        let dsc = find(&sources, |name| name.starts_with("tree_") && name.ends_with(".dsc"))?;
+        let unpacked = self.path("tree");
+        // As in a packaging repository: patches lie in debian/patches and are not applied.
+        output(cmd("dpkg-source", &["--no-check", "--skip-patches", "-x"]).arg(&dsc).arg(&unpacked))?;
         let changelog = unpacked.join("debian/changelog");
         let old = std::fs::read_to_string(&changelog)?;
         let version = old.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(version, _)| version);
