@@ -23,6 +23,8 @@ mod local;
 mod lookaside;
 mod mock;
 mod repos;
+mod requirements;
+mod root;
 mod rpmbuild;
 mod source;
 

@@ -1,5 +1,10 @@
 //! Source and build tasks with real dnf and rpmbuild, against the bridge.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test lays out files and asks real tools"
+)]
+
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
