@@ -16,6 +16,8 @@ use crate::sandbox::Sandbox;
 use crate::wire::Upper;
 use crate::workspace::Workspace;
 
+/// The empty root of [`crate::probe`]; never pruned.
+pub(crate) const PROBE_KEY: &str = "millrace-probe";
 const MAX_KEY_BYTES: usize = 128;
 /// Room for the scratch directories of the commands that make a root; the root itself is not on this tmpfs.
 const MAKER_SCRATCH_BYTES: u64 = 4 << 30;
@@ -270,8 +272,10 @@ pub(crate) async fn sweep(sandbox: &Sandbox) -> Result<(), Error> {
         }
         let lock = path.with_extension("lock");
         let file = File::create(&lock).map_err(Error::io("open", &lock))?;
-        if file.try_lock().is_ok() {
-            discard(sandbox, &path).await?;
+        if file.try_lock().is_ok()
+            && let Err(error) = discard(sandbox, &path).await
+        {
+            tracing::warn!(%error, root = %path.display(), "the rest of a root stays");
         }
     }
     Ok(())
@@ -289,7 +293,7 @@ pub(crate) async fn prune(sandbox: &Sandbox, keep: usize) -> Result<usize, Error
             .strip_suffix(".lock")?
             .to_owned();
         let used = entry.metadata().ok()?.modified().ok()?;
-        directory.join(&key).is_dir().then_some((used, key))
+        (key != PROBE_KEY && directory.join(&key).is_dir()).then_some((used, key))
     };
     let mut roots: Vec<_> = entries.flatten().filter_map(used).collect();
     roots.sort();

@@ -61,11 +61,11 @@ pub enum Enforcement {
 
 /// A program that is not there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Missing {
+pub(crate) struct Missing {
     /// Its name.
-    pub program: &'static str,
+    pub(crate) program: &'static str,
     /// The Debian package that has it.
-    pub package: &'static str,
+    pub(crate) package: &'static str,
 }
 
 /// What [`crate::Sandbox::open`] found.

@@ -52,6 +52,7 @@ mod host;
 #[doc(hidden)]
 pub mod init;
 mod limits;
+mod probe;
 mod run;
 mod sandbox;
 mod watch;
@@ -61,7 +62,7 @@ mod workspace;
 pub use cache::{NewRoot, Root, RootEntry, RootKey};
 pub use command::{BUILD_ID, Command, HOST_ROOT, Network, Rights};
 pub use error::Error;
-pub use host::{Capabilities, Enforcement, Identity, Missing, Overlay};
+pub use host::{Capabilities, Enforcement, IdRange, Identity, Overlay};
 pub use limits::Limits;
 pub use run::{Ended, LogSink};
 pub use sandbox::{Config, Sandbox};

@@ -30,6 +30,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const RUNAWAY_FORKS: u64 = 1_000;
 /// How long the kernel may take to end a killed command; then everything of ours is killed too.
 const GRACE: Duration = Duration::from_secs(20);
+/// A year: what is added to a clock has an end.
+const LONGEST_WALL: Duration = Duration::from_secs(365 * 24 * 3600);
 /// What the C library says, in the locale that we set. Believed in the output's end only: a test suite may say it in passing.
 const NO_SPACE: &[&[u8]] = &[b"No space left on device"];
 /// What programs say when an allocation is refused. Believed only where resource limits, not control groups, refuse it.
@@ -231,7 +233,7 @@ impl Running {
         let mut chunk = vec![0; CHUNK_BYTES];
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut end = Instant::now() + self.limits.wall;
+        let mut end = Instant::now() + self.limits.wall.min(LONGEST_WALL);
         loop {
             tokio::select! {
                 // In this order: a command that prints without end is still stopped by the clock and by the caller.
@@ -248,17 +250,31 @@ impl Running {
                 }
                 read = self.log.read(&mut chunk) => match read {
                     Ok(0) | Err(_) => return,
-                    Ok(size) => {
-                        let allowed = self.take(&chunk[..size]);
-                        // After the end was decided, what is still in the pipe is of no use.
-                        if self.stop.is_none() || allowed < size {
-                            sink.write(&chunk[..allowed]).await;
-                        }
-                        if allowed < size && self.stop.is_none() {
-                            self.stop(Stop::Log, &mut end);
-                        }
-                    }
+                    // Nobody wants what is still in the pipe.
+                    Ok(_) if matches!(self.stop, Some(Stop::Log | Stop::Cancel)) => {}
+                    Ok(size) => self.pass(&chunk[..size], sink, cancel, &mut end).await,
                 },
+            }
+        }
+    }
+
+    /// Hands a chunk to the sink; a sink that hangs holds up neither the clock nor the caller's wish.
+    async fn pass(
+        &mut self,
+        chunk: &[u8],
+        sink: &mut impl LogSink,
+        cancel: &CancellationToken,
+        end: &mut Instant,
+    ) {
+        let allowed = self.take(chunk);
+        tokio::select! {
+            biased;
+            () = cancel.cancelled(), if self.stop.is_none() => self.stop(Stop::Cancel, end),
+            () = sleep_until(*end) => if self.stop.is_none() { self.stop(Stop::Wall, end) },
+            () = sink.write(&chunk[..allowed]) => {
+                if allowed < chunk.len() && self.stop.is_none() {
+                    self.stop(Stop::Log, end);
+                }
             }
         }
     }

@@ -14,10 +14,9 @@ use crate::cgroup::{self, Hierarchy};
 use crate::error::Error;
 use crate::helper::{self, Helper, Ids};
 use crate::host::{self, Capabilities, Identity, Overlay};
-use crate::wire::{Admin, Hold, Mapping, Reply, Request, Style, Upper};
+use crate::probe;
+use crate::wire::{Admin, Mapping, Request, Style, Upper};
 use crate::workspace::Workspace;
-
-const PROBE_TMPFS_BYTES: u64 = 1 << 20;
 
 /// Where a sandbox keeps its state.
 #[derive(Debug, Clone)]
@@ -83,7 +82,7 @@ impl Sandbox {
         let state = std::fs::canonicalize(&state).map_err(Error::io("resolve", &state))?;
         let (hierarchies, memory, processes) = host::groups();
         let session = Session::begin(&state, &hierarchies)?;
-        let (identity, overlay) = probe(&helper, &state, &session.name, identity).await?;
+        let (identity, overlay) = probe::mounts(&helper, &state, &session.name, identity).await?;
         let state_on_tmpfs = host::on_tmpfs(&state);
         let capabilities = Capabilities {
             identity,
@@ -104,6 +103,7 @@ impl Sandbox {
             inner: Arc::new(inner),
         };
         cache::sweep(&sandbox).await?;
+        probe::build(&sandbox).await?;
         Ok(sandbox)
     }
 
@@ -179,14 +179,29 @@ impl Sandbox {
     }
 }
 
+/// Removes trees, however deep a stranger has made them: `rm` does not recurse.
+pub(crate) fn remove_trees(paths: &[PathBuf]) -> std::io::Result<()> {
+    let removed = std::process::Command::new("rm")
+        .args(["-rf", "--"])
+        .args(paths)
+        .stdin(Stdio::null())
+        .output()?;
+    let why = || String::from_utf8_lossy(&removed.stderr).trim().to_owned();
+    if removed.status.success() {
+        Ok(())
+    } else {
+        Err(std::io::Error::other(why()))
+    }
+}
+
 fn direct_admin(make: &[PathBuf], remove: &[PathBuf]) -> Result<(), Error> {
     for path in make {
         std::fs::create_dir(path).map_err(Error::io("make", path))?;
     }
-    for path in remove.iter().filter(|path| path.exists()) {
-        std::fs::remove_dir_all(path).map_err(Error::io("remove", path))?;
-    }
-    Ok(())
+    remove_trees(remove).map_err(Error::io(
+        "remove",
+        remove.first().map_or(Path::new(""), PathBuf::as_path),
+    ))
 }
 
 pub(crate) fn mapping(identity: &Identity) -> Mapping {
@@ -194,71 +209,6 @@ pub(crate) fn mapping(identity: &Identity) -> Mapping {
         Identity::Root(_) | Identity::Subordinate(_) => Mapping::Namespace,
         Identity::RootWithoutNamespaces => Mapping::Direct,
     }
-}
-
-/// Mounts a tiny workspace for real: kernels, sysctls, security modules and containers differ in too many ways to ask.
-async fn probe(
-    helper: &Path,
-    state: &Path,
-    session: &str,
-    identity: Identity,
-) -> Result<(Identity, Overlay), Error> {
-    let directory = state.join(format!("probe-{session}"));
-    let layer = directory.join("layer");
-    std::fs::create_dir_all(layer.join(crate::init::PROBE)).map_err(Error::io("make", &layer))?;
-    let found = try_mounts(helper, &layer, identity).await;
-    std::fs::remove_dir_all(&directory).map_err(Error::io("remove", &directory))?;
-    found
-}
-
-async fn try_mounts(
-    helper: &Path,
-    layer: &Path,
-    identity: Identity,
-) -> Result<(Identity, Overlay), Error> {
-    let step = "try a workspace";
-    let attempt = async |identity: &Identity, style: Style| {
-        let request = Request::Hold(Hold {
-            mapping: mapping(identity),
-            layers: vec![layer.to_owned()],
-            upper: Upper::Tmpfs,
-            tmpfs_bytes: PROBE_TMPFS_BYTES,
-            style,
-        });
-        let mut helper = Helper::start(helper, request, Stdio::null()).await?;
-        match helper.reply(step, identity, Ids::Workspace).await? {
-            Reply::Done => Ok(()),
-            other => Err(Error::Helper {
-                step,
-                reason: format!("it said {other:?}"),
-            }),
-        }
-    };
-    let first = match attempt(&identity, Style::Overlay).await {
-        Ok(()) => return Ok((identity, Overlay::Mounted)),
-        Err(error) => error.to_string(),
-    };
-    if attempt(&identity, Style::Copy).await.is_ok() {
-        return Ok((
-            identity,
-            Overlay::Copied(format!("{first}; Linux 6.6 can do it for ordinary users")),
-        ));
-    }
-    if let Identity::Root(_) = identity {
-        let identity = Identity::RootWithoutNamespaces;
-        match attempt(&identity, Style::Overlay).await {
-            Ok(()) => return Ok((identity, Overlay::Mounted)),
-            Err(error) if attempt(&identity, Style::Copy).await.is_ok() => {
-                return Ok((identity, Overlay::Copied(error.to_string())));
-            }
-            Err(_) => {}
-        }
-    }
-    let reason = format!(
-        "{first}; user namespaces may be switched off: see sysctl user.max_user_namespaces, \
-         kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns"
-    );
-    Err(Error::Unsupported { reason })
 }
 
 /// The mark of a living process on a state directory.

@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, chown, unlinkat};
 
 use super::inside::{self, Links};
 use super::{Outcome, Peer, Step, become_id};
+use crate::sandbox::remove_trees;
 use crate::wire::{Admin, Entry, EntryKind, Get, List, Mapping, Put, ROOT, Reply};
 
 fn root(mapping: Mapping, holder: u32) -> Outcome<OwnedFd> {
@@ -133,13 +134,6 @@ pub(super) fn admin(peer: &mut Peer, spec: &Admin) -> Outcome<()> {
         )
         .step(&step)?;
     }
-    for path in &spec.remove {
-        match std::fs::remove_dir_all(path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(format!("remove {}: {error}", path.display()));
-            }
-            _ => {}
-        }
-    }
+    remove_trees(&spec.remove).step("remove a root's files")?;
     peer.reply(&Reply::Done)
 }

@@ -28,6 +28,7 @@ use nix::unistd::Pid;
 use super::inside::{self, Links};
 use super::{Outcome, Peer, Step, become_id};
 use crate::command::BUILD_ID;
+use crate::sandbox::remove_trees;
 use crate::watch;
 use crate::wire::{
     BINDS, Bind, ChildEnd, HOST, Mapping, MountPoint, Owner, ROOT, Reply, Rlimit, Run, SCRATCH,
@@ -56,8 +57,13 @@ pub(super) fn run(peer: &mut Peer, spec: &Run) -> Outcome<()> {
     let space = inside::directory(WORK)?;
     limit(spec)?;
     let end = attend(peer, spec, &space);
-    for directory in scratch {
-        let _ = std::fs::remove_dir_all(directory);
+    // The build user may not remove its scratch directories, only what is in them; the rest ends with the workspace.
+    let used: Vec<PathBuf> = scratch
+        .into_iter()
+        .filter(|path| path.read_dir().is_ok_and(|mut it| it.next().is_some()))
+        .collect();
+    if !used.is_empty() {
+        let _ = remove_trees(&used);
     }
     peer.reply(&Reply::Ended(end?))
 }

@@ -63,7 +63,8 @@ async fn a_root_that_was_not_committed_is_made_anew() {
     let touch = Command::prepare_on_host([
         "sh",
         "-c",
-        "mkdir -p /workspace/a/b; touch /workspace/a/b/half; chown -R 5:5 /workspace/a",
+        "mkdir -p /workspace/a/b; touch /workspace/a/b/half; chown -R 5:5 /workspace/a\n\
+         cd /workspace; i=0; while [ $i -lt 1500 ]; do mkdir d && cd d || exit 1; i=$((i+1)); done",
     ]);
     assert!(run(half.workspace(), &touch).await.0.success());
     drop(half);
