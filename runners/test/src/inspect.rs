@@ -57,7 +57,7 @@ pub(crate) fn words(ended: Ended, said: &str) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let telling = [
         "Depends:", "nothing provides", "E: Unable to locate", "no candidate", "No match for argument",
-        "GPG error", "NO_PUBKEY", "BADSIG", "signature", "Hash Sum mismatch", "checksum", "subprocess returned",
+        "GPG error", "NO_PUBKEY", "BADSIG", "is not signed", "signature", "Hash Sum mismatch", "checksum", "subprocess returned",
         "subprocess", "scriptlet failed", " conflicts ",
     ];
     let line = telling

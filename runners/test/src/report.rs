@@ -36,8 +36,13 @@ impl Report {
         problem: impl Into<String>,
         lines: impl IntoIterator<Item = &'a str>,
     ) {
-        self.cases.push(TestCase { name: name.into(), problem: Some(problem.into()) });
+        let problem = problem.into();
+        let before = self.evidence.len();
         self.evidence.extend(lines.into_iter().map(printable));
+        if self.evidence.len() == before {
+            self.evidence.push(printable(&problem));
+        }
+        self.cases.push(TestCase { name: name.into(), problem: Some(problem) });
     }
 
     /// A case that passed if there are no `problems`.

@@ -8,7 +8,7 @@ use openpgp::{KeyKind, SigningKey};
 use pipeline_spec::{Limits, Repository, Sha256Digest};
 use runner_agent::{Job, Role};
 use runner_api::{
-    Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, FailureKind, Grant, Outcome, Placed,
+    Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, Failure, FailureKind, Grant, Outcome, Placed,
     TaskId, TaskRef, TaskSpec, TreeFile,
 };
 use runner_compose::Compose;
@@ -114,8 +114,8 @@ impl Bench {
         }
     }
 
-    /// The cases of a task that failed with `kind`, or succeeded, by the report that it stored. The
-    /// failure's text follows the cases.
+    /// The cases of the report that the task stored, each failed one with what was seen. A task whose
+    /// cases do not all pass has failed with `kind`, and names the first.
     #[track_caller]
     pub(crate) fn cases(&self, outcome: Outcome, kind: FailureKind) -> Vec<String> {
         let (artifacts, told) = match outcome {
@@ -125,25 +125,43 @@ impl Bench {
             }
             Outcome::Failed { failure, artifacts } => {
                 assert_eq!(failure.kind, kind, "{failure:?}");
-                (artifacts, Some(format!("{}\n{}", failure.message, failure.excerpt.join("\n"))))
+                assert!((1..=Failure::MAX_EXCERPT).contains(&failure.excerpt.len()), "{failure:?}");
+                (artifacts, Some(failure.message))
             }
             other => panic!("{other:?}"),
         };
         assert_eq!(artifacts.len(), 1);
         assert_eq!((artifacts[0].kind, artifacts[0].name.as_str()), (ArtifactKind::Tap, "test.tap"));
         let tap = String::from_utf8(self.load(&artifacts[0])).expect("UTF-8");
-        let cases = tap.lines().filter(|line| line.starts_with("ok ") || line.starts_with("not ok "));
-        cases.map(str::to_owned).chain(told).collect()
+        let mut cases: Vec<String> = Vec::new();
+        for line in tap.lines() {
+            if line.starts_with("ok ") || line.starts_with("not ok ") {
+                cases.push(line.to_owned());
+            } else if let (Some(message), Some(last)) = (line.strip_prefix("  message: "), cases.last_mut()) {
+                last.push_str(": ");
+                last.push_str(message.trim_matches('"'));
+            }
+        }
+        let first = cases.iter().find(|case| case.starts_with("not ok"));
+        assert_eq!(first.is_some(), told.is_some());
+        if let (Some(first), Some(told)) = (first, told) {
+            let (_, name) = first.split_once(" - ").expect("a name");
+            let (name, _) = name.split_once(": ").expect("a message");
+            assert!(told.starts_with(&format!("{name}: ")), "{told:?} does not begin with {name:?}");
+        }
+        cases
     }
 }
 
-/// The last line of `cases` is why it failed; the one before names the case.
+/// Among the cases of this package, which end in its name, `case` failed first, and `words` say why.
 #[track_caller]
 pub(crate) fn assert_failed(cases: &[String], case: &str, words: &str) {
-    let failed = cases.iter().find(|line| line.starts_with("not ok")).unwrap_or_else(|| panic!("nothing failed: {cases:?}"));
-    assert!(failed.ends_with(case), "{failed:?} is not {case:?}");
-    let why = cases.last().expect("the failure's text");
-    assert!(why.starts_with(case) && why.contains(words), "{words:?} is not in {why:?}");
+    let (_, name) = case.rsplit_once(' ').expect("a case and a package");
+    let marks = [format!(" {name}"), format!(" {name}: ")];
+    let mut own = cases.iter().filter(|line| line.ends_with(&marks[0]) || line.contains(&marks[1]));
+    let failed = own.find(|line| line.starts_with("not ok"));
+    let told = failed.is_some_and(|line| line.contains(&format!("- {case}: ")) && line.contains(words));
+    assert!(told, "{case:?} did not fail first with {words:?}: {cases:#?}");
 }
 
 pub(crate) fn key() -> SigningKey {

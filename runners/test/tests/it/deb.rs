@@ -9,7 +9,7 @@ use runner_api::{Artifact, ArtifactKind, FailureKind, SmokeTask, TaskSpec, TestT
 use crate::bench::{Bench, TIME, assert_failed, flipped, key, limits, link_against_nothing, no_keys, run, task_ref, write};
 
 /// A package to be made; the rest of its control file is the same for all.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Wish<'a> {
     /// Lines of the control file.
     control: &'a str,
@@ -57,11 +57,14 @@ fn make(bench: &Bench, name: &str, wish: &Wish<'_>) -> Artifact {
     bench.store_package(&deb, ArtifactKind::Deb, [name, "1:1.0-1", "amd64"])
 }
 
-/// The cases of a test of package `tiny`, which may depend on `tiny-data` of another build.
-async fn test(bench: &Bench, wish: &Wish<'_>) -> Vec<String> {
-    let data = make(bench, "tiny-data", &Wish::default());
-    let tiny = make(bench, "tiny", wish);
-    let debug = Artifact { name: "tiny-dbgsym_1.0-1_amd64.deb".to_owned(), ..make(bench, "tiny-dbgsym", &Wish::default()) };
+/// The cases of a test of these packages; they may depend on `tiny-data` of another build.
+async fn test(wishes: &[(&str, Wish<'_>)]) -> Vec<String> {
+    let bench = Bench::new().await;
+    let data = make(&bench, "tiny-data", &Wish::default());
+    // Not for users, and not tested.
+    let debug = make(&bench, "tiny-dbgsym", &Wish { control: "Depends: no-such-package-here\n", ..Wish::default() });
+    let made = wishes.iter().map(|(name, wish)| make(&bench, name, wish));
+    let packages = made.chain([debug]).collect();
     let task = TestTask {
         package: "tiny".parse().expect("a name"),
         platform: "debian-12".parse().expect("a name"),
@@ -72,7 +75,7 @@ async fn test(bench: &Bench, wish: &Wish<'_>) -> Vec<String> {
         dependencies: vec![task_ref("other")],
         limits: limits(),
     };
-    let inputs = vec![(task_ref("build"), vec![debug, tiny]), (task_ref("other"), vec![data])];
+    let inputs = vec![(task_ref("build"), packages), (task_ref("other"), vec![data])];
     let outcome = bench.run(TaskSpec::Test(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Test)
 }
@@ -86,24 +89,26 @@ async fn a_good_package_passes() {
         ..Wish::default()
     };
     let expect = ["ok 1 - install tiny", "ok 2 - files of tiny", "ok 3 - libraries of tiny", "ok 4 - verify tiny", "ok 5 - remove tiny"];
-    assert_eq!(test(&Bench::new().await, &wish).await, expect);
+    assert_eq!(test(&[("tiny", wish)]).await, expect);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_package_fails_in_the_case_that_shows_it() {
     let with_script = |name, body| Wish { script: Some((name, body)), ..Wish::default() };
     let cases = [
-        (Wish { link: Some(("usr/lib/tiny/link", "nowhere")), ..Wish::default() }, "files of tiny", "/usr/lib/tiny/link is a link to nowhere, which does not exist"),
-        (Wish { broken_program: true, ..Wish::default() }, "libraries of tiny", "/usr/bin/tiny needs libnowhere.so.1 => not found"),
-        (Wish { control: "Depends: no-such-package-here\n", ..Wish::default() }, "install tiny", "no-such-package-here"),
-        (with_script("postinst", "echo this is broken; exit 1"), "install tiny", "this is broken"),
-        (with_script("postinst", "rm /usr/share/tiny/text"), "files of tiny", "/usr/share/tiny/text is not there"),
-        (with_script("postinst", "echo more >> /usr/share/tiny/text"), "verify tiny", "/usr/share/tiny/text"),
-        (with_script("prerm", "exit 1"), "remove tiny", "pre-removal script"),
-        (with_script("postrm", "mkdir -p /usr/share/tiny; touch /usr/share/tiny/text"), "remove tiny", "/usr/share/tiny/text is left behind"),
+        ("dangling", Wish { link: Some(("usr/lib/x/link", "nowhere")), ..Wish::default() }, "files of dangling", "/usr/lib/x/link is a link to nowhere, which does not exist"),
+        ("library", Wish { broken_program: true, ..Wish::default() }, "libraries of library", "/usr/bin/library needs libnowhere.so.1 => not found"),
+        ("depends", Wish { control: "Depends: no-such-package-here\n", ..Wish::default() }, "install depends", "no-such-package-here"),
+        ("postinst", with_script("postinst", "exit 1"), "install postinst", "post-installation script"),
+        ("missing", with_script("postinst", "rm /usr/share/missing/text"), "files of missing", "/usr/share/missing/text is not there"),
+        ("changed", with_script("postinst", "echo more >> /usr/share/changed/text"), "verify changed", "/usr/share/changed/text"),
+        ("prerm", with_script("prerm", "exit 1"), "remove prerm", "pre-removal script"),
+        ("left", with_script("postrm", "mkdir -p /usr/share/left; touch /usr/share/left/text"), "remove left", "/usr/share/left/text is left behind"),
     ];
-    for (wish, case, words) in cases {
-        assert_failed(&test(&Bench::new().await, &wish).await, case, words);
+    let wishes: Vec<(&str, Wish<'_>)> = cases.iter().map(|(name, wish, ..)| (*name, wish.clone())).collect();
+    let found = test(&wishes).await;
+    for (_, _, case, words) in &cases {
+        assert_failed(&found, case, words);
     }
 }
 
