@@ -10,7 +10,8 @@ use pipeline_spec::Sha256Digest;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
-use crate::client::{Client, Content, Patience};
+use crate::client::Client;
+use crate::transfer::{Content, Patience};
 
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 128 * 1024;

@@ -115,8 +115,9 @@ async fn next(
     };
     tokio::select! {
         biased;
-        () = shutdown.drain.cancelled() => None,
+        // First: a lease that has arrived is worked off or handed back, never dropped.
         granted = granted => Some(granted),
+        () = shutdown.drain.cancelled() => None,
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{Blobs, Expect, Wanted};
-use crate::client::Patience;
+use crate::transfer::Patience;
 use crate::{Error, JobLog};
 
 /// Longest name of one file, in bytes, on every file system that matters.

@@ -34,6 +34,7 @@ mod lease;
 mod log;
 mod log_stream;
 mod role;
+mod transfer;
 
 pub use config::{Config, ControlUrl, Settings};
 pub use daemon::{Shutdown, run};

@@ -1,0 +1,226 @@
+//! Blobs on their way: streamed, tried again, checked.
+
+use std::fs::File;
+use std::io::Seek as _;
+use std::time::Duration;
+
+use pipeline_spec::Sha256Digest;
+use reqwest::header::CONTENT_LENGTH;
+use reqwest::{Body, Method, StatusCode};
+use tokio::time::Instant;
+use tokio_util::bytes::Bytes;
+use tokio_util::io::ReaderStream;
+
+use crate::Error;
+use crate::backoff::Backoff;
+use crate::blobs::{Check, Piece, Sink, Wanted};
+use crate::client::{CALL_TIMEOUT, Client, Trouble, away, empty_digest, send, succeeded};
+
+/// Blobs up to this size are sent without asking first whether they are there.
+const ASK_ABOVE_BYTES: u64 = 64 * 1024;
+/// A body, sent as often as needed.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Bytes(Bytes),
+    File { file: File, size: u64 },
+}
+
+impl Content {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+
+    fn body(&self) -> std::io::Result<Body> {
+        Ok(match self {
+            Self::Bytes(bytes) => bytes.clone().into(),
+            Self::File { file, .. } => {
+                let mut file = file.try_clone()?;
+                file.rewind()?;
+                Body::wrap_stream(ReaderStream::new(tokio::fs::File::from_std(file)))
+            }
+        })
+    }
+}
+
+impl Client {
+    /// Streams a blob into `sink`, from the start again after each break.
+    pub(crate) async fn get_blob(&self, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Error> {
+        let mut tries = Tries::new(format!("fetch {}", wanted.name), Patience::Blob);
+        loop {
+            match self.try_get_blob(wanted, sink).await {
+                Ok(()) => return Ok(()),
+                Err(Broken::Ours(error)) => return Err(error),
+                Err(Broken::Call(Trouble::Final { status: 404, .. })) => {
+                    return Err(Error::Missing {
+                        name: wanted.name.to_owned(),
+                        sha256: *wanted.sha256,
+                    });
+                }
+                Err(Broken::Call(trouble)) => tries.wait(trouble).await?,
+            }
+            sink(Piece::Restart)?;
+        }
+    }
+
+    async fn try_get_blob(&self, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Broken> {
+        let url = self.url(&blob_path(wanted.sha256));
+        let request = self.request(Method::GET, url, empty_digest());
+        let mut response = succeeded(send(request).await?).await?;
+        let mut check = Check::new(wanted);
+        let announced = response.content_length();
+        let mut seen = 0;
+        while let Some(bytes) = response.chunk().await.map_err(away)? {
+            check.update(&bytes)?;
+            seen += bytes.len() as u64;
+            sink(Piece::Bytes(&bytes))?;
+        }
+        // A body that ends early is a broken connection, not a tampered blob.
+        if announced.is_some_and(|size| seen < size) {
+            return Err(Trouble::Away("the connection closed early".into()).into());
+        }
+        Ok(check.finish()?)
+    }
+
+    /// Puts a blob into the store unless it is there.
+    pub(crate) async fn put_blob(
+        &self,
+        content: Content,
+        sha256: &Sha256Digest,
+        patience: Patience,
+    ) -> Result<(), Error> {
+        let mut tries = Tries::new(format!("store blob {sha256}"), patience);
+        loop {
+            let done = async {
+                if content.size() > ASK_ABOVE_BYTES && self.has_blob(sha256).await? {
+                    return Ok(());
+                }
+                self.try_put_blob(&content, sha256).await
+            };
+            match done.await {
+                Ok(()) => return Ok(()),
+                Err(trouble) => tries.wait(trouble).await?,
+            }
+        }
+    }
+
+    async fn has_blob(&self, sha256: &Sha256Digest) -> Result<bool, Trouble> {
+        let request = self
+            .request(Method::HEAD, self.url(&blob_path(sha256)), empty_digest())
+            .timeout(CALL_TIMEOUT);
+        let response = send(request).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(false);
+        }
+        succeeded(response).await.map(|_| true)
+    }
+
+    async fn try_put_blob(&self, content: &Content, sha256: &Sha256Digest) -> Result<(), Trouble> {
+        let body = content
+            .body()
+            .map_err(|cause| Trouble::Passing(format!("read the file again: {cause}")))?;
+        let request = self
+            .request(
+                Method::PUT,
+                self.url(&blob_path(sha256)),
+                *sha256.as_bytes(),
+            )
+            .header(CONTENT_LENGTH, content.size())
+            .body(body);
+        succeeded(send(request).await?).await.map(drop)
+    }
+}
+
+/// How a download broke: on our side, or in the call.
+enum Broken {
+    Ours(Error),
+    Call(Trouble),
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<Trouble> for Broken {
+    fn from(trouble: Trouble) -> Self {
+        Self::Call(trouble)
+    }
+}
+
+/// For how long a control plane that answers may fail one transfer in a row. One that does not answer
+/// is waited for: the job's lease ends the wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// An attempt is lost with it, so a full disk may be cleared meanwhile.
+    Blob,
+    /// A result waits for it.
+    Log,
+}
+
+impl Patience {
+    fn lasts(self) -> Duration {
+        match self {
+            Self::Blob => Duration::from_secs(15 * 60),
+            Self::Log => Duration::from_secs(10),
+        }
+    }
+}
+
+/// The tries of one transfer.
+struct Tries {
+    call: String,
+    patience: Patience,
+    backoff: Backoff,
+    refused_since: Option<Instant>,
+}
+
+impl Tries {
+    fn new(call: String, patience: Patience) -> Self {
+        Self {
+            call,
+            patience,
+            backoff: Backoff::new(),
+            refused_since: None,
+        }
+    }
+
+    async fn wait(&mut self, trouble: Trouble) -> Result<(), Error> {
+        let reason = match trouble {
+            Trouble::Away(reason) => {
+                self.refused_since = None;
+                reason
+            }
+            Trouble::Passing(reason) => {
+                let since = self.refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() > self.patience.lasts() {
+                    return Err(Error::Unreachable {
+                        call: self.call.clone(),
+                        reason,
+                    });
+                }
+                reason
+            }
+            Trouble::Unproven(reason) => return Err(self.refused(401, reason)),
+            Trouble::Final { status, reason } => return Err(self.refused(status, reason)),
+        };
+        tracing::warn!("failed to {}, trying again: {reason}", self.call);
+        self.backoff.wait().await;
+        Ok(())
+    }
+
+    fn refused(&self, status: u16, reason: String) -> Error {
+        Error::Refused {
+            call: self.call.clone(),
+            status,
+            reason,
+        }
+    }
+}
+
+fn blob_path(sha256: &Sha256Digest) -> String {
+    format!("/runner/v1/blobs/{sha256}")
+}
