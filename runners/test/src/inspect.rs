@@ -64,7 +64,7 @@ pub(crate) fn words(ended: Ended, said: &str) -> String {
         .iter()
         .find_map(|word| lines().find(|line| line.contains(word)))
         .or_else(|| lines().find(|line| line.starts_with("E: ") || line.starts_with("Error: ")))
-        .or_else(|| lines().last());
+        .or_else(|| lines().next_back());
     match line {
         Some(line) => format!("{line} ({ended})"),
         None => ended.to_string(),
