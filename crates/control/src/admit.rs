@@ -10,13 +10,16 @@ use pipeline_spec::{
     Diagnostic, RequestKind, RequestPath, Severity, check_build, check_release, parse_build,
     parse_release,
 };
-use ports::{Applied, ChangeKind, CommitInfo, Platform, StateRepo};
+use ports::{Applied, CommitInfo, Platform, StateRepo};
 
+use crate::advance::Turns;
 use crate::config::Snapshot;
+use crate::load::Loaded;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
-/// Linked requests that wake a request at once when they are done.
-const MAX_LINKS_INDEXED: usize = 80;
+/// Linked requests that wake a request at once when they are done: the change that admits a request
+/// also has the turns that it gives back.
+const MAX_LINKS_INDEXED: usize = 50;
 
 /// What [`Control::plan_head`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,85 +36,101 @@ pub enum Planned {
 
 impl<P: Platform> Control<P> {
     /// Compares the branch's tip with the ledger and admits what differs.
+    ///
+    /// Every write has the head as a condition and moves it, so that of two planners at different
+    /// tips one starts again: an older wish is never written over a newer one.
     pub async fn plan_head(&self) -> Result<Planned> {
-        let Some(tip) = self
-            .platform
-            .state_repo()
-            .head(&self.options.branch)
-            .await?
-        else {
-            return Ok(Planned::Empty);
+        for _ in 0..MAX_TRIES {
+            if let Some(planned) = self.plan_tip().await? {
+                return Ok(planned);
+            }
+        }
+        Err(contended(&Key::head()))
+    }
+
+    /// `None`: another planner was faster.
+    async fn plan_tip(&self) -> Result<Option<Planned>> {
+        // Before the tip: a tip that is read after the head is at least as new.
+        let (row, version) = self.head_row().await?;
+        let mut head = Head { row, version };
+        let repo = self.platform.state_repo();
+        let Some(tip) = repo.head(&self.options.branch).await? else {
+            return Ok(Some(Planned::Empty));
         };
-        let (head, version) = self.head_row().await?;
-        if head.commit == tip {
-            return Ok(Planned::UpToDate);
+        if head.row.commit == tip {
+            let noted = self.note_problems(&mut head, Vec::new()).await?;
+            return Ok(noted.then_some(Planned::UpToDate));
         }
         let snapshot = match self.snapshot(&tip).await {
             Ok(snapshot) => snapshot,
             Err(Error::Config { diagnostics, .. }) => {
-                return self.note_broken(head, version, &diagnostics).await;
+                let problems = problems(&diagnostics);
+                let noted = self.note_problems(&mut head, problems.clone()).await?;
+                return Ok(noted.then_some(Planned::Broken(problems)));
             }
             Err(error) => return Err(error),
         };
-        let info = self.platform.state_repo().info(&tip).await?;
-        let paths = self.changed_requests(&head, &tip).await?;
-        for (i, path) in paths.iter().enumerate() {
-            let text = self.platform.state_repo().read(&tip, path.as_str()).await?;
-            let sequence = head.sequence + 1 + i as u64;
-            match text {
+        let tip = Tip {
+            info: repo.info(&tip).await?,
+            linear: !head.row.commit.is_empty() && repo.is_ancestor(&head.row.commit, &tip).await?,
+            commit: tip,
+        };
+        let paths = self.changed_requests(&head.row, &tip).await?;
+        let first = head.row.sequence + 1;
+        for (path, sequence) in paths.iter().zip(first..) {
+            let text = repo.read(&tip.commit, path.as_str()).await?;
+            let done = match text {
                 Some(text) => {
                     let wish = self.read_wish(&snapshot, path, &text).await?;
-                    self.admit(path, wish, (&tip, &info), sequence).await?;
+                    self.admit(&mut head, path, wish, (&tip, sequence)).await?
                 }
-                None => self.remove(path, (&tip, &info)).await?,
+                None => self.remove(&mut head, path, &tip).await?,
+            };
+            if done == Admitted::HeadMoved {
+                return Ok(None);
             }
         }
         let next = HeadRow {
-            commit: tip.clone(),
-            sequence: head.sequence + paths.len() as u64,
+            commit: tip.commit.clone(),
+            sequence: head.row.sequence + paths.len() as u64,
             problems: Vec::new(),
         };
         let mut change = Change::default();
-        change.replace(Key::head(), Expect::as_read(version), Row::Head(next));
-        // A conflict means that another planner wrote the head; both admitted the same requests.
-        let applied = self.apply(change).await?;
-        tracing::info!(commit = %tip, requests = paths.len(), ?applied, "planned");
-        Ok(Planned::New(tip, paths.len()))
+        head.guard(&mut change, next);
+        if let Applied::Conflict(_) = self.apply(change).await? {
+            return Ok(None);
+        }
+        tracing::info!(commit = %tip.commit, requests = paths.len(), "planned");
+        Ok(Some(Planned::New(tip.commit, paths.len())))
     }
 
-    async fn note_broken(
-        &self,
-        head: HeadRow,
-        version: Option<u64>,
-        diagnostics: &[Diagnostic],
-    ) -> Result<Planned> {
-        let problems = problems(diagnostics);
-        if head.problems != problems {
-            let mut change = Change::default();
-            let row = HeadRow {
-                problems: problems.clone(),
-                ..head
-            };
-            change.replace(Key::head(), Expect::as_read(version), Row::Head(row));
-            let _lost_to_another_planner = self.apply(change).await?;
+    /// Writes why the newest commit cannot be planned. `false`: another planner was faster.
+    async fn note_problems(&self, head: &mut Head, problems: Vec<Problem>) -> Result<bool> {
+        if head.row.problems == problems {
+            return Ok(true);
         }
-        Ok(Planned::Broken(problems))
+        let row = HeadRow {
+            problems,
+            ..head.row.clone()
+        };
+        let mut change = Change::default();
+        head.guard(&mut change, row);
+        Ok(self.apply(change).await? == Applied::Done)
     }
 
     /// Requests that differ between what was planned and `tip`, in path order. After a force-push the
     /// old commit is no ancestor: then every request is compared.
-    async fn changed_requests(&self, head: &HeadRow, tip: &str) -> Result<Vec<RequestPath>> {
-        let repo = self.platform.state_repo();
-        let linear = !head.commit.is_empty() && repo.is_ancestor(&head.commit, tip).await?;
-        let from = linear.then_some(head.commit.as_str());
-        let mut paths: BTreeSet<RequestPath> = repo
-            .changes(from, tip)
+    async fn changed_requests(&self, head: &HeadRow, tip: &Tip) -> Result<Vec<RequestPath>> {
+        let from = tip.linear.then_some(head.commit.as_str());
+        let mut paths: BTreeSet<RequestPath> = self
+            .platform
+            .state_repo()
+            .changes(from, &tip.commit)
             .await?
             .into_iter()
-            .filter(|change| from.is_some() || change.kind != ChangeKind::Removed)
             .filter_map(|change| change.path.parse().ok())
             .collect();
-        if !linear && !head.commit.is_empty() {
+        if !tip.linear && !head.commit.is_empty() {
             paths.extend(self.indexed(partition::REQUESTS, "").await?);
         }
         Ok(paths.into_iter().collect())
@@ -162,56 +181,58 @@ impl<P: Platform> Control<P> {
 
     async fn admit(
         &self,
+        head: &mut Head,
         path: &RequestPath,
         wish: std::result::Result<RequestSpec, Vec<Diagnostic>>,
-        (commit, info): (&str, &CommitInfo),
-        sequence: u64,
-    ) -> Result<()> {
+        (tip, sequence): (&Tip, u64),
+    ) -> Result<Admitted> {
         for _ in 0..MAX_TRIES {
-            self.finish_publishing(path).await?;
-            let read = self.request_row(path).await?;
-            if read.as_ref().is_some_and(|(row, _)| row.commit == commit) {
-                return Ok(());
+            let read = match self.at_a_stand(path).await? {
+                Stand::Publishing => continue,
+                Stand::New => None,
+                Stand::Known(loaded) => Some(loaded),
+            };
+            let last = read.as_ref().map(|loaded| &loaded.row);
+            if last.is_some_and(|row| row.commit == tip.commit || is_as_wished(row, &wish, tip)) {
+                return Ok(Admitted::Done);
             }
             let (spec, phase, problems) = match &wish {
                 Ok(spec) => (Some(spec.clone()), Phase::Open, Vec::new()),
                 // What is published stays known, so that taking the file away still reverts it.
                 Err(found) => (
-                    read.as_ref().and_then(|(row, _)| row.spec.clone()),
+                    last.and_then(|row| row.spec.clone()),
                     Phase::Invalid,
                     problems(found),
                 ),
             };
             let row = RequestRow {
                 path: path.clone(),
-                commit: commit.to_owned(),
-                time: info.time,
-                author: info.author.clone(),
-                sequence: read.as_ref().map_or(sequence, |(row, _)| row.sequence),
+                commit: tip.commit.clone(),
+                time: tip.info.time,
+                author: tip.info.author.clone(),
+                sequence: last.map_or(sequence, |row| row.sequence),
                 spec,
                 phase,
                 problems,
                 notes: Vec::new(),
             };
-            if self
-                .write_request(row, read.map(|(_, version)| version))
-                .await?
-                == Applied::Done
-            {
-                return Ok(());
+            if let Some(done) = self.write_request(head, row, read.as_deref()).await? {
+                return Ok(done);
             }
         }
         Err(contended(&Key::request(path)))
     }
 
-    async fn remove(&self, path: &RequestPath, (commit, info): (&str, &CommitInfo)) -> Result<()> {
+    async fn remove(&self, head: &mut Head, path: &RequestPath, tip: &Tip) -> Result<Admitted> {
         for _ in 0..MAX_TRIES {
-            self.finish_publishing(path).await?;
-            let Some((row, version)) = self.request_row(path).await? else {
-                return Ok(());
+            let loaded = match self.at_a_stand(path).await? {
+                Stand::Publishing => continue,
+                Stand::New => return Ok(Admitted::Done),
+                Stand::Known(loaded) => loaded,
             };
-            if row.commit == commit || matches!(row.phase, Phase::Removed | Phase::Reverted) {
-                return Ok(());
+            let row = &loaded.row;
+            if row.commit == tip.commit || matches!(row.phase, Phase::Removed | Phase::Reverted) {
+                return Ok(Admitted::Done);
             }
             let phase = match path.kind() {
                 RequestKind::Build => Phase::Removed,
@@ -219,28 +240,49 @@ impl<P: Platform> Control<P> {
                 RequestKind::Release => Phase::Reverting,
             };
             let row = RequestRow {
-                commit: commit.to_owned(),
-                time: info.time,
-                author: info.author.clone(),
+                commit: tip.commit.clone(),
+                time: tip.info.time,
+                author: tip.info.author.clone(),
                 phase,
                 problems: Vec::new(),
                 notes: Vec::new(),
-                ..row
+                ..row.clone()
             };
-            if self.write_request(row, Some(version)).await? == Applied::Done {
-                return Ok(());
+            if let Some(done) = self.write_request(head, row, Some(&loaded)).await? {
+                return Ok(done);
             }
         }
         Err(contended(&Key::request(path)))
     }
 
-    async fn write_request(&self, row: RequestRow, version: Option<u64>) -> Result<Applied> {
+    /// The request, not in the middle of its flips: a decision is never overwritten.
+    async fn at_a_stand(&self, path: &RequestPath) -> Result<Stand> {
+        self.finish_publishing(path).await?;
+        Ok(match self.load(path).await? {
+            None => Stand::New,
+            Some(loaded) if matches!(loaded.row.phase, Phase::Publishing(_)) => Stand::Publishing,
+            Some(loaded) => Stand::Known(Box::new(loaded)),
+        })
+    }
+
+    /// `None`: the request was written by others, so that it is to be read again.
+    async fn write_request(
+        &self,
+        head: &mut Head,
+        row: RequestRow,
+        read: Option<&Loaded>,
+    ) -> Result<Option<Admitted>> {
         let path = row.path.clone();
         let index = || Row::Index {
             request: path.clone(),
         };
         let now = self.now();
         let mut change = Change::default();
+        let mut turns = Turns::NoneHeld;
+        if let Some(loaded) = read {
+            // The new version may want other repositories; what it still wants it takes anew.
+            turns = self.give_back_turns(loaded, &mut change).await?;
+        }
         // A change has room for so many; sweep wakes those behind the others.
         for link in row.spec.iter().flat_map(links).take(MAX_LINKS_INDEXED) {
             change.put(Key::waiter(&link, &path), index());
@@ -249,25 +291,104 @@ impl<P: Platform> Control<P> {
         change.put(Key::listed(&path), index());
         change.replace(
             Key::request(&path),
-            Expect::as_read(version),
+            Expect::as_read(read.map(|loaded| loaded.version)),
             Row::Request(Box::new(row)),
         );
-        change.effect(
-            QueueName::advance(),
-            Message::Advance {
-                request: path.clone(),
-            },
-            now,
-        );
-        change.effect(
-            QueueName::report(),
-            Message::Report {
-                request: path.clone(),
-            },
-            now,
-        );
-        self.apply(change).await
+        for (queue, message) in [
+            (
+                QueueName::advance(),
+                Message::Advance {
+                    request: path.clone(),
+                },
+            ),
+            (
+                QueueName::report(),
+                Message::Report {
+                    request: path.clone(),
+                },
+            ),
+        ] {
+            change.effect(queue, message, now);
+        }
+        let same = head.row.clone();
+        head.guard(&mut change, same);
+        Ok(match self.apply(change).await? {
+            Applied::Done => {
+                if turns == Turns::GivenBack {
+                    self.wake_waiters(&path).await?;
+                }
+                Some(Admitted::Done)
+            }
+            Applied::Conflict(key) if key == Key::head() => Some(Admitted::HeadMoved),
+            Applied::Conflict(_) => {
+                head.unmoved();
+                None
+            }
+        })
     }
+}
+
+/// The commit that is being planned.
+struct Tip {
+    commit: String,
+    info: CommitInfo,
+    /// Whether it descends from what was planned before.
+    linear: bool,
+}
+
+/// The head as this planner last saw or wrote it.
+struct Head {
+    row: HeadRow,
+    version: Option<u64>,
+}
+
+impl Head {
+    /// Adds a write of the head to `change`, under the condition that nobody else wrote it.
+    fn guard(&mut self, change: &mut Change, next: HeadRow) {
+        change.replace(
+            Key::head(),
+            Expect::as_read(self.version),
+            Row::Head(next.clone()),
+        );
+        self.row = next;
+        self.version = Some(self.version.unwrap_or(0) + 1);
+    }
+
+    /// The change with the last guard did not apply.
+    fn unmoved(&mut self) {
+        self.version = self.version.and_then(|version| version.checked_sub(1));
+        if self.version == Some(0) {
+            self.version = None;
+        }
+    }
+}
+
+/// How one request was admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admitted {
+    /// It stands, now or before.
+    Done,
+    /// Another planner wrote the head: plan again from the start.
+    HeadMoved,
+}
+
+/// A request that is about to be written.
+enum Stand {
+    New,
+    /// Another run decided to publish it just now.
+    Publishing,
+    Known(Box<Loaded>),
+}
+
+/// After a force-push every request is looked at; those that are done and are wished for as before stay.
+fn is_as_wished(
+    row: &RequestRow,
+    wish: &std::result::Result<RequestSpec, Vec<Diagnostic>>,
+    tip: &Tip,
+) -> bool {
+    !tip.linear
+        && matches!(row.phase, Phase::Succeeded | Phase::Published)
+        && wish.as_ref().ok() == row.spec.as_ref()
 }
 
 /// Requests that a request builds on.

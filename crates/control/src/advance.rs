@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ledger::{
-    Change, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow, RequestSpec, Row,
+    Change, Condition, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow, RequestSpec, Row,
     TaskRow, TaskState, transition,
 };
 use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, Source};
@@ -13,12 +13,16 @@ use planner::{
     plan_build, plan_release,
 };
 use ports::{Applied, ArtifactStore, Ledger, Platform, Resolved, StateRepo};
+use runner_api::TaskSpec;
 
 use crate::load::{Loaded, unexpected};
-use crate::{Control, Error, MAX_TRIES, Result, contended};
+use crate::{Control, MAX_TRIES, Result, contended};
 
 /// Tasks written in one change: each is two rows and may have an effect.
 const BATCH: usize = 30;
+
+/// Why the tasks of a request whose file is gone are canceled. They go on when the file is back.
+const FILE_REMOVED: &str = "the request's file was removed";
 
 /// What a step wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,15 @@ enum Step {
     Settled,
     /// Another writer was faster: look again.
     Conflict,
+}
+
+/// Whether a change returns turns of repositories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turns {
+    /// The request had none.
+    NoneHeld,
+    /// Others may take them.
+    GivenBack,
 }
 
 impl<P: Platform> Control<P> {
@@ -56,7 +69,18 @@ impl<P: Platform> Control<P> {
 
     async fn step(&self, loaded: &Loaded) -> Result<Step> {
         match (&loaded.row.phase, &loaded.row.spec) {
-            (Phase::Removed, _) => self.cancel_all(loaded).await,
+            (Phase::Removed, _) => {
+                let event = Event::Cancel {
+                    reason: FILE_REMOVED,
+                };
+                self.stop_all(loaded, &event).await
+            }
+            (Phase::Invalid, _) => {
+                let event = Event::Supersede {
+                    by: &loaded.row.commit,
+                };
+                self.stop_all(loaded, &event).await
+            }
             (Phase::Publishing(_), _) => {
                 self.finish_publishing(&loaded.row.path).await?;
                 Ok(Step::Settled)
@@ -69,8 +93,7 @@ impl<P: Platform> Control<P> {
             }
             (Phase::Reverting, _) => self.step_release(loaded, None).await,
             (
-                Phase::Invalid
-                | Phase::Open
+                Phase::Open
                 | Phase::Succeeded
                 | Phase::Failed
                 | Phase::Published
@@ -109,14 +132,17 @@ impl<P: Platform> Control<P> {
         let from: Vec<RequestView<'_>> = from.iter().map(view).collect();
         let names = self.concerned(loaded, wish).await?;
         let mut repositories = BTreeMap::new();
-        let mut holds_turn = HoldsTurn::Yes;
+        let mut held = 0;
         for name in &names {
             let (repository, holder) = self.repository(name).await?;
-            if holder.as_ref() != Some(&loaded.row.path) {
-                holds_turn = HoldsTurn::No;
-            }
+            held += usize::from(holder.as_ref() == Some(&loaded.row.path));
             repositories.insert(name.clone(), repository);
         }
+        let holds_turn = if held == names.len() {
+            HoldsTurn::Yes
+        } else {
+            HoldsTurn::No
+        };
         let view = ReleaseView {
             request: view(loaded),
             wish,
@@ -138,9 +164,19 @@ impl<P: Platform> Control<P> {
                 .take_turns(loaded, &release.wants_turn, release.plan)
                 .await;
         }
-        let plan = release.plan;
+        let mut plan = release.plan;
+        let composes = |planned: &Planned| matches!(planned.spec, TaskSpec::Compose(_));
+        if held > 0 && plan.progress == Progress::Working && !plan.tasks.iter().any(composes) {
+            return self.yield_turns(loaded).await;
+        }
         match (plan.progress, release.decision) {
             (Progress::Succeeded, Some(decision)) => {
+                if let Some(problem) = self.incomplete(&decision).await? {
+                    plan.problems.push(problem);
+                    return self
+                        .write_phase(loaded, Phase::Failed, plan.problems, plan.notes)
+                        .await;
+                }
                 self.write_phase(
                     loaded,
                     Phase::Publishing(decision),
@@ -160,16 +196,13 @@ impl<P: Platform> Control<P> {
         }
     }
 
+    /// Requests that are linked. One of the same commit may be admitted a moment later.
     async fn load_all(&self, paths: &[RequestPath]) -> Result<Vec<Loaded>> {
         let mut all = Vec::new();
         for path in paths {
             match self.load(path).await? {
                 Some(loaded) => all.push(loaded),
-                None => {
-                    return Err(Error::Inconsistent(format!(
-                        "load {path}: it is linked but was never planned"
-                    )));
-                }
+                None => all.push(Loaded::awaited(path)),
             }
         }
         Ok(all)
@@ -258,7 +291,7 @@ impl<P: Platform> Control<P> {
         }
         // An edit may have dropped a repository from `to`: its tasks still name it.
         for task in loaded.tasks.values() {
-            if let runner_api::TaskSpec::Compose(compose) = &task.spec {
+            if let TaskSpec::Compose(compose) = &task.spec {
                 candidates.insert(compose.repository.clone());
             }
         }
@@ -297,6 +330,7 @@ impl<P: Platform> Control<P> {
     ) -> Result<Step> {
         let path = &loaded.row.path;
         let mut change = Change::default();
+        change.conditions.push(unchanged(loaded));
         let mut notes = plan.notes;
         for name in names {
             match self
@@ -369,20 +403,7 @@ impl<P: Platform> Control<P> {
         if changes.is_empty() {
             return Ok(Step::Settled);
         }
-        let report = Message::Report {
-            request: loaded.row.path.clone(),
-        };
-        for batch in changes.chunks(BATCH) {
-            let mut change = Change::default();
-            for part in batch {
-                change.merge(part.clone());
-            }
-            change.effect(QueueName::report(), report.clone(), now);
-            if let Applied::Conflict(_) = self.apply(change).await? {
-                return Ok(Step::Conflict);
-            }
-        }
-        Ok(Step::Wrote)
+        self.write_batches(loaded, &changes).await
     }
 
     fn change(&self, loaded: &Loaded, row: &TaskRow, event: &Event<'_>) -> Option<Change> {
@@ -399,28 +420,46 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    async fn cancel_all(&self, loaded: &Loaded) -> Result<Step> {
-        let event = Event::Cancel {
-            reason: "the request's file was removed",
-        };
-        let changes: Vec<Change> = loaded
-            .tasks
-            .values()
-            .filter_map(|row| self.stop(loaded, row, &event))
+    /// Stops what is open; once nothing is, the request is at rest.
+    async fn stop_all(&self, loaded: &Loaded, event: &Event<'_>) -> Result<Step> {
+        let rows = loaded.tasks.values();
+        let changes: Vec<Change> = rows
+            .filter_map(|row| self.stop(loaded, row, event))
             .collect();
-        for batch in changes.chunks(BATCH) {
-            let mut change = Change::default();
-            for part in batch {
-                change.merge(part.clone());
-            }
-            if let Applied::Conflict(_) = self.apply(change).await? {
-                return Ok(Step::Conflict);
-            }
+        if !changes.is_empty() {
+            return self.write_batches(loaded, &changes).await;
         }
         if loaded.tasks.values().all(|row| row.state.is_closed()) {
             return self.close_index(loaded).await;
         }
         Ok(Step::Settled)
+    }
+
+    /// Writes changes of tasks, as long as the request is the one they were made for.
+    async fn write_batches(&self, loaded: &Loaded, changes: &[Change]) -> Result<Step> {
+        let report = Message::Report {
+            request: loaded.row.path.clone(),
+        };
+        for batch in changes.chunks(BATCH) {
+            let mut change = Change::default();
+            change.conditions.push(unchanged(loaded));
+            for part in batch {
+                change.merge(part.clone());
+            }
+            let reported = Change {
+                effects: vec![ledger::Effect {
+                    queue: QueueName::report(),
+                    message: report.clone(),
+                    not_before: self.now(),
+                }],
+                ..Change::default()
+            };
+            change.merge(reported);
+            if let Applied::Conflict(_) = self.apply(change).await? {
+                return Ok(Step::Conflict);
+            }
+        }
+        Ok(Step::Wrote)
     }
 
     /// Writes phase, problems and notes if they differ. At rest, turns go back and waiters are woken.
@@ -467,24 +506,44 @@ impl<P: Platform> Control<P> {
         Ok(Step::Wrote)
     }
 
-    /// Adds to `change` the return of every turn that this release holds.
-    pub(crate) async fn give_back_turns(&self, loaded: &Loaded, change: &mut Change) -> Result<()> {
+    /// A release that has to wait again, because a build of it was changed, holds up no other release.
+    async fn yield_turns(&self, loaded: &Loaded) -> Result<Step> {
+        let mut change = Change::default();
+        self.give_back_turns(loaded, &mut change).await?;
+        change.replace(
+            Key::request(&loaded.row.path),
+            Expect::Version(loaded.version),
+            Row::Request(Box::new(loaded.row.clone())),
+        );
+        if let Applied::Conflict(_) = self.apply(change).await? {
+            return Ok(Step::Conflict);
+        }
+        self.wake_waiters(&loaded.row.path).await?;
+        Ok(Step::Wrote)
+    }
+
+    /// Adds to `change` the return of every turn that this release holds. The change must be under the
+    /// condition that the request is as it was loaded: so is the taking, and no turn is lost.
+    pub(crate) async fn give_back_turns(
+        &self,
+        loaded: &Loaded,
+        change: &mut Change,
+    ) -> Result<Turns> {
+        let mut turns = Turns::NoneHeld;
         let wish = match &loaded.row.spec {
             Some(RequestSpec::Release(wish)) => Some(&**wish),
-            _ => None,
+            _ => return Ok(turns),
         };
-        if wish.is_none() {
-            return Ok(());
-        }
         for name in self.concerned(loaded, wish).await? {
             let turn = Key::turn(&name);
             if let Some(record) = self.platform.ledger().get(&turn).await?
                 && matches!(&record.row, Row::Index { request } if *request == loaded.row.path)
             {
                 change.delete(turn);
+                turns = Turns::GivenBack;
             }
         }
-        Ok(())
+        Ok(turns)
     }
 
     /// Wakes what builds on `path`, and releases that may wait for its turns.
@@ -510,15 +569,21 @@ impl<P: Platform> Control<P> {
             return Ok(Step::Settled);
         }
         let mut change = Change::default();
-        change.conditions.push(ledger::Condition {
-            key: Key::request(&loaded.row.path),
-            expect: Expect::Version(loaded.version),
-        });
+        change.conditions.push(unchanged(loaded));
         change.delete(open);
-        Ok(match self.apply(change).await? {
-            Applied::Done => Step::Settled,
-            Applied::Conflict(_) => Step::Conflict,
-        })
+        if let Applied::Conflict(_) = self.apply(change).await? {
+            return Ok(Step::Conflict);
+        }
+        self.wake_waiters(&loaded.row.path).await?;
+        Ok(Step::Settled)
+    }
+}
+
+/// The request is still the one that was loaded.
+fn unchanged(loaded: &Loaded) -> Condition {
+    Condition {
+        key: Key::request(&loaded.row.path),
+        expect: Expect::Version(loaded.version),
     }
 }
 
@@ -534,7 +599,7 @@ fn is_revived(row: &TaskRow, loaded: &Loaded) -> bool {
     match &row.state {
         TaskState::Superseded { .. } => true,
         TaskState::Canceled { reason, .. } => {
-            loaded.row.phase == Phase::Open && reason == "the request's file was removed"
+            loaded.row.phase == Phase::Open && reason == FILE_REMOVED
         }
         _ => false,
     }

@@ -2,7 +2,7 @@
 
 use ledger::{Change, Event, Expect, Key, Message, Phase, QueueName, Row, partition, transition};
 use pipeline_spec::RequestPath;
-use ports::{Applied, Platform};
+use ports::{Applied, Platform, StateRepo};
 use runner_api::TaskRef;
 
 use crate::load::Loaded;
@@ -100,7 +100,7 @@ impl<P: Platform> Control<P> {
                 transition(row, version, &Event::Retry, self.now()).map_err(|refusal| {
                     CommandError::NotNow(format!("{}: {refusal}", row.spec.title()))
                 })?;
-            self.reopen(&loaded, &mut change)?;
+            self.reopen(&loaded, &mut change).await?;
             if self.apply(change).await? == Applied::Done {
                 return Ok(());
             }
@@ -131,7 +131,7 @@ impl<P: Platform> Control<P> {
                 )));
             }
             let mut change = Change::default();
-            self.reopen(&loaded, &mut change)?;
+            self.reopen(&loaded, &mut change).await?;
             if let Applied::Conflict(key) = self.apply(change).await? {
                 return Err(contended(&key).into());
             }
@@ -139,7 +139,7 @@ impl<P: Platform> Control<P> {
         Ok(retried)
     }
 
-    fn reopen(
+    async fn reopen(
         &self,
         loaded: &Loaded,
         change: &mut Change,
@@ -147,8 +147,15 @@ impl<P: Platform> Control<P> {
         let path = &loaded.row.path;
         let phase = match &loaded.row.phase {
             Phase::Open | Phase::Reverting => loaded.row.phase.clone(),
-            Phase::Succeeded | Phase::Failed | Phase::Published => Phase::Open,
-            Phase::Invalid | Phase::Publishing(_) | Phase::Reverted | Phase::Removed => {
+            Phase::Succeeded => Phase::Open,
+            // A revert that failed is tried again as one: its file is not at its commit.
+            Phase::Failed if self.is_gone(loaded).await? => Phase::Reverting,
+            Phase::Failed => Phase::Open,
+            Phase::Invalid
+            | Phase::Publishing(_)
+            | Phase::Published
+            | Phase::Reverted
+            | Phase::Removed => {
                 let word = loaded.row.phase.word();
                 return Err(CommandError::NotNow(format!(
                     "{path} is {word}: change the file instead"
@@ -173,6 +180,13 @@ impl<P: Platform> Control<P> {
         };
         change.effect(QueueName::advance(), message, self.now());
         Ok(())
+    }
+
+    async fn is_gone(&self, loaded: &Loaded) -> std::result::Result<bool, Error> {
+        let row = &loaded.row;
+        let repo = self.platform.state_repo();
+        let file = repo.read(&row.commit, row.path.as_str()).await?;
+        Ok(file.is_none())
     }
 
     async fn known(&self, path: &RequestPath) -> std::result::Result<Loaded, CommandError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{HeadRow, Key, RefRow, RequestRow, Row, TaskRow, Tasks};
+use ledger::{HeadRow, Key, Phase, RefRow, RequestRow, Row, TaskRow, Tasks};
 use pipeline_spec::RequestPath;
 use ports::{Ledger, Platform};
 use runner_api::{TaskId, TaskRef};
@@ -19,6 +19,29 @@ pub(crate) struct Loaded {
     pub(crate) refs: BTreeMap<(String, String), RefRow>,
 }
 
+impl Loaded {
+    /// A request that others know of before it is written.
+    pub(crate) fn awaited(path: &RequestPath) -> Self {
+        Self {
+            row: RequestRow {
+                path: path.clone(),
+                commit: String::new(),
+                time: 0,
+                author: String::new(),
+                sequence: 0,
+                spec: None,
+                phase: Phase::Open,
+                problems: Vec::new(),
+                notes: Vec::new(),
+            },
+            version: 0,
+            tasks: Tasks::new(),
+            versions: BTreeMap::new(),
+            refs: BTreeMap::new(),
+        }
+    }
+}
+
 pub(crate) fn unexpected(key: &Key) -> Error {
     Error::Inconsistent(format!("read {key}: the row is of another kind"))
 }
@@ -30,20 +53,6 @@ impl<P: Platform> Control<P> {
             Some(record) => match record.row {
                 Row::Head(head) => Ok((head, Some(record.version))),
                 _ => Err(unexpected(&Key::head())),
-            },
-        }
-    }
-
-    pub(crate) async fn request_row(
-        &self,
-        path: &RequestPath,
-    ) -> Result<Option<(RequestRow, u64)>> {
-        let key = Key::request(path);
-        match self.platform.ledger().get(&key).await? {
-            None => Ok(None),
-            Some(record) => match record.row {
-                Row::Request(row) => Ok(Some((*row, record.version))),
-                _ => Err(unexpected(&key)),
             },
         }
     }

@@ -5,7 +5,8 @@
 
 use bytes::Bytes;
 use ledger::{
-    Change, Contribution, Decision, Expect, Flip, Key, Message, Phase, QueueName, RepositoryRow,
+    Change, Contribution, Decision, Expect, Flip, Key, Message, Phase, Problem, QueueName,
+    RepositoryRow,
     Row,
 };
 use pipeline_spec::RequestPath;
@@ -26,8 +27,9 @@ impl<P: Platform> Control<P> {
         let Phase::Publishing(decision) = &loaded.row.phase else {
             return Ok(());
         };
-        for flip in &decision.flips {
-            self.complete(flip).await?;
+        if let Some(problem) = self.incomplete(decision).await? {
+            let operation = format!("publish {}", problem.subject);
+            return Err(ports::Error::corrupt(operation, problem.message).into());
         }
         for flip in &decision.flips {
             self.flip(&flip.pointer).await?;
@@ -42,7 +44,6 @@ impl<P: Platform> Control<P> {
         self.settle(decision, &loaded.row, &mut change);
         change.delete(Key::open(path));
         self.give_back_turns(&loaded, &mut change).await?;
-        change.writes.dedup();
         change.replace(
             Key::request(path),
             Expect::Version(loaded.version),
@@ -87,8 +88,28 @@ impl<P: Platform> Control<P> {
     }
 
     /// A pointer names complete objects only: looks at every file that the present tree does not have.
-    async fn complete(&self, flip: &Flip) -> Result<()> {
+    /// Asked before the decision, so that a missing file fails a release while nothing of it is public.
+    pub(crate) async fn incomplete(&self, decision: &Decision) -> Result<Option<Problem>> {
+        for flip in &decision.flips {
+            if let Some(message) = self.missing(flip).await? {
+                return Ok(Some(Problem {
+                    subject: flip.pointer.repository.to_string(),
+                    message,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn missing(&self, flip: &Flip) -> Result<Option<String>> {
         let pointer = &flip.pointer;
+        let store = self.platform.store();
+        if store.size(&pointer.tree).await?.is_none() {
+            return Ok(Some(format!(
+                "its tree ({}) is not in the artifact store: bring it back, then retry",
+                pointer.tree
+            )));
+        }
         let tree = self.tree(pointer).await?;
         let present = match self.pointer(pointer.repository.as_str()).await? {
             Some((present, _)) => self.tree(&present).await?,
@@ -99,14 +120,14 @@ impl<P: Platform> Control<P> {
             .iter()
             .filter(|(path, file)| present.files.get(*path) != Some(file));
         for (path, file) in new.chain(&pointer.signatures) {
-            if self.platform.store().size(&file.sha256).await? != Some(file.size) {
-                return Err(Error::Inconsistent(format!(
-                    "publish {}: {path} ({}) is not in the artifact store",
-                    pointer.repository, file.sha256
+            if store.size(&file.sha256).await? != Some(file.size) {
+                return Ok(Some(format!(
+                    "{path} ({}) is not in the artifact store as it was made: bring it back, then retry",
+                    file.sha256
                 )));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// The tree that a pointer names.

@@ -1,5 +1,7 @@
 //! The sweep: finds what a lost event would have told.
 
+use std::collections::BTreeMap;
+
 use ledger::{Event, Message, Millis, QueueName, Refusal, Row, TaskState, partition, transition};
 use ports::{Applied, Platform, TaskQueue};
 
@@ -30,12 +32,17 @@ impl<P: Platform> Control<P> {
             expired: self.expire_leases().await?,
             ..Swept::default()
         };
+        let mut depths = BTreeMap::new();
         for path in self.indexed(partition::OPEN, "").await? {
             swept.advanced += 1;
             if let Err(error) = self.advance(&path).await {
                 tracing::warn!(request = %path, %error, "failed to advance");
+                continue;
             }
-            swept.offered += self.offer_again(&path).await?;
+            match self.offer_again(&path, &mut depths).await {
+                Ok(offered) => swept.offered += offered,
+                Err(error) => tracing::warn!(request = %path, %error, "failed to offer again"),
+            }
         }
         swept.sent = self.dispatch().await?;
         Ok(swept)
@@ -78,7 +85,12 @@ impl<P: Platform> Control<P> {
         Ok(expired)
     }
 
-    async fn offer_again(&self, path: &pipeline_spec::RequestPath) -> Result<usize> {
+    /// `depths`: of queues as this sweep found them, so that its own messages do not count.
+    async fn offer_again(
+        &self,
+        path: &pipeline_spec::RequestPath,
+        depths: &mut BTreeMap<QueueName, u64>,
+    ) -> Result<usize> {
         let Some(loaded) = self.load(path).await? else {
             return Ok(0);
         };
@@ -96,7 +108,15 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             let queue = QueueName::work(row.spec.role(), row.spec.arch());
-            if self.platform.queue().depth(&queue).await? > 0 {
+            let depth = match depths.get(&queue) {
+                Some(depth) => *depth,
+                None => {
+                    let depth = self.platform.queue().depth(&queue).await?;
+                    depths.insert(queue.clone(), depth);
+                    depth
+                }
+            };
+            if depth > 0 {
                 continue;
             }
             let message = Message::Attempt {

@@ -7,7 +7,9 @@ use ledger::{Event, Message, QueueName, Refusal, TaskRow, transition};
 use pipeline_spec::{Role, Runner, RunnerId};
 use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
 use runner_api::protocol::Attempt;
-use runner_api::{Grant, HeartbeatReply, Outcome, ResultManifest, ResultReply};
+use runner_api::{
+    ArtifactKind, Facts, Grant, HeartbeatReply, Outcome, ResultManifest, ResultReply, TaskSpec,
+};
 
 use crate::{Control, MAX_TRIES, Result, contended};
 
@@ -83,10 +85,15 @@ impl<P: Platform> Control<P> {
                     break;
                 }
             };
+            // Made before the lease is taken: nobody holds a lease that he was not told of.
+            let grant = self.grant(&row, *attempt).await?;
             if self.apply(change).await? == Applied::Done {
                 // From here on the lease is the truth; a lost acknowledgement only makes a stale message.
-                self.platform.queue().acknowledge(&delivery.receipt).await?;
-                return Ok(Some(self.grant(&row, *attempt).await?));
+                let acknowledged = self.platform.queue().acknowledge(&delivery.receipt).await;
+                if let Err(error) = acknowledged {
+                    tracing::debug!(%task, %error, "a taken message will come again");
+                }
+                return Ok(Some(grant));
             }
         }
         self.platform.queue().acknowledge(&delivery.receipt).await?;
@@ -159,6 +166,9 @@ impl<P: Platform> Control<P> {
                     reason: "the task is not known".to_owned(),
                 }));
             };
+            if let Err(why) = check_shape(&row.spec, &result.outcome) {
+                return Ok(Err(Refused(why)));
+            }
             match transition(&row, version, &Event::Finish(result), self.now()) {
                 Ok(change) => {
                     if self.apply(change).await? == Applied::Done {
@@ -228,6 +238,43 @@ impl<P: Platform> Control<P> {
         }
         Ok(Ok(()))
     }
+}
+
+/// What later steps rely on: a task answers with the facts of its kind.
+fn check_shape(spec: &TaskSpec, outcome: &Outcome) -> std::result::Result<(), String> {
+    let Outcome::Succeeded { artifacts, facts } = outcome else {
+        return Ok(());
+    };
+    let fits = match spec {
+        TaskSpec::Source(_) => matches!(facts, Facts::Source(_)),
+        TaskSpec::Build(_) => matches!(facts, Facts::Build(_)),
+        TaskSpec::Test(_) | TaskSpec::Smoke(_) => matches!(facts, Facts::Test(_)),
+        TaskSpec::SignPackages(_) | TaskSpec::Compose(_) | TaskSpec::SignMetadata(_) => true,
+    };
+    if !fits {
+        return Err(format!(
+            "the result of \"{}\" has facts of another kind of task",
+            spec.title()
+        ));
+    }
+    let failed = match facts {
+        Facts::Test(facts) => facts.cases.iter().find(|case| case.problem.is_some()),
+        _ => None,
+    };
+    if let Some(case) = failed {
+        return Err(format!(
+            "the result says that it succeeded and that {:?} failed",
+            case.name
+        ));
+    }
+    let trees = artifacts
+        .iter()
+        .filter(|artifact| artifact.kind == ArtifactKind::Tree)
+        .count();
+    if matches!(spec, TaskSpec::Compose(_)) && trees != 1 {
+        return Err(format!("a compose makes one tree, not {trees}"));
+    }
+    Ok(())
 }
 
 /// Relative, no empty part, no dot-dot, nothing that a shell or a terminal would mind.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::TaskState;
+use ledger::{Phase, TaskState};
 use pipeline_spec::{
     Architecture, BuildOptions, BuildRequest, Config, Gate, PackageName, PackageRequest, Platform,
     PlatformName, RequestPath, Source,
@@ -26,8 +26,11 @@ struct Target<'a> {
     keys: PublicKeys,
     architectures: Vec<Architecture>,
     packages: Vec<&'a PackageRequest>,
-    linked: Vec<TaskRef>,
+    linked: Builds,
 }
+
+/// Builds by architecture, of one or more packages.
+type Builds = Vec<(Architecture, TaskRef)>;
 
 /// A package whose source is made.
 struct Sourced<'a> {
@@ -48,7 +51,7 @@ pub fn plan_build(
     let mut waiting = Waiting::No;
     for open in linked.iter().filter(|linked| !is_built(linked)) {
         let phase = &open.row.phase;
-        if phase.is_at_rest() {
+        if matches!(phase, Phase::Removed | Phase::Invalid) {
             plan.problem(
                 &open.row.path,
                 format!(
@@ -58,9 +61,14 @@ pub fn plan_build(
             );
         } else {
             waiting = Waiting::Yes;
+            let is = if phase.is_at_rest() {
+                format!(", and it is {}", phase.word())
+            } else {
+                String::new()
+            };
             plan.note(
                 &open.row.path,
-                "this request builds on it and waits until it has succeeded",
+                format!("this request builds on it and waits until it has succeeded{is}"),
             );
         }
     }
@@ -107,8 +115,12 @@ fn target<'a>(
         .iter()
         .flat_map(|view| view.tasks.values())
         .filter(|row| matches!(row.state, TaskState::Succeeded { .. }))
-        .filter(|row| matches!(&row.spec, TaskSpec::Build(build) if build.platform == *name))
-        .map(|row| row.task.clone())
+        .filter_map(|row| match &row.spec {
+            TaskSpec::Build(build) if build.platform == *name => {
+                Some((build.arch.clone(), row.task.clone()))
+            }
+            _ => None,
+        })
         .collect();
     let packages = request.packages_on(name, platform.format()).collect();
     Ok(Target {
@@ -244,7 +256,7 @@ fn plan_builds(
     for cycle in &order.cycles {
         plan.problem(target.name, describe_cycle(cycle, &order));
     }
-    let mut builds: BTreeMap<PackageName, Vec<(Architecture, TaskRef)>> = BTreeMap::new();
+    let mut builds: BTreeMap<PackageName, Builds> = BTreeMap::new();
     for package in in_order(&target.packages, &order) {
         let before = &order.before[&package.name];
         if circular.contains(&package.name) || before.iter().any(|name| circular.contains(name)) {
@@ -264,14 +276,19 @@ fn plan_builds(
         let Some(own) = sourced.get(&package.name) else {
             continue;
         };
-        let needed: Vec<TaskRef> = before
+        let needed: Builds = before
             .iter()
             .flat_map(|name| builds.get(name).into_iter().flatten())
-            .map(|(_, task)| task.clone())
-            .chain(target.linked.iter().cloned())
+            .chain(&target.linked)
+            .cloned()
             .collect();
-        let done = plan_package(plan, target, package, own, &needed, &order);
-        plan_tests(plan, target, package, &done, &needed, known);
+        let mut done = plan_package(plan, target, package, own, &needed, &order);
+        // Its own root may have found that the package does not want this architecture.
+        done.retain(|(_, build)| {
+            let row = known.get(build);
+            !row.is_some_and(|row| matches!(row.state, TaskState::Excluded { .. }))
+        });
+        plan_tests(plan, target, package, &done, &needed);
         builds.insert(package.name.clone(), done);
     }
 }
@@ -302,9 +319,9 @@ fn plan_package(
     target: &Target<'_>,
     package: &PackageRequest,
     own: &Sourced<'_>,
-    needed: &[TaskRef],
+    needed: &[(Architecture, TaskRef)],
     order: &Order,
-) -> Vec<(Architecture, TaskRef)> {
+) -> Builds {
     let mut builds = Vec::new();
     let because: Vec<&str> = order
         .reasons
@@ -343,7 +360,7 @@ fn plan_package(
             dependencies: if excluded.is_some() {
                 Vec::new()
             } else {
-                needed.to_vec()
+                usable(target, arch, needed)
             },
             options: merged(&target.options, &package.options),
             limits: target.config.project.limits.clone(),
@@ -365,23 +382,31 @@ fn plan_package(
     builds
 }
 
+/// Of `builds`, those whose packages can be installed on `arch`: its own, and the first
+/// architecture's, which hold the packages for all. A slow architecture holds up nobody else.
+fn usable(
+    target: &Target<'_>,
+    arch: &Architecture,
+    builds: &[(Architecture, TaskRef)],
+) -> Vec<TaskRef> {
+    let first = target.platform.architectures.primary();
+    builds
+        .iter()
+        .filter(|(of, _)| of == arch || of == first)
+        .map(|(_, task)| task.clone())
+        .collect()
+}
+
 /// One test per build. The first architecture's build holds the packages for all architectures.
 fn plan_tests(
     plan: &mut Plan,
     target: &Target<'_>,
     package: &PackageRequest,
     builds: &[(Architecture, TaskRef)],
-    needed: &[TaskRef],
-    known: &Known<'_>,
+    needed: &[(Architecture, TaskRef)],
 ) {
     for (arch, build) in builds {
-        let excluded = known
-            .get(build)
-            .is_some_and(|row| matches!(row.state, TaskState::Excluded { .. }));
-        if excluded {
-            continue;
-        }
-        let mut dependencies = needed.to_vec();
+        let mut dependencies = usable(target, arch, needed);
         if let Some((first, task)) = builds.first()
             && first == target.platform.architectures.primary()
             && first != arch

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{Contribution, Decision, Flip, Phase, TaskRow, TaskState};
 use pipeline_spec::{
     Architecture, Config, Format, KeyFilePath, PackageName, ReleaseRequest, Repository,
-    RepositoryName, Retention, Sha256Digest, version,
+    RepositoryName, RequestPath, Retention, Sha256Digest, version,
 };
 use runner_api::{
     Artifact, ArtifactKind, ComposeTask, Placed, Pointer, Recorded, SignMetadataTask,
@@ -19,6 +19,9 @@ use sha2::{Digest, Sha256};
 
 use crate::view::{Known, Waiting, conclude, is_built};
 use crate::{Plan, RepositoryView, RequestView, effective_platform};
+
+/// Repositories that one release may change: all of them settle in one change of the ledger.
+const MAX_REPOSITORIES: usize = 25;
 
 /// The planner's answer for a release.
 #[derive(Debug, Clone)]
@@ -97,6 +100,11 @@ struct Planning<'a> {
 
 impl Planning<'_> {
     fn run(&mut self) -> Waiting {
+        let count = self.view.repositories.len();
+        if count > MAX_REPOSITORIES {
+            self.plan.problem(&self.view.request.row.path, format!("it changes {count} repositories; {MAX_REPOSITORIES} are allowed: make several releases of it"));
+            return Waiting::No;
+        }
         let Some(placed) = self.placed() else {
             return Waiting::Yes;
         };
@@ -232,7 +240,7 @@ impl Planning<'_> {
         }
     }
 
-    /// By `place` first, else by the rules of the repositories in `to`.
+    /// By the first of `place` that matches, else by the rules of the repositories in `to`.
     fn destinations(
         &self,
         wish: &ReleaseRequest,
@@ -251,16 +259,14 @@ impl Planning<'_> {
                         && arch.is_none_or(|arch| repository.architectures.contains(&arch))
                 })
         };
-        let overrides: Vec<RepositoryName> = wish
+        let exception = wish
             .place
             .iter()
             .filter(|placement| placement.package.matches(&package.name))
             .map(|placement| &placement.into)
-            .filter(fits)
-            .cloned()
-            .collect();
-        if !overrides.is_empty() {
-            return overrides;
+            .find(fits);
+        if let Some(name) = exception {
+            return vec![name.clone()];
         }
         wish.to
             .iter()
@@ -303,14 +309,17 @@ impl Planning<'_> {
                     repository.key
                 );
                 let task = self.plan.want(&self.view.request.row.path, spec, why);
-                let outputs = self.done(&task).map(TaskRow::artifacts);
-                match outputs {
-                    Some(outputs) if outputs.len() == packages.len() => {
+                match self.done(&task).map(TaskRow::artifacts) {
+                    Some(outputs) if are_same_packages(&packages, outputs) => {
                         for (placed, output) in packages.iter_mut().zip(outputs) {
                             placed.artifact = output.clone();
                         }
                     }
-                    _ => complete = false,
+                    Some(_) => {
+                        complete = false;
+                        self.plan.problem(&name, "the signer answered with other packages than it was given: nothing is published; look at the signer");
+                    }
+                    None => complete = false,
                 }
             }
             signed.insert(name, packages);
@@ -318,18 +327,19 @@ impl Planning<'_> {
         complete.then_some(signed)
     }
 
-    /// The same name, version and architecture never means two files.
+    /// The same name, version and architecture never means two files: not among what other releases
+    /// added, not in what this one published before, not in this one.
     fn refuse_changed_packages(&mut self, signed: &BTreeMap<RepositoryName, Vec<Placed>>) {
+        let mut problems = Vec::new();
         for (name, packages) in signed {
-            let others = self.others(name);
-            let present: BTreeMap<_, _> = others
-                .iter()
-                .map(|placed| (placed.artifact.package.clone(), placed))
-                .collect();
+            let mut first: BTreeMap<Identity<'_>, &Placed> = BTreeMap::new();
+            let present = &self.view.repositories[name].contributions;
+            let present = present.iter().flat_map(|released| &released.packages);
+            for placed in present {
+                first.entry(identity(placed)).or_insert(placed);
+            }
             for placed in packages {
-                let Some(other) = present.get(&placed.artifact.package) else {
-                    continue;
-                };
+                let other = *first.entry(identity(placed)).or_insert(placed);
                 if other.built_by != placed.built_by
                     && other.artifact.sha256 != placed.artifact.sha256
                 {
@@ -337,21 +347,29 @@ impl Planning<'_> {
                         "{} is in {name} already with other content (built by {}): raise its release number",
                         placed.artifact.name, other.built_by
                     );
-                    self.plan.problem(&placed.artifact.name, message);
+                    problems.push((placed.artifact.name.clone(), message));
                 }
             }
         }
+        for (subject, message) in problems {
+            self.plan.problem(subject, message);
+        }
     }
 
-    /// What the other releases added.
-    fn others(&self, name: &RepositoryName) -> Vec<Placed> {
-        let own = &self.view.request.row.path;
-        self.view.repositories[name]
+    /// What the repository is to hold: what the other releases added, and `own`. Releases are merged
+    /// in their own order, whichever of them is published first.
+    fn content(&self, name: &RepositoryName, own: &[Placed]) -> Vec<Placed> {
+        let row = self.view.request.row;
+        let mut released: Vec<(u64, &RequestPath, &[Placed])> = self.view.repositories[name]
             .contributions
             .iter()
-            .filter(|contribution: &&Contribution| contribution.release != *own)
-            .flat_map(|contribution| contribution.packages.clone())
-            .collect()
+            .filter(|contribution: &&Contribution| contribution.release != row.path)
+            .map(|other| (other.sequence, &other.release, &other.packages[..]))
+            .chain([(row.sequence, &row.path, own)])
+            .collect();
+        released.sort_by_key(|(sequence, release, _)| (*sequence, *release));
+        let packages = released.into_iter().flat_map(|(_, _, packages)| packages);
+        packages.cloned().collect()
     }
 
     /// Compose, sign, smoke. The new pointer once all three are done.
@@ -361,8 +379,7 @@ impl Planning<'_> {
             return None;
         };
         let row = self.view.request.row;
-        let mut content = self.others(name);
-        content.extend(packages.iter().cloned());
+        let content = self.content(name, packages);
         let content = serde_json::to_vec(&kept(&repository, content))
             .expect("placed packages have only string keys");
         let digest = Sha256Digest::new(Sha256::digest(&content).into());
@@ -395,7 +412,18 @@ impl Planning<'_> {
         let smoked = self.smoked(name, &repository, packages, (&compose, &signatures))?;
         let compose = self.done(&compose)?;
         let signatures = self.done(&signatures)?;
-        smoked.then(|| self.pointer(name, compose, signatures))?
+        let tree = compose
+            .artifacts()
+            .iter()
+            .find(|artifact| artifact.kind == ArtifactKind::Tree);
+        let Some(tree) = tree else {
+            self.plan.problem(
+                name,
+                "the compose answered without a tree: look at the composer",
+            );
+            return None;
+        };
+        smoked.then(|| self.pointer(name, tree, signatures))
     }
 
     /// One smoke test per architecture that the release touches. `None`: it cannot be planned.
@@ -449,18 +477,9 @@ impl Planning<'_> {
         Some(passed)
     }
 
-    fn pointer(
-        &self,
-        name: &RepositoryName,
-        compose: &TaskRow,
-        signatures: &TaskRow,
-    ) -> Option<Pointer> {
-        let tree = compose
-            .artifacts()
-            .iter()
-            .find(|artifact| artifact.kind == ArtifactKind::Tree)?;
+    fn pointer(&self, name: &RepositoryName, tree: &Artifact, signatures: &TaskRow) -> Pointer {
         let present = self.view.repositories[name].pointer.as_ref();
-        Some(Pointer {
+        Pointer {
             version: runner_api::VERSION,
             repository: name.clone(),
             generation: present.map_or(1, |pointer| pointer.generation + 1),
@@ -480,7 +499,7 @@ impl Planning<'_> {
                     )
                 })
                 .collect(),
-        })
+        }
     }
 
     fn done(&self, task: &TaskRef) -> Option<&'_ TaskRow> {
@@ -542,16 +561,32 @@ fn binaries(packages: &[Placed], arch: &Architecture) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The newest versions that the repository keeps, sorted; a file that two releases add is there once.
+/// What makes two files the same package for clients: file name, package name, version, architecture.
+type Identity<'a> = (&'a str, Option<(&'a str, &'a str, &'a str)>);
+
+fn identity(placed: &Placed) -> Identity<'_> {
+    let package = placed.artifact.package.as_ref();
+    let package = package.map(|it| (it.name.as_str(), it.version.as_str(), it.arch.as_str()));
+    (&placed.artifact.name, package)
+}
+
+/// Whether a signer's outputs are the packages that it was given, in their order.
+fn are_same_packages(given: &[Placed], outputs: &[Artifact]) -> bool {
+    given.len() == outputs.len()
+        && given.iter().zip(outputs).all(|(placed, output)| {
+            let given = &placed.artifact;
+            given.name == output.name && given.package == output.package
+        })
+}
+
+/// The newest versions that the repository keeps, sorted. A package that several releases add is there
+/// once, as the first of them signed it: a signature's time is its release's.
 fn kept(repository: &Repository, mut content: Vec<Placed>) -> Vec<Placed> {
-    content.sort_by(|a, b| {
-        (&a.artifact.package, &a.artifact.name, &a.artifact.sha256).cmp(&(
-            &b.artifact.package,
-            &b.artifact.name,
-            &b.artifact.sha256,
-        ))
-    });
-    content.dedup_by(|a, b| a.artifact == b.artifact);
+    let sort = |a: &Placed, b: &Placed| {
+        (&a.artifact.package, &a.artifact.name).cmp(&(&b.artifact.package, &b.artifact.name))
+    };
+    content.sort_by(sort);
+    content.dedup_by(|a, b| identity(a) == identity(b));
     let Retention::Newest(keep) = repository.keep else {
         return content;
     };

@@ -1,0 +1,114 @@
+//! Runners that fall silent, come back, or are not there.
+
+use ports::{Platform, TaskQueue};
+use runner_api::{HeartbeatReply, ResultReply, protocol::Attempt};
+
+use crate::fixture::{APP, build, build_on};
+use crate::runners::trouble;
+use crate::world::{Act, World};
+
+#[tokio::test]
+async fn a_silent_runner_loses_its_lease_and_its_result_is_stale() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    world.pass(61);
+    assert_eq!(world.control.expire_leases().await.expect("no fault is armed"), 1);
+    world.script(|_| Act::Work);
+    // Backoff first: the message comes later.
+    world.quiet().await;
+    assert_eq!(world.task(APP, "source app for el-10").state.word(), "ready");
+    world.pass(31);
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    let (id, grant) = &world.held[0];
+    let attempt = Attempt {
+        task: grant.task.clone(),
+        attempt: grant.attempt,
+    };
+    let heard = world.control.heartbeat(id, &attempt).await.expect("no fault is armed");
+    assert_eq!(heard, HeartbeatReply::Lost);
+    let answer = world.finish_held().await;
+    assert!(matches!(answer, ResultReply::Stale { .. }), "{answer:?}");
+    assert_eq!(world.task(APP, "source app for el-10").state.attempt(), 2);
+}
+
+#[tokio::test]
+async fn a_heartbeat_keeps_the_lease() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let (id, grant) = world.held[0].clone();
+    let attempt = Attempt {
+        task: grant.task,
+        attempt: grant.attempt,
+    };
+    for _ in 0..3 {
+        world.pass(50);
+        let heard = world.control.heartbeat(&id, &attempt).await.expect("no fault is armed");
+        assert_eq!(heard, HeartbeatReply::Continue);
+        assert_eq!(world.control.expire_leases().await.expect("no fault is armed"), 0);
+    }
+}
+
+#[tokio::test]
+async fn trouble_is_retried_and_ends() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Say(trouble("reach the mirror: no route to host")));
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    for _ in 0..6 {
+        world.pass(121);
+        world.quiet().await;
+    }
+    assert_eq!(world.phase(APP).await, "failed");
+    let status = world.status(APP).await;
+    let task = &status.tasks[0];
+    assert_eq!((task.attempt, task.fault.as_deref()), (5, Some("infrastructure")));
+    assert_eq!(task.reason.as_deref(), Some("reach the mirror: no route to host"));
+}
+
+#[tokio::test]
+async fn lost_messages_are_sent_again_by_the_sweep() {
+    let mut world = World::new().await;
+    let text = build_on("el-10: [x86_64]", &["app", "lib", "tool"]);
+    world.push(&[(APP, Some(&text))]);
+    world.control.plan_head().await.expect("no fault is armed");
+    world.control.advance(&crate::world::path(APP)).await.expect("no fault is armed");
+    world.control.dispatch().await.expect("no fault is armed");
+    // All three tasks' messages are lost, and the request's own.
+    let queue = world.memory.queue();
+    let names: Vec<_> = queue.messages().into_iter().map(|(name, _)| name).collect();
+    let hour = std::time::Duration::from_secs(3600);
+    for delivery in queue.receive(&names, 100, hour, std::time::Duration::ZERO).await.expect("memory") {
+        queue.acknowledge(&delivery.receipt).await.expect("memory");
+    }
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "open");
+    world.pass(61);
+    let swept = world.control.sweep().await.expect("no fault is armed");
+    assert_eq!(swept.offered, 3, "{swept:?}");
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+}
+
+#[tokio::test]
+async fn work_that_nobody_serves_waits_and_says_so() {
+    let mut world = World::new().await;
+    let runner = "key: 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+roles: [build-rpm, test]
+architectures: [x86_64]
+";
+    let text = build(&["app"]);
+    world
+        .merge(&[("runners/builder.yaml", Some(runner)), (APP, Some(&text))])
+        .await;
+    assert_eq!(world.phase(APP).await, "open");
+    assert_eq!(world.task(APP, "test app on el-10 x86_64").state.word(), "succeeded");
+    let status = world.control.status().await.expect("no fault is armed");
+    let said: Vec<String> = status
+        .unserved
+        .iter()
+        .map(|need| format!("{}: {}", need.title, need.sentence()))
+        .collect();
+    assert_eq!(said, ["build app for el-10 aarch64: no enrolled runner has the role build-rpm for aarch64: enrol one in runners/, or take the architecture out of the request"]);
+}

@@ -1,0 +1,11 @@
+//! The control plane over ports in memory, with runners that do as a script says.
+
+mod builds;
+mod crashes;
+mod faults;
+mod fixture;
+mod leases;
+mod planning;
+mod releases;
+mod runners;
+mod world;
