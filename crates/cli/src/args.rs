@@ -101,9 +101,13 @@ pub(crate) struct UpArgs {
     /// Start no runner: they come from elsewhere.
     #[arg(long)]
     pub(crate) no_runners: bool,
-    /// Directory for build roots and jobs; best a tmpfs. By default DIR/scratch.
+    /// Directory for the jobs' files; best a tmpfs. By default below the data directory.
     #[arg(long, value_name = "DIR")]
     pub(crate) scratch: Option<PathBuf>,
+    /// Directory for build roots; best a tmpfs. Several control planes may share one. By default below
+    /// the data directory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) roots: Option<PathBuf>,
     /// Seconds without a heartbeat after which a lease ends.
     #[arg(long, default_value = "30", value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(crate) lease: u64,

@@ -11,6 +11,7 @@
 mod args;
 mod client;
 mod init;
+mod keeper;
 mod lint;
 mod local;
 mod logs;

@@ -16,7 +16,6 @@ use notify::Watcher;
 use platform_local::LocalPlatform;
 use ports::{Platform, TaskQueue};
 use state_repo::GitStateRepo;
-use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -24,7 +23,8 @@ use crate::Verdict;
 use crate::args::UpArgs;
 use crate::client::{RUNNING, Running, TOKEN};
 use crate::init::{BUILDER, SIGNER};
-use crate::local::{Layout, private_directory, sibling};
+use crate::keeper::Keeper;
+use crate::local::{Layout, private_directory};
 
 /// Looks at everything that is not at rest.
 const SWEEP: Duration = Duration::from_secs(20);
@@ -36,8 +36,6 @@ const REPORT: Duration = Duration::from_millis(500);
 const WIDTH: usize = 16;
 /// After trouble of the world's, a loop waits this long.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long a child has to stop.
-const GRACE: Duration = Duration::from_secs(10);
 
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     start_logging();
@@ -78,9 +76,8 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     println!("millrace is up at http://{address}/  (state repository: {})", layout.state().display());
     let mut children = Vec::new();
     if !args.no_runners {
-        let scratch = args.scratch.clone();
-        children.push(Keeper::new(&layout, BUILDER, "millrace-runner", address, scratch.as_deref())?);
-        children.push(Keeper::new(&layout, SIGNER, "millrace-signer", address, scratch.as_deref())?);
+        children.push(Keeper::new(&layout, BUILDER, "millrace-runner", address, &args)?);
+        children.push(Keeper::new(&layout, SIGNER, "millrace-signer", address, &args)?);
     }
     let mut keepers = JoinSet::new();
     let stop = Arc::new(Notify::new());
@@ -281,89 +278,4 @@ async fn stop_signal() -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     Ok(())
-}
-
-/// Keeps one runner process running.
-struct Keeper {
-    id: &'static str,
-    program: PathBuf,
-    args: Vec<std::ffi::OsString>,
-}
-
-impl Keeper {
-    fn new(
-        layout: &Layout,
-        id: &'static str,
-        program: &str,
-        address: std::net::SocketAddr,
-        scratch: Option<&Path>,
-    ) -> anyhow::Result<Self> {
-        let work = layout.runner(id);
-        let scratch = scratch.map_or_else(|| work.join("scratch"), |scratch| scratch.join(id));
-        for directory in [&work, &scratch] {
-            private_directory(directory)?;
-        }
-        let mut args: Vec<std::ffi::OsString> = vec!["run".into()];
-        args.extend(["--control".into(), format!("http://{address}").into()]);
-        args.extend(["--runner".into(), id.into()]);
-        args.extend(["--key".into(), layout.identity(id).into_os_string()]);
-        args.extend(["--work".into(), work.into_os_string()]);
-        args.extend(["--scratch".into(), scratch.into_os_string()]);
-        if program == "millrace-signer" {
-            args.extend(["--keys".into(), layout.signing_keys().into_os_string()]);
-        } else {
-            args.extend(["--capacity".into(), "2".into()]);
-        }
-        Ok(Self { id, program: sibling(program)?, args })
-    }
-
-    fn start(&self) -> anyhow::Result<Child> {
-        Command::new(&self.program)
-            .args(&self.args)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("start {}", self.program.display()))
-    }
-
-    async fn run(self, stop: Arc<Notify>) {
-        let mut pause = PAUSE;
-        loop {
-            let stopped = stop.notified();
-            let mut child = match self.start() {
-                Ok(child) => child,
-                Err(error) => {
-                    tracing::error!(runner = self.id, error = %format!("{error:#}"), "cannot be started");
-                    return;
-                }
-            };
-            tokio::select! {
-                status = child.wait() => {
-                    tracing::warn!(runner = self.id, ?status, "the runner ended; it is started again");
-                }
-                () = stopped => {
-                    terminate(&mut child).await;
-                    return;
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(30));
-        }
-    }
-}
-
-/// Asks a child to drain, and waits for it.
-async fn terminate(child: &mut Child) {
-    use nix::sys::signal::{Signal, kill};
-    use nix::unistd::Pid;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-    for _ in 0..2 {
-        if let Some(pid) = pid {
-            // A second SIGTERM says: at once.
-            kill(pid, Signal::SIGTERM).ok();
-        }
-        if tokio::time::timeout(GRACE, child.wait()).await.is_ok() {
-            return;
-        }
-    }
-    child.kill().await.ok();
 }
