@@ -12,14 +12,18 @@ use pipeline_spec::{
 };
 use ports::{Applied, CommitInfo, Platform, StateRepo};
 
-use crate::advance::Turns;
 use crate::config::Snapshot;
 use crate::load::Loaded;
+use crate::turns::Turns;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
 /// Linked requests that wake a request at once when they are done: the change that admits a request
 /// also has the turns that it gives back.
 const MAX_LINKS_INDEXED: usize = 50;
+
+/// Commits kept that were planned in part: each is a process that ended in the middle. Beyond that
+/// every request is compared.
+const MAX_UNFINISHED: usize = 100;
 
 /// What [`Control::plan_head`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +61,7 @@ impl<P: Platform> Control<P> {
         let Some(tip) = repo.head(&self.options.branch).await? else {
             return Ok(Some(Planned::Empty));
         };
-        if head.row.commit == tip {
+        if head.row.commit == tip && head.row.unfinished.is_empty() {
             let noted = self.note_problems(&mut head, Vec::new()).await?;
             return Ok(noted.then_some(Planned::UpToDate));
         }
@@ -72,10 +76,16 @@ impl<P: Platform> Control<P> {
         };
         let tip = Tip {
             info: repo.info(&tip).await?,
-            linear: !head.row.commit.is_empty() && repo.is_ancestor(&head.row.commit, &tip).await?,
+            linear: self.is_linear(&head.row, &tip).await?,
             commit: tip,
         };
         let paths = self.changed_requests(&head.row, &tip).await?;
+        // Written with the first request that is admitted: were this the last one, the next run
+        // knows which requests may stand by this tip.
+        let unfinished = &mut head.row.unfinished;
+        if unfinished.len() < MAX_UNFINISHED && !unfinished.contains(&tip.commit) {
+            unfinished.push(tip.commit.clone());
+        }
         let first = head.row.sequence + 1;
         for (path, sequence) in paths.iter().zip(first..) {
             let text = repo.read(&tip.commit, path.as_str()).await?;
@@ -93,6 +103,7 @@ impl<P: Platform> Control<P> {
         let next = HeadRow {
             commit: tip.commit.clone(),
             sequence: head.row.sequence + paths.len() as u64,
+            unfinished: Vec::new(),
             problems: Vec::new(),
         };
         let mut change = Change::default();
@@ -118,22 +129,46 @@ impl<P: Platform> Control<P> {
         Ok(self.apply(change).await? == Applied::Done)
     }
 
+    /// Whether all that was planned, whole or in part, is history of `tip`.
+    async fn is_linear(&self, head: &HeadRow, tip: &str) -> Result<bool> {
+        if head.commit.is_empty() || head.unfinished.len() >= MAX_UNFINISHED {
+            return Ok(false);
+        }
+        for commit in std::iter::once(&head.commit).chain(&head.unfinished) {
+            if !self.platform.state_repo().is_ancestor(commit, tip).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Requests that differ between what was planned and `tip`, in path order. After a force-push the
     /// old commit is no ancestor: then every request is compared.
     async fn changed_requests(&self, head: &HeadRow, tip: &Tip) -> Result<Vec<RequestPath>> {
-        let from = tip.linear.then_some(head.commit.as_str());
-        let mut paths: BTreeSet<RequestPath> = self
-            .platform
-            .state_repo()
-            .changes(from, &tip.commit)
-            .await?
-            .into_iter()
-            .filter_map(|change| change.path.parse().ok())
-            .collect();
-        if !tip.linear && !head.commit.is_empty() {
+        if !tip.linear {
+            let mut paths = self.differing(None, &tip.commit).await?;
             paths.extend(self.indexed(partition::REQUESTS, "").await?);
+            return Ok(paths.into_iter().collect());
+        }
+        let mut paths = self.differing(Some(&head.commit), &tip.commit).await?;
+        for commit in &head.unfinished {
+            // What a run that did not end has admitted, and the tip has as it was before.
+            for path in self.differing(Some(&head.commit), commit).await? {
+                let loaded = self.load(&path).await?;
+                if loaded.is_some_and(|loaded| head.unfinished.contains(&loaded.row.commit)) {
+                    paths.insert(path);
+                }
+            }
         }
         Ok(paths.into_iter().collect())
+    }
+
+    async fn differing(&self, from: Option<&str>, to: &str) -> Result<BTreeSet<RequestPath>> {
+        let changes = self.platform.state_repo().changes(from, to).await?;
+        let paths = changes.into_iter();
+        Ok(paths
+            .filter_map(|change| change.path.parse().ok())
+            .collect())
     }
 
     /// Parses and checks a request against its snapshot.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ledger::{
-    Change, Condition, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow, RequestSpec, Row,
-    TaskRow, TaskState, transition,
+    Change, Condition, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow,
+    RequestSpec, Row, TaskRow, TaskState, transition,
 };
 use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, Source};
 use planner::{
@@ -26,22 +26,13 @@ const FILE_REMOVED: &str = "the request's file was removed";
 
 /// What a step wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     /// Something: look again.
     Wrote,
     /// Nothing: the ledger is as it should be.
     Settled,
     /// Another writer was faster: look again.
     Conflict,
-}
-
-/// Whether a change returns turns of repositories.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turns {
-    /// The request had none.
-    NoneHeld,
-    /// Others may take them.
-    GivenBack,
 }
 
 impl<P: Platform> Control<P> {
@@ -93,11 +84,7 @@ impl<P: Platform> Control<P> {
             }
             (Phase::Reverting, _) => self.step_release(loaded, None).await,
             (
-                Phase::Open
-                | Phase::Succeeded
-                | Phase::Failed
-                | Phase::Published
-                | Phase::Reverted,
+                Phase::Open | Phase::Succeeded | Phase::Failed | Phase::Published | Phase::Reverted,
                 _,
             ) => self.close_index(loaded).await,
         }
@@ -273,37 +260,6 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    /// Repositories that a release wants, and those that it is in already.
-    async fn concerned(
-        &self,
-        loaded: &Loaded,
-        wish: Option<&ReleaseRequest>,
-    ) -> Result<BTreeSet<RepositoryName>> {
-        let mut names = BTreeSet::new();
-        let mut candidates = BTreeSet::new();
-        if let Some(wish) = wish {
-            names.extend(wish.to.iter().cloned());
-            names.extend(wish.place.iter().map(|placement| placement.into.clone()));
-        }
-        if let Some(RequestSpec::Release(last)) = &loaded.row.spec {
-            candidates.extend(last.to.iter().cloned());
-            candidates.extend(last.place.iter().map(|placement| placement.into.clone()));
-        }
-        // An edit may have dropped a repository from `to`: its tasks still name it.
-        for task in loaded.tasks.values() {
-            if let TaskSpec::Compose(compose) = &task.spec {
-                candidates.insert(compose.repository.clone());
-            }
-        }
-        for name in candidates {
-            let key = Key::contribution(&name, &loaded.row.path);
-            if self.platform.ledger().get(&key).await?.is_some() {
-                names.insert(name);
-            }
-        }
-        Ok(names)
-    }
-
     async fn repository(
         &self,
         name: &RepositoryName,
@@ -319,55 +275,6 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok((view, holder))
-    }
-
-    /// Takes the turns of all repositories or of none; without them, says who has one.
-    async fn take_turns(
-        &self,
-        loaded: &Loaded,
-        names: &[RepositoryName],
-        plan: Plan,
-    ) -> Result<Step> {
-        let path = &loaded.row.path;
-        let mut change = Change::default();
-        change.conditions.push(unchanged(loaded));
-        let mut notes = plan.notes;
-        for name in names {
-            match self
-                .platform
-                .ledger()
-                .get(&Key::turn(name))
-                .await?
-                .map(|record| record.row)
-            {
-                Some(Row::Index { request }) if request == *path => {}
-                Some(Row::Index { request }) => notes.push(Note {
-                    subject: name.to_string(),
-                    why: format!(
-                        "{request} is changing this repository; the release waits for its turn"
-                    ),
-                }),
-                _ => change.replace(
-                    Key::turn(name),
-                    Expect::Absent,
-                    Row::Index {
-                        request: path.clone(),
-                    },
-                ),
-            }
-        }
-        if notes
-            .iter()
-            .any(|note| note.why.ends_with("waits for its turn"))
-        {
-            return self
-                .write_phase(loaded, loaded.row.phase.clone(), plan.problems, notes)
-                .await;
-        }
-        Ok(match self.apply(change).await? {
-            Applied::Done => Step::Wrote,
-            Applied::Conflict(_) => Step::Conflict,
-        })
     }
 
     /// Writes what differs between the plan's tasks and the ledger's.
@@ -463,7 +370,7 @@ impl<P: Platform> Control<P> {
     }
 
     /// Writes phase, problems and notes if they differ. At rest, turns go back and waiters are woken.
-    async fn write_phase(
+    pub(crate) async fn write_phase(
         &self,
         loaded: &Loaded,
         phase: Phase,
@@ -506,46 +413,6 @@ impl<P: Platform> Control<P> {
         Ok(Step::Wrote)
     }
 
-    /// A release that has to wait again, because a build of it was changed, holds up no other release.
-    async fn yield_turns(&self, loaded: &Loaded) -> Result<Step> {
-        let mut change = Change::default();
-        self.give_back_turns(loaded, &mut change).await?;
-        change.replace(
-            Key::request(&loaded.row.path),
-            Expect::Version(loaded.version),
-            Row::Request(Box::new(loaded.row.clone())),
-        );
-        if let Applied::Conflict(_) = self.apply(change).await? {
-            return Ok(Step::Conflict);
-        }
-        self.wake_waiters(&loaded.row.path).await?;
-        Ok(Step::Wrote)
-    }
-
-    /// Adds to `change` the return of every turn that this release holds. The change must be under the
-    /// condition that the request is as it was loaded: so is the taking, and no turn is lost.
-    pub(crate) async fn give_back_turns(
-        &self,
-        loaded: &Loaded,
-        change: &mut Change,
-    ) -> Result<Turns> {
-        let mut turns = Turns::NoneHeld;
-        let wish = match &loaded.row.spec {
-            Some(RequestSpec::Release(wish)) => Some(&**wish),
-            _ => return Ok(turns),
-        };
-        for name in self.concerned(loaded, wish).await? {
-            let turn = Key::turn(&name);
-            if let Some(record) = self.platform.ledger().get(&turn).await?
-                && matches!(&record.row, Row::Index { request } if *request == loaded.row.path)
-            {
-                change.delete(turn);
-                turns = Turns::GivenBack;
-            }
-        }
-        Ok(turns)
-    }
-
     /// Wakes what builds on `path`, and releases that may wait for its turns.
     pub(crate) async fn wake_waiters(&self, path: &RequestPath) -> Result<()> {
         let mut waiters: BTreeSet<RequestPath> = self
@@ -580,7 +447,7 @@ impl<P: Platform> Control<P> {
 }
 
 /// The request is still the one that was loaded.
-fn unchanged(loaded: &Loaded) -> Condition {
+pub(crate) fn unchanged(loaded: &Loaded) -> Condition {
     Condition {
         key: Key::request(&loaded.row.path),
         expect: Expect::Version(loaded.version),

@@ -25,6 +25,7 @@ mod query;
 mod render;
 mod report;
 mod sweep;
+mod turns;
 mod work;
 
 use std::sync::Arc;

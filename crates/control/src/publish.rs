@@ -6,8 +6,7 @@
 use bytes::Bytes;
 use ledger::{
     Change, Contribution, Decision, Expect, Flip, Key, Message, Phase, Problem, QueueName,
-    RepositoryRow,
-    Row,
+    RepositoryRow, Row,
 };
 use pipeline_spec::RequestPath;
 use ports::{Applied, ArtifactStore, Platform};

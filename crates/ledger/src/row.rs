@@ -52,6 +52,9 @@ pub struct HeadRow {
     pub commit: String,
     /// Number of requests ever planned: gives the next its place in the order of merges.
     pub sequence: u64,
+    /// Later commits of which some requests may have been planned, and perhaps not all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unfinished: Vec<String>,
     /// Why the newest commit could not be planned: its configuration is broken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,

@@ -13,8 +13,8 @@ use pipeline_spec::RunnerId;
 use runner_api::{Outcome, ResultManifest, TaskRef, TaskSpec};
 
 use crate::{
-    AttemptRecord, Change, Ending, Expect, FailedBy, Key, LeaseRow, Message, Millis, QueueName, Row, Stop,
-    TaskRow, TaskState,
+    AttemptRecord, Change, Ending, Expect, FailedBy, Key, LeaseRow, Message, Millis, QueueName,
+    Row, Stop, TaskRow, TaskState,
 };
 
 /// Bounds of the table.
@@ -528,12 +528,7 @@ fn again(ended: &TaskRow, attempt: u32, message: &str, now: Millis) -> TaskState
 }
 
 /// The row with its leased attempt written into the history.
-fn ended(
-    row: &TaskRow,
-    leased: Millis,
-    now: Millis,
-    (ending, end): (Ending, String),
-) -> TaskRow {
+fn ended(row: &TaskRow, leased: Millis, now: Millis, (ending, end): (Ending, String)) -> TaskRow {
     let mut row = row.clone();
     if let TaskState::Leased {
         attempt, runner, ..

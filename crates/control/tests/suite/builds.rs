@@ -52,7 +52,14 @@ async fn a_package_failure_is_never_retried_and_names_what_waits_in_vain() {
     assert_eq!(failed.attempts.len(), 1);
     // The person mends the cause outside and asks again.
     world.script(|_| Act::Work);
-    assert_eq!(world.control.retry_request(&path(APP)).await.expect("it failed"), 1);
+    assert_eq!(
+        world
+            .control
+            .retry_request(&path(APP))
+            .await
+            .expect("it failed"),
+        1
+    );
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "succeeded");
 }
@@ -63,20 +70,35 @@ async fn a_canceled_task_goes_again_only_with_its_inputs() {
     world.script(|_| Act::Hold);
     world.merge(&[(APP, Some(&build(&["app"])))]).await;
     // Everything else is refused while the source is made.
-    assert_eq!(world.control.cancel_request(&path(APP), "wrong branch").await.expect("open"), 1);
+    assert_eq!(
+        world
+            .control
+            .cancel_request(&path(APP), "wrong branch")
+            .await
+            .expect("open"),
+        1
+    );
     let (id, grant) = &world.held[0];
     let attempt = Attempt {
         task: grant.task.clone(),
         attempt: grant.attempt,
     };
-    let heard = world.control.heartbeat(id, &attempt).await.expect("no fault is armed");
+    let heard = world
+        .control
+        .heartbeat(id, &attempt)
+        .await
+        .expect("no fault is armed");
     let reason = "wrong branch".to_owned();
     assert_eq!(heard, HeartbeatReply::Cancel { reason });
     world.finish_held().await;
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "failed");
     world.script(|_| Act::Work);
-    world.control.retry_request(&path(APP)).await.expect("it was canceled");
+    world
+        .control
+        .retry_request(&path(APP))
+        .await
+        .expect("it was canceled");
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "succeeded");
     assert_eq!(world.task(APP, "source app for el-10").state.attempt(), 2);
@@ -92,16 +114,33 @@ async fn a_retry_of_all_runs_nothing_before_its_inputs() {
     let text = build_on("el-10: [x86_64]", &["app"]);
     world.merge(&[(APP, Some(&text))]).await;
     // The build is leased, its test is blocked: both are canceled.
-    assert_eq!(world.control.cancel_request(&path(APP), "no").await.expect("open"), 2);
+    assert_eq!(
+        world
+            .control
+            .cancel_request(&path(APP), "no")
+            .await
+            .expect("open"),
+        2
+    );
     world.finish_held().await;
     world.quiet().await;
     world.script(|grant| {
         if let TaskSpec::Test(task) = &grant.spec {
-            assert!(!grant.inputs[&task.build.id].is_empty(), "tested before it was built");
+            assert!(
+                !grant.inputs[&task.build.id].is_empty(),
+                "tested before it was built"
+            );
         }
         Act::Work
     });
-    assert_eq!(world.control.retry_request(&path(APP)).await.expect("canceled"), 2);
+    assert_eq!(
+        world
+            .control
+            .retry_request(&path(APP))
+            .await
+            .expect("canceled"),
+        2
+    );
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "succeeded");
 }
@@ -129,12 +168,26 @@ async fn removal_cancels_and_return_goes_on() {
     world.merge(&[(APP, Some(&text))]).await;
     world.merge(&[(APP, None)]).await;
     assert_eq!(world.phase(APP).await, "removed");
-    let open = world.control.open_requests().await.expect("no fault is armed");
+    let open = world
+        .control
+        .open_requests()
+        .await
+        .expect("no fault is armed");
     assert_eq!(open, [path(APP)], "a runner still has a task of it");
     assert_eq!(world.finish_held().await, ResultReply::Accepted);
     world.quiet().await;
-    assert!(world.control.open_requests().await.expect("no fault is armed").is_empty());
-    assert_eq!(world.task(APP, "source app for el-10").state.word(), "canceled");
+    assert!(
+        world
+            .control
+            .open_requests()
+            .await
+            .expect("no fault is armed")
+            .is_empty()
+    );
+    assert_eq!(
+        world.task(APP, "source app for el-10").state.word(),
+        "canceled"
+    );
     world.script(|_| Act::Work);
     world.merge(&[(APP, Some(&text))]).await;
     assert_eq!(world.phase(APP).await, "succeeded");
@@ -152,7 +205,10 @@ async fn a_result_that_breaks_the_contract_is_refused() {
         change(&mut outcome);
         let result = manifest(&grant, &runner, outcome);
         let answer = world.control.finish(&runner, &result).await;
-        answer.expect("no fault is armed").expect_err("it breaks the contract").0
+        answer
+            .expect("no fault is armed")
+            .expect_err("it breaks the contract")
+            .0
     };
     let artifacts = |outcome: &mut Outcome, change: &dyn Fn(&mut runner_api::Artifact)| {
         if let Outcome::Succeeded { artifacts, .. } = outcome {
@@ -162,7 +218,9 @@ async fn a_result_that_breaks_the_contract_is_refused() {
     let said = [
         refused(&|outcome| artifacts(outcome, &|it| it.size += 1)).await,
         refused(&|outcome| {
-            artifacts(outcome, &|it| it.sha256 = pipeline_spec::Sha256Digest::new([7; 32]));
+            artifacts(outcome, &|it| {
+                it.sha256 = pipeline_spec::Sha256Digest::new([7; 32])
+            });
         })
         .await,
         refused(&|outcome| artifacts(outcome, &|it| it.name = "../../etc/passwd".to_owned())).await,
@@ -188,11 +246,19 @@ async fn a_linked_build_is_waited_for_even_when_it_fails_first() {
     world.script(|_| Act::Work);
     world.merge(&[(APP, Some(&text))]).await;
     insta::assert_snapshot!("linked_waits", world.story().await);
-    world.control.retry_request(&path(linked)).await.expect("it failed");
+    world
+        .control
+        .retry_request(&path(linked))
+        .await
+        .expect("it failed");
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "succeeded");
     let build = world.task(APP, "build app for el-10 aarch64");
-    assert_eq!(build.spec.inputs().len(), 3, "its source, and lib of both architectures");
+    assert_eq!(
+        build.spec.inputs().len(),
+        3,
+        "its source, and lib of both architectures"
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::faults::When;
 use crate::fixture::{APP, RELEASE, build_on, release};
-use crate::world::World;
+use crate::world::{World, path};
 
 type Scene = &'static [(&'static str, Option<fn() -> String>)];
 
@@ -49,7 +49,10 @@ async fn check(before: &[Scene], scene: Scene) {
     let calls = world.faults.calls().split_off(from);
     world.heal().await;
     let expect = world.story().await;
-    assert!(!expect.contains("left:") && !expect.contains("open:"), "{expect}");
+    assert!(
+        !expect.contains("left:") && !expect.contains("open:"),
+        "{expect}"
+    );
     for (n, call) in calls.iter().enumerate() {
         // A call that only reads does the same harm before as after.
         let whens = if WRITES.contains(call) {
@@ -67,7 +70,11 @@ async fn check(before: &[Scene], scene: Scene) {
             world.restart();
             world.heal().await;
             let count = calls.len();
-            assert_eq!(world.story().await, expect, "crash {when:?} call {n} of {count}, {call}");
+            assert_eq!(
+                world.story().await,
+                expect,
+                "crash {when:?} call {n} of {count}, {call}"
+            );
         }
     }
 }
@@ -85,4 +92,27 @@ async fn a_release_survives_a_crash_at_every_call() {
 #[tokio::test]
 async fn a_revert_survives_a_crash_at_every_call() {
     check(&[BUILD, RELEASED], REVERTED).await;
+}
+
+/// Between any two calls of an advance, another process does the same.
+#[tokio::test]
+async fn two_that_advance_one_release_do_it_once() {
+    let mut world = prepared(&[BUILD]).await;
+    push(&mut world, RELEASED);
+    world.quiet().await;
+    let expect = world.story().await;
+    for n in 0..150 {
+        let mut world = prepared(&[BUILD]).await;
+        push(&mut world, RELEASED);
+        let other = world.another();
+        let rival = async move {
+            other.dispatch().await.expect("nothing fails");
+            let request = path(RELEASE);
+            other.advance(&request).await.expect("nothing fails");
+            other.sweep().await.expect("nothing fails");
+        };
+        world.faults.interleave(n, Box::pin(rival));
+        world.heal().await;
+        assert_eq!(world.story().await, expect, "interrupted before call {n}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Ports that fail at the call they are told to, before or after it has done its work.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use ports::{
     Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Ledger, NewCommit,
     PathChange, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
-use simulator::{ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore};
+use simulator::{
+    ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
+};
 
 /// When a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +26,17 @@ pub(crate) enum When {
 }
 
 /// Counts calls, and knows which one fails.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Faults(Arc<Mutex<State>>);
 
-#[derive(Debug, Default)]
+/// What another process does in between.
+pub(crate) type Rival = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+#[derive(Default)]
 struct State {
     calls: Vec<&'static str>,
     armed: Option<(usize, When)>,
+    rival: Option<(usize, Rival)>,
 }
 
 impl Faults {
@@ -37,6 +44,12 @@ impl Faults {
     pub(crate) fn arm(&self, n: usize, when: When) {
         let mut state = self.state();
         state.armed = Some((state.calls.len() + n, when));
+    }
+
+    /// Before the `n`-th call from now on, `rival` runs to its end.
+    pub(crate) fn interleave(&self, n: usize, rival: Rival) {
+        let mut state = self.state();
+        state.rival = Some((state.calls.len() + n, rival));
     }
 
     /// No call fails from now on.
@@ -53,6 +66,17 @@ impl Faults {
         self.0.lock().expect("no test panics with the lock")
     }
 
+    fn rival(&self) -> Option<Rival> {
+        let mut state = self.state();
+        let now = state.calls.len();
+        let due = state.rival.as_ref().is_some_and(|(n, _)| *n == now);
+        if due {
+            state.rival.take().map(|(_, rival)| rival)
+        } else {
+            None
+        }
+    }
+
     fn next(&self, call: &'static str) -> Option<When> {
         let mut state = self.state();
         let now = state.calls.len();
@@ -66,6 +90,10 @@ impl Faults {
         name: &'static str,
         work: impl Future<Output = Result<T>> + Send,
     ) -> Result<T> {
+        let rival = self.rival();
+        if let Some(rival) = rival {
+            rival.await;
+        }
         let fault = self.next(name);
         if fault == Some(When::Before) {
             return Err(Error::transient(name, "the test cut the line before it"));
@@ -78,14 +106,14 @@ impl Faults {
     }
 }
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Faulty<T> {
     inner: T,
     faults: Faults,
 }
 
 /// [`MemoryPlatform`] behind [`Faults`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct FaultyPlatform {
     ledger: Faulty<MemoryLedger>,
     queue: Faulty<MemoryQueue>,
@@ -181,7 +209,9 @@ impl TaskQueue for Faulty<MemoryQueue> {
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<u64> {
-        self.faults.call("queue.depth", self.inner.depth(queue)).await
+        self.faults
+            .call("queue.depth", self.inner.depth(queue))
+            .await
     }
 }
 
@@ -201,7 +231,9 @@ impl ArtifactStore for Faulty<MemoryStore> {
     }
 
     async fn size(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
-        self.faults.call("store.size", self.inner.size(digest)).await
+        self.faults
+            .call("store.size", self.inner.size(digest))
+            .await
     }
 
     async fn get(&self, digest: &Sha256Digest, max_bytes: u64) -> Result<Option<Bytes>> {
@@ -215,7 +247,9 @@ impl ArtifactStore for Faulty<MemoryStore> {
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {
-        self.faults.call("store.pointer", self.inner.pointer(name)).await
+        self.faults
+            .call("store.pointer", self.inner.pointer(name))
+            .await
     }
 
     async fn set_pointer(&self, name: &str, expected: Option<&[u8]>, new: Bytes) -> Result<bool> {
@@ -234,7 +268,9 @@ impl StateRepo for Faulty<MemoryStateRepo> {
     }
 
     async fn changes(&self, from: Option<&str>, to: &str) -> Result<Vec<PathChange>> {
-        self.faults.call("repo.changes", self.inner.changes(from, to)).await
+        self.faults
+            .call("repo.changes", self.inner.changes(from, to))
+            .await
     }
 
     async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
@@ -243,14 +279,23 @@ impl StateRepo for Faulty<MemoryStateRepo> {
     }
 
     async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
-        self.faults.call("repo.list", self.inner.list(commit, dir)).await
+        self.faults
+            .call("repo.list", self.inner.list(commit, dir))
+            .await
     }
 
     async fn read(&self, commit: &str, path: &str) -> Result<Option<Bytes>> {
-        self.faults.call("repo.read", self.inner.read(commit, path)).await
+        self.faults
+            .call("repo.read", self.inner.read(commit, path))
+            .await
     }
 
-    async fn commit(&self, branch: &str, parent: Option<&str>, new: NewCommit) -> Result<Committed> {
+    async fn commit(
+        &self,
+        branch: &str,
+        parent: Option<&str>,
+        new: NewCommit,
+    ) -> Result<Committed> {
         let work = self.inner.commit(branch, parent, new);
         self.faults.call("repo.commit", work).await
     }

@@ -13,11 +13,21 @@ async fn a_silent_runner_loses_its_lease_and_its_result_is_stale() {
     world.script(|_| Act::Hold);
     world.merge(&[(APP, Some(&build(&["app"])))]).await;
     world.pass(61);
-    assert_eq!(world.control.expire_leases().await.expect("no fault is armed"), 1);
+    assert_eq!(
+        world
+            .control
+            .expire_leases()
+            .await
+            .expect("no fault is armed"),
+        1
+    );
     world.script(|_| Act::Work);
     // Backoff first: the message comes later.
     world.quiet().await;
-    assert_eq!(world.task(APP, "source app for el-10").state.word(), "ready");
+    assert_eq!(
+        world.task(APP, "source app for el-10").state.word(),
+        "ready"
+    );
     world.pass(31);
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "succeeded");
@@ -26,7 +36,11 @@ async fn a_silent_runner_loses_its_lease_and_its_result_is_stale() {
         task: grant.task.clone(),
         attempt: grant.attempt,
     };
-    let heard = world.control.heartbeat(id, &attempt).await.expect("no fault is armed");
+    let heard = world
+        .control
+        .heartbeat(id, &attempt)
+        .await
+        .expect("no fault is armed");
     assert_eq!(heard, HeartbeatReply::Lost);
     let answer = world.finish_held().await;
     assert!(matches!(answer, ResultReply::Stale { .. }), "{answer:?}");
@@ -45,9 +59,20 @@ async fn a_heartbeat_keeps_the_lease() {
     };
     for _ in 0..3 {
         world.pass(50);
-        let heard = world.control.heartbeat(&id, &attempt).await.expect("no fault is armed");
+        let heard = world
+            .control
+            .heartbeat(&id, &attempt)
+            .await
+            .expect("no fault is armed");
         assert_eq!(heard, HeartbeatReply::Continue);
-        assert_eq!(world.control.expire_leases().await.expect("no fault is armed"), 0);
+        assert_eq!(
+            world
+                .control
+                .expire_leases()
+                .await
+                .expect("no fault is armed"),
+            0
+        );
     }
 }
 
@@ -63,8 +88,14 @@ async fn trouble_is_retried_and_ends() {
     assert_eq!(world.phase(APP).await, "failed");
     let status = world.status(APP).await;
     let task = &status.tasks[0];
-    assert_eq!((task.attempt, task.fault.as_deref()), (5, Some("infrastructure")));
-    assert_eq!(task.reason.as_deref(), Some("reach the mirror: no route to host"));
+    assert_eq!(
+        (task.attempt, task.fault.as_deref()),
+        (5, Some("infrastructure"))
+    );
+    assert_eq!(
+        task.reason.as_deref(),
+        Some("reach the mirror: no route to host")
+    );
 }
 
 #[tokio::test]
@@ -73,13 +104,21 @@ async fn lost_messages_are_sent_again_by_the_sweep() {
     let text = build_on("el-10: [x86_64]", &["app", "lib", "tool"]);
     world.push(&[(APP, Some(&text))]);
     world.control.plan_head().await.expect("no fault is armed");
-    world.control.advance(&crate::world::path(APP)).await.expect("no fault is armed");
+    world
+        .control
+        .advance(&crate::world::path(APP))
+        .await
+        .expect("no fault is armed");
     world.control.dispatch().await.expect("no fault is armed");
     // All three tasks' messages are lost, and the request's own.
     let queue = world.memory.queue();
     let names: Vec<_> = queue.messages().into_iter().map(|(name, _)| name).collect();
     let hour = std::time::Duration::from_secs(3600);
-    for delivery in queue.receive(&names, 100, hour, std::time::Duration::ZERO).await.expect("memory") {
+    for delivery in queue
+        .receive(&names, 100, hour, std::time::Duration::ZERO)
+        .await
+        .expect("memory")
+    {
         queue.acknowledge(&delivery.receipt).await.expect("memory");
     }
     world.quiet().await;
@@ -103,12 +142,20 @@ architectures: [x86_64]
         .merge(&[("runners/builder.yaml", Some(runner)), (APP, Some(&text))])
         .await;
     assert_eq!(world.phase(APP).await, "open");
-    assert_eq!(world.task(APP, "test app on el-10 x86_64").state.word(), "succeeded");
+    assert_eq!(
+        world.task(APP, "test app on el-10 x86_64").state.word(),
+        "succeeded"
+    );
     let status = world.control.status().await.expect("no fault is armed");
     let said: Vec<String> = status
         .unserved
         .iter()
         .map(|need| format!("{}: {}", need.title, need.sentence()))
         .collect();
-    assert_eq!(said, ["build app for el-10 aarch64: no enrolled runner has the role build-rpm for aarch64: enrol one in runners/, or take the architecture out of the request"]);
+    assert_eq!(
+        said,
+        [
+            "build app for el-10 aarch64: no enrolled runner has the role build-rpm for aarch64: enrol one in runners/, or take the architecture out of the request"
+        ]
+    );
 }

@@ -16,7 +16,9 @@ fn one(package: &str) -> String {
 /// `app` is built, and nothing is released.
 async fn built() -> World {
     let mut world = World::new().await;
-    world.merge(&[(APP, Some(&one("app"))), (OTHER, Some(&one("lib")))]).await;
+    world
+        .merge(&[(APP, Some(&one("app"))), (OTHER, Some(&one("lib")))])
+        .await;
     assert_eq!(world.phase(APP).await, "succeeded");
     world
 }
@@ -45,7 +47,9 @@ async fn a_debian_release_carries_the_files_of_its_sources() {
     let mut world = World::new().await;
     let text = build_on("debian-12:", &["tool"]);
     world.merge(&[(APP, Some(&text))]).await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["debian"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["debian"])))])
+        .await;
     assert_eq!(
         world.repository("debian").await,
         "1: tool-1.0-1.amd64.pkg tool-doc-1.0-1.all.pkg tool_1.0-1.dsc tool_1.0-1.tar.xz"
@@ -55,15 +59,25 @@ async fn a_debian_release_carries_the_files_of_its_sources() {
 #[tokio::test]
 async fn a_revert_brings_the_old_content_back() {
     let mut world = built().await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))]).await;
-    let before = (world.repository("base").await, world.repository("extra").await);
-    world.merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))])
+        .await;
+    let before = (
+        world.repository("base").await,
+        world.repository("extra").await,
+    );
+    world
+        .merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))])
+        .await;
     assert!(world.repository("base").await.contains("lib-1.0-1.x86_64"));
     world.merge(&[(OTHER_RELEASE, None)]).await;
     assert_eq!(world.phase(OTHER_RELEASE).await, "reverted");
     let content = |text: &str| text.split_once(": ").map(|(_, names)| names.to_owned());
     assert_eq!(content(&world.repository("base").await), content(&before.0));
-    assert_eq!(content(&world.repository("extra").await), content(&before.1));
+    assert_eq!(
+        content(&world.repository("extra").await),
+        content(&before.1)
+    );
     let generation = world.pointer("base").await.expect("published").generation;
     assert_eq!(generation, 3, "a rollback is a flip like any other");
 }
@@ -72,7 +86,9 @@ async fn a_revert_brings_the_old_content_back() {
 async fn a_release_that_was_never_published_is_reverted_at_once() {
     let mut world = built().await;
     smoke_fails(&mut world, "base");
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
     assert_eq!(world.phase(RELEASE).await, "failed");
     world.merge(&[(RELEASE, None)]).await;
     assert_eq!(world.phase(RELEASE).await, "reverted");
@@ -83,30 +99,47 @@ async fn a_release_that_was_never_published_is_reverted_at_once() {
 async fn a_failed_smoke_test_publishes_nothing_anywhere_and_returns_the_turn() {
     let mut world = built().await;
     smoke_fails(&mut world, "extra");
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))])
+        .await;
     insta::assert_snapshot!("smoke_failed", world.story().await);
     world.script(|_| Act::Work);
-    world.merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))]).await;
+    world
+        .merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))])
+        .await;
     assert_eq!(world.phase(OTHER_RELEASE).await, "published");
     // The retry composes anew, on top of what was published meanwhile.
-    world.control.retry_request(&path(RELEASE)).await.expect("it failed");
+    world
+        .control
+        .retry_request(&path(RELEASE))
+        .await
+        .expect("it failed");
     world.quiet().await;
     assert_eq!(world.phase(RELEASE).await, "published");
     let base = world.repository("base").await;
-    assert!(base.contains("app-1.0-1") && base.contains("lib-1.0-1"), "{base}");
+    assert!(
+        base.contains("app-1.0-1") && base.contains("lib-1.0-1"),
+        "{base}"
+    );
     assert!(!world.story().await.contains("left:"));
 }
 
 #[tokio::test]
 async fn a_revert_that_failed_is_retried_as_a_revert() {
     let mut world = built().await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
     smoke_fails(&mut world, "base");
     world.merge(&[(RELEASE, None)]).await;
     assert_eq!(world.phase(RELEASE).await, "failed");
     assert!(world.repository("base").await.starts_with("1: app"));
     world.script(|_| Act::Work);
-    world.control.retry_request(&path(RELEASE)).await.expect("it failed");
+    world
+        .control
+        .retry_request(&path(RELEASE))
+        .await
+        .expect("it failed");
     world.quiet().await;
     assert_eq!(world.phase(RELEASE).await, "reverted");
     assert_eq!(world.repository("base").await, "2: ");
@@ -119,8 +152,12 @@ async fn releases_to_one_repository_take_turns() {
         TaskSpec::Smoke(_) => Act::Hold,
         _ => Act::Work,
     });
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
-    world.merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    world
+        .merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))])
+        .await;
     insta::assert_snapshot!("turns", world.story().await);
     world.script(|_| Act::Work);
     world.finish_held().await;
@@ -128,7 +165,10 @@ async fn releases_to_one_repository_take_turns() {
     assert_eq!(world.phase(RELEASE).await, "published");
     assert_eq!(world.phase(OTHER_RELEASE).await, "published");
     let base = world.repository("base").await;
-    assert!(base.contains("app-1.0-1") && base.contains("lib-1.0-1"), "{base}");
+    assert!(
+        base.contains("app-1.0-1") && base.contains("lib-1.0-1"),
+        "{base}"
+    );
     assert!(!world.story().await.contains("left:"));
 }
 
@@ -139,7 +179,9 @@ async fn edited_in_flight(edit: Option<&str>) -> World {
         TaskSpec::Smoke(_) => Act::Hold,
         _ => Act::Work,
     });
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))])
+        .await;
     world.script(|_| Act::Work);
     world.merge(&[(RELEASE, edit)]).await;
     while !world.held.is_empty() {
@@ -150,8 +192,14 @@ async fn edited_in_flight(edit: Option<&str>) -> World {
 }
 
 async fn check_turns_are_free(mut world: World) {
-    assert!(!world.story().await.contains("turn"), "{}", world.story().await);
-    world.merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))]).await;
+    assert!(
+        !world.story().await.contains("turn"),
+        "{}",
+        world.story().await
+    );
+    world
+        .merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base", "extra"])))])
+        .await;
     assert_eq!(world.phase(OTHER_RELEASE).await, "published");
 }
 
@@ -177,7 +225,9 @@ async fn a_build_that_opens_again_holds_up_no_other_release() {
         TaskSpec::Smoke(_) => Act::Hold,
         _ => Act::Work,
     });
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
     world.script(|grant| match &grant.spec {
         TaskSpec::Build(task) if task.package.as_str() == "tool" => Act::Hold,
         _ => Act::Work,
@@ -187,7 +237,9 @@ async fn a_build_that_opens_again_holds_up_no_other_release() {
     world.merge(&[(APP, Some(&text))]).await;
     world.finish_held().await;
     world.quiet().await;
-    world.merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base"])))]).await;
+    world
+        .merge(&[(OTHER_RELEASE, Some(&release(&[OTHER], &["base"])))])
+        .await;
     assert_eq!(world.phase(OTHER_RELEASE).await, "published");
     world.finish_held().await;
     world.quiet().await;
@@ -198,8 +250,12 @@ async fn a_build_that_opens_again_holds_up_no_other_release() {
 #[tokio::test]
 async fn an_edit_takes_packages_out_of_a_repository() {
     let mut world = built().await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))]).await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))])
+        .await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
     assert_eq!(world.phase(RELEASE).await, "published");
     assert_eq!(world.repository("extra").await, "2: ");
 }
@@ -207,8 +263,12 @@ async fn an_edit_takes_packages_out_of_a_repository() {
 #[tokio::test]
 async fn one_build_released_twice_is_there_once() {
     let mut world = built().await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
-    world.merge(&[(OTHER_RELEASE, Some(&release(&[APP, OTHER], &["base"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    world
+        .merge(&[(OTHER_RELEASE, Some(&release(&[APP, OTHER], &["base"])))])
+        .await;
     assert_eq!(world.phase(OTHER_RELEASE).await, "published");
     assert_eq!(
         world.repository("base").await,
@@ -224,12 +284,21 @@ async fn a_release_waits_for_its_build_and_is_woken() {
     let mut world = World::new().await;
     world.script(|_| Act::Say(failure(FailureKind::Build, "make failed")));
     let text = release(&[APP], &["base"]);
-    world.merge(&[(APP, Some(&one("app"))), (RELEASE, Some(&text))]).await;
+    world
+        .merge(&[(APP, Some(&one("app"))), (RELEASE, Some(&text))])
+        .await;
     assert_eq!(world.phase(RELEASE).await, "open");
     let notes = world.status(RELEASE).await.notes;
-    assert_eq!(notes[0].why, "it is failed; the release waits until it has succeeded");
+    assert_eq!(
+        notes[0].why,
+        "it is failed; the release waits until it has succeeded"
+    );
     world.script(|_| Act::Work);
-    world.control.retry_request(&path(APP)).await.expect("it failed");
+    world
+        .control
+        .retry_request(&path(APP))
+        .await
+        .expect("it failed");
     world.quiet().await;
     assert_eq!(world.phase(RELEASE).await, "published");
 }
@@ -250,10 +319,15 @@ async fn what_is_gone_from_the_store_is_not_published() {
         }
         Act::Work
     });
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))])
+        .await;
     assert_eq!(world.phase(RELEASE).await, "failed");
     let problems = world.status(RELEASE).await.problems;
-    assert!(problems[0].message.contains("is not in the artifact store"), "{problems:?}");
+    assert!(
+        problems[0].message.contains("is not in the artifact store"),
+        "{problems:?}"
+    );
     assert_eq!(world.repository("base").await, "nothing");
     assert_eq!(world.repository("extra").await, "nothing");
 }
@@ -261,7 +335,16 @@ async fn what_is_gone_from_the_store_is_not_published() {
 #[tokio::test]
 async fn a_published_release_is_not_retried() {
     let mut world = built().await;
-    world.merge(&[(RELEASE, Some(&release(&[APP], &["base"])))]).await;
-    let refused = world.control.retry_request(&path(RELEASE)).await.expect_err("it is done");
-    assert_eq!(refused.to_string(), format!("{RELEASE} is published: nothing of it failed"));
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    let refused = world
+        .control
+        .retry_request(&path(RELEASE))
+        .await
+        .expect_err("it is done");
+    assert_eq!(
+        refused.to_string(),
+        format!("{RELEASE} is published: nothing of it failed")
+    );
 }

@@ -132,7 +132,8 @@ impl Workshop<'_> {
                 let file = format!("{name}_{version}.dsc");
                 let tar = format!("{name}_{version}.tar.xz");
                 vec![
-                    self.package(&file, ArtifactKind::Dsc, (name, "source")).await,
+                    self.package(&file, ArtifactKind::Dsc, (name, "source"))
+                        .await,
                     self.file(&tar, tar.clone(), ArtifactKind::SourceFile, None)
                         .await,
                 ]
@@ -153,7 +154,12 @@ impl Workshop<'_> {
         let facts = SourceFacts {
             name: name.to_owned(),
             version,
-            build_requires: self.upstream.requires.get(name).cloned().unwrap_or_default(),
+            build_requires: self
+                .upstream
+                .requires
+                .get(name)
+                .cloned()
+                .unwrap_or_default(),
             provides: vec![name.to_owned(), format!("{name}-devel")],
             architectures: archs.iter().enumerate().map(verdict).collect(),
         };
@@ -210,7 +216,11 @@ impl Workshop<'_> {
                 };
                 let path = format!("Packages/{}", artifact.name);
                 let before = tree.files.insert(path, file.clone());
-                assert!(before.is_none_or(|before| before == file), "{}", artifact.name);
+                assert!(
+                    before.is_none_or(|before| before == file),
+                    "{}",
+                    artifact.name
+                );
             }
         }
         let names: Vec<&String> = tree.files.keys().collect();

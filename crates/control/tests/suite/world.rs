@@ -66,8 +66,10 @@ impl World {
         for package in ["app", "lib", "tool"] {
             world.source(package, "main", '1');
         }
-        let files: Vec<(&str, Option<&str>)> =
-            CONFIG.iter().map(|(path, text)| (*path, Some(*text))).collect();
+        let files: Vec<(&str, Option<&str>)> = CONFIG
+            .iter()
+            .map(|(path, text)| (*path, Some(*text)))
+            .collect();
         world.push(&files);
         let planned = world.control.plan_head().await.expect("no fault is armed");
         assert!(matches!(planned, Planned::New(_, 0)), "{planned:?}");
@@ -85,7 +87,12 @@ impl World {
         self.script = Box::new(script);
     }
 
-    fn commit(&mut self, files: &[(&str, Option<&str>)]) -> NewCommit {
+    /// Another process of the control plane, whose calls never fail.
+    pub(crate) fn another(&self) -> Control<FaultyPlatform> {
+        control(&self.memory, &Faults::default())
+    }
+
+    pub(crate) fn next_commit(&mut self, files: &[(&str, Option<&str>)]) -> NewCommit {
         self.commits += 1;
         NewCommit {
             files: files
@@ -101,13 +108,13 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, files: &[(&str, Option<&str>)]) -> String {
-        let new = self.commit(files);
+        let new = self.next_commit(files);
         let repo = self.memory.state_repo();
         repo.push("main", "Ada <ada@example.org>", new)
     }
 
     pub(crate) fn force_push(&mut self, files: &[(&str, Option<&str>)]) -> String {
-        let new = self.commit(files);
+        let new = self.next_commit(files);
         let repo = self.memory.state_repo();
         repo.force_push("main", "Ada <ada@example.org>", new)
     }
@@ -213,7 +220,9 @@ impl World {
         let outcome = self.workshop().work(&grant).await;
         let result = manifest(&grant, &runner, outcome);
         let answer = self.control.finish(&runner, &result).await;
-        answer.expect("no fault is armed").expect("it keeps the contract")
+        answer
+            .expect("no fault is armed")
+            .expect("it keeps the contract")
     }
 
     /// What the timers do, until everything is at rest or waits for a person.
@@ -224,7 +233,10 @@ impl World {
                 return;
             }
             self.pass(121);
-            self.control.expire_leases().await.expect("no fault is armed");
+            self.control
+                .expire_leases()
+                .await
+                .expect("no fault is armed");
             self.control.sweep().await.expect("no fault is armed");
             self.quiet().await;
         }
@@ -239,7 +251,9 @@ impl World {
         ];
         let keys = self.rows().into_keys();
         self.memory.queue().messages().is_empty()
-            && keys.into_iter().all(|key| !moving.contains(&key.partition.as_str()))
+            && keys
+                .into_iter()
+                .all(|key| !moving.contains(&key.partition.as_str()))
     }
 
     pub(crate) fn rows(&self) -> BTreeMap<Key, ledger::Record> {
@@ -282,7 +296,12 @@ impl World {
     }
 
     pub(crate) async fn pointer(&self, repository: &str) -> Option<Pointer> {
-        let bytes = self.memory.store().pointer(repository).await.expect("memory")?;
+        let bytes = self
+            .memory
+            .store()
+            .pointer(repository)
+            .await
+            .expect("memory")?;
         Some(serde_json::from_slice(&bytes).expect("a pointer"))
     }
 
@@ -294,7 +313,10 @@ impl World {
         let tree = self.memory.store().get(&pointer.tree, u64::MAX).await;
         let tree = tree.expect("memory").expect("a published tree is there");
         let tree: Tree = serde_json::from_slice(&tree).expect("a tree");
-        let names = tree.files.keys().filter_map(|path| path.strip_prefix("Packages/"));
+        let names = tree
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix("Packages/"));
         let names: Vec<&str> = names.collect();
         format!("{}: {}", pointer.generation, names.join(" "))
     }
@@ -308,14 +330,17 @@ impl World {
                     let status = self.status(row.path.as_str()).await;
                     let _ = writeln!(text, "{} is {}", status.request, status.phase);
                     for problem in &status.problems {
-                        let _ = writeln!(text, "  problem: {}: {}", problem.subject, problem.message);
+                        let _ =
+                            writeln!(text, "  problem: {}: {}", problem.subject, problem.message);
                     }
                     for note in &status.notes {
                         let _ = writeln!(text, "  note: {}: {}", note.subject, note.why);
                     }
                     for task in &status.tasks {
                         let reason = task.reason.as_deref();
-                        let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+                        let reason = reason
+                            .map(|reason| format!(" ({reason})"))
+                            .unwrap_or_default();
                         let _ = writeln!(text, "  {} {}{reason}", task.state, task.title);
                     }
                 }
