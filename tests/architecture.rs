@@ -31,15 +31,30 @@ const TABLE: &[(&str, &str)] = &[
         "pipeline-spec runner-api ledger ports control server platform-local state-repo git openpgp repo-rpm repo-deb",
     ),
     ("runner-agent", "pipeline-spec runner-api sandbox"),
-    ("runner-build", "pipeline-spec runner-api runner-agent sandbox git"),
-    ("runner-build-deb", "pipeline-spec runner-api runner-agent runner-build sandbox repo-deb"),
-    ("runner-build-rpm", "pipeline-spec runner-api runner-agent runner-build sandbox repo-rpm git"),
+    (
+        "runner-build",
+        "pipeline-spec runner-api runner-agent sandbox git",
+    ),
+    (
+        "runner-build-deb",
+        "pipeline-spec runner-api runner-agent runner-build sandbox repo-deb",
+    ),
+    (
+        "runner-build-rpm",
+        "pipeline-spec runner-api runner-agent runner-build sandbox repo-rpm git",
+    ),
     (
         "runner-test",
         "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm sandbox repo-rpm repo-deb",
     ),
-    ("runner-compose", "pipeline-spec runner-api runner-agent repo-rpm repo-deb"),
-    ("runner-sign", "pipeline-spec runner-api runner-agent openpgp repo-rpm repo-deb"),
+    (
+        "runner-compose",
+        "pipeline-spec runner-api runner-agent repo-rpm repo-deb",
+    ),
+    (
+        "runner-sign",
+        "pipeline-spec runner-api runner-agent openpgp repo-rpm repo-deb",
+    ),
     (
         "millrace-runner",
         "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm runner-test runner-compose sandbox",
@@ -72,7 +87,11 @@ fn crates() -> Vec<Crate> {
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo metadata runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let packages = metadata["packages"].as_array().expect("packages");
     packages
@@ -93,8 +112,10 @@ fn crates() -> Vec<Crate> {
 
 #[test]
 fn arrows_are_in_the_table() {
-    let table: BTreeMap<&str, BTreeSet<&str>> =
-        TABLE.iter().map(|(name, uses)| (*name, uses.split_whitespace().collect())).collect();
+    let table: BTreeMap<&str, BTreeSet<&str>> = TABLE
+        .iter()
+        .map(|(name, uses)| (*name, uses.split_whitespace().collect()))
+        .collect();
     let crates = crates();
     let own: BTreeSet<&str> = crates.iter().map(|c| c.name.as_str()).collect();
     let mut wrong = Vec::new();
@@ -110,14 +131,23 @@ fn arrows_are_in_the_table() {
                 .map(|used| format!("{} must not know {used}", c.name)),
         );
     }
-    wrong.extend(table.keys().filter(|name| !own.contains(*name)).map(|name| format!("{name} is in the table but not in the workspace")));
+    wrong.extend(
+        table
+            .keys()
+            .filter(|name| !own.contains(*name))
+            .map(|name| format!("{name} is in the table but not in the workspace")),
+    );
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
 fn the_simulator_is_in_no_program() {
     for c in crates() {
-        assert!(!c.uses.contains("simulator"), "{} ships the simulator", c.name);
+        assert!(
+            !c.uses.contains("simulator"),
+            "{} ships the simulator",
+            c.name
+        );
     }
 }
 
@@ -138,7 +168,11 @@ fn some_libraries_have_one_room() {
 fn pure_rooms_do_not_act() {
     for c in crates().iter().filter(|c| PURE.contains(&c.name.as_str())) {
         for library in IMPURE {
-            assert!(!c.uses.contains(*library), "{} is pure and must not know {library}", c.name);
+            assert!(
+                !c.uses.contains(*library),
+                "{} is pure and must not know {library}",
+                c.name
+            );
         }
     }
 }
@@ -149,7 +183,11 @@ fn runners_but_the_signer_have_no_signing_keys() {
     for c in crates() {
         let runner = c.name.starts_with("runner-") || c.name == "millrace-runner";
         if runner && c.name != "runner-sign" {
-            assert!(!c.uses.contains("openpgp"), "{} must not know openpgp", c.name);
+            assert!(
+                !c.uses.contains("openpgp"),
+                "{} must not know openpgp",
+                c.name
+            );
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use crate::sh::{cmd, run, scratch, top};
 use crate::setup;
+use crate::sh::{cmd, run, scratch, top};
 
 /// Packages in the repositories that are measured.
 const PACKAGES: &str = "10000";
@@ -15,7 +15,11 @@ pub(crate) fn measure(which: &[&str]) -> Result<()> {
     if wants("deb") {
         let directory = scratch("bench-deb");
         let directory = directory.to_string_lossy();
-        example("repo-deb", "repo_deb_bench", &["compare", PACKAGES, &directory])?;
+        example(
+            "repo-deb",
+            "repo_deb_bench",
+            &["compare", PACKAGES, &directory],
+        )?;
     }
     if wants("rpm") {
         let directory = scratch("bench-rpm");
@@ -29,6 +33,18 @@ pub(crate) fn measure(which: &[&str]) -> Result<()> {
 }
 
 fn example(package: &str, name: &str, args: &[&str]) -> Result<()> {
-    let mut command = cmd("cargo", &["run", "--release", "--quiet", "-p", package, "--example", name, "--"]);
+    let mut command = cmd(
+        "cargo",
+        &[
+            "run",
+            "--release",
+            "--quiet",
+            "-p",
+            package,
+            "--example",
+            name,
+            "--",
+        ],
+    );
     run(command.args(args).current_dir(top()))
 }

@@ -29,8 +29,13 @@ pub(crate) fn whole_way() -> Result<()> {
 /// Makes the RPM repository out of Debian packages; at once if it is there.
 pub(crate) fn bridge() -> Result<PathBuf> {
     let out = target().join("bridge");
-    println!("== the bridge: an RPM repository out of Debian packages, in {}", out.display());
-    run(Command::new(bin("millrace-bridge")).args(["make", "--out"]).arg(&out))?;
+    println!(
+        "== the bridge: an RPM repository out of Debian packages, in {}",
+        out.display()
+    );
+    run(Command::new(bin("millrace-bridge"))
+        .args(["make", "--out"])
+        .arg(&out))?;
     Ok(out)
 }
 
@@ -71,7 +76,10 @@ impl Demo {
     fn go(&self) -> Result<()> {
         let started = Instant::now();
         step("a new distribution: millrace init");
-        run(Command::new(bin("millrace")).arg("init").arg(self.path("one")).args(["--name", "demo"]))?;
+        run(Command::new(bin("millrace"))
+            .arg("init")
+            .arg(self.path("one"))
+            .args(["--name", "demo"]))?;
         let up = self.up()?;
         step("the sources: Debian's tree, and figlet with our own spec");
         let (tree, tree_version) = self.tree_source()?;
@@ -79,11 +87,19 @@ impl Demo {
         step("a build request, pushed");
         self.clone_state()?;
         self.configure()?;
-        self.push("builds/2026/11/first.yaml", &build_request(&tree, &figlet), "Build tree and figlet")?;
+        self.push(
+            "builds/2026/11/first.yaml",
+            &build_request(&tree, &figlet),
+            "Build tree and figlet",
+        )?;
         self.millrace(&["lint", &self.path("my-distribution").to_string_lossy()])?;
         self.watch("builds/2026/11/first.yaml")?;
         step("a release request, pushed");
-        self.push("releases/2026/11/first.yaml", RELEASE, "Release tree and figlet")?;
+        self.push(
+            "releases/2026/11/first.yaml",
+            RELEASE,
+            "Release tree and figlet",
+        )?;
         self.watch("releases/2026/11/first.yaml")?;
         self.with_data("status", &[])?;
         step("every published byte against its commit: millrace verify");
@@ -96,7 +112,11 @@ impl Demo {
         println!("\n{dnf}\n");
         println!("apt installed tree {tree_version}: {apt}");
         println!("dnf installed figlet: it wrote the word above");
-        println!("demo: done in {} s; the state repository is {}", started.elapsed().as_secs(), self.path("one/state.git").display());
+        println!(
+            "demo: done in {} s; the state repository is {}",
+            started.elapsed().as_secs(),
+            self.path("one/state.git").display()
+        );
         Ok(())
     }
 
@@ -110,7 +130,10 @@ impl Demo {
             .stderr(log)
             .spawn()
             .context("start millrace up")?;
-        let mut up = Up { child, url: String::new() };
+        let mut up = Up {
+            child,
+            url: String::new(),
+        };
         let began = Instant::now();
         loop {
             if let Ok(text) = std::fs::read(data.join("running.json")) {
@@ -133,13 +156,21 @@ impl Demo {
     }
 
     fn with_data(&self, word: &str, args: &[&str]) -> Result<()> {
-        run(Command::new(bin("millrace")).arg(word).arg("--data").arg(self.path("one")).args(args))
+        run(Command::new(bin("millrace"))
+            .arg(word)
+            .arg("--data")
+            .arg(self.path("one"))
+            .args(args))
     }
 
     fn watch(&self, request: &str) -> Result<()> {
-        self.with_data("watch", &["--timeout", PATIENCE, request]).with_context(|| {
-            format!("{request} did not succeed; the control plane's log is {}", self.path("up.log").display())
-        })
+        self.with_data("watch", &["--timeout", PATIENCE, request])
+            .with_context(|| {
+                format!(
+                    "{request} did not succeed; the control plane's log is {}",
+                    self.path("up.log").display()
+                )
+            })
     }
 
     fn clone_state(&self) -> Result<()> {
@@ -153,8 +184,12 @@ impl Demo {
         let platform = state.join("platforms/bridge-12.yaml");
         let text = std::fs::read_to_string(&platform).context("read the bridge's platform")?;
         let url = format!("file://{}", self.bridge.display());
-        write(&platform, &text.replace("file:///var/lib/millrace/bridge", &url))?;
-        let key = std::fs::read_to_string(self.bridge.join("keys/bridge-12.asc")).context("read the bridge's key")?;
+        write(
+            &platform,
+            &text.replace("file:///var/lib/millrace/bridge", &url),
+        )?;
+        let key = std::fs::read_to_string(self.bridge.join("keys/bridge-12.asc"))
+            .context("read the bridge's key")?;
         write(&state.join("keys/upstream/bridge-12.asc"), &key)
     }
 
@@ -168,7 +203,15 @@ impl Demo {
     }
 
     fn git(&self, directory: &Path, args: &[&str]) -> Result<()> {
-        let mut git = cmd("git", &["-c", "user.name=Maintainer", "-c", "user.email=maintainer@localhost"]);
+        let mut git = cmd(
+            "git",
+            &[
+                "-c",
+                "user.name=Maintainer",
+                "-c",
+                "user.email=maintainer@localhost",
+            ],
+        );
         output(git.arg("-C").arg(directory).args(args)).map(drop)
     }
 
@@ -180,19 +223,49 @@ impl Demo {
         }
         let targets = output(&mut cmd(
             "apt-get",
-            &["indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
+            &[
+                "indextargets",
+                "--format",
+                "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+                "Created-By: Packages",
+            ],
         ))?;
         let mirror = targets
             .lines()
             .map(|line| line.split(' ').collect::<Vec<_>>())
             .find(|words| words[1..] == ["bookworm", "main"])
-            .with_context(|| "apt on this machine has no source for bookworm main; run apt-get update")?;
-        write(&directory.join("sources.list"), &format!("deb-src {} bookworm main\n", mirror[0]))?;
+            .with_context(
+                || "apt on this machine has no source for bookworm main; run apt-get update",
+            )?;
+        write(
+            &directory.join("sources.list"),
+            &format!("deb-src {} bookworm main\n", mirror[0]),
+        )?;
         let option = |name: &str, path: &str| format!("{name}={}", directory.join(path).display());
         let apt = |words: &[&str]| {
-            let mut apt = cmd("apt-get", &["-qq", "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Sandbox::User=root"]);
-            apt.args(["-o", &option("Dir::Etc::SourceList", "sources.list"), "-o", &option("Dir::State::Lists", "lists")]);
-            apt.args(["-o", &option("Dir::Cache", "cache"), "-o", "Acquire::Retries=3"]).args(words);
+            let mut apt = cmd(
+                "apt-get",
+                &[
+                    "-qq",
+                    "-o",
+                    "Dir::Etc::SourceParts=/dev/null",
+                    "-o",
+                    "APT::Sandbox::User=root",
+                ],
+            );
+            apt.args([
+                "-o",
+                &option("Dir::Etc::SourceList", "sources.list"),
+                "-o",
+                &option("Dir::State::Lists", "lists"),
+            ]);
+            apt.args([
+                "-o",
+                &option("Dir::Cache", "cache"),
+                "-o",
+                "Acquire::Retries=3",
+            ])
+            .args(words);
             apt.current_dir(directory.join("src"));
             output(&mut apt)
         };
@@ -203,14 +276,26 @@ impl Demo {
 
     fn tree_source(&self) -> Result<(String, String)> {
         let sources = self.apt_source("tree")?;
-        let dsc = find(&sources, |name| name.starts_with("tree_") && name.ends_with(".dsc"))?;
+        let dsc = find(&sources, |name| {
+            name.starts_with("tree_") && name.ends_with(".dsc")
+        })?;
         let unpacked = self.path("tree");
         // As in a packaging repository: patches lie in debian/patches and are not applied.
-        output(cmd("dpkg-source", &["--no-check", "--skip-patches", "-x"]).arg(&dsc).arg(&unpacked))?;
+        output(
+            cmd("dpkg-source", &["--no-check", "--skip-patches", "-x"])
+                .arg(&dsc)
+                .arg(&unpacked),
+        )?;
         let changelog = unpacked.join("debian/changelog");
         let old = std::fs::read_to_string(&changelog)?;
-        let version = old.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(version, _)| version);
-        let version = format!("{}{SUFFIX}", version.context("debian/changelog of tree has no version")?);
+        let version = old
+            .split_once('(')
+            .and_then(|(_, rest)| rest.split_once(')'))
+            .map(|(version, _)| version);
+        let version = format!(
+            "{}{SUFFIX}",
+            version.context("debian/changelog of tree has no version")?
+        );
         let entry = format!(
             "tree ({version}) bookworm; urgency=medium\n\n  * Rebuild.\n\n -- Maintainer <maintainer@localhost>  Sun, 01 Nov 2026 12:00:00 +0000\n\n"
         );
@@ -220,17 +305,36 @@ impl Demo {
 
     fn figlet_source(&self) -> Result<String> {
         let sources = self.apt_source("figlet")?;
-        let archive = find(&sources, |name| name.starts_with("figlet_") && name.contains(".orig.tar."))?;
-        let name = archive.file_name().context("a file")?.to_string_lossy().into_owned();
-        let version = name.split(['_']).nth(1).and_then(|rest| rest.split_once(".orig")).context("a version")?.0;
+        let archive = find(&sources, |name| {
+            name.starts_with("figlet_") && name.contains(".orig.tar.")
+        })?;
+        let name = archive
+            .file_name()
+            .context("a file")?
+            .to_string_lossy()
+            .into_owned();
+        let version = name
+            .split(['_'])
+            .nth(1)
+            .and_then(|rest| rest.split_once(".orig"))
+            .context("a version")?
+            .0;
         let directory = self.path("figlet");
         std::fs::create_dir_all(&directory)?;
-        let upstream = format!("figlet-{version}.tar{}", name.rsplit_once(".tar").context("an archive")?.1);
+        let upstream = format!(
+            "figlet-{version}.tar{}",
+            name.rsplit_once(".tar").context("an archive")?.1
+        );
         std::fs::copy(&archive, directory.join(&upstream))?;
         let digest = output(cmd("sha512sum", &[]).arg(&archive))?;
         let digest = digest.split(' ').next().unwrap_or_default();
-        write(&directory.join("sources"), &format!("SHA512 ({upstream}) = {digest}\n"))?;
-        let spec = FIGLET.replace("@VERSION@", version).replace("@SOURCE@", &upstream);
+        write(
+            &directory.join("sources"),
+            &format!("SHA512 ({upstream}) = {digest}\n"),
+        )?;
+        let spec = FIGLET
+            .replace("@VERSION@", version)
+            .replace("@SOURCE@", &upstream);
         write(&directory.join("figlet.spec"), &spec)?;
         self.publish_source("figlet", &directory)
     }
@@ -241,7 +345,11 @@ impl Demo {
         self.git(directory, &["add", "--all", "--force"])?;
         self.git(directory, &["commit", "--quiet", "-m", "Import"])?;
         let bare = self.path(&format!("{name}.git"));
-        output(cmd("git", &["clone", "--quiet", "--bare"]).arg(directory).arg(&bare))?;
+        output(
+            cmd("git", &["clone", "--quiet", "--bare"])
+                .arg(directory)
+                .arg(&bare),
+        )?;
         Ok(format!("file://{}", bare.display()))
     }
 
@@ -252,17 +360,55 @@ impl Demo {
     fn apt_installs(&self, url: &str, version: &str) -> Result<String> {
         let root = self.path("apt-root");
         let key = self.public_key();
-        let source = format!("deb [signed-by={}] {url}/repos/debian/12 bookworm main", key.display());
-        let targets = output(&mut cmd("apt-get", &["indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"]))?;
-        let mirror = targets.lines().find(|line| line.ends_with(" bookworm")).context("a mirror")?;
+        let source = format!(
+            "deb [signed-by={}] {url}/repos/debian/12 bookworm main",
+            key.display()
+        );
+        let targets = output(&mut cmd(
+            "apt-get",
+            &[
+                "indextargets",
+                "--format",
+                "$(REPO_URI) $(RELEASE)",
+                "Created-By: Packages",
+            ],
+        ))?;
+        let mirror = targets
+            .lines()
+            .find(|line| line.ends_with(" bookworm"))
+            .context("a mirror")?;
         let mirror = mirror.split(' ').next().unwrap_or_default();
         let include = format!("--include=tree={version}");
-        let mut make = cmd("mmdebstrap", &["--quiet", "--variant=apt", "--skip=check/signed-by", &include, "bookworm"]);
-        make.arg(&root).arg(format!("deb {mirror} bookworm main")).arg(&source);
+        let mut make = cmd(
+            "mmdebstrap",
+            &[
+                "--quiet",
+                "--variant=apt",
+                "--skip=check/signed-by",
+                &include,
+                "bookworm",
+            ],
+        );
+        make.arg(&root)
+            .arg(format!("deb {mirror} bookworm main"))
+            .arg(&source);
         output(&mut make)?;
-        let installed = output(cmd("chroot", &[]).arg(&root).args(["dpkg-query", "-W", "-f", "${Version}", "tree"]))?;
-        ensure!(installed == version, "apt installed tree {installed}, not {version}");
-        output(cmd("chroot", &[]).arg(&root).args(["/usr/bin/tree", "--version"]))
+        let installed = output(cmd("chroot", &[]).arg(&root).args([
+            "dpkg-query",
+            "-W",
+            "-f",
+            "${Version}",
+            "tree",
+        ]))?;
+        ensure!(
+            installed == version,
+            "apt installed tree {installed}, not {version}"
+        );
+        output(
+            cmd("chroot", &[])
+                .arg(&root)
+                .args(["/usr/bin/tree", "--version"]),
+        )
     }
 
     fn dnf_installs(&self, url: &str) -> Result<String> {
@@ -280,14 +426,36 @@ impl Demo {
         write(&file, &config)?;
         for packages in [&["bridge-base"][..], &["bash", "figlet"][..]] {
             let mut dnf = Command::new("dnf");
-            dnf.env_clear().env("PATH", "/usr/sbin:/usr/bin").env("LC_ALL", "C.UTF-8").env("HOME", &home);
-            dnf.arg("--config").arg(&file).arg("--installroot").arg(&root);
-            dnf.args(["--releasever", "12", "--disableplugin=*", "--quiet", "install"]).args(packages);
+            dnf.env_clear()
+                .env("PATH", "/usr/sbin:/usr/bin")
+                .env("LC_ALL", "C.UTF-8")
+                .env("HOME", &home);
+            dnf.arg("--config")
+                .arg(&file)
+                .arg("--installroot")
+                .arg(&root);
+            dnf.args([
+                "--releasever",
+                "12",
+                "--disableplugin=*",
+                "--quiet",
+                "install",
+            ])
+            .args(packages);
             output(&mut dnf)?;
         }
-        let version = output(cmd("rpm", &["--root"]).arg(&root).args(["--dbpath", "/usr/lib/sysimage/rpm", "-q", "figlet"]))?;
+        let version = output(cmd("rpm", &["--root"]).arg(&root).args([
+            "--dbpath",
+            "/usr/lib/sysimage/rpm",
+            "-q",
+            "figlet",
+        ]))?;
         println!("{version}");
-        output(cmd("chroot", &[]).arg(&root).args(["/usr/bin/figlet", "Millrace"]))
+        output(
+            cmd("chroot", &[])
+                .arg(&root)
+                .args(["/usr/bin/figlet", "Millrace"]),
+        )
     }
 }
 
@@ -302,7 +470,10 @@ fn find(directory: &Path, wanted: impl Fn(&str) -> bool) -> Result<PathBuf> {
             return Ok(entry.path());
         }
     }
-    bail!("{} does not have what apt-get source should have put there", directory.display())
+    bail!(
+        "{} does not have what apt-get source should have put there",
+        directory.display()
+    )
 }
 
 fn build_request(tree: &str, figlet: &str) -> String {

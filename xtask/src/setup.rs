@@ -39,19 +39,35 @@ const PACKAGES: [(&str, &str); 27] = [
 
 /// Installs what is missing.
 pub(crate) fn run() -> Result<()> {
-    let missing: Vec<&str> =
-        PACKAGES.iter().map(|(name, _)| *name).filter(|name| !is_installed(name)).collect();
+    let missing: Vec<&str> = PACKAGES
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !is_installed(name))
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
     println!("== installing from Debian: {}", missing.join(" "));
-    let root = Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout == b"0\n");
+    let root = Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|out| out.stdout == b"0\n");
     if !root {
-        bail!("these Debian packages are missing: {0}\n  sudo apt-get install {0}", missing.join(" "));
+        bail!(
+            "these Debian packages are missing: {0}\n  sudo apt-get install {0}",
+            missing.join(" ")
+        );
     }
     sh::run(&mut cmd("apt-get", &["-q", "update"]))?;
-    let mut install = cmd("apt-get", &["-q", "-y", "--no-install-recommends", "install"]);
-    sh::run(install.args(&missing).env("DEBIAN_FRONTEND", "noninteractive"))
+    let mut install = cmd(
+        "apt-get",
+        &["-q", "-y", "--no-install-recommends", "install"],
+    );
+    sh::run(
+        install
+            .args(&missing)
+            .env("DEBIAN_FRONTEND", "noninteractive"),
+    )
 }
 
 fn is_installed(name: &str) -> bool {

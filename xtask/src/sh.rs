@@ -28,7 +28,12 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("start {name}"))?;
     if !output.status.success() {
         let text = String::from_utf8_lossy(&output.stderr);
-        bail!("{name}: {}\n{}{}", output.status, text.trim(), String::from_utf8_lossy(&output.stdout));
+        bail!(
+            "{name}: {}\n{}{}",
+            output.status,
+            text.trim(),
+            String::from_utf8_lossy(&output.stdout)
+        );
     }
     Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
@@ -44,7 +49,10 @@ fn describe(command: &Command) -> String {
 
 /// The top of the checkout.
 pub(crate) fn top() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in the checkout").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask is in the checkout")
+        .to_owned()
 }
 
 /// Where cargo puts programs of the dev profile.
@@ -66,7 +74,11 @@ pub(crate) fn build_programs() -> Result<()> {
 /// A directory for roots and jobs: a tmpfs when there is one with room, since disks are slow to delete.
 pub(crate) fn scratch(name: &str) -> PathBuf {
     let memory = Path::new("/dev/shm");
-    let base = if memory.is_dir() { memory.join("millrace") } else { target().join("scratch") };
+    let base = if memory.is_dir() {
+        memory.join("millrace")
+    } else {
+        target().join("scratch")
+    };
     base.join(name)
 }
 

@@ -12,18 +12,34 @@ pub(crate) fn all() -> Result<()> {
     demo::bridge()?;
     println!("== tests");
     // One test program after another; inside one, at most two tests at a time: many start real builds.
-    run(cmd("cargo", &["test", "--workspace", "--no-fail-fast", "--", "--test-threads=2"]).current_dir(top()))?;
+    run(cmd(
+        "cargo",
+        &[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--",
+            "--test-threads=2",
+        ],
+    )
+    .current_dir(top()))?;
     demo::whole_way()
 }
-
-
 
 /// Formatting and lints.
 pub(crate) fn lint() -> Result<()> {
     println!("== cargo fmt --check");
     run(cmd("cargo", &["fmt", "--all", "--check"]).current_dir(top()))?;
     println!("== cargo clippy");
-    let clippy = ["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let clippy = [
+        "clippy",
+        "--quiet",
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ];
     run(cmd("cargo", &clippy).current_dir(top()))
 }
 

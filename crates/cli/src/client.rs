@@ -43,17 +43,26 @@ impl Client {
             None => running(&place.data)?.url,
         };
         let token = std::fs::read_to_string(place.data.join(TOKEN)).ok();
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(10)).build()?;
-        Ok(Self { http, base, token: token.map(|token| token.trim().to_owned()) })
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(10))
+            .build()?;
+        Ok(Self {
+            http,
+            base,
+            token: token.map(|token| token.trim().to_owned()),
+        })
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Answered<T>> {
-        let response = self.send(self.http.get(format!("{}{path}", self.base))).await?;
+        let response = self
+            .send(self.http.get(format!("{}{path}", self.base)))
+            .await?;
         self.read(response).await
     }
 
     pub(crate) async fn get_raw(&self, path: &str) -> anyhow::Result<reqwest::Response> {
-        self.send(self.http.get(format!("{}{path}", self.base))).await
+        self.send(self.http.get(format!("{}{path}", self.base)))
+            .await
     }
 
     pub(crate) async fn post<T: DeserializeOwned>(
@@ -64,7 +73,10 @@ impl Client {
         let Some(token) = &self.token else {
             bail!("this command needs the token in {TOKEN} of the data directory: give --data");
         };
-        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(token)
+        let request = self
+            .http
+            .post(format!("{}{path}", self.base))
+            .bearer_auth(token)
             .header("content-type", "application/json")
             .body(serde_json::to_vec(body)?);
         let response = self.send(request).await?;
@@ -72,10 +84,12 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
-        request
-            .send()
-            .await
-            .with_context(|| format!("reach the control plane at {}: is `millrace up` running?", self.base))
+        request.send().await.with_context(|| {
+            format!(
+                "reach the control plane at {}: is `millrace up` running?",
+                self.base
+            )
+        })
     }
 
     async fn read<T: DeserializeOwned>(

@@ -32,9 +32,15 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
     private_directory(&layout.signing_keys())?;
     let mut token = [0u8; 32];
     rand::rngs::OsRng.fill_bytes(&mut token);
-    private_file(&layout.secrets().join("admin.token"), hex::encode(token).as_bytes())?;
+    private_file(
+        &layout.secrets().join("admin.token"),
+        hex::encode(token).as_bytes(),
+    )?;
 
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?.as_secs();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("read the clock")?
+        .as_secs();
     let mut files = template(&args.name);
     let public = signing_key(&layout, &args.name, now)?;
     files.push(("keys/main.asc".to_owned(), public.into_bytes()));
@@ -50,12 +56,22 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         }))?;
         return Ok(Verdict::Well);
     }
-    println!("made {} with {} files on its branch main", layout.state().display(), files.len());
-    println!("private keys are in {}; keep a copy in a safe place", layout.secrets().display());
+    println!(
+        "made {} with {} files on its branch main",
+        layout.state().display(),
+        files.len()
+    );
+    println!(
+        "private keys are in {}; keep a copy in a safe place",
+        layout.secrets().display()
+    );
     println!();
     println!("next:");
     println!("  millrace up --data {}", layout.root().display());
-    println!("  git clone {} my-distribution    # write builds/<yyyy>/<mm>/<name>.yaml, commit, push", layout.state().display());
+    println!(
+        "  git clone {} my-distribution    # write builds/<yyyy>/<mm>/<name>.yaml, commit, push",
+        layout.state().display()
+    );
     println!("  millrace watch --data {}", layout.root().display());
     Ok(Verdict::Well)
 }
@@ -71,9 +87,14 @@ fn template(name: &str) -> Vec<(String, Vec<u8>)> {
             let mut bytes = file.contents().to_vec();
             if path == "millrace.yaml" {
                 let text = String::from_utf8_lossy(&bytes);
-                let line = text.lines().find(|line| line.starts_with("name:")).unwrap_or_default();
+                let line = text
+                    .lines()
+                    .find(|line| line.starts_with("name:"))
+                    .unwrap_or_default();
                 let quoted = serde_json::to_string(name).expect("a string has a JSON form");
-                bytes = text.replacen(line, &format!("name: {quoted}"), 1).into_bytes();
+                bytes = text
+                    .replacen(line, &format!("name: {quoted}"), 1)
+                    .into_bytes();
             }
             files.push((path, bytes));
         }
@@ -85,7 +106,10 @@ fn template(name: &str) -> Vec<(String, Vec<u8>)> {
 fn signing_key(layout: &Layout, name: &str, now: u64) -> anyhow::Result<String> {
     let user = format!("{name} packages");
     let key = SigningKey::generate(KeyKind::Ed25519, &user, now).context("make a signing key")?;
-    private_file(&layout.signing_keys().join("main.key"), key.to_armored_secret().as_bytes())?;
+    private_file(
+        &layout.signing_keys().join("main.key"),
+        key.to_armored_secret().as_bytes(),
+    )?;
     Ok(key.public().to_armored())
 }
 
@@ -98,29 +122,45 @@ fn enroll(layout: &Layout, id: &str, program: &str, args: &InitArgs) -> anyhow::
         other => other,
     };
     let output = Command::new(sibling(program)?)
-        .args(["enroll", "--id", id, "--arch", &args.rpm_arch, "--arch", deb_arch])
+        .args([
+            "enroll",
+            "--id",
+            id,
+            "--arch",
+            &args.rpm_arch,
+            "--arch",
+            deb_arch,
+        ])
         .arg("--key")
         .arg(layout.identity(id))
         .args(["--capacity", &args.capacity.to_string()])
         .output()
         .with_context(|| format!("run {program} enroll"))?;
     if !output.status.success() {
-        bail!("{program} enroll: {}", String::from_utf8_lossy(&output.stderr).trim());
+        bail!(
+            "{program} enroll: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
     }
     Ok(String::from_utf8(output.stdout)?)
 }
 
 fn commit(state: &Path, files: &[(String, Vec<u8>)], now: u64) -> anyhow::Result<()> {
     let repository = Repository::init_bare(state).context("make the state repository")?;
-    let edits: Vec<(&str, Option<&[u8]>)> =
-        files.iter().map(|(path, bytes)| (path.as_str(), Some(&bytes[..]))).collect();
+    let edits: Vec<(&str, Option<&[u8]>)> = files
+        .iter()
+        .map(|(path, bytes)| (path.as_str(), Some(&bytes[..])))
+        .collect();
     let meta = CommitMeta {
         name: "Millrace".to_owned(),
         email: "millrace@localhost".to_owned(),
         time: i64::try_from(now).context("read the clock")?,
         message: "Begin from the template\n".to_owned(),
     };
-    match repository.commit_files("main", None, &edits, &meta).context("commit the template")? {
+    match repository
+        .commit_files("main", None, &edits, &meta)
+        .context("commit the template")?
+    {
         Outcome::Committed(_) => Ok(()),
         Outcome::Moved { .. } | Outcome::Unchanged => {
             bail!("{} is being written by another program", state.display())

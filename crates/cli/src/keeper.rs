@@ -49,7 +49,10 @@ impl Keeper {
         up: &UpArgs,
     ) -> anyhow::Result<Self> {
         let work = layout.runner(id);
-        let scratch = up.scratch.as_ref().map_or_else(|| work.join("scratch"), |dir| dir.join(id));
+        let scratch = up
+            .scratch
+            .as_ref()
+            .map_or_else(|| work.join("scratch"), |dir| dir.join(id));
         for directory in [&work, &scratch] {
             private_directory(directory)?;
         }
@@ -68,7 +71,12 @@ impl Keeper {
                 args.extend(["--sandbox".into(), roots.clone().into_os_string()]);
             }
         }
-        Ok(Self { id, program: sibling(program)?, args, note })
+        Ok(Self {
+            id,
+            program: sibling(program)?,
+            args,
+            note,
+        })
     }
 
     /// Until `stop` is told: then the runner drains and ends.
@@ -115,22 +123,34 @@ impl Keeper {
             .spawn()
             .with_context(|| format!("start {}", self.program.display()))?;
         let pid = child.id().unwrap_or_default().to_string();
-        std::fs::write(&self.note, pid).with_context(|| format!("write {}", self.note.display()))?;
+        std::fs::write(&self.note, pid)
+            .with_context(|| format!("write {}", self.note.display()))?;
         Ok(Process::Own(child))
     }
 
     /// The noted process, if it is a runner of this name; and whether it has the command line that we
     /// would give. A process id alone proves nothing: it may be another program's by now.
     fn left_over(&self) -> Option<(Pid, bool)> {
-        let pid: i32 = std::fs::read_to_string(&self.note).ok()?.trim().parse().ok()?;
+        let pid: i32 = std::fs::read_to_string(&self.note)
+            .ok()?
+            .trim()
+            .parse()
+            .ok()?;
         let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
         let args: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        let program = args.first().map(|arg| Path::new(std::str::from_utf8(arg).unwrap_or_default()));
+        let program = args
+            .first()
+            .map(|arg| Path::new(std::str::from_utf8(arg).unwrap_or_default()));
         let ours = program.and_then(Path::file_name) == self.program.file_name()
-            && args.windows(2).any(|pair| pair[0] == b"--runner" && pair[1] == self.id.as_bytes());
+            && args
+                .windows(2)
+                .any(|pair| pair[0] == b"--runner" && pair[1] == self.id.as_bytes());
         let key = self.args.iter().skip_while(|arg| *arg != "--key").nth(1);
         let mine = key.is_some_and(|key| args.contains(&key.as_encoded_bytes()));
-        let same = self.args.iter().all(|arg| args.contains(&arg.as_encoded_bytes()));
+        let same = self
+            .args
+            .iter()
+            .all(|arg| args.contains(&arg.as_encoded_bytes()));
         (ours && mine).then_some((Pid::from_raw(pid), same))
     }
 }
@@ -138,7 +158,10 @@ impl Keeper {
 impl Process {
     fn pid(&self) -> Option<Pid> {
         match self {
-            Self::Own(child) => child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw),
+            Self::Own(child) => child
+                .id()
+                .and_then(|id| i32::try_from(id).ok())
+                .map(Pid::from_raw),
             Self::Adopted(pid) => Some(*pid),
         }
     }

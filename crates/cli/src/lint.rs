@@ -15,29 +15,47 @@ const MAX_FILES: usize = 1_000_000;
 pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
     let files = read_tree(&args.directory)?;
     let diagnostics = lint(&files);
-    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
+    let errors = diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+        .count();
     let warnings = diagnostics.len() - errors;
     if output.json {
         output.print_json(&diagnostics)?;
     } else {
-        let color = if output.color { Color::Always } else { Color::Never };
+        let color = if output.color {
+            Color::Always
+        } else {
+            Color::Never
+        };
         for diagnostic in &diagnostics {
             println!("{}", diagnostic.render(color));
         }
-        println!("{} file(s) read: {errors} error(s), {warnings} warning(s)", files.len());
+        println!(
+            "{} file(s) read: {errors} error(s), {warnings} warning(s)",
+            files.len()
+        );
     }
-    Ok(if errors == 0 { Verdict::Well } else { Verdict::NotWell })
+    Ok(if errors == 0 {
+        Verdict::Well
+    } else {
+        Verdict::NotWell
+    })
 }
 
 /// Every file below `directory` but git's own. Symbolic links are not followed.
 pub(crate) fn read_tree(directory: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     if !directory.join("millrace.yaml").exists() {
-        bail!("{} has no millrace.yaml: give the checkout of a state repository", directory.display());
+        bail!(
+            "{} has no millrace.yaml: give the checkout of a state repository",
+            directory.display()
+        );
     }
     let mut files = Vec::new();
     let mut queue: Vec<PathBuf> = vec![directory.to_owned()];
     while let Some(current) = queue.pop() {
-        let entries = std::fs::read_dir(&current).with_context(|| format!("read {}", current.display()))?;
+        let entries =
+            std::fs::read_dir(&current).with_context(|| format!("read {}", current.display()))?;
         for entry in entries {
             let entry = entry?;
             let kind = entry.file_type()?;
@@ -45,8 +63,12 @@ pub(crate) fn read_tree(directory: &Path) -> anyhow::Result<Vec<(String, Vec<u8>
             if kind.is_dir() && entry.file_name() != ".git" {
                 queue.push(path);
             } else if kind.is_file() {
-                let name = path.strip_prefix(directory).expect("it was found below").to_string_lossy();
-                let bytes = std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+                let name = path
+                    .strip_prefix(directory)
+                    .expect("it was found below")
+                    .to_string_lossy();
+                let bytes =
+                    std::fs::read(&path).with_context(|| format!("read {}", path.display()))?;
                 files.push((name.into_owned(), bytes));
             }
             if files.len() > MAX_FILES {

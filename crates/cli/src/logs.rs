@@ -25,9 +25,17 @@ pub(crate) async fn run(args: LogsArgs) -> anyhow::Result<Verdict> {
             return refuse(&response.text().await.unwrap_or_default());
         }
         let header = |name: &str| {
-            response.headers().get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
+            response
+                .headers()
+                .get(name)
+                .and_then(|v| v.to_str().ok())
+                .unwrap_or_default()
+                .to_owned()
         };
-        let (state, current) = (header("millrace-state"), header("millrace-attempt").parse().ok());
+        let (state, current) = (
+            header("millrace-state"),
+            header("millrace-attempt").parse().ok(),
+        );
         let bytes = response.bytes().await.context("read the log")?;
         let mut out = std::io::stdout().lock();
         out.write_all(&bytes)?;

@@ -64,7 +64,12 @@ fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Logs(args) => block_on(logs::run(args)),
         Command::Verify(args) => block_on(verify::run(args, &output)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Args::command(), "millrace", &mut std::io::stdout());
+            clap_complete::generate(
+                shell,
+                &mut Args::command(),
+                "millrace",
+                &mut std::io::stdout(),
+            );
             Ok(Verdict::Well)
         }
         Command::Man => {
@@ -76,5 +81,9 @@ fn run(args: Args) -> anyhow::Result<Verdict> {
 
 /// Two workers: the control plane waits more than it computes, and idle memory counts.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(future)
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(future)
 }

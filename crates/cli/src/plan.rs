@@ -19,14 +19,19 @@ pub(crate) async fn run(args: PlanArgs, output: &Output) -> anyhow::Result<Verdi
             Answered::No(why) => return refuse(&why),
         },
     };
-    match client.get::<DryRun>(&format!("/api/v1/plan/{commit}")).await.context("plan")? {
+    match client
+        .get::<DryRun>(&format!("/api/v1/plan/{commit}"))
+        .await
+        .context("plan")?
+    {
         Answered::Yes(run) => {
             if output.json {
                 output.print_json(&run)?;
             } else {
                 print(&run, output);
             }
-            let bad = !run.problems.is_empty() || run.requests.iter().any(|r| !r.problems.is_empty());
+            let bad =
+                !run.problems.is_empty() || run.requests.iter().any(|r| !r.problems.is_empty());
             Ok(if bad { Verdict::NotWell } else { Verdict::Well })
         }
         Answered::No(why) => refuse(&why),
@@ -35,7 +40,10 @@ pub(crate) async fn run(args: PlanArgs, output: &Output) -> anyhow::Result<Verdi
 
 fn print(run: &DryRun, output: &Output) {
     for problem in &run.problems {
-        println!("{}", output.problem(&clean(&format!("{}: {}", problem.subject, problem.message))));
+        println!(
+            "{}",
+            output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
+        );
     }
     if run.requests.is_empty() && run.problems.is_empty() {
         println!("nothing to do: no request differs from what is planned");
@@ -43,14 +51,20 @@ fn print(run: &DryRun, output: &Output) {
     for request in &run.requests {
         println!("{} {}", request.change, request.path);
         for problem in &request.problems {
-            println!("  {}", output.problem(&clean(&format!("{}: {}", problem.subject, problem.message))));
+            println!(
+                "  {}",
+                output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
+            );
         }
         for task in &request.tasks {
             println!("  {:<10} {}", output.word(&task.state), task.title);
             println!("             {}", output.dim(&clean(&task.why)));
         }
         for note in &request.notes {
-            println!("  {}", output.dim(&clean(&format!("{}: {}", note.subject, note.why))));
+            println!(
+                "  {}",
+                output.dim(&clean(&format!("{}: {}", note.subject, note.why)))
+            );
         }
     }
 }

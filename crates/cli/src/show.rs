@@ -11,7 +11,10 @@ use crate::render::{Output, clean};
 pub(crate) async fn status(args: StatusArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
     if let Some(path) = &args.request {
-        return match client.get::<StatusFile>(&format!("/api/v1/request/{path}")).await? {
+        return match client
+            .get::<StatusFile>(&format!("/api/v1/request/{path}"))
+            .await?
+        {
             Answered::Yes(file) => {
                 if output.json {
                     output.print_json(&file)?;
@@ -43,19 +46,45 @@ fn print_status(status: &Status, output: &Output) {
         commit => println!("planned commit {}", &commit[..12.min(commit.len())]),
     }
     for problem in &status.problems {
-        println!("{}", output.problem(&clean(&format!("{}: {}", problem.subject, problem.message))));
+        println!(
+            "{}",
+            output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
+        );
     }
     for need in &status.unserved {
-        println!("{}", output.problem(&format!("{} ({}): {}", need.title, need.task.id.short(), need.sentence())));
+        println!(
+            "{}",
+            output.problem(&format!(
+                "{} ({}): {}",
+                need.title,
+                need.task.id.short(),
+                need.sentence()
+            ))
+        );
     }
     for request in &status.requests {
-        let tasks: Vec<String> = request.tasks.iter().map(|(state, n)| format!("{n} {state}")).collect();
-        println!("{:<12} {}  {}", output.word(&request.phase), request.path, output.dim(&tasks.join(", ")));
+        let tasks: Vec<String> = request
+            .tasks
+            .iter()
+            .map(|(state, n)| format!("{n} {state}"))
+            .collect();
+        println!(
+            "{:<12} {}  {}",
+            output.word(&request.phase),
+            request.path,
+            output.dim(&tasks.join(", "))
+        );
         for problem in &request.problems {
-            println!("    {}", output.problem(&clean(&format!("{}: {}", problem.subject, problem.message))));
+            println!(
+                "    {}",
+                output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
+            );
         }
         for note in &request.notes {
-            println!("    {}", output.dim(&clean(&format!("{}: {}", note.subject, note.why))));
+            println!(
+                "    {}",
+                output.dim(&clean(&format!("{}: {}", note.subject, note.why)))
+            );
         }
     }
     for repository in &status.repositories {
@@ -71,17 +100,37 @@ fn print_status(status: &Status, output: &Output) {
 }
 
 fn print_request(file: &StatusFile, output: &Output) {
-    println!("{} {} at {}", output.word(&file.phase), file.request, &file.commit[..12.min(file.commit.len())]);
+    println!(
+        "{} {} at {}",
+        output.word(&file.phase),
+        file.request,
+        &file.commit[..12.min(file.commit.len())]
+    );
     for problem in &file.problems {
-        println!("  {}", output.problem(&clean(&format!("{}: {}", problem.subject, problem.message))));
+        println!(
+            "  {}",
+            output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
+        );
     }
     for note in &file.notes {
-        println!("  {}", output.dim(&clean(&format!("{}: {}", note.subject, note.why))));
+        println!(
+            "  {}",
+            output.dim(&clean(&format!("{}: {}", note.subject, note.why)))
+        );
     }
     for task in &file.tasks {
-        println!("  {} {:<10} {}", task.id.short(), output.word(&task.state), task.title);
+        println!(
+            "  {} {:<10} {}",
+            task.id.short(),
+            output.word(&task.state),
+            task.title
+        );
         if let Some(reason) = &task.reason {
-            let fault = task.fault.as_deref().map(|fault| format!("[{fault}] ")).unwrap_or_default();
+            let fault = task
+                .fault
+                .as_deref()
+                .map(|fault| format!("[{fault}] "))
+                .unwrap_or_default();
             println!("      {fault}{}", clean(reason));
         }
         for line in task.failure.iter().flat_map(|failure| &failure.excerpt) {
@@ -92,13 +141,21 @@ fn print_request(file: &StatusFile, output: &Output) {
 
 pub(crate) async fn why(args: SubjectArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
-    match client.get::<TaskDetail>(&format!("/api/v1/task/{}", args.subject)).await? {
+    match client
+        .get::<TaskDetail>(&format!("/api/v1/task/{}", args.subject))
+        .await?
+    {
         Answered::Yes(detail) => {
             if output.json {
                 output.print_json(&detail)?;
                 return Ok(Verdict::Well);
             }
-            println!("{} {} {}", detail.task.id, output.word(&detail.task.state), detail.task.title);
+            println!(
+                "{} {} {}",
+                detail.task.id,
+                output.word(&detail.task.state),
+                detail.task.title
+            );
             println!("  of {}", detail.request);
             for because in &detail.because {
                 println!("  because {}", clean(because));
@@ -107,7 +164,12 @@ pub(crate) async fn why(args: SubjectArgs, output: &Output) -> anyhow::Result<Ve
                 println!("  needs   {:<10} {title}", output.word(state));
             }
             for attempt in &detail.task.attempts {
-                println!("  attempt {} on {}: {}", attempt.attempt, attempt.runner, clean(&attempt.end));
+                println!(
+                    "  attempt {} on {}: {}",
+                    attempt.attempt,
+                    attempt.runner,
+                    clean(&attempt.end)
+                );
             }
             if let Some(reason) = &detail.task.reason {
                 println!("  {}", clean(reason));
@@ -120,7 +182,10 @@ pub(crate) async fn why(args: SubjectArgs, output: &Output) -> anyhow::Result<Ve
 
 pub(crate) async fn cancel(args: CancelArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
-    let body = CommandBody { subject: args.subject, reason: args.reason };
+    let body = CommandBody {
+        subject: args.subject,
+        reason: args.reason,
+    };
     match client.post::<Canceled>("/api/v1/cancel", &body).await? {
         Answered::Yes(done) if output.json => output.print_json(&done).map(|()| Verdict::Well),
         Answered::Yes(done) => {
@@ -133,7 +198,10 @@ pub(crate) async fn cancel(args: CancelArgs, output: &Output) -> anyhow::Result<
 
 pub(crate) async fn retry(args: SubjectArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
-    let body = CommandBody { subject: args.subject, reason: String::new() };
+    let body = CommandBody {
+        subject: args.subject,
+        reason: String::new(),
+    };
     match client.post::<Retried>("/api/v1/retry", &body).await? {
         Answered::Yes(done) if output.json => output.print_json(&done).map(|()| Verdict::Well),
         Answered::Yes(done) => {

@@ -41,13 +41,17 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     start_logging();
     let layout = Layout::new(&args.data)?;
     let token = std::fs::read_to_string(layout.root().join(TOKEN)).with_context(|| {
-        format!("read {TOKEN} in {}: make the directory with `millrace init`", layout.root().display())
+        format!(
+            "read {TOKEN} in {}: make the directory with `millrace init`",
+            layout.root().display()
+        )
     })?;
     for directory in [layout.data(), layout.logs()] {
         private_directory(&directory)?;
     }
     let (state_repo, watched) = open_state(&layout, args.state.as_deref())?;
-    let platform = LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
+    let platform =
+        LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
     let options = Options {
         lease_seconds: args.lease,
         heartbeat_seconds: (args.lease / 4).max(1),
@@ -58,11 +62,16 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
         .await
         .with_context(|| format!("listen on {}", args.listen))?;
     let address = listener.local_addr()?;
-    let config = server::Config { logs: layout.logs(), admin_token: token.trim().to_owned() };
+    let config = server::Config {
+        logs: layout.logs(),
+        admin_token: token.trim().to_owned(),
+    };
     let router = server::router(control.clone(), config);
 
     let pushed = Arc::new(Notify::new());
-    let _watcher = watched.map(|path| watch(&path, pushed.clone())).transpose()?;
+    let _watcher = watched
+        .map(|path| watch(&path, pushed.clone()))
+        .transpose()?;
     let mut loops = JoinSet::new();
     loops.spawn(async move { axum::serve(listener, router).await.context("serve HTTP") });
     loops.spawn(plan_loop(control.clone(), pushed));
@@ -73,11 +82,26 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     loops.spawn(sweep_loop(control));
 
     note_running(&layout, address)?;
-    println!("millrace is up at http://{address}/  (state repository: {})", layout.state().display());
+    println!(
+        "millrace is up at http://{address}/  (state repository: {})",
+        layout.state().display()
+    );
     let mut children = Vec::new();
     if !args.no_runners {
-        children.push(Keeper::new(&layout, BUILDER, "millrace-runner", address, &args)?);
-        children.push(Keeper::new(&layout, SIGNER, "millrace-signer", address, &args)?);
+        children.push(Keeper::new(
+            &layout,
+            BUILDER,
+            "millrace-runner",
+            address,
+            &args,
+        )?);
+        children.push(Keeper::new(
+            &layout,
+            SIGNER,
+            "millrace-signer",
+            address,
+            &args,
+        )?);
     }
     let mut keepers = JoinSet::new();
     let stop = Arc::new(Notify::new());
@@ -104,7 +128,9 @@ fn start_logging() {
     use std::io::IsTerminal;
     let filter = tracing_subscriber::EnvFilter::try_from_env("MILLRACE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         lines.with_target(false).init();
     } else {
@@ -113,7 +139,10 @@ fn start_logging() {
 }
 
 /// The state repository, and the directory to watch when it is on this disk.
-fn open_state(layout: &Layout, state: Option<&str>) -> anyhow::Result<(GitStateRepo, Option<PathBuf>)> {
+fn open_state(
+    layout: &Layout,
+    state: Option<&str>,
+) -> anyhow::Result<(GitStateRepo, Option<PathBuf>)> {
     let local = match state {
         None => Some(layout.state()),
         Some(text) if !text.contains("://") => Some(PathBuf::from(text)),
@@ -150,7 +179,10 @@ fn watch(repository: &Path, pushed: Arc<Notify>) -> anyhow::Result<notify::Recom
     Ok(watcher)
 }
 
-async fn plan_loop<P: Platform>(control: Arc<Control<P>>, pushed: Arc<Notify>) -> anyhow::Result<()> {
+async fn plan_loop<P: Platform>(
+    control: Arc<Control<P>>,
+    pushed: Arc<Notify>,
+) -> anyhow::Result<()> {
     loop {
         match control.plan_head().await {
             Ok(Planned::Broken(problems)) => {
@@ -172,7 +204,12 @@ async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<(
     let claim = Duration::from_secs(60);
     loop {
         let wait = Duration::from_secs(20);
-        let deliveries = match control.platform().queue().receive(&queues, 256, claim, wait).await {
+        let deliveries = match control
+            .platform()
+            .queue()
+            .receive(&queues, 256, claim, wait)
+            .await
+        {
             Ok(deliveries) => deliveries,
             Err(error) => {
                 tracing::warn!(%error, "failed to receive");
@@ -200,10 +237,17 @@ async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<(
             note(Some(done), &mut failed);
         }
         for delivery in &deliveries {
-            let Message::Advance { request } = &delivery.message else { continue };
+            let Message::Advance { request } = &delivery.message else {
+                continue;
+            };
             // What failed comes back by itself when its claim ends.
             if !failed.contains(request) {
-                control.platform().queue().acknowledge(&delivery.receipt).await.ok();
+                control
+                    .platform()
+                    .queue()
+                    .acknowledge(&delivery.receipt)
+                    .await
+                    .ok();
             }
         }
     }
@@ -261,7 +305,10 @@ async fn sweep_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()>
 }
 
 fn note_running(layout: &Layout, address: std::net::SocketAddr) -> anyhow::Result<()> {
-    let running = Running { url: format!("http://{address}"), pid: std::process::id() };
+    let running = Running {
+        url: format!("http://{address}"),
+        pid: std::process::id(),
+    };
     let path = layout.root().join(RUNNING);
     let part = layout.root().join(format!("{RUNNING}.part"));
     std::fs::write(&part, serde_json::to_vec(&running)?)

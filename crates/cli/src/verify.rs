@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use git::{CommitId, Repository};
 use openpgp::PublicKey;
-use pipeline_spec::{Config, Format, KeyFilePath, Layout as RepoLayout, Sha256Digest, is_config_path};
+use pipeline_spec::{
+    Config, Format, KeyFilePath, Layout as RepoLayout, Sha256Digest, is_config_path,
+};
 use runner_api::{Pointer, Tree, TreeFile};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -45,7 +47,11 @@ struct Report {
 
 pub(crate) async fn run(args: VerifyArgs, output: &Output) -> anyhow::Result<Verdict> {
     let layout = Layout::new(&args.place.data)?;
-    let names = if args.repository.is_empty() { published(&layout)? } else { args.repository };
+    let names = if args.repository.is_empty() {
+        published(&layout)?
+    } else {
+        args.repository
+    };
     if names.is_empty() {
         bail!("nothing is published below {}", layout.data().display());
     }
@@ -64,7 +70,11 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> anyhow::Result<Ver
         output.print_json(&reports)?;
     }
     let well = reports.iter().all(|report| report.findings.is_empty());
-    Ok(if well { Verdict::Well } else { Verdict::NotWell })
+    Ok(if well {
+        Verdict::Well
+    } else {
+        Verdict::NotWell
+    })
 }
 
 fn print(report: &Report, output: &Output) {
@@ -87,7 +97,8 @@ fn print(report: &Report, output: &Output) {
 /// Names of all repositories that have a pointer.
 fn published(layout: &Layout) -> anyhow::Result<Vec<String>> {
     let directory = layout.data().join("artifacts/pointers");
-    let entries = std::fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?;
+    let entries =
+        std::fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?;
     let mut names = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -102,11 +113,17 @@ fn published(layout: &Layout) -> anyhow::Result<Vec<String>> {
 /// Every SHA-256 that a status file names.
 fn recorded(repository: &Repository) -> anyhow::Result<HashSet<String>> {
     let mut digests = HashSet::new();
-    let Some(tip) = repository.head("status")? else { return Ok(digests) };
+    let Some(tip) = repository.head("status")? else {
+        return Ok(digests);
+    };
     for entry in repository.list(tip, "")? {
-        let bytes = repository.read(tip, &entry.path, MAX_TEXT_BYTES)?.unwrap_or_default();
+        let bytes = repository
+            .read(tip, &entry.path, MAX_TEXT_BYTES)?
+            .unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
-        let words = text.split(|c: char| !c.is_ascii_hexdigit()).filter(|word| word.len() == 64);
+        let words = text
+            .split(|c: char| !c.is_ascii_hexdigit())
+            .filter(|word| word.len() == 64);
         digests.extend(words.map(str::to_owned));
     }
     Ok(digests)
@@ -127,28 +144,48 @@ impl Verifier {
         let path = artifacts.join("pointers").join(name);
         let bytes = std::fs::read(&path)
             .with_context(|| format!("read {}: is {name} published?", path.display()))?;
-        let pointer: Pointer = serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
+        let pointer: Pointer =
+            serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
         let config = config(repository, pointer.commit.parse()?)?;
-        let wish = config.repositories.get(&pointer.repository).with_context(|| {
-            format!("commit {} has no repositories/{name}.yaml", pointer.commit)
-        })?;
+        let wish = config
+            .repositories
+            .get(&pointer.repository)
+            .with_context(|| {
+                format!("commit {} has no repositories/{name}.yaml", pointer.commit)
+            })?;
         let key_path = KeyFilePath::of_key(&wish.key);
-        let key_file = config.key_files.get(&key_path).with_context(|| format!("commit {} has no {key_path}", pointer.commit))?;
+        let key_file = config
+            .key_files
+            .get(&key_path)
+            .with_context(|| format!("commit {} has no {key_path}", pointer.commit))?;
         let keys = PublicKey::all_from_armored(&String::from_utf8_lossy(key_file))
             .with_context(|| format!("read {key_path}"))?;
         let tree_bytes = object(&artifacts, &pointer.tree)
             .with_context(|| format!("read the tree {} of {name}", pointer.tree))?;
         if Sha256::digest(&tree_bytes)[..] != pointer.tree.as_bytes()[..] {
-            bail!("the tree document of {name} is not the one that was published: its digest is not {}", pointer.tree);
+            bail!(
+                "the tree document of {name} is not the one that was published: its digest is not {}",
+                pointer.tree
+            );
         }
         let codename = match &wish.layout {
             RepoLayout::Rpm { .. } => String::new(),
-            RepoLayout::Deb { suite, codename, .. } => {
-                codename.as_ref().map_or_else(|| suite.to_string(), ToString::to_string)
-            }
+            RepoLayout::Deb {
+                suite, codename, ..
+            } => codename
+                .as_ref()
+                .map_or_else(|| suite.to_string(), ToString::to_string),
         };
-        let tree = serde_json::from_slice(&tree_bytes).with_context(|| format!("read the tree of {name}"))?;
-        Ok(Self { artifacts, tree, format: wish.format(), codename, keys, pointer })
+        let tree = serde_json::from_slice(&tree_bytes)
+            .with_context(|| format!("read the tree of {name}"))?;
+        Ok(Self {
+            artifacts,
+            tree,
+            format: wish.format(),
+            codename,
+            keys,
+            pointer,
+        })
     }
 
     fn verify(&self, recorded: &HashSet<String>) -> Report {
@@ -175,7 +212,11 @@ impl Verifier {
 
     fn check_file(&self, path: &str, file: &TreeFile, findings: &mut Vec<Finding>) {
         let mut find = |found: String| {
-            findings.push(Finding { path: path.to_owned(), expected: format!("sha256 {}", file.sha256), found });
+            findings.push(Finding {
+                path: path.to_owned(),
+                expected: format!("sha256 {}", file.sha256),
+                found,
+            });
         };
         match object(&self.artifacts, &file.sha256) {
             Ok(bytes) => {
@@ -228,14 +269,20 @@ impl Verifier {
     }
 
     fn file(&self, path: &str) -> io::Result<std::fs::File> {
-        let file = self.pointer.signatures.get(path).or_else(|| self.tree.files.get(path));
+        let file = self
+            .pointer
+            .signatures
+            .get(path)
+            .or_else(|| self.tree.files.get(path));
         let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         std::fs::File::open(object_path(&self.artifacts, &file.sha256))
     }
 }
 
 fn is_package(path: &str) -> bool {
-    [".rpm", ".deb", ".udeb", ".dsc"].iter().any(|ending| path.ends_with(ending))
+    [".rpm", ".deb", ".udeb", ".dsc"]
+        .iter()
+        .any(|ending| path.ends_with(ending))
 }
 
 fn object_path(artifacts: &Path, digest: &Sha256Digest) -> PathBuf {
@@ -256,6 +303,10 @@ fn config(repository: &Repository, commit: CommitId) -> anyhow::Result<Config> {
             files.push((entry.path, bytes));
         }
     }
-    let (config, _) = Config::load(files.iter().map(|(path, bytes)| (path.as_str(), &bytes[..])));
+    let (config, _) = Config::load(
+        files
+            .iter()
+            .map(|(path, bytes)| (path.as_str(), &bytes[..])),
+    );
     Ok(config)
 }

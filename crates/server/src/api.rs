@@ -35,7 +35,9 @@ pub(crate) async fn task<P: Platform>(
 ) -> Result<Json<TaskDetail>, Error> {
     let task = state.control.find_task(&prefix(&id)?).await?;
     let detail = state.control.explain(&task).await?;
-    detail.map(Json).ok_or_else(|| Error::NotFound(format!("{task} is gone")))
+    detail
+        .map(Json)
+        .ok_or_else(|| Error::NotFound(format!("{task} is gone")))
 }
 
 pub(crate) async fn plan<P: Platform>(
@@ -44,7 +46,9 @@ pub(crate) async fn plan<P: Platform>(
 ) -> Result<Json<DryRun>, Error> {
     let hex = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
     if !hex {
-        return Err(Error::BadRequest("a commit is named by its 40 hex digits".to_owned()));
+        return Err(Error::BadRequest(
+            "a commit is named by its 40 hex digits".to_owned(),
+        ));
     }
     Ok(Json(state.control.dry_run(&commit).await?))
 }
@@ -110,7 +114,11 @@ pub(crate) async fn cancel<P: Platform>(
     Json(body): Json<CommandBody>,
 ) -> Result<Json<Canceled>, Error> {
     admin(&state, &headers)?;
-    let reason = if body.reason.is_empty() { "canceled by a person" } else { &body.reason };
+    let reason = if body.reason.is_empty() {
+        "canceled by a person"
+    } else {
+        &body.reason
+    };
     let canceled = match body.subject.parse::<RequestPath>() {
         Ok(path) => state.control.cancel_request(&path, reason).await?,
         Err(_) => {
@@ -155,12 +163,15 @@ fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error
 }
 
 fn request_path(text: &str) -> Result<RequestPath, Error> {
-    text.parse().map_err(|error: pipeline_spec::IdError| Error::BadRequest(error.to_string()))
+    text.parse()
+        .map_err(|error: pipeline_spec::IdError| Error::BadRequest(error.to_string()))
 }
 
 /// A task's id or its beginning.
 fn prefix(text: &str) -> Result<String, Error> {
-    let hex = text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hex = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if !hex || !(4..=32).contains(&text.len()) {
         return Err(Error::BadRequest(format!(
             "{text:?} is neither a request's path nor 4 to 32 hex digits of a task's id"
@@ -170,5 +181,7 @@ fn prefix(text: &str) -> Result<String, Error> {
 }
 
 fn unknown(path: &RequestPath) -> Error {
-    Error::NotFound(format!("{path} was never planned: is it on the main branch?"))
+    Error::NotFound(format!(
+        "{path} was never planned: is it on the main branch?"
+    ))
 }

@@ -19,7 +19,8 @@ use crate::{Error, State};
 const MAX_BLOB_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 
 fn digest(text: &str) -> Result<Sha256Digest, Error> {
-    text.parse().map_err(|_| Error::BadRequest("a blob is named by 64 hex digits".to_owned()))
+    text.parse()
+        .map_err(|_| Error::BadRequest("a blob is named by 64 hex digits".to_owned()))
 }
 
 pub(crate) async fn put<P: Platform>(
@@ -31,18 +32,28 @@ pub(crate) async fn put<P: Platform>(
     let (parts, body) = request.into_parts();
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     // The signature covers the digest in the path; the store holds the bytes against it.
-    let call = Call { method: "PUT", path, body_sha256: *expected.as_bytes() };
+    let call = Call {
+        method: "PUT",
+        path,
+        body_sha256: *expected.as_bytes(),
+    };
     caller(&state, &parts.headers, &call).await?;
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let reader = Box::new(StreamReader::new(stream));
-    match state.control.platform().store().put_stream(expected, MAX_BLOB_BYTES, reader).await? {
+    match state
+        .control
+        .platform()
+        .store()
+        .put_stream(expected, MAX_BLOB_BYTES, reader)
+        .await?
+    {
         Stored::Yes => Ok(StatusCode::NO_CONTENT),
-        Stored::OtherDigest(found) => {
-            Err(Error::Unprocessable(format!("the bytes have the digest {found}, not {expected}")))
-        }
-        Stored::TooLarge => {
-            Err(Error::Unprocessable(format!("more than {MAX_BLOB_BYTES} bytes in one blob")))
-        }
+        Stored::OtherDigest(found) => Err(Error::Unprocessable(format!(
+            "the bytes have the digest {found}, not {expected}"
+        ))),
+        Stored::TooLarge => Err(Error::Unprocessable(format!(
+            "more than {MAX_BLOB_BYTES} bytes in one blob"
+        ))),
     }
 }
 
@@ -52,7 +63,10 @@ pub(crate) async fn get<P: Platform>(
     request: Request,
 ) -> Result<Response, Error> {
     let wanted = digest(&name)?;
-    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let path = request
+        .uri()
+        .path_and_query()
+        .map_or("/", |path| path.as_str());
     let call = Call::new(request.method().as_str(), path, b"");
     caller(&state, request.headers(), &call).await?;
     let store = state.control.platform().store();

@@ -13,7 +13,9 @@ pub(crate) async fn caller<P: Platform>(
     headers: &HeaderMap,
     call: &Call<'_>,
 ) -> Result<(RunnerId, Runner), Error> {
-    let value = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let value = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     let claim = auth::parse(value.unwrap_or_default())
         .map_err(|error| Error::Unauthorized(error.to_string()))?;
     let id = claim.runner.clone();

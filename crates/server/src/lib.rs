@@ -65,7 +65,10 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/runner/v1/heartbeat", post(runner::heartbeat::<P>))
         .route("/runner/v1/log", post(runner::log::<P>))
         .route("/runner/v1/result", post(runner::result::<P>))
-        .route("/runner/v1/blobs/{digest}", put(blobs::put::<P>).get(blobs::get::<P>))
+        .route(
+            "/runner/v1/blobs/{digest}",
+            put(blobs::put::<P>).get(blobs::get::<P>),
+        )
         .route("/api/v1/status", get(api::status::<P>))
         .route("/api/v1/request/{*path}", get(api::request::<P>))
         .route("/api/v1/task/{id}", get(api::task::<P>))

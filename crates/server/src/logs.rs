@@ -50,8 +50,12 @@ impl Logs {
             Error::Unavailable(format!("append to the log of {}: {error}", task.short()))
         };
         let path = self.path(task, attempt);
-        let mut file =
-            OpenOptions::new().create(true).append(true).open(path).await.map_err(trouble)?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .await
+            .map_err(trouble)?;
         let length = file.metadata().await.map_err(trouble)?.len();
         if length + bytes.len() as u64 > MAX_LOG_BYTES {
             return Ok(Appended::TooLong);

@@ -40,7 +40,10 @@ pub(crate) async fn index<P: Platform>(
 fn head(status: &Status) -> String {
     let mut html = match status.commit.as_str() {
         "" => "<p>No commit has been planned yet: push to the state repository.</p>".to_owned(),
-        commit => format!("<p>planned commit <code>{}</code></p>", escape(&commit[..12.min(commit.len())])),
+        commit => format!(
+            "<p>planned commit <code>{}</code></p>",
+            escape(&commit[..12.min(commit.len())])
+        ),
     };
     for problem in &status.problems {
         html.push_str(&line("problem", &problem.subject, &problem.message));
@@ -49,7 +52,9 @@ fn head(status: &Status) -> String {
         html.push_str(&line("problem", &need.title, &need.sentence()));
     }
     if !status.repositories.is_empty() {
-        html.push_str("<h2>Published repositories</h2><table><tr><th>repository<th>generation<th>commit</tr>");
+        html.push_str(
+            "<h2>Published repositories</h2><table><tr><th>repository<th>generation<th>commit</tr>",
+        );
         for repository in &status.repositories {
             let pointer = &repository.pointer;
             html.push_str(&format!(
@@ -90,7 +95,10 @@ fn request(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
 }
 
 fn row(task: &StatusTask) -> String {
-    let seconds = task.ran.map(|(from, to)| format!("{} s", to - from)).unwrap_or_default();
+    let seconds = task
+        .ran
+        .map(|(from, to)| format!("{} s", to - from))
+        .unwrap_or_default();
     let reason = task.reason.as_deref().unwrap_or_default();
     format!(
         "<tr><td class={0}>{0}<td>{1}<div class=note>{2}</div><td>{3}<td>{4}<td><a href=\"/api/v1/log/{5}\">log</a></tr>",
@@ -104,5 +112,9 @@ fn row(task: &StatusTask) -> String {
 }
 
 fn line(class: &str, subject: &str, text: &str) -> String {
-    format!("<div class={class}><b>{}</b> {}</div>", escape(subject), escape(text))
+    format!(
+        "<div class={class}><b>{}</b> {}</div>",
+        escape(subject),
+        escape(text)
+    )
 }

@@ -31,7 +31,10 @@ pub(crate) struct Trees(Mutex<HashMap<String, VecDeque<Arc<Published>>>>);
 impl Trees {
     fn known(&self, repository: &str) -> Vec<Arc<Published>> {
         let trees = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        trees.get(repository).map(|trees| trees.iter().rev().cloned().collect()).unwrap_or_default()
+        trees
+            .get(repository)
+            .map(|trees| trees.iter().rev().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn remember(&self, repository: &str, published: Published) {
@@ -53,7 +56,11 @@ pub(crate) async fn file<P: Platform>(
     let (repository, inside) = locate(&state, &path).await?.ok_or_else(missing)?;
     let trees = current(&state, &repository).await?;
     for published in &trees {
-        let file = published.pointer.signatures.get(&inside).or_else(|| published.tree.files.get(&inside));
+        let file = published
+            .pointer
+            .signatures
+            .get(&inside)
+            .or_else(|| published.tree.files.get(&inside));
         if let Some(file) = file {
             return send(&state, file).await;
         }
@@ -77,7 +84,10 @@ async fn locate<P: Platform>(
         if let Some(inside) = path.strip_prefix(root)
             && (inside.is_empty() || inside.starts_with('/'))
         {
-            return Ok(Some((name.to_string(), inside.trim_matches('/').to_owned())));
+            return Ok(Some((
+                name.to_string(),
+                inside.trim_matches('/').to_owned(),
+            )));
         }
     }
     Ok(None)
@@ -92,26 +102,48 @@ async fn current<P: Platform>(
         return Ok(Vec::new());
     };
     let known = state.published.known(repository);
-    if known.first().is_some_and(|published| published.bytes == bytes) {
+    if known
+        .first()
+        .is_some_and(|published| published.bytes == bytes)
+    {
         return Ok(known);
     }
     let tree = state.control.tree(&pointer).await?;
-    state.published.remember(repository, Published { bytes, pointer, tree });
+    state.published.remember(
+        repository,
+        Published {
+            bytes,
+            pointer,
+            tree,
+        },
+    );
     Ok(state.published.known(repository))
 }
 
 async fn send<P: Platform>(state: &State<P>, file: &TreeFile) -> Result<Response, Error> {
     let store = state.control.platform().store();
     let body = store.open(&file.sha256, 0).await?.ok_or_else(|| {
-        Error::Unavailable(format!("{} is named by a published tree but gone", file.sha256))
+        Error::Unavailable(format!(
+            "{} is named by a published tree but gone",
+            file.sha256
+        ))
     })?;
     let headers = [(header::CONTENT_LENGTH, file.size.to_string())];
-    Ok((StatusCode::OK, headers, Body::from_stream(ReaderStream::new(body))).into_response())
+    Ok((
+        StatusCode::OK,
+        headers,
+        Body::from_stream(ReaderStream::new(body)),
+    )
+        .into_response())
 }
 
 /// A directory of the present tree, for people with a browser.
 fn listing(published: &Published, inside: &str) -> Option<Response> {
-    let prefix = if inside.is_empty() { String::new() } else { format!("{inside}/") };
+    let prefix = if inside.is_empty() {
+        String::new()
+    } else {
+        format!("{inside}/")
+    };
     let mut names: Vec<String> = published
         .tree
         .files
@@ -136,7 +168,11 @@ fn listing(published: &Published, inside: &str) -> Option<Response> {
                 Some(here) => format!("{here}/{name}"),
                 None => format!("{}/{name}", published.pointer.repository),
             };
-            format!("<li><a href=\"{}\">{}</a></li>", escape(&link), escape(name))
+            format!(
+                "<li><a href=\"{}\">{}</a></li>",
+                escape(&link),
+                escape(name)
+            )
         })
         .collect();
     Some(
@@ -151,5 +187,8 @@ fn listing(published: &Published, inside: &str) -> Option<Response> {
 
 /// Text for HTML.
 pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
 }

@@ -13,7 +13,9 @@ use control::Taken;
 use pipeline_spec::{RequestPath, Runner, RunnerId};
 use ports::Platform;
 use runner_api::auth::Call;
-use runner_api::protocol::{Attempt, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS, TakeRequest};
+use runner_api::protocol::{
+    Attempt, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS, TakeRequest,
+};
 use runner_api::{HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -39,14 +41,18 @@ async fn signed<P: Platform>(
 }
 
 async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    to_bytes(body, limit)
-        .await
-        .map_err(|_| Error::BadRequest(format!("the body is cut off or has more than {limit} bytes")))
+    to_bytes(body, limit).await.map_err(|_| {
+        Error::BadRequest(format!(
+            "the body is cut off or has more than {limit} bytes"
+        ))
+    })
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|cause| {
-        Error::BadRequest(format!("the body is not what version 1 of the runner API says: {cause}"))
+        Error::BadRequest(format!(
+            "the body is not what version 1 of the runner API says: {cause}"
+        ))
     })
 }
 
@@ -55,11 +61,19 @@ pub(crate) async fn take<P: Platform>(
     request: Request,
 ) -> Answer<TakeReply> {
     let (id, runner, body) = signed(&state, request, MAX_JSON_BYTES).await?;
-    let wait = json::<TakeRequest>(&body)?.wait_seconds.min(MAX_WAIT_SECONDS);
-    Ok(Json(match state.control.take(&id, &runner, Duration::from_secs(wait)).await? {
-        Taken::Granted(grant) => TakeReply::Granted(grant),
-        Taken::Nothing => TakeReply::Nothing,
-    }))
+    let wait = json::<TakeRequest>(&body)?
+        .wait_seconds
+        .min(MAX_WAIT_SECONDS);
+    Ok(Json(
+        match state
+            .control
+            .take(&id, &runner, Duration::from_secs(wait))
+            .await?
+        {
+            Taken::Granted(grant) => TakeReply::Granted(grant),
+            Taken::Nothing => TakeReply::Nothing,
+        },
+    ))
 }
 
 pub(crate) async fn heartbeat<P: Platform>(
@@ -67,7 +81,12 @@ pub(crate) async fn heartbeat<P: Platform>(
     request: Request,
 ) -> Answer<HeartbeatReply> {
     let (id, _, body) = signed(&state, request, MAX_JSON_BYTES).await?;
-    Ok(Json(state.control.heartbeat(&id, &json::<Attempt>(&body)?).await?))
+    Ok(Json(
+        state
+            .control
+            .heartbeat(&id, &json::<Attempt>(&body)?)
+            .await?,
+    ))
 }
 
 pub(crate) async fn result<P: Platform>(
@@ -97,15 +116,28 @@ pub(crate) async fn log<P: Platform>(
     request: Request,
 ) -> Result<Response, Error> {
     let (id, _, body) = signed(&state, request, MAX_LOG_CHUNK_BYTES).await?;
-    let task = TaskRef { request: place.request, id: place.task };
+    let task = TaskRef {
+        request: place.request,
+        id: place.task,
+    };
     if !state.control.holds(&id, &task, place.attempt).await? {
-        return Err(Error::NotFound(format!("runner {id} holds no lease on {task}")));
+        return Err(Error::NotFound(format!(
+            "runner {id} holds no lease on {task}"
+        )));
     }
-    match state.logs.append(&task.id, place.attempt, place.offset, &body).await? {
+    match state
+        .logs
+        .append(&task.id, place.attempt, place.offset, &body)
+        .await?
+    {
         Appended::Yes => Ok(StatusCode::NO_CONTENT.into_response()),
-        Appended::Expected(offset) => {
-            Ok((StatusCode::CONFLICT, Json(serde_json::json!({ "offset": offset }))).into_response())
-        }
-        Appended::TooLong => Err(Error::Unprocessable("the log is longer than allowed".to_owned())),
+        Appended::Expected(offset) => Ok((
+            StatusCode::CONFLICT,
+            Json(serde_json::json!({ "offset": offset })),
+        )
+            .into_response()),
+        Appended::TooLong => Err(Error::Unprocessable(
+            "the log is longer than allowed".to_owned(),
+        )),
     }
 }

@@ -33,7 +33,11 @@ impl Archives {
         let Contents::Deb { archives } = &platform.contents else {
             return Err(Halt::trouble("use the platform: it is not a Debian one"));
         };
-        let mut found = Self { lines: Vec::new(), suite: String::new(), keys: BTreeMap::new() };
+        let mut found = Self {
+            lines: Vec::new(),
+            suite: String::new(),
+            keys: BTreeMap::new(),
+        };
         for archive in archives {
             let signed_by = match &archive.keyring {
                 None => String::new(),
@@ -46,7 +50,8 @@ impl Archives {
                     option
                 }
             };
-            let components: Vec<String> = archive.components.iter().map(ToString::to_string).collect();
+            let components: Vec<String> =
+                archive.components.iter().map(ToString::to_string).collect();
             for suite in &archive.suites {
                 let suite = suite.to_string();
                 let places = match &archive.url {
@@ -54,7 +59,10 @@ impl Archives {
                     ArchiveLocation::Host => configured(&suite, &components).await?,
                 };
                 for place in places {
-                    found.lines.push(format!("deb{signed_by} {place} {suite} {}", components.join(" ")));
+                    found.lines.push(format!(
+                        "deb{signed_by} {place} {suite} {}",
+                        components.join(" ")
+                    ));
                 }
                 if found.suite.is_empty() {
                     found.suite = suite;
@@ -97,10 +105,14 @@ impl Archives {
             std::fs::create_dir_all(directory.join(part)).map_err(Halt::infrastructure)?;
         }
         for (name, armored) in &self.keys {
-            std::fs::write(directory.join("keys").join(name), armored).map_err(Halt::infrastructure)?;
+            std::fs::write(directory.join("keys").join(name), armored)
+                .map_err(Halt::infrastructure)?;
         }
         let keys = directory.join("keys");
-        let lines = self.lines.join("\n").replace(&format!("signed-by={KEYS}"), &format!("signed-by={}", keys.display()));
+        let lines = self.lines.join("\n").replace(
+            &format!("signed-by={KEYS}"),
+            &format!("signed-by={}", keys.display()),
+        );
         let sources = directory.join("sources.list");
         std::fs::write(&sources, format!("{lines}\n")).map_err(Halt::infrastructure)?;
         let status = directory.join("status");
@@ -108,12 +120,29 @@ impl Archives {
         let option = |name: &str, value: &Path| format!("{name}={}", value.display());
         let output = Command::new("apt-get")
             .args(["-q", "-o", &option("Dir::Etc::SourceList", &sources)])
-            .args(["-o", "Dir::Etc::SourceParts=/dev/null", "-o", "APT::Sandbox::User=root"])
+            .args([
+                "-o",
+                "Dir::Etc::SourceParts=/dev/null",
+                "-o",
+                "APT::Sandbox::User=root",
+            ])
             .args(["-o", &option("Dir::State::Lists", &directory.join("lists"))])
             .args(["-o", &option("Dir::State::Status", &status)])
             .args(["-o", &option("Dir::Cache", &directory.join("cache"))])
-            .args(["-o", &format!("APT::Architecture={arch}"), "-o", &format!("APT::Architectures={arch}")])
-            .args(["-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "APT::Update::Error-Mode=any"])
+            .args([
+                "-o",
+                &format!("APT::Architecture={arch}"),
+                "-o",
+                &format!("APT::Architectures={arch}"),
+            ])
+            .args([
+                "-o",
+                "Acquire::Languages=none",
+                "-o",
+                "Acquire::Retries=3",
+                "-o",
+                "APT::Update::Error-Mode=any",
+            ])
             .arg("update")
             .kill_on_drop(true)
             .output()
@@ -123,20 +152,36 @@ impl Archives {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&output.stderr);
-        let errors: Vec<&str> = text.lines().filter(|line| line.starts_with("E:")).take(3).collect();
-        Err(Halt::trouble(format!("fetch the indexes of the platform's archives: {}", errors.join(" / "))))
+        let errors: Vec<&str> = text
+            .lines()
+            .filter(|line| line.starts_with("E:"))
+            .take(3)
+            .collect();
+        Err(Halt::trouble(format!(
+            "fetch the indexes of the platform's archives: {}",
+            errors.join(" / ")
+        )))
     }
 }
 
 fn is_fresh(stamp: &Path) -> bool {
     let modified = std::fs::metadata(stamp).and_then(|meta| meta.modified());
-    modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age < FRESH))
+    modified.is_ok_and(|at| {
+        SystemTime::now()
+            .duration_since(at)
+            .is_ok_and(|age| age < FRESH)
+    })
 }
 
 /// Addresses that apt on this machine has for a suite and all of the components.
 async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, Halt> {
     let output = Command::new("apt-get")
-        .args(["indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"])
+        .args([
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(RELEASE) $(COMPONENT)",
+            "Created-By: Packages",
+        ])
         .kill_on_drop(true)
         .output()
         .await
@@ -145,7 +190,8 @@ async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, H
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
-        if let (Some(place), Some(release), Some(component)) = (words.next(), words.next(), words.next())
+        if let (Some(place), Some(release), Some(component)) =
+            (words.next(), words.next(), words.next())
             && release == suite
         {
             places.entry(place).or_default().push(component);
@@ -153,7 +199,11 @@ async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, H
     }
     let complete: Vec<String> = places
         .into_iter()
-        .filter(|(_, has)| components.iter().all(|component| has.contains(&component.as_str())))
+        .filter(|(_, has)| {
+            components
+                .iter()
+                .all(|component| has.contains(&component.as_str()))
+        })
         .map(|(place, _)| place.to_owned())
         .collect();
     if complete.is_empty() {

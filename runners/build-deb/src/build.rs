@@ -42,7 +42,8 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &BuildTask) -> Result<O
             dsc_name = Some(artifact.name.clone());
         }
     }
-    let dsc_name = dsc_name.ok_or_else(|| Halt::trouble("find a .dsc among the results of the source task"))?;
+    let dsc_name = dsc_name
+        .ok_or_else(|| Halt::trouble("find a .dsc among the results of the source task"))?;
     let mut packages = Vec::new();
     for dependency in &task.dependencies {
         packages.extend(job.input(dependency)?.iter().cloned());
@@ -62,12 +63,17 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &BuildTask) -> Result<O
         .bind_read_only(&input, "/in")
         .writable("/build")
         .current_dir("/build");
-    room.run(&build, "build", Blame::Package(FailureKind::Build)).await?;
+    room.run(&build, "build", Blame::Package(FailureKind::Build))
+        .await?;
     let mut artifacts = collect(&room, job).await?;
     room.close().await;
     let bytes = serde_json::to_vec_pretty(&buildroot).map_err(Halt::infrastructure)?;
-    let list = job.store_bytes(bytes, "buildroot.json", ArtifactKind::Buildroot).await?;
-    let facts = Facts::Build(BuildFacts { buildroot: list.sha256 });
+    let list = job
+        .store_bytes(bytes, "buildroot.json", ArtifactKind::Buildroot)
+        .await?;
+    let facts = Facts::Build(BuildFacts {
+        buildroot: list.sha256,
+    });
     artifacts.push(list);
     Ok(Outcome::Succeeded { artifacts, facts })
 }
@@ -90,13 +96,23 @@ fn build_options(options: &BuildOptions) -> String {
             other => format!("no{other}"),
         })
         .collect();
-    words.extend(options.define.iter().map(|(name, value)| format!("{name}={value}")));
+    words.extend(
+        options
+            .define
+            .iter()
+            .map(|(name, value)| format!("{name}={value}")),
+    );
     words.push("parallel=2".to_owned());
     words.join(" ")
 }
 
 fn profiles(options: &BuildOptions) -> String {
-    options.profiles.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    options
+        .profiles
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// A root with the build dependencies, from the cache when the same were installed before.
@@ -107,7 +123,9 @@ async fn dependencies(
     dsc_name: &str,
     local: &str,
 ) -> Result<Root, Halt> {
-    let (base, base_name) = roots.base(job, &task.target, &task.keys, &task.arch).await?;
+    let (base, base_name) = roots
+        .base(job, &task.target, &task.keys, &task.arch)
+        .await?;
     let dsc = std::fs::read(job.dir().join("in").join(dsc_name)).map_err(Halt::infrastructure)?;
     let wanted = relations(&dsc);
     let profiles = profiles(&task.options);
@@ -118,29 +136,49 @@ async fn dependencies(
     let inputs = [wanted.as_str(), local, scope, &profiles];
     let (input, deps) = (job.dir().join("in"), job.dir().join("deps"));
     roots
-        .layer(job, (&base, &base_name), &inputs, async |room: &Room<'_>| {
-            let sources = "/etc/apt/sources.list.d/millrace-build.list";
-            let put = room.workspace().write(sources, 0o644, sandbox::Owner::Root, LOCAL_SOURCE.as_bytes());
-            put.await.map_err(Halt::infrastructure)?;
-            let only_local = ["-o", "Dir::Etc::SourceList=/dev/null", "--no-list-cleanup", "update"];
-            let update = Command::prepare(apt(&only_local)).bind_read_only(&deps, "/deps");
-            room.run(&update, "read the packages of other builds", Blame::Us).await?;
-            let path = format!("/in/{dsc_name}");
-            let mut words = vec!["build-dep"];
-            if task.scope == BuildScope::ArchitectureOnly {
-                words.push("--arch-only");
-            }
-            words.push(&path);
-            let install = Command::prepare(apt(&words))
-                .env("DEBIAN_FRONTEND", "noninteractive")
-                .env("DEB_BUILD_PROFILES", &profiles)
-                .bind_read_only(&deps, "/deps")
-                .bind_read_only(&input, "/in");
-            let (ended, tail) = room.try_run(&install).await?;
-            settle_install(ended, &tail)?;
-            let clean = Command::prepare(["sh", "-ec", "rm -f /etc/apt/sources.list.d/millrace-build.list; apt-get clean"]);
-            room.run(&clean, "clean the root", Blame::Us).await
-        })
+        .layer(
+            job,
+            (&base, &base_name),
+            &inputs,
+            async |room: &Room<'_>| {
+                let sources = "/etc/apt/sources.list.d/millrace-build.list";
+                let put = room.workspace().write(
+                    sources,
+                    0o644,
+                    sandbox::Owner::Root,
+                    LOCAL_SOURCE.as_bytes(),
+                );
+                put.await.map_err(Halt::infrastructure)?;
+                let only_local = [
+                    "-o",
+                    "Dir::Etc::SourceList=/dev/null",
+                    "--no-list-cleanup",
+                    "update",
+                ];
+                let update = Command::prepare(apt(&only_local)).bind_read_only(&deps, "/deps");
+                room.run(&update, "read the packages of other builds", Blame::Us)
+                    .await?;
+                let path = format!("/in/{dsc_name}");
+                let mut words = vec!["build-dep"];
+                if task.scope == BuildScope::ArchitectureOnly {
+                    words.push("--arch-only");
+                }
+                words.push(&path);
+                let install = Command::prepare(apt(&words))
+                    .env("DEBIAN_FRONTEND", "noninteractive")
+                    .env("DEB_BUILD_PROFILES", &profiles)
+                    .bind_read_only(&deps, "/deps")
+                    .bind_read_only(&input, "/in");
+                let (ended, tail) = room.try_run(&install).await?;
+                settle_install(ended, &tail)?;
+                let clean = Command::prepare([
+                    "sh",
+                    "-ec",
+                    "rm -f /etc/apt/sources.list.d/millrace-build.list; apt-get clean",
+                ]);
+                room.run(&clean, "clean the root", Blame::Us).await
+            },
+        )
         .await
 }
 
@@ -149,10 +187,19 @@ fn settle_install(ended: Ended, tail: &str) -> Result<(), Halt> {
     if ended.success() {
         return Ok(());
     }
-    let said: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    let said: Vec<&str> = tail
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     if UNMET.iter().any(|words| tail.contains(words)) {
-        let excerpt = said[said.len().saturating_sub(12)..].iter().map(|line| (*line).to_owned()).collect();
-        let missing = said.iter().find(|line| line.contains("Depends:") || line.contains("builddeps:")).map_or("", |line| line.trim());
+        let excerpt = said[said.len().saturating_sub(12)..]
+            .iter()
+            .map(|line| (*line).to_owned())
+            .collect();
+        let missing = said
+            .iter()
+            .find(|line| line.contains("Depends:") || line.contains("builddeps:"))
+            .map_or("", |line| line.trim());
         return Err(Outcome::Failed {
             failure: runner_api::Failure {
                 kind: FailureKind::BuildDependencies,
@@ -163,26 +210,42 @@ fn settle_install(ended: Ended, tail: &str) -> Result<(), Halt> {
         }
         .into());
     }
-    Err(Halt::trouble(format!("install the build dependencies: {ended}: {}", said.last().unwrap_or(&""))))
+    Err(Halt::trouble(format!(
+        "install the build dependencies: {ended}: {}",
+        said.last().unwrap_or(&"")
+    )))
 }
 
 /// The relation fields of a .dsc: what names a layer.
 fn relations(dsc: &[u8]) -> String {
-    let Ok(dsc) = repo_deb::source::Dsc::parse(dsc) else { return String::new() };
+    let Ok(dsc) = repo_deb::source::Dsc::parse(dsc) else {
+        return String::new();
+    };
     let fields = [
-        "Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep",
-        "Build-Conflicts", "Build-Conflicts-Arch", "Build-Conflicts-Indep",
+        "Build-Depends",
+        "Build-Depends-Arch",
+        "Build-Depends-Indep",
+        "Build-Conflicts",
+        "Build-Conflicts-Arch",
+        "Build-Conflicts-Indep",
     ];
     fields
         .iter()
-        .map(|field| format!("{field}: {}\n", dsc.paragraph.get(field).unwrap_or_default()))
+        .map(|field| {
+            format!(
+                "{field}: {}\n",
+                dsc.paragraph.get(field).unwrap_or_default()
+            )
+        })
         .collect()
 }
 
 /// Every installed package with its version and the archive's digest.
 async fn record(room: &Room<'_>) -> Result<Vec<Installed>, Halt> {
     let query = Command::prepare(["sh", "-ec", RECORD]).network(sandbox::Network::None);
-    let text = room.query(&query, "list the packages of the root", Blame::Us).await?;
+    let text = room
+        .query(&query, "list the packages of the root", Blame::Us)
+        .await?;
     let (installed, known) = text.split_once("\n--\n").unwrap_or((&text, ""));
     let mut digests = BTreeMap::new();
     let (mut name, mut version, mut arch) = ("", "", "");
@@ -200,12 +263,18 @@ async fn record(room: &Room<'_>) -> Result<Vec<Installed>, Halt> {
     let mut list = Vec::new();
     for line in installed.lines() {
         let mut words = line.split('\t');
-        let (Some(name), Some(version), Some(arch)) = (words.next(), words.next(), words.next()) else { continue };
+        let (Some(name), Some(version), Some(arch)) = (words.next(), words.next(), words.next())
+        else {
+            continue;
+        };
         list.push(Installed {
             name: name.to_owned(),
             version: version.to_owned(),
             arch: arch.to_owned(),
-            sha256: digests.get(&(name, version, arch)).cloned().unwrap_or_default(),
+            sha256: digests
+                .get(&(name, version, arch))
+                .cloned()
+                .unwrap_or_default(),
         });
     }
     list.sort_by(|a, b| (&a.name, &a.arch).cmp(&(&b.name, &b.arch)));
@@ -225,21 +294,43 @@ async fn collect(room: &Room<'_>, job: &Job) -> Result<Vec<Artifact>, Halt> {
     std::fs::create_dir_all(&out).map_err(Halt::infrastructure)?;
     let given: Vec<_> = std::fs::read_dir(job.dir().join("in"))
         .map_err(Halt::infrastructure)?
-        .filter_map(|entry| entry.ok().map(|entry| entry.file_name().to_string_lossy().into_owned()))
+        .filter_map(|entry| {
+            entry
+                .ok()
+                .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        })
         .collect();
     let mut artifacts = Vec::new();
-    for entry in room.workspace().list("/build").await.map_err(Halt::infrastructure)? {
-        let Some(kind) = kind(&entry.name) else { continue };
+    for entry in room
+        .workspace()
+        .list("/build")
+        .await
+        .map_err(Halt::infrastructure)?
+    {
+        let Some(kind) = kind(&entry.name) else {
+            continue;
+        };
         if entry.kind != EntryKind::File || given.contains(&entry.name) {
             continue;
         }
         let path = out.join(&entry.name);
-        room.copy_out(&format!("/build/{}", entry.name), &path).await?;
-        let package = if kind == ArtifactKind::Deb { Some(describe(&path, &entry.name)?) } else { None };
+        room.copy_out(&format!("/build/{}", entry.name), &path)
+            .await?;
+        let package = if kind == ArtifactKind::Deb {
+            Some(describe(&path, &entry.name)?)
+        } else {
+            None
+        };
         artifacts.push(job.store(&path, &entry.name, kind, package).await?);
     }
-    if !artifacts.iter().any(|artifact| artifact.kind == ArtifactKind::Deb) {
-        return Err(Halt::failed(FailureKind::Build, "the build ended well but made no package"));
+    if !artifacts
+        .iter()
+        .any(|artifact| artifact.kind == ArtifactKind::Deb)
+    {
+        return Err(Halt::failed(
+            FailureKind::Build,
+            "the build ended well but made no package",
+        ));
     }
     Ok(artifacts)
 }
@@ -256,14 +347,27 @@ fn kind(name: &str) -> Option<ArtifactKind> {
 fn describe(path: &std::path::Path, name: &str) -> Result<BuiltPackage, Halt> {
     let file = std::fs::File::open(path).map_err(Halt::infrastructure)?;
     let broken = |error: &dyn std::fmt::Display| {
-        Halt::failed(FailureKind::Build, format!("the build made {name}, which cannot be read: {error}"))
+        Halt::failed(
+            FailureKind::Build,
+            format!("the build made {name}, which cannot be read: {error}"),
+        )
     };
-    let package = repo_deb::package::read(file, repo_deb::package::Contents::Skip).map_err(|e| broken(&e))?;
+    let package =
+        repo_deb::package::read(file, repo_deb::package::Contents::Skip).map_err(|e| broken(&e))?;
     let field = |name: &str| package.control.get(name).unwrap_or_default().to_owned();
     let source = match package.control.get("Source") {
         // `Source: name (version)` when the versions differ.
-        Some(source) => source.split_whitespace().next().unwrap_or_default().to_owned(),
+        Some(source) => source
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
         None => field("Package"),
     };
-    Ok(BuiltPackage { name: field("Package"), version: field("Version"), arch: field("Architecture"), source })
+    Ok(BuiltPackage {
+        name: field("Package"),
+        version: field("Version"),
+        arch: field("Architecture"),
+        source,
+    })
 }

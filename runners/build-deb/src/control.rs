@@ -13,17 +13,34 @@ pub(crate) fn facts(
     control: &[u8],
     architectures: &Architectures,
 ) -> Result<SourceFacts, Halt> {
-    let dsc = repo_deb::source::Dsc::parse(dsc)
-        .map_err(|error| Halt::failed(FailureKind::SourcePackage, format!("the .dsc cannot be read: {error}")))?;
-    let paragraphs = deb822::parse(control, Dialect::Person)
-        .map_err(|error| Halt::failed(FailureKind::SourcePackage, format!("debian/control cannot be read: {error}")))?;
-    let binaries: Vec<&Paragraph> = paragraphs.iter().filter(|p| p.get("Package").is_some()).collect();
+    let dsc = repo_deb::source::Dsc::parse(dsc).map_err(|error| {
+        Halt::failed(
+            FailureKind::SourcePackage,
+            format!("the .dsc cannot be read: {error}"),
+        )
+    })?;
+    let paragraphs = deb822::parse(control, Dialect::Person).map_err(|error| {
+        Halt::failed(
+            FailureKind::SourcePackage,
+            format!("debian/control cannot be read: {error}"),
+        )
+    })?;
+    let binaries: Vec<&Paragraph> = paragraphs
+        .iter()
+        .filter(|p| p.get("Package").is_some())
+        .collect();
     let mut provides = BTreeSet::new();
     let mut wanted = BTreeSet::new();
     for binary in &binaries {
         provides.extend(binary.get("Package").map(str::to_owned));
         provides.extend(names(binary.get("Provides").unwrap_or_default()));
-        wanted.extend(binary.get("Architecture").unwrap_or_default().split_whitespace().map(str::to_owned));
+        wanted.extend(
+            binary
+                .get("Architecture")
+                .unwrap_or_default()
+                .split_whitespace()
+                .map(str::to_owned),
+        );
     }
     let mut requires = BTreeSet::new();
     for field in ["Build-Depends", "Build-Depends-Arch", "Build-Depends-Indep"] {
@@ -51,7 +68,11 @@ fn names(field: &str) -> impl Iterator<Item = String> + '_ {
 }
 
 fn verdicts(wanted: &BTreeSet<String>, architectures: &Architectures) -> Vec<ArchVerdict> {
-    let line = wanted.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+    let line = wanted
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ");
     architectures
         .iter()
         .map(|arch| {
@@ -66,7 +87,10 @@ fn verdicts(wanted: &BTreeSet<String>, architectures: &Architectures) -> Vec<Arc
                 )),
                 (false, _, false) => Err(format!("Architecture: {line}")),
             };
-            ArchVerdict { arch: arch.clone(), verdict }
+            ArchVerdict {
+                arch: arch.clone(),
+                verdict,
+            }
         })
         .collect()
 }
@@ -91,7 +115,10 @@ mod tests {
 
     fn check(architecture: &str, expect: &str) {
         let wanted = architecture.split_whitespace().map(str::to_owned).collect();
-        let list: Vec<_> = ["amd64", "arm64"].iter().map(|a| a.parse().expect("an architecture")).collect();
+        let list: Vec<_> = ["amd64", "arm64"]
+            .iter()
+            .map(|a| a.parse().expect("an architecture"))
+            .collect();
         let list = Architectures::try_from(list).expect("two architectures");
         let text: Vec<&str> = verdicts(&wanted, &list)
             .into_iter()
@@ -119,7 +146,9 @@ mod tests {
 
     #[test]
     fn relations() {
-        let found: Vec<String> = names("debhelper-compat (= 13), a | b:any [amd64] <!nocheck>, libc6-dev (>= 2)").collect();
+        let found: Vec<String> =
+            names("debhelper-compat (= 13), a | b:any [amd64] <!nocheck>, libc6-dev (>= 2)")
+                .collect();
         assert_eq!(found, ["debhelper-compat", "a", "b", "libc6-dev"]);
     }
 }

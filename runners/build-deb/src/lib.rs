@@ -37,7 +37,9 @@ pub struct BuildDeb {
 impl BuildDeb {
     /// Works with `sandbox`; apt's lists are kept below `state`.
     pub fn new(sandbox: Sandbox, state: &Path) -> Self {
-        Self { roots: Arc::new(Roots::new(sandbox, PathBuf::from(state).join("apt"))) }
+        Self {
+            roots: Arc::new(Roots::new(sandbox, PathBuf::from(state).join("apt"))),
+        }
     }
 }
 
@@ -56,7 +58,10 @@ impl BuildDeb {
         match job.spec() {
             TaskSpec::Source(task) => source::make(&self.roots, job, task).await,
             TaskSpec::Build(task) => build::make(&self.roots, job, task).await,
-            other => Err(Halt::trouble(format!("{}: the role build-deb does not do that", other.title()))),
+            other => Err(Halt::trouble(format!(
+                "{}: the role build-deb does not do that",
+                other.title()
+            ))),
         }
     }
 }

@@ -22,9 +22,18 @@ const MAKING: Limits = Limits {
 };
 /// Options of every apt-get inside a root.
 pub(crate) const APT: [&str; 12] = [
-    "apt-get", "-q", "-y", "--no-install-recommends",
-    "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3", "-o", "Dpkg::Use-Pty=0",
-    "-o", "APT::Sandbox::User=root",
+    "apt-get",
+    "-q",
+    "-y",
+    "--no-install-recommends",
+    "-o",
+    "Acquire::Languages=none",
+    "-o",
+    "Acquire::Retries=3",
+    "-o",
+    "Dpkg::Use-Pty=0",
+    "-o",
+    "APT::Sandbox::User=root",
 ];
 
 /// What a base root is for.
@@ -47,7 +56,11 @@ pub struct Roots {
 impl Roots {
     /// Over `sandbox`; apt's lists are kept in `lists`.
     pub fn new(sandbox: Sandbox, lists: PathBuf) -> Self {
-        Self { sandbox, lists, updating: Mutex::new(()) }
+        Self {
+            sandbox,
+            lists,
+            updating: Mutex::new(()),
+        }
     }
 
     /// A platform's base root for builds and the digest that names it.
@@ -58,7 +71,8 @@ impl Roots {
         keys: &PublicKeys,
         arch: &Architecture,
     ) -> Result<(Root, String), Halt> {
-        self.base_for(Purpose::Build, job, (target, keys), arch).await
+        self.base_for(Purpose::Build, job, (target, keys), arch)
+            .await
     }
 
     /// A platform's base root for this purpose and the digest that names it.
@@ -76,7 +90,10 @@ impl Roots {
         };
         let (variant, mut include) = match purpose {
             // What every build with debhelper wants, and what a build's report is made with.
-            Purpose::Build => ("buildd", vec!["fakeroot".to_owned(), "ca-certificates".to_owned()]),
+            Purpose::Build => (
+                "buildd",
+                vec!["fakeroot".to_owned(), "ca-certificates".to_owned()],
+            ),
             Purpose::Install => ("minbase", vec!["ca-certificates".to_owned()]),
         };
         let packages: Vec<String> = match purpose {
@@ -84,14 +101,27 @@ impl Roots {
             Purpose::Install => Vec::new(),
         };
         let lines = archives.lines.join("\n");
-        let prefix = if purpose == Purpose::Build { "deb" } else { "deb-install" };
-        let key = key(prefix, &["2", arch.as_str(), &lines, &snapshot, &packages.join(" ")]);
+        let prefix = if purpose == Purpose::Build {
+            "deb"
+        } else {
+            "deb-install"
+        };
+        let key = key(
+            prefix,
+            &["2", arch.as_str(), &lines, &snapshot, &packages.join(" ")],
+        );
         let name = key.as_str().to_owned();
-        let new = match self.sandbox.root(&key, None).await.map_err(Halt::infrastructure)? {
+        let new = match self
+            .sandbox
+            .root(&key, None)
+            .await
+            .map_err(Halt::infrastructure)?
+        {
             RootEntry::Ready(root) => return Ok((root, name)),
             RootEntry::Missing(new) => new,
         };
-        job.log().line(format!("making the root {name} with mmdebstrap"));
+        job.log()
+            .line(format!("making the root {name} with mmdebstrap"));
         let key_files = job.dir().join("keys");
         std::fs::create_dir_all(&key_files).map_err(Halt::infrastructure)?;
         for (name, armored) in &archives.keys {
@@ -110,19 +140,29 @@ impl Roots {
         argv.extend([archives.suite.clone(), "/tmp/root.tar".to_owned()]);
         argv.extend(archives.lines.iter().cloned());
         let room = Room::new(job, new.workspace().clone(), MAKING);
-        let make = Command::prepare_on_host([&["sh", "-ec", UNPACK, "sh"].map(str::to_owned)[..], &argv[..]].concat())
-            .rights(Rights::Mount)
-            .bind_read_only(&key_files, KEYS);
-        room.run(&make, "make a root with mmdebstrap", Blame::Us).await?;
+        let make = Command::prepare_on_host(
+            [
+                &["sh", "-ec", UNPACK, "sh"].map(str::to_owned)[..],
+                &argv[..],
+            ]
+            .concat(),
+        )
+        .rights(Rights::Mount)
+        .bind_read_only(&key_files, KEYS);
+        room.run(&make, "make a root with mmdebstrap", Blame::Us)
+            .await?;
         for (name, armored) in &archives.keys {
             let path = format!("{KEYS}/{name}");
-            let put = new.workspace().write(&path, 0o644, sandbox::Owner::Root, armored.as_bytes());
+            let put = new
+                .workspace()
+                .write(&path, 0o644, sandbox::Owner::Root, armored.as_bytes());
             put.await.map_err(Halt::infrastructure)?;
         }
         let user = Command::prepare(["sh", "-ec", SETUP]);
         room.run(&user, "prepare the root", Blame::Us).await?;
         let update = Command::prepare(apt(&["update"]));
-        room.run(&update, "fetch the archives' indexes", Blame::Us).await?;
+        room.run(&update, "fetch the archives' indexes", Blame::Us)
+            .await?;
         Ok((new.commit().await.map_err(Halt::infrastructure)?, name))
     }
 
@@ -137,7 +177,12 @@ impl Roots {
         let mut parts = vec![base_name];
         parts.extend(inputs);
         let key = key("deb-layer", &parts);
-        match self.sandbox.root(&key, Some(base)).await.map_err(Halt::infrastructure)? {
+        match self
+            .sandbox
+            .root(&key, Some(base))
+            .await
+            .map_err(Halt::infrastructure)?
+        {
             RootEntry::Ready(root) => Ok(root),
             RootEntry::Missing(new) => {
                 let room = Room::new(job, new.workspace().clone(), MAKING);
@@ -154,7 +199,10 @@ impl Roots {
         limits: &pipeline_spec::Limits,
     ) -> Result<Workspace, Halt> {
         let disk = sandbox_limits(limits).disk_bytes;
-        self.sandbox.workspace(root, disk).await.map_err(Halt::infrastructure)
+        self.sandbox
+            .workspace(root, disk)
+            .await
+            .map_err(Halt::infrastructure)
     }
 }
 
@@ -178,7 +226,10 @@ chmod 755 /usr/sbin/policy-rc.d
 
 /// An apt-get command line.
 pub fn apt(words: &[&str]) -> Vec<String> {
-    APT.iter().chain(words).map(|word| (*word).to_owned()).collect()
+    APT.iter()
+        .chain(words)
+        .map(|word| (*word).to_owned())
+        .collect()
 }
 
 /// Opens a room over a fresh overlay.
@@ -202,7 +253,10 @@ pub async fn local_archive(
     std::fs::create_dir_all(directory).map_err(Halt::infrastructure)?;
     let mut index = String::new();
     let mut seen = std::collections::BTreeSet::new();
-    for artifact in packages.iter().filter(|artifact| artifact.kind == ArtifactKind::Deb) {
+    for artifact in packages
+        .iter()
+        .filter(|artifact| artifact.kind == ArtifactKind::Deb)
+    {
         if !seen.insert(artifact.sha256) {
             continue;
         }
@@ -215,9 +269,13 @@ pub async fn local_archive(
 
 fn stanza(path: &Path, name: &str) -> Result<String, Halt> {
     let file = std::fs::File::open(path).map_err(Halt::infrastructure)?;
-    let package = repo_deb::package::read(file, repo_deb::package::Contents::Skip).map_err(|error| {
-        Halt::failed(FailureKind::Build, format!("{name} is not a Debian package that can be read: {error}"))
-    })?;
+    let package =
+        repo_deb::package::read(file, repo_deb::package::Contents::Skip).map_err(|error| {
+            Halt::failed(
+                FailureKind::Build,
+                format!("{name} is not a Debian package that can be read: {error}"),
+            )
+        })?;
     let fragment = repo_deb::Fragment::from_package(&package)
         .map_err(|error| Halt::failed(FailureKind::Build, format!("{name}: {error}")))?;
     Ok(format!("{}Filename: ./{name}\n\n", fragment.stanza))

@@ -35,13 +35,24 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &SourceTask) -> Result<
         .bind_read_only(&input, "/in")
         .writable("/build")
         .current_dir("/build");
-    room.run(&unpack, "unpack the source package", Blame::Package(FailureKind::SourcePackage)).await?;
+    room.run(
+        &unpack,
+        "unpack the source package",
+        Blame::Package(FailureKind::SourcePackage),
+    )
+    .await?;
     let read = |path: String| {
         let room = &room;
         async move {
-            room.workspace().read(&path, MAX_TEXT_BYTES).await.map_err(|error| {
-                Halt::failed(FailureKind::SourcePackage, format!("the source has no readable {path}: {error}"))
-            })
+            room.workspace()
+                .read(&path, MAX_TEXT_BYTES)
+                .await
+                .map_err(|error| {
+                    Halt::failed(
+                        FailureKind::SourcePackage,
+                        format!("the source has no readable {path}: {error}"),
+                    )
+                })
         }
     };
     let control = read("/build/source/debian/control".to_owned()).await?;
@@ -49,7 +60,10 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &SourceTask) -> Result<
     let facts = control::facts(&dsc, &control, &task.target.architectures)?;
     let artifacts = collect(&room, job, &dsc_name, &dsc, &facts).await?;
     room.close().await;
-    Ok(Outcome::Succeeded { artifacts, facts: Facts::Source(facts) })
+    Ok(Outcome::Succeeded {
+        artifacts,
+        facts: Facts::Source(facts),
+    })
 }
 
 const UNPACK: &str = "
@@ -59,13 +73,20 @@ dpkg-source --no-check -x \"$1\" source
 
 /// The files that a .dsc lists. The planner's digest covers the .dsc, and this covers the files.
 fn listed(dsc: &[u8]) -> Result<Vec<(String, Sha256Digest)>, Halt> {
-    let dsc = repo_deb::source::Dsc::parse(dsc)
-        .map_err(|error| Halt::failed(FailureKind::SourcePackage, format!("the .dsc cannot be read: {error}")))?;
+    let dsc = repo_deb::source::Dsc::parse(dsc).map_err(|error| {
+        Halt::failed(
+            FailureKind::SourcePackage,
+            format!("the .dsc cannot be read: {error}"),
+        )
+    })?;
     dsc.files
         .iter()
         .map(|file| {
             let digest = file.sha256.to_string().parse().map_err(|_| {
-                Halt::failed(FailureKind::SourcePackage, format!("the .dsc has no SHA-256 for {}", file.name))
+                Halt::failed(
+                    FailureKind::SourcePackage,
+                    format!("the .dsc has no SHA-256 for {}", file.name),
+                )
             })?;
             Ok((file.name.to_string(), digest))
         })
@@ -73,7 +94,9 @@ fn listed(dsc: &[u8]) -> Result<Vec<(String, Sha256Digest)>, Halt> {
 }
 
 fn file_name(path: &Path) -> String {
-    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Makes a source package of a git tree; answers the name of its .dsc in `/build`.
@@ -86,15 +109,20 @@ async fn package_tree(
     let broken = |message: String| Halt::failed(FailureKind::SourcePackage, message);
     let changelog = std::fs::read(tree.join("debian/changelog"))
         .map_err(|_| broken("the tree has no debian/changelog: is `subdir` right?".to_owned()))?;
-    let (source, version) = first_entry(&changelog)
-        .ok_or_else(|| broken("the first line of debian/changelog is not `package (version) suite; …`".to_owned()))?;
+    let (source, version) = first_entry(&changelog).ok_or_else(|| {
+        broken("the first line of debian/changelog is not `package (version) suite; …`".to_owned())
+    })?;
     let format = std::fs::read_to_string(tree.join("debian/source/format")).unwrap_or_default();
     if format.trim() == "3.0 (quilt)" {
         let upstream = upstream_version(&version);
         let archive = input.join(format!("{source}_{upstream}.orig.tar.gz"));
         let (tree, prefix) = (tree.to_owned(), format!("{source}-{upstream}"));
-        let packed = tokio::task::spawn_blocking(move || pack_upstream(&tree, &archive, &prefix, time));
-        packed.await.map_err(Halt::infrastructure)?.map_err(Halt::infrastructure)?;
+        let packed =
+            tokio::task::spawn_blocking(move || pack_upstream(&tree, &archive, &prefix, time));
+        packed
+            .await
+            .map_err(Halt::infrastructure)?
+            .map_err(Halt::infrastructure)?;
     }
     let relative = tree.strip_prefix(input).map_err(Halt::infrastructure)?;
     let inside = format!("/in/{}", relative.display());
@@ -103,8 +131,17 @@ async fn package_tree(
         .bind_read_only(input, "/in")
         .writable("/build")
         .current_dir("/build");
-    room.run(&pack, "make the source package", Blame::Package(FailureKind::SourcePackage)).await?;
-    let entries = room.workspace().list("/build").await.map_err(Halt::infrastructure)?;
+    room.run(
+        &pack,
+        "make the source package",
+        Blame::Package(FailureKind::SourcePackage),
+    )
+    .await?;
+    let entries = room
+        .workspace()
+        .list("/build")
+        .await
+        .map_err(Halt::infrastructure)?;
     entries
         .into_iter()
         .map(|entry| entry.name)
@@ -127,14 +164,18 @@ fn first_entry(changelog: &[u8]) -> Option<(String, String)> {
     let (version, _) = rest.split_once(')')?;
     let plain = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.:~".contains(c))
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "+-.:~".contains(c))
     };
     (plain(source) && plain(version)).then(|| (source.to_owned(), version.to_owned()))
 }
 
 fn upstream_version(version: &str) -> &str {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    version.rsplit_once('-').map_or(version, |(upstream, _)| upstream)
+    version
+        .rsplit_once('-')
+        .map_or(version, |(upstream, _)| upstream)
 }
 
 /// The tree without debian/, as an upstream archive: sorted, owned by nobody, at the commit's time, so
@@ -157,7 +198,11 @@ fn pack_upstream(tree: &Path, archive: &Path, prefix: &str, time: i64) -> std::i
     }
     paths.sort();
     let file = std::fs::File::create_new(archive)?;
-    let mut tar = tar::Builder::new(GzBuilder::new().mtime(0).write(file, Compression::default()));
+    let mut tar = tar::Builder::new(
+        GzBuilder::new()
+            .mtime(0)
+            .write(file, Compression::default()),
+    );
     tar.follow_symlinks(false);
     for path in paths {
         let full = tree.join(&path);
@@ -197,13 +242,21 @@ async fn collect(
     };
     let path = out.join(dsc_name);
     room.copy_out(&format!("/build/{dsc_name}"), &path).await?;
-    let mut artifacts = vec![job.store(&path, dsc_name, ArtifactKind::Dsc, Some(package)).await?];
+    let mut artifacts = vec![
+        job.store(&path, dsc_name, ArtifactKind::Dsc, Some(package))
+            .await?,
+    ];
     for (name, digest) in listed(dsc)? {
         let path = out.join(&name);
         room.copy_out(&format!("/build/{name}"), &path).await?;
-        let artifact = job.store(&path, &name, ArtifactKind::SourceFile, None).await?;
+        let artifact = job
+            .store(&path, &name, ArtifactKind::SourceFile, None)
+            .await?;
         if artifact.sha256 != digest {
-            let message = format!("{name} has the SHA-256 {}, but the .dsc says {digest}", artifact.sha256);
+            let message = format!(
+                "{name} has the SHA-256 {}, but the .dsc says {digest}",
+                artifact.sha256
+            );
             return Err(Halt::failed(FailureKind::ChecksumMismatch, message));
         }
         artifacts.push(artifact);

@@ -41,10 +41,16 @@ impl Bench {
         let request = "builds/2026/11/test.yaml".parse().expect("a path");
         let grant = Grant {
             version: 1,
-            task: TaskRef { id: TaskId::of(&request, &spec), request },
+            task: TaskRef {
+                id: TaskId::of(&request, &spec),
+                request,
+            },
             attempt: 1,
             spec,
-            inputs: inputs.into_iter().map(|(task, artifacts)| (task.id, artifacts)).collect(),
+            inputs: inputs
+                .into_iter()
+                .map(|(task, artifacts)| (task.id, artifacts))
+                .collect(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
         };
@@ -53,7 +59,10 @@ impl Bench {
         // Shown by the test runner when the test fails.
         let log = std::fs::read_dir(self.path("scratch")).expect("the scratch directory");
         for job in log.filter_map(|entry| entry.ok()) {
-            println!("{}", std::fs::read_to_string(job.path().join("log")).unwrap_or_default());
+            println!(
+                "{}",
+                std::fs::read_to_string(job.path().join("log")).unwrap_or_default()
+            );
         }
         outcome
     }
@@ -68,21 +77,39 @@ impl Bench {
         }
         let git = |args: &[&str]| {
             let output = Command::new("git")
-                .args(["-C", tree.to_str().expect("utf-8"), "-c", "user.name=t", "-c", "user.email=t@localhost"])
+                .args([
+                    "-C",
+                    tree.to_str().expect("utf-8"),
+                    "-c",
+                    "user.name=t",
+                    "-c",
+                    "user.email=t@localhost",
+                ])
                 .args(args)
                 .env("GIT_COMMITTER_DATE", "1700000000 +0000")
                 .env("GIT_AUTHOR_DATE", "1700000000 +0000")
                 .output()
                 .expect("git runs");
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            String::from_utf8(output.stdout).expect("utf-8").trim().to_owned()
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            String::from_utf8(output.stdout)
+                .expect("utf-8")
+                .trim()
+                .to_owned()
         };
         git(&["init", "-q"]);
         git(&["add", "."]);
         git(&["commit", "-q", "-m", "x"]);
         let commit = git(&["rev-parse", "HEAD"]);
         let url = format!("file://{}", tree.display()).parse().expect("a URL");
-        Origin::Git { url, commit, subdir: None }
+        Origin::Git {
+            url,
+            commit,
+            subdir: None,
+        }
     }
 
     fn source(&self, origin: Origin) -> TaskSpec {
@@ -118,7 +145,8 @@ impl Bench {
         let task = task_ref(&spec);
         match self.run(spec, vec![]).await {
             Outcome::Succeeded { artifacts, .. } => {
-                self.run(self.build(&task, vec![]), vec![(task, artifacts)]).await
+                self.run(self.build(&task, vec![]), vec![(task, artifacts)])
+                    .await
             }
             other => other,
         }
@@ -126,12 +154,18 @@ impl Bench {
 }
 
 fn limits() -> pipeline_spec::Limits {
-    serde_json::from_str(r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#).expect("limits")
+    serde_json::from_str(
+        r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#,
+    )
+    .expect("limits")
 }
 
 fn task_ref(spec: &TaskSpec) -> TaskRef {
     let request = "builds/2026/11/test.yaml".parse().expect("a path");
-    TaskRef { id: TaskId::of(&request, spec), request }
+    TaskRef {
+        id: TaskId::of(&request, spec),
+        request,
+    }
 }
 
 /// Shared by all tests and kept between runs.
@@ -141,14 +175,26 @@ fn cache() -> PathBuf {
 
 fn shared_memory() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
+    if memory.is_dir() {
+        memory
+    } else {
+        std::env::temp_dir()
+    }
 }
 
 /// The sandbox's helper program, which cargo puts beside the test's own directory.
 fn helper() -> PathBuf {
     let own = std::env::current_exe().expect("this test's file");
-    let path = own.parent().and_then(Path::parent).expect("target/debug").join("millrace-sandbox-init");
-    assert!(path.exists(), "{} is missing: run `cargo build -p sandbox`", path.display());
+    let path = own
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/debug")
+        .join("millrace-sandbox-init");
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p sandbox`",
+        path.display()
+    );
     path
 }
 
@@ -165,12 +211,17 @@ fn package<'a>(rules: &'a str, build_depends: &'a str) -> Vec<(&'static str, Str
 async fn make(rules: &str, build_depends: &str) -> Outcome {
     let bench = Bench::new().await;
     let files = package(rules, build_depends);
-    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(path, text)| (*path, text.as_str()))
+        .collect();
     bench.make(&files).await
 }
 
 fn digests(outcome: &Outcome) -> Vec<(String, String)> {
-    let Outcome::Succeeded { artifacts, .. } = outcome else { panic!("{outcome:?}") };
+    let Outcome::Succeeded { artifacts, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
     artifacts
         .iter()
         .filter(|artifact| artifact.kind == ArtifactKind::Deb)
@@ -183,11 +234,22 @@ const BUILD: &str = "gcc -O2 -g -o hello hello.c";
 #[tokio::test(flavor = "multi_thread")]
 async fn a_package_is_built_twice_with_the_same_bytes() {
     let first = make(BUILD, "").await;
-    let Outcome::Succeeded { artifacts, facts } = &first else { panic!("{first:?}") };
-    let names: Vec<&str> = artifacts.iter().map(|artifact| artifact.name.as_str()).collect();
+    let Outcome::Succeeded { artifacts, facts } = &first else {
+        panic!("{first:?}")
+    };
+    let names: Vec<&str> = artifacts
+        .iter()
+        .map(|artifact| artifact.name.as_str())
+        .collect();
     assert_eq!(
         names,
-        ["tiny-dbgsym_1.0_amd64.deb", "tiny_1.0_amd64.buildinfo", "tiny_1.0_amd64.changes", "tiny_1.0_amd64.deb", "buildroot.json"]
+        [
+            "tiny-dbgsym_1.0_amd64.deb",
+            "tiny_1.0_amd64.buildinfo",
+            "tiny_1.0_amd64.changes",
+            "tiny_1.0_amd64.deb",
+            "buildroot.json"
+        ]
     );
     assert!(matches!(facts, Facts::Build(_)));
     assert_eq!(digests(&first), digests(&make(BUILD, "").await));
@@ -196,11 +258,31 @@ async fn a_package_is_built_twice_with_the_same_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn failures_say_whose_fault_and_why() {
     let cases = [
-        ("gcc -O2 -o hello missing.c", "", FailureKind::Build, "missing.c"),
-        (BUILD, ", no-such-package-here", FailureKind::BuildDependencies, "no-such-package-here"),
+        (
+            "gcc -O2 -o hello missing.c",
+            "",
+            FailureKind::Build,
+            "missing.c",
+        ),
+        (
+            BUILD,
+            ", no-such-package-here",
+            FailureKind::BuildDependencies,
+            "no-such-package-here",
+        ),
         ("yes", "", FailureKind::LogLimit, "4 MiB"),
-        ("dd if=/dev/zero of=big bs=1M count=2000", "", FailureKind::DiskFull, "1024 MiB"),
-        ("getent hosts localhost.localdomain.invalid deb.debian.org || exit 7", "", FailureKind::Build, "build"),
+        (
+            "dd if=/dev/zero of=big bs=1M count=2000",
+            "",
+            FailureKind::DiskFull,
+            "1024 MiB",
+        ),
+        (
+            "getent hosts localhost.localdomain.invalid deb.debian.org || exit 7",
+            "",
+            FailureKind::Build,
+            "build",
+        ),
     ];
     for (rules, depends, kind, words) in cases {
         match make(rules, depends).await {

@@ -55,7 +55,11 @@ pub struct Room<'a> {
 impl<'a> Room<'a> {
     /// A room over `workspace`.
     pub fn new(job: &'a Job, workspace: Workspace, limits: Limits) -> Self {
-        Self { job, workspace, limits }
+        Self {
+            job,
+            workspace,
+            limits,
+        }
     }
 
     /// The files.
@@ -75,7 +79,10 @@ impl<'a> Room<'a> {
         what: &str,
         blame: Blame,
     ) -> Result<String, Halt> {
-        let mut tee = Tee { log: self.job.log(), tail: Tail::default() };
+        let mut tee = Tee {
+            log: self.job.log(),
+            tail: Tail::default(),
+        };
         let tail = tee.tail.clone();
         let ended = self
             .workspace
@@ -89,13 +96,18 @@ impl<'a> Room<'a> {
                 let last = tail.lines(3).join(" / ");
                 Err(Halt::trouble(format!("{what}: {ended}: {last}")))
             }
-            (ended, Blame::Package(kind)) => Err(package_failure(ended, kind, what, &tail, &self.limits)),
+            (ended, Blame::Package(kind)) => {
+                Err(package_failure(ended, kind, what, &tail, &self.limits))
+            }
         }
     }
 
     /// How a command ended, without blame; and its output's last 8 KiB.
     pub async fn try_run(&self, command: &Command) -> Result<(Ended, String), Halt> {
-        let mut tee = Tee { log: self.job.log(), tail: Tail::default() };
+        let mut tee = Tee {
+            log: self.job.log(),
+            tail: Tail::default(),
+        };
         let tail = tee.tail.clone();
         let ended = self
             .workspace
@@ -111,7 +123,10 @@ impl<'a> Room<'a> {
     /// Runs `command` and answers all that it printed, without logging it: for queries of at most 16 MiB.
     pub async fn query(&self, command: &Command, what: &str, blame: Blame) -> Result<String, Halt> {
         let mut all = Vec::new();
-        let limits = Limits { log_bytes: 16 * 1024 * 1024, ..self.limits };
+        let limits = Limits {
+            log_bytes: 16 * 1024 * 1024,
+            ..self.limits
+        };
         let ended = self
             .workspace
             .run(command, &limits, &mut all, self.job.cancelled())
@@ -125,7 +140,10 @@ impl<'a> Room<'a> {
         let tail = Tail::default();
         tail.push(text.as_bytes());
         match blame {
-            Blame::Us => Err(Halt::trouble(format!("{what}: {ended}: {}", tail.lines(3).join(" / ")))),
+            Blame::Us => Err(Halt::trouble(format!(
+                "{what}: {ended}: {}",
+                tail.lines(3).join(" / ")
+            ))),
             Blame::Package(kind) => Err(package_failure(ended, kind, what, &tail, &limits)),
         }
     }
@@ -133,7 +151,9 @@ impl<'a> Room<'a> {
     /// Ends the workspace and waits until its mounts are gone.
     pub async fn close(self) {
         if let Err(error) = self.workspace.close().await {
-            self.job.log().line(format!("the workspace did not end cleanly: {error}"));
+            self.job
+                .log()
+                .line(format!("the workspace did not end cleanly: {error}"));
         }
     }
 
@@ -158,28 +178,50 @@ fn package_failure(
     let (kind, message) = match ended {
         Ended::TimedOut => (
             FailureKind::TimedOut,
-            format!("failed to {what}: it ran longer than {} s; {raise}", limits.wall.as_secs()),
+            format!(
+                "failed to {what}: it ran longer than {} s; {raise}",
+                limits.wall.as_secs()
+            ),
         ),
         Ended::OutOfMemory => (
             FailureKind::OutOfMemory,
-            format!("failed to {what}: it wanted more than {} MiB of memory; {raise}", mib(limits.memory_bytes)),
+            format!(
+                "failed to {what}: it wanted more than {} MiB of memory; {raise}",
+                mib(limits.memory_bytes)
+            ),
         ),
         Ended::DiskFull => (
             FailureKind::DiskFull,
-            format!("failed to {what}: it wrote more than {} MiB; {raise}", mib(limits.disk_bytes)),
+            format!(
+                "failed to {what}: it wrote more than {} MiB; {raise}",
+                mib(limits.disk_bytes)
+            ),
         ),
         Ended::LogLimit => (
             FailureKind::LogLimit,
-            format!("failed to {what}: it printed more than {} MiB; {raise}", mib(limits.log_bytes)),
+            format!(
+                "failed to {what}: it printed more than {} MiB; {raise}",
+                mib(limits.log_bytes)
+            ),
         ),
         Ended::ProcessLimit => (
             kind,
-            format!("failed to {what}: it started more than {} processes; {raise}", limits.processes),
+            format!(
+                "failed to {what}: it started more than {} processes; {raise}",
+                limits.processes
+            ),
         ),
-        other => (kind, format!("failed to {what}: {other}; the log's end shows why")),
+        other => (
+            kind,
+            format!("failed to {what}: {other}; the log's end shows why"),
+        ),
     };
     Outcome::Failed {
-        failure: Failure { kind, message, excerpt: tail.lines(Failure::MAX_EXCERPT) },
+        failure: Failure {
+            kind,
+            message,
+            excerpt: tail.lines(Failure::MAX_EXCERPT),
+        },
         artifacts: Vec::new(),
     }
     .into()
@@ -207,7 +249,12 @@ impl Tail {
         let lines: Vec<String> = text
             .lines()
             .filter(|line| !line.trim().is_empty())
-            .map(|line| line.chars().filter(|c| !c.is_control() || *c == '\t').take(MAX_LINE_CHARS).collect())
+            .map(|line| {
+                line.chars()
+                    .filter(|c| !c.is_control() || *c == '\t')
+                    .take(MAX_LINE_CHARS)
+                    .collect()
+            })
             .collect();
         lines[lines.len().saturating_sub(most)..].to_vec()
     }

@@ -42,7 +42,11 @@ pub async fn fetch(
     listed: impl Fn(&[u8]) -> Result<Vec<(String, Sha256Digest)>, Halt>,
 ) -> Result<Fetched, Halt> {
     match origin {
-        Origin::Git { url, commit, subdir } => {
+        Origin::Git {
+            url,
+            commit,
+            subdir,
+        } => {
             job.log().line(format!("fetching commit {commit} of {url}"));
             let tree = directory.join("tree");
             let time = checkout(url.as_str(), commit, &tree).await?;
@@ -51,14 +55,16 @@ pub async fn fetch(
                 None => tree,
             };
             if !package.is_dir() {
-                let message = format!("commit {commit} of {url} has no such directory: correct `subdir` in the request");
+                let message = format!(
+                    "commit {commit} of {url} has no such directory: correct `subdir` in the request"
+                );
                 return Err(Halt::failed(FailureKind::SourceMissing, message));
             }
             Ok(Fetched::Tree(package, time))
         }
-        Origin::Srpm { url, sha256 } => {
-            Ok(Fetched::Srpm(download(job, url, url.last_part(), sha256, directory).await?))
-        }
+        Origin::Srpm { url, sha256 } => Ok(Fetched::Srpm(
+            download(job, url, url.last_part(), sha256, directory).await?,
+        )),
         Origin::Dsc { url, sha256 } => {
             let dsc = download(job, url, url.last_part(), sha256, directory).await?;
             let bytes = tokio::fs::read(&dsc).await.map_err(Halt::infrastructure)?;
@@ -66,7 +72,10 @@ pub async fn fetch(
                 let base = url.as_str();
                 let folder = &base[..base.len() - url.last_part().len()];
                 let beside: SourceUrl = format!("{folder}{name}").parse().map_err(|_| {
-                    Halt::failed(FailureKind::SourcePackage, format!("{base} lists a file with an unusable name: {name:?}"))
+                    Halt::failed(
+                        FailureKind::SourcePackage,
+                        format!("{base} lists a file with an unusable name: {name:?}"),
+                    )
                 })?;
                 download(job, &beside, &name, &digest, directory).await?;
             }
@@ -77,7 +86,10 @@ pub async fn fetch(
 
 async fn checkout(url: &str, commit: &str, into: &Path) -> Result<i64, Halt> {
     let missing = |error: &dyn std::fmt::Display| {
-        Halt::failed(FailureKind::SourceMissing, format!("failed to fetch the source: {error}"))
+        Halt::failed(
+            FailureKind::SourceMissing,
+            format!("failed to fetch the source: {error}"),
+        )
     };
     let remote: RemoteUrl = url.parse().map_err(|error| missing(&error))?;
     let commit: CommitId = commit.parse().map_err(|error| missing(&error))?;
@@ -104,7 +116,10 @@ async fn download(
 ) -> Result<PathBuf, Halt> {
     let plain = !name.is_empty() && !name.contains('/') && !name.starts_with('.');
     if !plain {
-        return Err(Halt::failed(FailureKind::SourcePackage, format!("{name:?} is no file name for a source")));
+        return Err(Halt::failed(
+            FailureKind::SourcePackage,
+            format!("{name:?} is no file name for a source"),
+        ));
     }
     job.log().line(format!("fetching {url}"));
     let path = directory.join(name);
@@ -113,7 +128,9 @@ async fn download(
         None => transfer(url.as_str(), &path).await?,
     };
     if found != *expected {
-        tokio::fs::remove_file(&path).await.map_err(Halt::infrastructure)?;
+        tokio::fs::remove_file(&path)
+            .await
+            .map_err(Halt::infrastructure)?;
         let message = format!(
             "{url} has the SHA-256 {found}, but {expected} is written down: either the file was changed, or the digest is wrong; check before you correct it"
         );
@@ -127,7 +144,8 @@ async fn copy(local: &str, target: &Path) -> Result<Sha256Digest, Halt> {
     match tokio::fs::metadata(&source).await {
         Ok(meta) if meta.is_file() && meta.len() <= MAX_DOWNLOAD_BYTES => {}
         Ok(_) => {
-            let message = format!("{local} is not a regular file of at most {MAX_DOWNLOAD_BYTES} bytes");
+            let message =
+                format!("{local} is not a regular file of at most {MAX_DOWNLOAD_BYTES} bytes");
             return Err(Halt::failed(FailureKind::SourceMissing, message));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -136,14 +154,19 @@ async fn copy(local: &str, target: &Path) -> Result<Sha256Digest, Halt> {
         }
         Err(error) => return Err(Halt::infrastructure(error)),
     }
-    tokio::fs::copy(&source, target).await.map_err(Halt::infrastructure)?;
+    tokio::fs::copy(&source, target)
+        .await
+        .map_err(Halt::infrastructure)?;
     let target = target.to_owned();
     let digest = tokio::task::spawn_blocking(move || {
         let mut hash = Sha256::new();
         std::io::copy(&mut std::fs::File::open(target)?, &mut hash)?;
         Ok::<_, std::io::Error>(Sha256Digest::new(hash.finalize().into()))
     });
-    digest.await.map_err(Halt::infrastructure)?.map_err(Halt::infrastructure)
+    digest
+        .await
+        .map_err(Halt::infrastructure)?
+        .map_err(Halt::infrastructure)
 }
 
 async fn transfer(url: &str, target: &Path) -> Result<Sha256Digest, Halt> {
@@ -161,7 +184,9 @@ async fn transfer(url: &str, target: &Path) -> Result<Sha256Digest, Halt> {
     if !status.is_success() {
         return Err(Halt::trouble(format!("fetch {url}: it answers {status}")));
     }
-    let mut file = tokio::fs::File::create_new(target).await.map_err(Halt::infrastructure)?;
+    let mut file = tokio::fs::File::create_new(target)
+        .await
+        .map_err(Halt::infrastructure)?;
     let (mut hash, mut size) = (Sha256::new(), 0u64);
     while let Some(chunk) = response.chunk().await.map_err(Halt::infrastructure)? {
         size += chunk.len() as u64;

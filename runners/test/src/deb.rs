@@ -30,10 +30,13 @@ pub(crate) async fn test(roots: &Roots, job: &Job, task: &TestTask) -> Result<Re
     offered.retain(|artifact| artifact.name.ends_with(".deb"));
     local_archive(job, &offered, &job.dir().join("deps")).await?;
     let platform = (&task.target, &task.keys);
-    let (root, _) = roots.base_for(Purpose::Install, job, platform, &task.arch).await?;
+    let (root, _) = roots
+        .base_for(Purpose::Install, job, platform, &task.arch)
+        .await?;
     let mut report = Report::default();
     for package in built.iter().filter_map(installable) {
-        job.log().line(format!("testing {} {}", package.name, package.version));
+        job.log()
+            .line(format!("testing {} {}", package.name, package.version));
         let room = workspace_with(roots, job, &root, &task.limits).await?;
         one(&room, job, package, &mut report).await?;
         room.close().await;
@@ -50,16 +53,27 @@ fn installable(artifact: &Artifact) -> Option<&BuiltPackage> {
     for_users.then_some(package)
 }
 
-async fn one(room: &Room<'_>, job: &Job, package: &BuiltPackage, report: &mut Report) -> Result<(), Halt> {
+async fn one(
+    room: &Room<'_>,
+    job: &Job,
+    package: &BuiltPackage,
+    report: &mut Report,
+) -> Result<(), Halt> {
     let name = package.name.as_str();
     let deps = job.dir().join("deps");
     offer(room, LOCAL_SOURCE).await?;
-    let update = Command::prepare(update_only()).network(Network::None).bind_read_only(&deps, "/deps");
-    room.run(&update, "read the packages of the build", Blame::Us).await?;
+    let update = Command::prepare(update_only())
+        .network(Network::None)
+        .bind_read_only(&deps, "/deps");
+    room.run(&update, "read the packages of the build", Blame::Us)
+        .await?;
     let before = status(room, name).await?;
     let install = format!("install {name}");
     let wanted = format!("{name}={}", package.version);
-    for (word, network) in [("--download-only", Network::Host), ("--no-download", Network::None)] {
+    for (word, network) in [
+        ("--download-only", Network::Host),
+        ("--no-download", Network::None),
+    ] {
         let command = Command::prepare(apt(&["--allow-downgrades", word, "install", &wanted]))
             .env("DEBIAN_FRONTEND", "noninteractive")
             .network(network)
@@ -69,7 +83,10 @@ async fn one(room: &Room<'_>, job: &Job, package: &BuiltPackage, report: &mut Re
             continue;
         }
         if network == Network::Host && NETWORK.iter().any(|words| said.contains(words)) {
-            return Err(Halt::trouble(format!("download what {name} depends on: {}", words(ended, &said))));
+            return Err(Halt::trouble(format!(
+                "download what {name} depends on: {}",
+                words(ended, &said)
+            )));
         }
         report.fail(install, words(ended, &said), tail(&said));
         return Ok(());
@@ -77,7 +94,11 @@ async fn one(room: &Room<'_>, job: &Job, package: &BuiltPackage, report: &mut Re
     let after = status(room, name).await?;
     let expect = format!("installed {}", package.version);
     if after != expect {
-        report.fail(install, format!("dpkg says `{after}` in the place of `{expect}`"), []);
+        report.fail(
+            install,
+            format!("dpkg says `{after}` in the place of `{expect}`"),
+            [],
+        );
         return Ok(());
     }
     report.pass(install);
@@ -95,7 +116,9 @@ pub(crate) async fn offer(room: &Room<'_>, line: &str) -> Result<(), Halt> {
         ("/etc/apt/sources.list.d/millrace.list", line),
         ("/etc/apt/preferences.d/millrace.pref", PREFERENCES),
     ] {
-        let put = room.workspace().write(path, 0o644, Owner::Root, text.as_bytes());
+        let put = room
+            .workspace()
+            .write(path, 0o644, Owner::Root, text.as_bytes());
         put.await.map_err(Halt::infrastructure)?;
     }
     Ok(())
@@ -104,22 +127,33 @@ pub(crate) async fn offer(room: &Room<'_>, line: &str) -> Result<(), Halt> {
 /// Reads the local archive's index and keeps the platform's as they are.
 pub(crate) fn update_only() -> Vec<String> {
     let words = [
-        "-o", "Dir::Etc::SourceList=/dev/null", "-o", "Dir::Etc::SourceParts=/etc/apt/sources.list.d",
-        "-o", "APT::Update::Error-Mode=any", "--no-list-cleanup", "update",
+        "-o",
+        "Dir::Etc::SourceList=/dev/null",
+        "-o",
+        "Dir::Etc::SourceParts=/etc/apt/sources.list.d",
+        "-o",
+        "APT::Update::Error-Mode=any",
+        "--no-list-cleanup",
+        "update",
     ];
     apt(&words)
 }
 
 async fn status(room: &Room<'_>, name: &str) -> Result<String, Halt> {
-    let script = "dpkg-query -W -f '${db:Status-Status} ${Version}\\n' \"$1\" 2>/dev/null || echo unknown";
+    let script =
+        "dpkg-query -W -f '${db:Status-Status} ${Version}\\n' \"$1\" 2>/dev/null || echo unknown";
     let query = Command::prepare(["sh", "-c", script, "sh", name]).network(Network::None);
-    let text = room.query(&query, "ask dpkg for the package's status", Blame::Us).await?;
+    let text = room
+        .query(&query, "ask dpkg for the package's status", Blame::Us)
+        .await?;
     Ok(text.trim().to_owned())
 }
 
 async fn check(room: &Room<'_>, name: &str, report: &mut Report) -> Result<(), Halt> {
     let list = Command::prepare(["dpkg-query", "-L", name]).network(Network::None);
-    let paths = room.query(&list, "list the package's files", Blame::Us).await?;
+    let paths = room
+        .query(&list, "list the package's files", Blame::Us)
+        .await?;
     inspect::remember(room, &paths).await?;
     let problems = inspect::inspect(room).await?;
     report.judge(format!("files of {name}"), &problems.files);
@@ -149,8 +183,13 @@ async fn remove(room: &Room<'_>, name: &str, report: &mut Report) -> Result<(), 
         return Ok(());
     }
     let look = Command::prepare(["sh", "-c", LEFT, "sh", LIST]).network(Network::None);
-    let left = room.query(&look, "look for files that are left", Blame::Us).await?;
-    let left: Vec<String> = left.lines().map(|path| format!("{path} is left behind")).collect();
+    let left = room
+        .query(&look, "look for files that are left", Blame::Us)
+        .await?;
+    let left: Vec<String> = left
+        .lines()
+        .map(|path| format!("{path} is left behind"))
+        .collect();
     report.judge(case, &left);
     Ok(())
 }

@@ -25,7 +25,9 @@ pub(crate) async fn remember(room: &Room<'_>, lines: &str) -> Result<(), Halt> {
         .filter(|line| line.starts_with('/') && *line != "/.")
         .flat_map(|line| [line, "\n"])
         .collect();
-    let put = room.workspace().write(LIST, 0o644, Owner::Root, paths.as_bytes());
+    let put = room
+        .workspace()
+        .write(LIST, 0o644, Owner::Root, paths.as_bytes());
     put.await.map_err(Halt::infrastructure)
 }
 
@@ -35,7 +37,9 @@ pub(crate) async fn inspect(room: &Room<'_>) -> Result<Problems, Halt> {
     let (ended, said) = room.try_run(&look).await?;
     let mut problems = parse(&said);
     if !ended.success() {
-        problems.files.push(format!("the check itself did not end well: {ended}"));
+        problems
+            .files
+            .push(format!("the check itself did not end well: {ended}"));
     }
     Ok(problems)
 }
@@ -56,9 +60,22 @@ fn parse(said: &str) -> Problems {
 pub(crate) fn words(ended: Ended, said: &str) -> String {
     let lines = || said.lines().map(str::trim).filter(|line| !line.is_empty());
     let telling = [
-        "Depends:", "nothing provides", "E: Unable to locate", "no candidate", "No match for argument",
-        "GPG error", "NO_PUBKEY", "BADSIG", "is not signed", "signature", "Hash Sum mismatch", "checksum", "subprocess returned",
-        "subprocess", "scriptlet failed", " conflicts ",
+        "Depends:",
+        "nothing provides",
+        "E: Unable to locate",
+        "no candidate",
+        "No match for argument",
+        "GPG error",
+        "NO_PUBKEY",
+        "BADSIG",
+        "is not signed",
+        "signature",
+        "Hash Sum mismatch",
+        "checksum",
+        "subprocess returned",
+        "subprocess",
+        "scriptlet failed",
+        " conflicts ",
     ];
     let line = telling
         .iter()
@@ -73,7 +90,10 @@ pub(crate) fn words(ended: Ended, said: &str) -> String {
 
 /// The last lines of an output, as evidence.
 pub(crate) fn tail(said: &str) -> impl Iterator<Item = &str> {
-    let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.trim().is_empty())
+        .collect();
     let start = lines.len().saturating_sub(12);
     lines.into_iter().skip(start)
 }
@@ -95,7 +115,10 @@ mod tests {
     #[test]
     fn the_telling_line_is_quoted() {
         let check = |said: &str, expect: &str| assert_eq!(words(Ended::Exited(100), said), expect);
-        check("Reading\n x : Depends: y but it is not installable\nE: broken\n", "x : Depends: y but it is not installable (exit code 100)");
+        check(
+            "Reading\n x : Depends: y but it is not installable\nE: broken\n",
+            "x : Depends: y but it is not installable (exit code 100)",
+        );
         check("a\nE: broken\nb\n", "E: broken (exit code 100)");
         check("a\nb\n\n", "b (exit code 100)");
         check("", "exit code 100");

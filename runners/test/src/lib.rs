@@ -42,7 +42,10 @@ impl InstallTest {
         // apt locks its lists: the build role has others.
         let deb = runner_build_deb::Roots::new(sandbox.clone(), state.join("apt-test"));
         let rpm = runner_build_rpm::Dnf::new(sandbox, state.join("repomd"));
-        Self { deb: Arc::new(deb), rpm: Arc::new(rpm) }
+        Self {
+            deb: Arc::new(deb),
+            rpm: Arc::new(rpm),
+        }
     }
 
     async fn work(&self, job: &Job) -> Result<Outcome, Halt> {
@@ -61,7 +64,10 @@ impl InstallTest {
                 };
                 report.finish(job, FailureKind::Smoke).await
             }
-            _ => Err(Halt::trouble(format!("{}: the role test does not do that", job.spec().title()))),
+            _ => Err(Halt::trouble(format!(
+                "{}: the role test does not do that",
+                job.spec().title()
+            ))),
         }
     }
 }

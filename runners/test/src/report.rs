@@ -19,7 +19,10 @@ pub(crate) struct Report {
 impl Report {
     /// A case that passed.
     pub(crate) fn pass(&mut self, name: impl Into<String>) {
-        self.cases.push(TestCase { name: name.into(), problem: None });
+        self.cases.push(TestCase {
+            name: name.into(),
+            problem: None,
+        });
     }
 
     /// A case that passed, named only once.
@@ -42,7 +45,10 @@ impl Report {
         if self.evidence.len() == before {
             self.evidence.push(printable(&problem));
         }
-        self.cases.push(TestCase { name: name.into(), problem: Some(problem) });
+        self.cases.push(TestCase {
+            name: name.into(),
+            problem: Some(problem),
+        });
     }
 
     /// A case that passed if there are no `problems`.
@@ -63,8 +69,14 @@ impl Report {
         }
         let mut text = format!("TAP version 14\n1..{}\n", self.cases.len());
         for (number, case) in (1..).zip(&self.cases) {
-            let name = printable(&case.name).replace('\\', "\\\\").replace('#', "\\#");
-            let verdict = if case.problem.is_none() { "ok" } else { "not ok" };
+            let name = printable(&case.name)
+                .replace('\\', "\\\\")
+                .replace('#', "\\#");
+            let verdict = if case.problem.is_none() {
+                "ok"
+            } else {
+                "not ok"
+            };
             let _ = writeln!(text, "{verdict} {number} - {name}");
             if let Some(problem) = &case.problem {
                 // JSON's strings are YAML's.
@@ -79,11 +91,20 @@ impl Report {
     pub(crate) async fn finish(mut self, job: &Job, kind: FailureKind) -> Result<Outcome, Halt> {
         let tap = self.tap();
         job.log().append(tap.as_bytes());
-        let artifact = job.store_bytes(tap.into_bytes(), "test.tap", ArtifactKind::Tap).await?;
-        let failed: Vec<&TestCase> = self.cases.iter().filter(|case| case.problem.is_some()).collect();
+        let artifact = job
+            .store_bytes(tap.into_bytes(), "test.tap", ArtifactKind::Tap)
+            .await?;
+        let failed: Vec<&TestCase> = self
+            .cases
+            .iter()
+            .filter(|case| case.problem.is_some())
+            .collect();
         let Some(first) = failed.first() else {
             let facts = Facts::Test(TestFacts { cases: self.cases });
-            return Ok(Outcome::Succeeded { artifacts: vec![artifact], facts });
+            return Ok(Outcome::Succeeded {
+                artifacts: vec![artifact],
+                facts,
+            });
         };
         let problem = first.problem.as_deref().unwrap_or_default();
         let others = match failed.len() - 1 {
@@ -93,14 +114,24 @@ impl Report {
         };
         let message = format!("{}: {problem}{others}", first.name);
         self.evidence.truncate(Failure::MAX_EXCERPT);
-        let failure = Failure { kind, message, excerpt: self.evidence };
-        Ok(Outcome::Failed { failure, artifacts: vec![artifact] })
+        let failure = Failure {
+            kind,
+            message,
+            excerpt: self.evidence,
+        };
+        Ok(Outcome::Failed {
+            failure,
+            artifacts: vec![artifact],
+        })
     }
 }
 
 /// One bounded line without control characters.
 fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_LINE_CHARS).collect()
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(MAX_LINE_CHARS)
+        .collect()
 }
 
 #[cfg(test)]
@@ -111,7 +142,10 @@ mod tests {
     fn a_report_reads_as_tap_14() {
         let mut report = Report::default();
         report.pass("install a # b");
-        report.judge("files of a", &["/x is \"not\" there".to_owned(), "/y\nis not".to_owned()]);
+        report.judge(
+            "files of a",
+            &["/x is \"not\" there".to_owned(), "/y\nis not".to_owned()],
+        );
         report.judge("remove a", &[]);
         assert_eq!(
             report.tap(),
@@ -119,6 +153,9 @@ mod tests {
              message: \"/x is \\\"not\\\" there, and 1 more\"\n  ...\nok 3 - remove a\n"
         );
         assert_eq!(report.evidence, ["/x is \"not\" there", "/y is not"]);
-        assert_eq!(Report::default().tap(), "TAP version 14\n1..0 # SKIP there is no package to install\n");
+        assert_eq!(
+            Report::default().tap(),
+            "TAP version 14\n1..0 # SKIP there is no package to install\n"
+        );
     }
 }

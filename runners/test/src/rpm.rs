@@ -32,7 +32,10 @@ pub(crate) async fn base(
     arch: &Architecture,
 ) -> Result<(Root, Repos), Halt> {
     let mut target = target.clone();
-    target.buildroot = ROOT.iter().map(|name| name.parse().expect("a package name")).collect();
+    target.buildroot = ROOT
+        .iter()
+        .map(|name| name.parse().expect("a package name"))
+        .collect();
     let (root, _, repos) = dnf.base(job, &target, keys, arch).await?;
     Ok((root, repos))
 }
@@ -57,9 +60,16 @@ pub(crate) async fn test(dnf: &Dnf, job: &Job, task: &TestTask) -> Result<Report
     let (root, repos) = base(dnf, job, (&task.target, &task.keys), &task.arch).await?;
     let mut report = Report::default();
     for package in built.iter().filter_map(installable) {
-        job.log().line(format!("testing {} {}", package.name, package.version));
+        job.log()
+            .line(format!("testing {} {}", package.name, package.version));
         let room = dnf.room(job, &root, &task.limits).await?;
-        let trial = Trial { room: &room, job, repos: &repos, local: &local, package };
+        let trial = Trial {
+            room: &room,
+            job,
+            repos: &repos,
+            local: &local,
+            package,
+        };
         trial.run(&mut report).await?;
         room.close().await;
     }
@@ -86,17 +96,28 @@ struct Trial<'a> {
 
 impl Trial<'_> {
     async fn run(&self, report: &mut Report) -> Result<(), Halt> {
-        let BuiltPackage { name, version, arch, .. } = self.package;
+        let BuiltPackage {
+            name,
+            version,
+            arch,
+            ..
+        } = self.package;
         let case = format!("install {name}");
         let was_there = self.installed().await?.is_some();
         let wanted = format!("{name}-{version}.{arch}");
-        for (word, network) in [("--downloadonly", Network::Host), ("--cacheonly", Network::None)] {
+        for (word, network) in [
+            ("--downloadonly", Network::Host),
+            ("--cacheonly", Network::None),
+        ] {
             let (ended, said) = self.dnf(&[word, "install", &wanted], network).await?;
             if ended.success() {
                 continue;
             }
             if network == Network::Host && is_networks_fault(&said) {
-                return Err(Halt::trouble(format!("download what {name} requires: {}", words(ended, &said))));
+                return Err(Halt::trouble(format!(
+                    "download what {name} requires: {}",
+                    words(ended, &said)
+                )));
             }
             report.fail(case, words(ended, &said), tail(&said));
             return Ok(());
@@ -107,7 +128,14 @@ impl Trial<'_> {
             None => format!("0:{version}"),
         };
         if !found.lines().any(|line| line == expect) {
-            report.fail(case, format!("rpm says that {:?} is installed in the place of {expect}", found.trim()), []);
+            report.fail(
+                case,
+                format!(
+                    "rpm says that {:?} is installed in the place of {expect}",
+                    found.trim()
+                ),
+                [],
+            );
             return Ok(());
         }
         report.pass(case);
@@ -131,17 +159,24 @@ impl Trial<'_> {
             "--setopt=tsflags=",
         ];
         all.extend(words);
-        let command = self.repos.dnf(&conf(self.job), &all)
+        let command = self
+            .repos
+            .dnf(&conf(self.job), &all)
             .bind_read_only(&self.local.directory, LOCAL)
             .network(network);
         let (ended, said) = self.room.try_run(&command).await?;
         // dnf forgives a scriptlet that fails after the files are there.
         let broken = said.lines().any(|line| line.contains("scriptlet failed"));
-        Ok(if broken && ended.success() { (Ended::Exited(1), said) } else { (ended, said) })
+        Ok(if broken && ended.success() {
+            (Ended::Exited(1), said)
+        } else {
+            (ended, said)
+        })
     }
 
     async fn rpm(&self, script: &str, what: &str) -> Result<String, Halt> {
-        let query = Command::prepare(["sh", "-c", script, "sh", &self.package.name]).network(Network::None);
+        let query =
+            Command::prepare(["sh", "-c", script, "sh", &self.package.name]).network(Network::None);
         self.room.query(&query, what, Blame::Us).await
     }
 
@@ -159,8 +194,13 @@ impl Trial<'_> {
         let problems = inspect::inspect(self.room).await?;
         report.judge(format!("files of {name}"), &problems.files);
         report.judge(format!("libraries of {name}"), &problems.libraries);
-        let changed = self.rpm("rpm -V \"$1\" || true", "verify the package").await?;
-        let changed: Vec<String> = changed.lines().map(|line| format!("rpm -V says: {}", line.trim())).collect();
+        let changed = self
+            .rpm("rpm -V \"$1\" || true", "verify the package")
+            .await?;
+        let changed: Vec<String> = changed
+            .lines()
+            .map(|line| format!("rpm -V says: {}", line.trim()))
+            .collect();
         report.judge(format!("verify {name}"), &changed);
         Ok(())
     }
@@ -168,14 +208,22 @@ impl Trial<'_> {
     async fn remove(&self, report: &mut Report) -> Result<(), Halt> {
         let name = &self.package.name;
         let case = format!("remove {name}");
-        let (ended, said) = self.dnf(&["--cacheonly", "remove", name], Network::None).await?;
+        let (ended, said) = self
+            .dnf(&["--cacheonly", "remove", name], Network::None)
+            .await?;
         if !ended.success() {
             report.fail(case, words(ended, &said), tail(&said));
             return Ok(());
         }
         let look = Command::prepare(["sh", "-c", LEFT, "sh", LIST]).network(Network::None);
-        let left = self.room.query(&look, "look for files that are left", Blame::Us).await?;
-        let left: Vec<String> = left.lines().map(|path| format!("{path} is left behind")).collect();
+        let left = self
+            .room
+            .query(&look, "look for files that are left", Blame::Us)
+            .await?;
+        let left: Vec<String> = left
+            .lines()
+            .map(|path| format!("{path} is left behind"))
+            .collect();
         report.judge(case, &left);
         Ok(())
     }
@@ -186,7 +234,9 @@ fn present(listed: &str) -> String {
     listed
         .lines()
         .filter_map(|line| line.split_once(' '))
-        .filter(|(flags, _)| u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & MAY_BE_MISSING == 0))
+        .filter(|(flags, _)| {
+            u32::from_str_radix(flags, 16).is_ok_and(|flags| flags & MAY_BE_MISSING == 0)
+        })
         .flat_map(|(_, path)| [path, "\n"])
         .collect()
 }
@@ -207,6 +257,9 @@ mod tests {
 
     #[test]
     fn ghosts_need_not_be_there() {
-        assert_eq!(present("0 /a\n40 /ghost\n12 /b c\n8 /maybe\nx /y\n"), "/a\n/b c\n");
+        assert_eq!(
+            present("0 /a\n40 /ghost\n12 /b c\n8 /maybe\nx /y\n"),
+            "/a\n/b c\n"
+        );
     }
 }

@@ -17,8 +17,13 @@ const REPO: &str = "/repo";
 const KEY: &str = "/usr/share/keyrings/millrace.asc";
 
 pub(crate) async fn test(roots: &Roots, job: &Job, task: &SmokeTask) -> Result<Report, Halt> {
-    let Layout::Deb { suite, components, .. } = &task.layout.layout else {
-        return Err(Halt::trouble("test the repository with apt: its layout is not Debian's"));
+    let Layout::Deb {
+        suite, components, ..
+    } = &task.layout.layout
+    else {
+        return Err(Halt::trouble(
+            "test the repository with apt: its layout is not Debian's",
+        ));
     };
     let staged = Staged::of(job, task).await?;
     staged.lay(|path| path.starts_with("dists/")).await?;
@@ -29,13 +34,20 @@ pub(crate) async fn test(roots: &Roots, job: &Job, task: &SmokeTask) -> Result<R
         components.join(" ")
     );
     let platform = (&task.target, &task.keys);
-    let (root, _) = roots.base_for(Purpose::Install, job, platform, &task.arch).await?;
+    let (root, _) = roots
+        .base_for(Purpose::Install, job, platform, &task.arch)
+        .await?;
     let mut report = Report::default();
     // Each name in a root of its own: what one pulls in must not help the next.
     let names = task.install.iter().map(|name| Some(name.as_str()));
     for name in names.chain(task.install.is_empty().then_some(None)) {
         let room = workspace_with(roots, job, &root, &task.limits).await?;
-        let user = User { room: &room, staged: &staged, key: &task.public_key, line: &line };
+        let user = User {
+            room: &room,
+            staged: &staged,
+            key: &task.public_key,
+            line: &line,
+        };
         let went_on = user.update(&mut report, suite.as_str()).await?;
         if let (true, Some(name)) = (went_on, name) {
             user.install(&mut report, name).await?;
@@ -66,41 +78,76 @@ impl User<'_> {
 
     /// `apt-get update`; answers whether it went well.
     async fn update(&self, report: &mut Report, suite: &str) -> Result<bool, Halt> {
-        let put = self.room.workspace().write(KEY, 0o644, Owner::Root, self.key.as_bytes());
+        let put = self
+            .room
+            .workspace()
+            .write(KEY, 0o644, Owner::Root, self.key.as_bytes());
         put.await.map_err(Halt::infrastructure)?;
         offer(self.room, self.line).await?;
-        let (ended, said) = self.room.try_run(&self.command(update_only(), Network::None)).await?;
+        let (ended, said) = self
+            .room
+            .try_run(&self.command(update_only(), Network::None))
+            .await?;
         if ended.success() {
             report.pass_once(format!("apt-get update of {suite}"));
         } else {
-            report.fail(format!("apt-get update of {suite}"), words(ended, &said), tail(&said));
+            report.fail(
+                format!("apt-get update of {suite}"),
+                words(ended, &said),
+                tail(&said),
+            );
         }
         Ok(ended.success())
     }
 
     async fn install(&self, report: &mut Report, name: &str) -> Result<(), Halt> {
         let case = format!("install {name}");
-        let plan = apt(&["--reinstall", "--allow-downgrades", "--print-uris", "install", name]);
-        let (ended, said) = self.room.try_run(&self.command(plan, Network::None)).await?;
+        let plan = apt(&[
+            "--reinstall",
+            "--allow-downgrades",
+            "--print-uris",
+            "install",
+            name,
+        ]);
+        let (ended, said) = self
+            .room
+            .try_run(&self.command(plan, Network::None))
+            .await?;
         if !ended.success() {
             report.fail(case, words(ended, &said), tail(&said));
             return Ok(());
         }
         let wanted = paths(&said);
-        let own = |path: &String| path.rsplit('/').next().is_some_and(|file| file.starts_with(&format!("{name}_")));
+        let own = |path: &String| {
+            path.rsplit('/')
+                .next()
+                .is_some_and(|file| file.starts_with(&format!("{name}_")))
+        };
         if !wanted.iter().any(own) {
-            report.fail(case, format!("apt does not find {name} in this repository"), tail(&said));
+            report.fail(
+                case,
+                format!("apt does not find {name} in this repository"),
+                tail(&said),
+            );
             return Ok(());
         }
-        self.staged.lay(|path| wanted.iter().any(|wanted| wanted == path)).await?;
-        for (word, network) in [("--download-only", Network::Host), ("--no-download", Network::None)] {
+        self.staged
+            .lay(|path| wanted.iter().any(|wanted| wanted == path))
+            .await?;
+        for (word, network) in [
+            ("--download-only", Network::Host),
+            ("--no-download", Network::None),
+        ] {
             let install = apt(&["--reinstall", "--allow-downgrades", word, "install", name]);
             let (ended, said) = self.room.try_run(&self.command(install, network)).await?;
             if ended.success() {
                 continue;
             }
             if network == Network::Host && is_networks_fault(&said) {
-                return Err(Halt::trouble(format!("download what {name} depends on: {}", words(ended, &said))));
+                return Err(Halt::trouble(format!(
+                    "download what {name} depends on: {}",
+                    words(ended, &said)
+                )));
             }
             report.fail(case, words(ended, &said), tail(&said));
             return Ok(());
@@ -112,7 +159,10 @@ impl User<'_> {
 
 /// Only other archives could not be fetched from.
 fn is_networks_fault(said: &str) -> bool {
-    let mut failed = said.lines().filter(|line| line.contains("Failed to fetch")).peekable();
+    let mut failed = said
+        .lines()
+        .filter(|line| line.contains("Failed to fetch"))
+        .peekable();
     failed.peek().is_some() && failed.all(|line| !line.contains(&format!("copy:{REPO}")))
 }
 
@@ -130,7 +180,10 @@ fn percent_decoded(text: &str) -> String {
     let mut parts = text.split('%');
     let mut out = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+        match part
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        {
             Some(byte) => {
                 out.push(byte);
                 out.extend_from_slice(&part.as_bytes()[2..]);
@@ -154,9 +207,16 @@ mod tests {
 
     #[test]
     fn a_mirror_is_told_apart_from_the_repository() {
-        let check = |said: &str, expect: bool| assert_eq!(is_networks_fault(said), expect, "{said}");
-        check("E: Failed to fetch http://deb.example.org/b.deb  Could not connect\n", true);
-        check("E: Failed to fetch copy:/repo/pool/a.deb  Hash Sum mismatch\n", false);
+        let check =
+            |said: &str, expect: bool| assert_eq!(is_networks_fault(said), expect, "{said}");
+        check(
+            "E: Failed to fetch http://deb.example.org/b.deb  Could not connect\n",
+            true,
+        );
+        check(
+            "E: Failed to fetch copy:/repo/pool/a.deb  Hash Sum mismatch\n",
+            false,
+        );
         check("E: Unmet dependencies\n", false);
     }
 }

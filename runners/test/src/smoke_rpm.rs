@@ -28,7 +28,13 @@ pub(crate) async fn test(dnf: &Dnf, job: &Job, task: &SmokeTask) -> Result<Repor
     let names = task.install.iter().map(|name| Some(name.as_str()));
     for name in names.chain(task.install.is_empty().then_some(None)) {
         let room = dnf.room(job, &root, &task.limits).await?;
-        let user = User { room: &room, job, staged: &staged, repos: &repos, arch };
+        let user = User {
+            room: &room,
+            job,
+            staged: &staged,
+            repos: &repos,
+            arch,
+        };
         let went_on = user.makecache(&mut report).await?;
         if let (true, Some(name)) = (went_on, name) {
             user.install(&mut report, name).await?;
@@ -45,7 +51,9 @@ pub(crate) async fn test(dnf: &Dnf, job: &Job, task: &SmokeTask) -> Result<Repor
 fn configure(job: &Job, task: &SmokeTask) -> std::io::Result<()> {
     let conf = conf(job);
     std::fs::write(conf.join("millrace.asc"), &task.public_key)?;
-    let mut file = std::fs::OpenOptions::new().append(true).open(conf.join("dnf.conf"))?;
+    let mut file = std::fs::OpenOptions::new()
+        .append(true)
+        .open(conf.join("dnf.conf"))?;
     write!(
         file,
         "\n[millrace-smoke]\nname=millrace-smoke\nbaseurl=file://{REPO}/{}\ngpgcheck=1\nrepo_gpgcheck=1\n\
@@ -67,7 +75,9 @@ const ONLY: [&str; 2] = ["--disablerepo=*", "--enablerepo=millrace-smoke"];
 
 impl User<'_> {
     async fn dnf(&self, words: &[&str], network: Network) -> Result<(Ended, String), Halt> {
-        let command = self.repos.dnf(&conf(self.job), words)
+        let command = self
+            .repos
+            .dnf(&conf(self.job), words)
             .bind_read_only(self.staged.directory(), REPO)
             .network(network);
         self.room.try_run(&command).await
@@ -76,7 +86,9 @@ impl User<'_> {
     /// `dnf makecache`; answers whether it went well.
     async fn makecache(&self, report: &mut Report) -> Result<bool, Halt> {
         let case = format!("dnf makecache of {}", self.arch);
-        let (ended, said) = self.dnf(&[ONLY[0], ONLY[1], "--refresh", "makecache"], Network::None).await?;
+        let (ended, said) = self
+            .dnf(&[ONLY[0], ONLY[1], "--refresh", "makecache"], Network::None)
+            .await?;
         match ended.success() {
             true => report.pass_once(case),
             false => report.fail(case, words(ended, &said), tail(&said)),
@@ -95,19 +107,32 @@ impl User<'_> {
             let found = said.lines().filter_map(|line| line.strip_prefix('@'));
             wanted.extend(found.map(|path| format!("{}/{path}", self.arch)));
             if wanted.is_empty() {
-                report.fail(case, format!("dnf does not find {name} in this repository ({ended})"), tail(&said));
+                report.fail(
+                    case,
+                    format!("dnf does not find {name} in this repository ({ended})"),
+                    tail(&said),
+                );
                 return Ok(());
             }
         }
-        self.staged.lay(|path| wanted.iter().any(|wanted| wanted == path)).await?;
-        for (word, network) in [("--downloadonly", Network::Host), ("--cacheonly", Network::None)] {
+        self.staged
+            .lay(|path| wanted.iter().any(|wanted| wanted == path))
+            .await?;
+        for (word, network) in [
+            ("--downloadonly", Network::Host),
+            ("--cacheonly", Network::None),
+        ] {
             let (ended, said) = self.dnf(&[word, "install", name], network).await?;
             if ended.success() {
                 continue;
             }
-            let about_us = said.contains("millrace-smoke") || said.contains(&format!("file://{REPO}"));
+            let about_us =
+                said.contains("millrace-smoke") || said.contains(&format!("file://{REPO}"));
             if network == Network::Host && is_networks_fault(&said) && !about_us {
-                return Err(Halt::trouble(format!("download what {name} requires: {}", words(ended, &said))));
+                return Err(Halt::trouble(format!(
+                    "download what {name} requires: {}",
+                    words(ended, &said)
+                )));
             }
             report.fail(case, words(ended, &said), tail(&said));
             return Ok(());

@@ -29,12 +29,21 @@ impl<'a> Staged<'a> {
             .iter()
             .find(|artifact| artifact.kind == ArtifactKind::Tree)
             .ok_or_else(|| Halt::trouble("find the tree among the results of the compose task"))?;
-        let bytes = job.fetch_bytes(&document.name, &document.sha256, Limit(MAX_TREE_BYTES)).await?;
+        let bytes = job
+            .fetch_bytes(&document.name, &document.sha256, Limit(MAX_TREE_BYTES))
+            .await?;
         let tree: Tree = serde_json::from_slice(&bytes).map_err(Halt::infrastructure)?;
-        let staged = Self { job, directory, files: tree.files };
+        let staged = Self {
+            job,
+            directory,
+            files: tree.files,
+        };
         for artifact in job.input(&task.signatures)? {
             if artifact.kind == ArtifactKind::Signature {
-                let file = TreeFile { sha256: artifact.sha256, size: artifact.size };
+                let file = TreeFile {
+                    sha256: artifact.sha256,
+                    size: artifact.size,
+                };
                 staged.fetch(&artifact.name, &file).await?;
             }
         }
@@ -54,12 +63,17 @@ impl<'a> Staged<'a> {
             .filter(|(path, _)| wanted(path))
             .map(|(path, file)| self.fetch(path, file));
         let fetches: Vec<_> = fetches.collect();
-        stream::iter(fetches).buffer_unordered(DOWNLOADS).try_collect().await
+        stream::iter(fetches)
+            .buffer_unordered(DOWNLOADS)
+            .try_collect()
+            .await
     }
 
     async fn fetch(&self, path: &str, file: &TreeFile) -> Result<(), Halt> {
         let plain = !path.is_empty()
-            && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+            && Path::new(path)
+                .components()
+                .all(|part| matches!(part, Component::Normal(_)))
             && !path.contains(['\\', '\0']);
         if !plain {
             let message = format!("The tree has a path that no repository can have: {path:?}.");

@@ -8,8 +8,8 @@ use openpgp::{KeyKind, SigningKey};
 use pipeline_spec::{Limits, Repository, Sha256Digest};
 use runner_agent::{Job, Role};
 use runner_api::{
-    Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, Failure, FailureKind, Grant, Outcome, Placed,
-    TaskId, TaskRef, TaskSpec, TreeFile,
+    Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, Failure, FailureKind, Grant, Outcome,
+    Placed, TaskId, TaskRef, TaskSpec, TreeFile,
 };
 use runner_compose::Compose;
 use runner_test::InstallTest;
@@ -46,25 +46,43 @@ impl Bench {
         self.directory.path().join(name)
     }
 
-    pub(crate) async fn run(&self, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
+    pub(crate) async fn run(
+        &self,
+        spec: TaskSpec,
+        inputs: Vec<(TaskRef, Vec<Artifact>)>,
+    ) -> Outcome {
         self.run_by(&self.role, spec, inputs).await
     }
 
-    async fn run_by(&self, role: &dyn Role, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
+    async fn run_by(
+        &self,
+        role: &dyn Role,
+        spec: TaskSpec,
+        inputs: Vec<(TaskRef, Vec<Artifact>)>,
+    ) -> Outcome {
         let grant = Grant {
             version: runner_api::VERSION,
             task: task_ref("task"),
             attempt: 1,
             spec,
-            inputs: inputs.into_iter().map(|(task, artifacts)| (task.id, artifacts)).collect(),
+            inputs: inputs
+                .into_iter()
+                .map(|(task, artifacts)| (task.id, artifacts))
+                .collect(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
         };
         let job = Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job");
         let outcome = role.run(&job).await;
         // Shown by the test runner when the test fails.
-        for job in std::fs::read_dir(self.path("scratch")).expect("the scratch directory").flatten() {
-            println!("{}", std::fs::read_to_string(job.path().join("log")).unwrap_or_default());
+        for job in std::fs::read_dir(self.path("scratch"))
+            .expect("the scratch directory")
+            .flatten()
+        {
+            println!(
+                "{}",
+                std::fs::read_to_string(job.path().join("log")).unwrap_or_default()
+            );
         }
         outcome
     }
@@ -72,7 +90,13 @@ impl Bench {
     pub(crate) fn store(&self, name: &str, bytes: &[u8], kind: ArtifactKind) -> Artifact {
         let sha256 = Sha256Digest::new(Sha256::digest(bytes).into());
         std::fs::write(self.path("blobs").join(sha256.to_string()), bytes).expect("a blob");
-        Artifact { name: name.to_owned(), sha256, size: bytes.len() as u64, kind, package: None }
+        Artifact {
+            name: name.to_owned(),
+            sha256,
+            size: bytes.len() as u64,
+            kind,
+            package: None,
+        }
     }
 
     pub(crate) fn load(&self, artifact: &Artifact) -> Vec<u8> {
@@ -80,16 +104,33 @@ impl Bench {
     }
 
     /// A package that a host's tool made; `claim`: name, version, architecture.
-    pub(crate) fn store_package(&self, file: &Path, kind: ArtifactKind, claim: [&str; 3]) -> Artifact {
-        let name = file.file_name().and_then(|name| name.to_str()).expect("a name");
+    pub(crate) fn store_package(
+        &self,
+        file: &Path,
+        kind: ArtifactKind,
+        claim: [&str; 3],
+    ) -> Artifact {
+        let name = file
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("a name");
         let mut artifact = self.store(name, &std::fs::read(file).expect("the package"), kind);
         let [name, version, arch] = claim.map(str::to_owned);
-        artifact.package = Some(BuiltPackage { source: name.clone(), name, version, arch });
+        artifact.package = Some(BuiltPackage {
+            source: name.clone(),
+            name,
+            version,
+            arch,
+        });
         artifact
     }
 
     /// What compose makes of the packages.
-    pub(crate) async fn compose(&self, layout: &Repository, packages: &[Artifact]) -> Vec<Artifact> {
+    pub(crate) async fn compose(
+        &self,
+        layout: &Repository,
+        packages: &[Artifact],
+    ) -> Vec<Artifact> {
         let placed: Vec<Placed> = packages
             .iter()
             .map(|artifact| Placed {
@@ -108,7 +149,10 @@ impl Bench {
             time: TIME,
         };
         let compose = Compose::open(self.path("compose")).expect("a cache");
-        match self.run_by(&compose, TaskSpec::Compose(Box::new(task)), Vec::new()).await {
+        match self
+            .run_by(&compose, TaskSpec::Compose(Box::new(task)), Vec::new())
+            .await
+        {
             Outcome::Succeeded { artifacts, .. } => artifacts,
             other => panic!("{other:?}"),
         }
@@ -119,25 +163,39 @@ impl Bench {
     #[track_caller]
     pub(crate) fn cases(&self, outcome: Outcome, kind: FailureKind) -> Vec<String> {
         let (artifacts, told) = match outcome {
-            Outcome::Succeeded { artifacts, facts: Facts::Test(facts) } => {
-                assert!(facts.cases.iter().all(|case| case.problem.is_none()), "{facts:?}");
+            Outcome::Succeeded {
+                artifacts,
+                facts: Facts::Test(facts),
+            } => {
+                assert!(
+                    facts.cases.iter().all(|case| case.problem.is_none()),
+                    "{facts:?}"
+                );
                 (artifacts, None)
             }
             Outcome::Failed { failure, artifacts } => {
                 assert_eq!(failure.kind, kind, "{failure:?}");
-                assert!((1..=Failure::MAX_EXCERPT).contains(&failure.excerpt.len()), "{failure:?}");
+                assert!(
+                    (1..=Failure::MAX_EXCERPT).contains(&failure.excerpt.len()),
+                    "{failure:?}"
+                );
                 (artifacts, Some(failure.message))
             }
             other => panic!("{other:?}"),
         };
         assert_eq!(artifacts.len(), 1);
-        assert_eq!((artifacts[0].kind, artifacts[0].name.as_str()), (ArtifactKind::Tap, "test.tap"));
+        assert_eq!(
+            (artifacts[0].kind, artifacts[0].name.as_str()),
+            (ArtifactKind::Tap, "test.tap")
+        );
         let tap = String::from_utf8(self.load(&artifacts[0])).expect("UTF-8");
         let mut cases: Vec<String> = Vec::new();
         for line in tap.lines() {
             if line.starts_with("ok ") || line.starts_with("not ok ") {
                 cases.push(line.to_owned());
-            } else if let (Some(message), Some(last)) = (line.strip_prefix("  message: "), cases.last_mut()) {
+            } else if let (Some(message), Some(last)) =
+                (line.strip_prefix("  message: "), cases.last_mut())
+            {
                 last.push_str(": ");
                 last.push_str(message.trim_matches('"'));
             }
@@ -147,7 +205,10 @@ impl Bench {
         if let (Some(first), Some(told)) = (first, told) {
             let (_, name) = first.split_once(" - ").expect("a name");
             let (name, _) = name.split_once(": ").expect("a message");
-            assert!(told.starts_with(&format!("{name}: ")), "{told:?} does not begin with {name:?}");
+            assert!(
+                told.starts_with(&format!("{name}: ")),
+                "{told:?} does not begin with {name:?}"
+            );
         }
         cases
     }
@@ -158,10 +219,16 @@ impl Bench {
 pub(crate) fn assert_failed(cases: &[String], case: &str, words: &str) {
     let (_, name) = case.rsplit_once(' ').expect("a case and a package");
     let marks = [format!(" {name}"), format!(" {name}: ")];
-    let mut own = cases.iter().filter(|line| line.ends_with(&marks[0]) || line.contains(&marks[1]));
+    let mut own = cases
+        .iter()
+        .filter(|line| line.ends_with(&marks[0]) || line.contains(&marks[1]));
     let failed = own.find(|line| line.starts_with("not ok"));
-    let told = failed.is_some_and(|line| line.contains(&format!("- {case}: ")) && line.contains(words));
-    assert!(told, "{case:?} did not fail first with {words:?}: {cases:#?}");
+    let told =
+        failed.is_some_and(|line| line.contains(&format!("- {case}: ")) && line.contains(words));
+    assert!(
+        told,
+        "{case:?} did not fail first with {words:?}: {cases:#?}"
+    );
 }
 
 pub(crate) fn key() -> SigningKey {
@@ -169,14 +236,19 @@ pub(crate) fn key() -> SigningKey {
 }
 
 pub(crate) fn limits() -> Limits {
-    serde_json::from_str(r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#)
-        .expect("limits")
+    serde_json::from_str(
+        r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#,
+    )
+    .expect("limits")
 }
 
 pub(crate) fn task_ref(name: &str) -> TaskRef {
     let digits = hex(&Sha256::digest(name)[..16]);
     let id: TaskId = digits.parse().expect("an id");
-    TaskRef { request: "builds/2026/11/test.yaml".parse().expect("a path"), id }
+    TaskRef {
+        request: "builds/2026/11/test.yaml".parse().expect("a path"),
+        id,
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -189,7 +261,9 @@ pub(crate) fn no_keys() -> runner_api::PublicKeys {
 
 pub(crate) fn run(command: &mut Command, debian_package: &str) {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().unwrap_or_else(|error| panic!("{name}: {error}; install {debian_package}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{name}: {error}; install {debian_package}"));
     assert!(output.status.success(), "{name}: {output:?}");
 }
 
@@ -203,26 +277,64 @@ pub(crate) fn write(path: &Path, text: &str, mode: u32) {
 /// The sandbox's helper program, which cargo puts beside the test's own directory.
 fn helper() -> PathBuf {
     let own = std::env::current_exe().expect("this test's file");
-    let path = own.parent().and_then(Path::parent).expect("target/debug").join("millrace-sandbox-init");
-    assert!(path.exists(), "{} is missing: run `cargo build -p sandbox`", path.display());
+    let path = own
+        .parent()
+        .and_then(Path::parent)
+        .expect("target/debug")
+        .join("millrace-sandbox-init");
+    assert!(
+        path.exists(),
+        "{} is missing: run `cargo build -p sandbox`",
+        path.display()
+    );
     path
 }
 
 /// The file with a bit turned over, in the store.
 pub(crate) fn flipped(bench: &Bench, path: &str, file: &TreeFile) -> TreeFile {
-    let artifact = Artifact { name: path.to_owned(), sha256: file.sha256, size: file.size, kind: ArtifactKind::Unsigned, package: None };
+    let artifact = Artifact {
+        name: path.to_owned(),
+        sha256: file.sha256,
+        size: file.size,
+        kind: ArtifactKind::Unsigned,
+        package: None,
+    };
     let mut bytes = bench.load(&artifact);
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     let made = bench.store(path, &bytes, ArtifactKind::Unsigned);
-    TreeFile { sha256: made.sha256, size: made.size }
+    TreeFile {
+        sha256: made.sha256,
+        size: made.size,
+    }
 }
 
 /// A program whose shared library is not beside it.
 pub(crate) fn link_against_nothing(directory: &Path, program: &Path) {
-    write(&directory.join("lib.c"), "int f(void) { return 0; }\n", 0o644);
-    write(&directory.join("main.c"), "int f(void);\nint main(void) { return f(); }\n", 0o644);
+    write(
+        &directory.join("lib.c"),
+        "int f(void) { return 0; }\n",
+        0o644,
+    );
+    write(
+        &directory.join("main.c"),
+        "int f(void);\nint main(void) { return f(); }\n",
+        0o644,
+    );
     let library = directory.join("libnowhere.so.1");
-    run(Command::new("gcc").args(["-shared", "-Wl,-soname,libnowhere.so.1", "-o"]).arg(&library).arg(directory.join("lib.c")), "gcc");
-    run(Command::new("gcc").arg("-o").arg(program).arg(directory.join("main.c")).arg(&library), "gcc");
+    run(
+        Command::new("gcc")
+            .args(["-shared", "-Wl,-soname,libnowhere.so.1", "-o"])
+            .arg(&library)
+            .arg(directory.join("lib.c")),
+        "gcc",
+    );
+    run(
+        Command::new("gcc")
+            .arg("-o")
+            .arg(program)
+            .arg(directory.join("main.c"))
+            .arg(&library),
+        "gcc",
+    );
 }

@@ -7,9 +7,13 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use pipeline_spec::{Platform, Repository};
-use runner_api::{Artifact, ArtifactKind, FailureKind, PublicKeys, SmokeTask, TaskSpec, TestTask, Tree};
+use runner_api::{
+    Artifact, ArtifactKind, FailureKind, PublicKeys, SmokeTask, TaskSpec, TestTask, Tree,
+};
 
-use crate::bench::{Bench, TIME, assert_failed, flipped, key, limits, link_against_nothing, run, task_ref, write};
+use crate::bench::{
+    Bench, TIME, assert_failed, flipped, key, limits, link_against_nothing, run, task_ref, write,
+};
 
 const KEY: &str = "keys/bridge-12.asc";
 
@@ -17,7 +21,9 @@ const KEY: &str = "keys/bridge-12.asc";
 fn bridge() -> &'static bridge::Bridge {
     static BRIDGE: OnceLock<bridge::Bridge> = OnceLock::new();
     BRIDGE.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target");
+        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .parent()
+            .expect("target");
         let request = bridge::Request {
             out: target.join("bridge"),
             key: None,
@@ -25,7 +31,10 @@ fn bridge() -> &'static bridge::Bridge {
             include: vec![],
             resolve: bridge::Resolve::Once,
         };
-        bridge::make(&request, &|line| println!("{line}")).expect("the bridge").bridge().clone()
+        bridge::make(&request, &|line| println!("{line}"))
+            .expect("the bridge")
+            .bridge()
+            .clone()
     })
 }
 
@@ -65,7 +74,12 @@ fn make(bench: &Bench, name: &str, wish: &Wish<'_>) -> std::path::PathBuf {
         std::fs::copy("/bin/true", &program).expect("the host's /bin/true");
     }
     let (link, linked) = match wish.link {
-        Some((path, target)) => (format!("mkdir -p $(dirname %{{buildroot}}{path})\nln -s {target} %{{buildroot}}{path}\n"), path),
+        Some((path, target)) => (
+            format!(
+                "mkdir -p $(dirname %{{buildroot}}{path})\nln -s {target} %{{buildroot}}{path}\n"
+            ),
+            path,
+        ),
         None => (String::new(), ""),
     };
     let text = format!(
@@ -84,7 +98,16 @@ fn make(bench: &Bench, name: &str, wish: &Wish<'_>) -> std::path::PathBuf {
     let top = format!("_topdir {}", bench.path("rpmbuild").display());
     run(
         Command::new("rpmbuild")
-            .args(["-bb", "--quiet", "--target", "x86_64", "--define", "_buildshell /bin/bash", "--define", &top])
+            .args([
+                "-bb",
+                "--quiet",
+                "--target",
+                "x86_64",
+                "--define",
+                "_buildshell /bin/bash",
+                "--define",
+                &top,
+            ])
             .arg(&spec),
         "rpm",
     );
@@ -98,11 +121,24 @@ fn stored(bench: &Bench, name: &str, file: &Path) -> Artifact {
 /// The cases of a test of these packages; they may require `tiny-data` of another build.
 async fn test(wishes: &[(&str, Wish<'_>)]) -> Vec<String> {
     let bench = Bench::new().await;
-    let data = stored(&bench, "tiny-data", &make(&bench, "tiny-data", &Wish::default()));
+    let data = stored(
+        &bench,
+        "tiny-data",
+        &make(&bench, "tiny-data", &Wish::default()),
+    );
     // Not for users, and not tested.
-    let debug = Wish { head: "Requires: no-such-package-here\n", ..Wish::default() };
-    let debug = stored(&bench, "tiny-debuginfo", &make(&bench, "tiny-debuginfo", &debug));
-    let made = wishes.iter().map(|(name, wish)| stored(&bench, name, &make(&bench, name, wish)));
+    let debug = Wish {
+        head: "Requires: no-such-package-here\n",
+        ..Wish::default()
+    };
+    let debug = stored(
+        &bench,
+        "tiny-debuginfo",
+        &make(&bench, "tiny-debuginfo", &debug),
+    );
+    let made = wishes
+        .iter()
+        .map(|(name, wish)| stored(&bench, name, &make(&bench, name, wish)));
     let packages = made.chain([debug]).collect();
     let task = TestTask {
         package: "tiny".parse().expect("a name"),
@@ -114,7 +150,10 @@ async fn test(wishes: &[(&str, Wish<'_>)]) -> Vec<String> {
         dependencies: vec![task_ref("other")],
         limits: limits(),
     };
-    let inputs = vec![(task_ref("build"), packages), (task_ref("other"), vec![data])];
+    let inputs = vec![
+        (task_ref("build"), packages),
+        (task_ref("other"), vec![data]),
+    ];
     let outcome = bench.run(TaskSpec::Test(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Test)
 }
@@ -127,24 +166,85 @@ async fn a_good_package_passes() {
         link: Some(("/usr/share/tiny/link", "../tiny-data/text")),
         ..Wish::default()
     };
-    let expect = ["ok 1 - install tiny", "ok 2 - files of tiny", "ok 3 - libraries of tiny", "ok 4 - verify tiny", "ok 5 - remove tiny"];
+    let expect = [
+        "ok 1 - install tiny",
+        "ok 2 - files of tiny",
+        "ok 3 - libraries of tiny",
+        "ok 4 - verify tiny",
+        "ok 5 - remove tiny",
+    ];
     assert_eq!(test(&[("tiny", wish)]).await, expect);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_package_fails_in_the_case_that_shows_it() {
-    let scripts = |scripts| Wish { scripts, ..Wish::default() };
+    let scripts = |scripts| Wish {
+        scripts,
+        ..Wish::default()
+    };
     let cases = [
-        ("dangling", Wish { link: Some(("/usr/lib/x/link", "nowhere")), ..Wish::default() }, "files of dangling", "/usr/lib/x/link is a link to nowhere, which does not exist"),
-        ("library", Wish { broken_program: true, ..Wish::default() }, "libraries of library", "libnowhere.so.1 => not found"),
-        ("requires", Wish { head: "Requires: no-such-package-here\n", ..Wish::default() }, "install requires", "nothing provides no-such-package-here"),
-        ("pre", scripts("%pre\nexit 1"), "install pre", "scriptlet failed"),
-        ("post", scripts("%post\nexit 1"), "install post", "scriptlet failed"),
-        ("changed", scripts("%post\necho more >> /usr/share/changed/text"), "verify changed", "/usr/share/changed/text"),
-        ("preun", scripts("%preun\nexit 1"), "remove preun", "scriptlet failed"),
-        ("left", scripts("%postun\nmkdir -p /usr/share/left; touch /usr/share/left/text"), "remove left", "/usr/share/left/text is left behind"),
+        (
+            "dangling",
+            Wish {
+                link: Some(("/usr/lib/x/link", "nowhere")),
+                ..Wish::default()
+            },
+            "files of dangling",
+            "/usr/lib/x/link is a link to nowhere, which does not exist",
+        ),
+        (
+            "library",
+            Wish {
+                broken_program: true,
+                ..Wish::default()
+            },
+            "libraries of library",
+            "libnowhere.so.1 => not found",
+        ),
+        (
+            "requires",
+            Wish {
+                head: "Requires: no-such-package-here\n",
+                ..Wish::default()
+            },
+            "install requires",
+            "nothing provides no-such-package-here",
+        ),
+        (
+            "pre",
+            scripts("%pre\nexit 1"),
+            "install pre",
+            "scriptlet failed",
+        ),
+        (
+            "post",
+            scripts("%post\nexit 1"),
+            "install post",
+            "scriptlet failed",
+        ),
+        (
+            "changed",
+            scripts("%post\necho more >> /usr/share/changed/text"),
+            "verify changed",
+            "/usr/share/changed/text",
+        ),
+        (
+            "preun",
+            scripts("%preun\nexit 1"),
+            "remove preun",
+            "scriptlet failed",
+        ),
+        (
+            "left",
+            scripts("%postun\nmkdir -p /usr/share/left; touch /usr/share/left/text"),
+            "remove left",
+            "/usr/share/left/text is left behind",
+        ),
     ];
-    let wishes: Vec<(&str, Wish<'_>)> = cases.iter().map(|(name, wish, ..)| (*name, wish.clone())).collect();
+    let wishes: Vec<(&str, Wish<'_>)> = cases
+        .iter()
+        .map(|(name, wish, ..)| (*name, wish.clone()))
+        .collect();
     let found = test(&wishes).await;
     for (_, _, case, words) in &cases {
         assert_failed(&found, case, words);
@@ -177,7 +277,10 @@ fn layout() -> Repository {
 async fn smoke(harm: Harm, install: &[&str]) -> Vec<String> {
     let bench = Bench::new().await;
     let (signing, time) = (key(), TIME.unsigned_abs());
-    let depends = Wish { head: "Requires: tiny-data, bc\n", ..Wish::default() };
+    let depends = Wish {
+        head: "Requires: tiny-data, bc\n",
+        ..Wish::default()
+    };
     let packages = [("tiny", depends), ("tiny-data", Wish::default())].map(|(name, wish)| {
         let file = make(&bench, name, &wish);
         if harm != Harm::Unsigned {
@@ -186,9 +289,18 @@ async fn smoke(harm: Harm, install: &[&str]) -> Vec<String> {
         stored(&bench, name, &file)
     });
     let mut composed = bench.compose(&layout(), &packages).await;
-    let repomd = composed.iter().find(|artifact| artifact.name == "x86_64/repodata/repomd.xml").expect("an index");
-    let signature = signing.sign_detached_armored(&bench.load(repomd), time).expect("a signature");
-    let signatures = vec![bench.store("x86_64/repodata/repomd.xml.asc", signature.as_bytes(), ArtifactKind::Signature)];
+    let repomd = composed
+        .iter()
+        .find(|artifact| artifact.name == "x86_64/repodata/repomd.xml")
+        .expect("an index");
+    let signature = signing
+        .sign_detached_armored(&bench.load(repomd), time)
+        .expect("a signature");
+    let signatures = vec![bench.store(
+        "x86_64/repodata/repomd.xml.asc",
+        signature.as_bytes(),
+        ArtifactKind::Signature,
+    )];
     let mut tree: Tree = serde_json::from_slice(&bench.load(&composed[0])).expect("a tree");
     for (path, file) in &mut tree.files {
         let harmed = match harm {
@@ -201,7 +313,11 @@ async fn smoke(harm: Harm, install: &[&str]) -> Vec<String> {
             *file = flipped(&bench, path, file);
         }
     }
-    composed[0] = bench.store("tree.json", &serde_json::to_vec(&tree).expect("JSON"), ArtifactKind::Tree);
+    composed[0] = bench.store(
+        "tree.json",
+        &serde_json::to_vec(&tree).expect("JSON"),
+        ArtifactKind::Tree,
+    );
     let known = if harm == Harm::Key { key() } else { signing };
     let task = SmokeTask {
         repository: "test".parse().expect("a name"),
@@ -216,15 +332,25 @@ async fn smoke(harm: Harm, install: &[&str]) -> Vec<String> {
         install: install.iter().map(|name| (*name).to_owned()).collect(),
         limits: limits(),
     };
-    let inputs = vec![(task_ref("compose"), composed), (task_ref("signatures"), signatures)];
+    let inputs = vec![
+        (task_ref("compose"), composed),
+        (task_ref("signatures"), signatures),
+    ];
     let outcome = bench.run(TaskSpec::Smoke(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Smoke)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_repository_is_used_as_its_users_will() {
-    assert_eq!(smoke(Harm::None, &[]).await, ["ok 1 - dnf makecache of x86_64"]);
-    let expect = ["ok 1 - dnf makecache of x86_64", "ok 2 - install tiny", "ok 3 - install tiny-data"];
+    assert_eq!(
+        smoke(Harm::None, &[]).await,
+        ["ok 1 - dnf makecache of x86_64"]
+    );
+    let expect = [
+        "ok 1 - dnf makecache of x86_64",
+        "ok 2 - install tiny",
+        "ok 3 - install tiny-data",
+    ];
     assert_eq!(smoke(Harm::None, &["tiny", "tiny-data"]).await, expect);
 }
 
@@ -241,5 +367,9 @@ async fn a_damaged_repository_is_refused() {
         assert_failed(&smoke(harm, &["tiny"]).await, case, words);
     }
     // The platform has it, the repository has not.
-    assert_failed(&smoke(Harm::None, &["bc"]).await, "install bc", "does not find bc in this repository");
+    assert_failed(
+        &smoke(Harm::None, &["bc"]).await,
+        "install bc",
+        "does not find bc in this repository",
+    );
 }
