@@ -20,7 +20,7 @@ usage: cargo xtask WORD
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
   test     every test, and the demo at the end
-  lint     formatting, clippy, documentation links
+  lint     formatting and clippy
   ci       lint and test: what CI runs
   bridge   make the RPM repository out of Debian packages, in target/bridge
   bench    speed and memory, against the peers, in one run; prints JSON lines
