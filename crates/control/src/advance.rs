@@ -118,13 +118,7 @@ impl<P: Platform> Control<P> {
         };
         let from: Vec<RequestView<'_>> = from.iter().map(view).collect();
         let names = self.concerned(loaded, wish).await?;
-        let mut repositories = BTreeMap::new();
-        let mut held = 0;
-        for name in &names {
-            let (repository, holder) = self.repository(name).await?;
-            held += usize::from(holder.as_ref() == Some(&loaded.row.path));
-            repositories.insert(name.clone(), repository);
-        }
+        let (repositories, held) = self.repositories(loaded, &names).await?;
         let holds_turn = if held == names.len() {
             HoldsTurn::Yes
         } else {
@@ -258,6 +252,22 @@ impl<P: Platform> Control<P> {
             Some(Row::Ref(row)) => Ok(row.commit),
             _ => Err(unexpected(&key)),
         }
+    }
+
+    /// The repositories `names`, and how many turns of them the release has.
+    async fn repositories(
+        &self,
+        loaded: &Loaded,
+        names: &BTreeSet<RepositoryName>,
+    ) -> Result<(BTreeMap<RepositoryName, RepositoryView>, usize)> {
+        let mut repositories = BTreeMap::new();
+        let mut held = 0;
+        for name in names {
+            let (repository, holder) = self.repository(name).await?;
+            held += usize::from(holder.as_ref() == Some(&loaded.row.path));
+            repositories.insert(name.clone(), repository);
+        }
+        Ok((repositories, held))
     }
 
     async fn repository(

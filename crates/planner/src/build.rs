@@ -208,13 +208,13 @@ fn origin(
     }
 }
 
-fn plan_builds(
+/// Packages whose source is made; without those that failed. `None`: some are under way.
+fn sourced<'a>(
     plan: &mut Plan,
     target: &Target<'_>,
     sources: &BTreeMap<PackageName, TaskRef>,
-    known: &Known<'_>,
-    waiting: &mut Waiting,
-) {
+    known: &Known<'a>,
+) -> Option<BTreeMap<PackageName, Sourced<'a>>> {
     let mut sourced: BTreeMap<PackageName, Sourced<'_>> = BTreeMap::new();
     let mut open = Vec::new();
     for (name, task) in sources {
@@ -234,14 +234,27 @@ fn plan_builds(
         }
     }
     if !open.is_empty() {
-        *waiting = Waiting::Yes;
         let why = format!(
             "builds wait for the sources of {}: only they say in which order to build",
             open.join(", ")
         );
         plan.note(target.name, why);
-        return;
+        return None;
     }
+    Some(sourced)
+}
+
+fn plan_builds(
+    plan: &mut Plan,
+    target: &Target<'_>,
+    sources: &BTreeMap<PackageName, TaskRef>,
+    known: &Known<'_>,
+    waiting: &mut Waiting,
+) {
+    let Some(sourced) = sourced(plan, target, sources, known) else {
+        *waiting = Waiting::Yes;
+        return;
+    };
     let facts = sourced
         .iter()
         .map(|(name, sourced)| (name.clone(), sourced.facts))

@@ -1,6 +1,9 @@
 //! Source and build tasks against real mmdebstrap, apt and dpkg-buildpackage.
 
-#![allow(clippy::disallowed_methods, reason = "a test starts git and writes sources")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test starts git and writes sources"
+)]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
