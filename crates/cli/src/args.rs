@@ -95,6 +95,12 @@ pub(crate) struct UpArgs {
     /// The state repository: a directory or an http(s) URL. By default DIR/state.git.
     #[arg(long, value_name = "REPO")]
     pub(crate) state: Option<String>,
+    /// The branch that holds the requests.
+    #[arg(long, default_value = "main")]
+    pub(crate) branch: String,
+    /// Jobs at a time on this machine.
+    #[arg(long, default_value = "2")]
+    pub(crate) jobs: std::num::NonZeroU32,
     /// Address to listen on. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:7878")]
     pub(crate) listen: std::net::SocketAddr,

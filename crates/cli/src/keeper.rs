@@ -43,8 +43,7 @@ enum Process {
 impl Keeper {
     pub(crate) fn new(
         layout: &Layout,
-        id: &'static str,
-        program: &str,
+        (id, program): (&'static str, &str),
         address: std::net::SocketAddr,
         up: &UpArgs,
     ) -> anyhow::Result<Self> {
@@ -66,7 +65,7 @@ impl Keeper {
         if program == "millrace-signer" {
             args.extend(["--keys".into(), layout.signing_keys().into_os_string()]);
         } else {
-            args.extend(["--capacity".into(), "2".into()]);
+            args.extend(["--capacity".into(), up.jobs.to_string().into()]);
             if let Some(roots) = &up.roots {
                 args.extend(["--sandbox".into(), roots.clone().into_os_string()]);
             }

@@ -14,7 +14,7 @@ use git::Repository;
 use ledger::{Message, QueueName};
 use notify::Watcher;
 use platform_local::LocalPlatform;
-use ports::{Platform, TaskQueue};
+use ports::{Platform, StateRepo, TaskQueue};
 use state_repo::GitStateRepo;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -40,23 +40,14 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     start_logging();
     let layout = Layout::new(&args.data)?;
-    let token = std::fs::read_to_string(layout.root().join(TOKEN)).with_context(|| {
-        format!(
-            "read {TOKEN} in {}: make the directory with `millrace init`",
-            layout.root().display()
-        )
-    })?;
+    let token = admin_token(&layout)?;
     for directory in [layout.data(), layout.logs()] {
         private_directory(&directory)?;
     }
     let (state_repo, watched) = open_state(&layout, args.state.as_deref())?;
+    let options = options(&state_repo, &args).await;
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
-    let options = Options {
-        lease_seconds: args.lease,
-        heartbeat_seconds: (args.lease / 4).max(1),
-        ..Options::default()
-    };
     let control = Arc::new(Control::new(platform, options));
     let listener = tokio::net::TcpListener::bind(args.listen)
         .await
@@ -64,10 +55,9 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     let address = listener.local_addr()?;
     let config = server::Config {
         logs: layout.logs(),
-        admin_token: token.trim().to_owned(),
+        admin_token: token,
     };
     let router = server::router(control.clone(), config);
-
     let pushed = Arc::new(Notify::new());
     let _watcher = watched
         .map(|path| watch(&path, pushed.clone()))
@@ -79,34 +69,21 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     loops.spawn(dispatch_loop(control.clone()));
     loops.spawn(report_loop(control.clone()));
     loops.spawn(lease_loop(control.clone()));
-    loops.spawn(sweep_loop(control));
-
+    loops.spawn(sweep_loop(control.clone()));
     note_running(&layout, address)?;
     println!(
         "millrace is up at http://{address}/  (state repository: {})",
-        layout.state().display()
+        args.state
+            .clone()
+            .unwrap_or_else(|| layout.state().display().to_string())
     );
-    let mut children = Vec::new();
-    if !args.no_runners {
-        children.push(Keeper::new(
-            &layout,
-            BUILDER,
-            "millrace-runner",
-            address,
-            &args,
-        )?);
-        children.push(Keeper::new(
-            &layout,
-            SIGNER,
-            "millrace-signer",
-            address,
-            &args,
-        )?);
-    }
-    let mut keepers = JoinSet::new();
     let stop = Arc::new(Notify::new());
-    for keeper in children {
-        keepers.spawn(keeper.run(stop.clone()));
+    let mut keepers = JoinSet::new();
+    if !args.no_runners {
+        for (id, program) in [(BUILDER, "millrace-runner"), (SIGNER, "millrace-signer")] {
+            let keeper = Keeper::new(&layout, (id, program), address, &args)?;
+            keepers.spawn(keeper.run(stop.clone()));
+        }
     }
     let ended = tokio::select! {
         signal = stop_signal() => signal.map(|()| None),
@@ -122,6 +99,44 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
         Some(Ok(Err(error))) => Err(error),
         Some(Err(panic)) => Err(panic).context("a loop of the control plane broke"),
     }
+}
+
+fn admin_token(layout: &Layout) -> anyhow::Result<String> {
+    let path = layout.root().join(TOKEN);
+    let token = std::fs::read_to_string(&path).with_context(|| {
+        format!(
+            "read {}: make the directory with `millrace init`",
+            path.display()
+        )
+    })?;
+    let token = token.trim().to_owned();
+    // An empty token would let everybody in.
+    anyhow::ensure!(
+        token.len() >= 16,
+        "{} is too short to be a token",
+        path.display()
+    );
+    Ok(token)
+}
+
+/// The branches that millrace.yaml names. A file that cannot be read is told of when it is planned.
+async fn options(state_repo: &GitStateRepo, args: &UpArgs) -> Options {
+    let mut options = Options {
+        branch: args.branch.clone(),
+        lease_seconds: args.lease,
+        heartbeat_seconds: (args.lease / 4).max(1),
+        ..Options::default()
+    };
+    let project = async {
+        let tip = state_repo.head(&args.branch).await.ok()??;
+        let bytes = state_repo.read(&tip, "millrace.yaml").await.ok()??;
+        let (config, _) = pipeline_spec::Config::load([("millrace.yaml", &bytes[..])]);
+        Some(config.project)
+    };
+    if let Some(project) = project.await {
+        options.status_branch = project.status_branch.to_string();
+    }
+    options
 }
 
 fn start_logging() {

@@ -134,7 +134,8 @@ struct Verifier {
     pointer: Pointer,
     tree: Tree,
     format: Format,
-    codename: String,
+    /// The folder below `dists/`; empty for RPM.
+    suite: String,
     keys: Vec<PublicKey>,
 }
 
@@ -168,13 +169,9 @@ impl Verifier {
                 pointer.tree
             );
         }
-        let codename = match &wish.layout {
+        let suite = match &wish.layout {
             RepoLayout::Rpm { .. } => String::new(),
-            RepoLayout::Deb {
-                suite, codename, ..
-            } => codename
-                .as_ref()
-                .map_or_else(|| suite.to_string(), ToString::to_string),
+            RepoLayout::Deb { suite, .. } => suite.to_string(),
         };
         let tree = serde_json::from_slice(&tree_bytes)
             .with_context(|| format!("read the tree of {name}"))?;
@@ -182,7 +179,7 @@ impl Verifier {
             artifacts,
             tree,
             format: wish.format(),
-            codename,
+            suite,
             keys,
             pointer,
         })
@@ -249,7 +246,7 @@ impl Verifier {
                     self.file(path)?.read_to_end(&mut bytes)?;
                     Ok(bytes)
                 };
-                let report = repo_deb::verify(&mut read, &self.codename, &self.keys);
+                let report = repo_deb::verify(&mut read, &self.suite, &self.keys);
                 findings.extend(report.findings.into_iter().map(|f| Finding {
                     path: f.path,
                     expected: f.expected,
