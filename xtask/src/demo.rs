@@ -22,8 +22,37 @@ pub(crate) fn whole_way() -> Result<()> {
     setup::run()?;
     build_programs()?;
     let bridge = bridge()?;
-    let demo = Demo::new(bridge)?;
+    let demo = Demo::new("demo", bridge)?;
     demo.go()
+}
+
+/// One tiny package for arm64 on this machine, through qemu-user.
+pub(crate) fn emulated() -> Result<()> {
+    setup::run()?;
+    setup::emulation()?;
+    build_programs()?;
+    let demo = Demo::new("emulated", PathBuf::new())?;
+    step("a new distribution whose runner emulates arm64");
+    run(Command::new(bin("millrace"))
+        .arg("init")
+        .arg(demo.path("one"))
+        .args(["--name", "emulated", "--emulated", "arm64"]))?;
+    let up = demo.up()?;
+    let tiny = demo.tiny_source()?;
+    demo.clone_state()?;
+    step("a build request for arm64, pushed");
+    let request = format!(
+        "reason: an emulated architecture\nplatforms: {{debian-12: [arm64]}}\npackages:\n  - source: {{git: \"{tiny}\", ref: main}}\n    name: tiny\n"
+    );
+    demo.push("builds/2026/11/tiny.yaml", &request, "Build tiny for arm64")?;
+    demo.watch("builds/2026/11/tiny.yaml")?;
+    demo.with_data("status", &["builds/2026/11/tiny.yaml"])?;
+    drop(up);
+    println!(
+        "e2e: an arm64 package was built and tested on {}",
+        std::env::consts::ARCH
+    );
+    Ok(())
 }
 
 /// Makes the RPM repository out of Debian packages; at once if it is there.
@@ -60,8 +89,8 @@ impl Drop for Up {
 }
 
 impl Demo {
-    fn new(bridge: PathBuf) -> Result<Self> {
-        let root = scratch("demo");
+    fn new(name: &str, bridge: PathBuf) -> Result<Self> {
+        let root = scratch(name);
         if root.exists() {
             std::fs::remove_dir_all(&root).with_context(|| format!("remove {}", root.display()))?;
         }
@@ -301,6 +330,28 @@ impl Demo {
         );
         write(&changelog, &format!("{entry}{old}"))?;
         Ok((self.publish_source("tree", &unpacked)?, version))
+    }
+
+    fn tiny_source(&self) -> Result<String> {
+        let directory = self.path("tiny");
+        write(
+            &directory.join("debian/changelog"),
+            "tiny (1.0) bookworm; urgency=low\n\n  * First.\n\n -- Maintainer <maintainer@localhost>  Sun, 01 Nov 2026 12:00:00 +0000\n",
+        )?;
+        write(
+            &directory.join("debian/control"),
+            "Source: tiny\nMaintainer: Maintainer <maintainer@localhost>\nBuild-Depends: debhelper-compat (= 13)\nStandards-Version: 4.6.2\n\nPackage: tiny\nArchitecture: any\nDepends: ${shlibs:Depends}, ${misc:Depends}\nDescription: says its machine\n A program of one line.\n",
+        )?;
+        write(&directory.join("debian/source/format"), "3.0 (native)\n")?;
+        write(
+            &directory.join("debian/rules"),
+            "#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_auto_build:\n\t$(CC) $(CFLAGS) -o tiny tiny.c\noverride_dh_auto_install:\n\tinstall -D tiny debian/tiny/usr/bin/tiny\n",
+        )?;
+        write(
+            &directory.join("tiny.c"),
+            "#include <stdio.h>\nint main(void) { return puts(\"tiny\") < 0; }\n",
+        )?;
+        self.publish_source("tiny", &directory)
     }
 
     fn figlet_source(&self) -> Result<String> {

@@ -19,6 +19,8 @@ usage: cargo xtask WORD
   setup    install what is needed from Debian (asks for nothing; needs root once)
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
+  e2e --emulated
+           one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
   lint     formatting and clippy
   ci       lint and test: what CI runs
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["setup"] => setup::run(),
         ["demo"] => demo::whole_way(),
+        ["e2e", "--emulated"] => demo::emulated(),
         ["test"] => test::all(),
         ["lint"] => test::lint(),
         ["ci"] => test::ci(),

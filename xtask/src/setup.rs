@@ -70,6 +70,30 @@ pub(crate) fn run() -> Result<()> {
     )
 }
 
+/// What running another architecture's programs needs: qemu, and the kernel told of it.
+pub(crate) fn emulation() -> Result<()> {
+    if !is_installed("qemu-user-static") {
+        let install = [
+            "-q",
+            "-y",
+            "--no-install-recommends",
+            "install",
+            "qemu-user-static",
+        ];
+        sh::run(cmd("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive"))?;
+    }
+    let registered = std::path::Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64");
+    if !registered.exists() {
+        let place = "/proc/sys/fs/binfmt_misc";
+        // Mounted already is fine: the registration below tells.
+        cmd("mount", &["-t", "binfmt_misc", "binfmt_misc", place])
+            .status()
+            .ok();
+        sh::run(&mut cmd("update-binfmts", &["--enable", "qemu-aarch64"]))?;
+    }
+    Ok(())
+}
+
 fn is_installed(name: &str) -> bool {
     Command::new("dpkg-query")
         .args(["-W", "-f", "${db:Status-Status}", name])

@@ -82,6 +82,9 @@ pub(crate) struct InitArgs {
     /// Architecture of this machine in RPM's words.
     #[arg(long, default_value = std::env::consts::ARCH)]
     pub(crate) rpm_arch: String,
+    /// Architecture that this machine runs through qemu-user, in the platforms' words; repeatable.
+    #[arg(long, value_name = "ARCH")]
+    pub(crate) emulated: Vec<String>,
     /// Jobs at a time on this machine.
     #[arg(long, default_value = "2")]
     pub(crate) capacity: std::num::NonZeroU32,

@@ -134,6 +134,7 @@ fn enroll(layout: &Layout, id: &str, program: &str, args: &InitArgs) -> anyhow::
         .arg("--key")
         .arg(layout.identity(id))
         .args(["--capacity", &args.capacity.to_string()])
+        .args(args.emulated.iter().flat_map(|arch| ["--emulated", arch]))
         .output()
         .with_context(|| format!("run {program} enroll"))?;
     if !output.status.success() {
