@@ -59,6 +59,10 @@ const TABLE: &[(&str, &str)] = &[
         "millrace-runner",
         "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm runner-test runner-compose sandbox",
     ),
+    (
+        "bench",
+        "pipeline-spec runner-api ledger ports control platform-local state-repo git",
+    ),
     ("whole", ""),
     ("xtask", ""),
 ];
