@@ -1,6 +1,7 @@
 //! The build task: binary packages from a .dsc, offline, in an overlay.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 
 use pipeline_spec::BuildOptions;
 use runner_agent::{Halt, Job};
@@ -9,18 +10,22 @@ use runner_api::{
     Outcome,
 };
 use runner_build::{Blame, Room};
-use sandbox::{Command, Ended, EntryKind, Root};
+use sandbox::{Command, Ended, EntryKind, Network, Root};
 use serde::Serialize;
 
 use crate::root::{LOCAL_SOURCE, Roots, apt, local_archive, workspace_with};
 
 /// What apt says when a build dependency cannot be had, as opposed to a mirror that does not answer.
-const UNMET: [&str; 4] = [
+const UNMET: [&str; 5] = [
     "Unmet build dependencies",
     "unmet dependencies",
     "Unable to correct problems",
     "but it is not installable",
+    SCRIPT_FAILED,
 ];
+/// What dpkg says of a maintainer script that fails: a linked build's is a stranger's program, and it
+/// runs offline.
+const SCRIPT_FAILED: &str = "script subprocess returned error";
 
 /// A package of the buildroot.
 #[derive(Debug, Serialize)]
@@ -102,7 +107,14 @@ fn build_options(options: &BuildOptions) -> String {
             .iter()
             .map(|(name, value)| format!("{name}={value}")),
     );
-    words.push("parallel=2".to_owned());
+    if !options
+        .define
+        .iter()
+        .any(|(name, _)| name.as_str() == "parallel")
+    {
+        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        words.push(format!("parallel={processors}"));
+    }
     words.join(" ")
 }
 
@@ -155,27 +167,38 @@ async fn dependencies(
                     "--no-list-cleanup",
                     "update",
                 ];
-                let update = Command::prepare(apt(&only_local)).bind_read_only(&deps, "/deps");
+                let update = Command::prepare(apt(&only_local))
+                    .network(Network::None)
+                    .bind_read_only(&deps, "/deps");
                 room.run(&update, "read the packages of other builds", Blame::Us)
                     .await?;
                 let path = format!("/in/{dsc_name}");
-                let mut words = vec!["build-dep"];
-                if task.scope == BuildScope::ArchitectureOnly {
-                    words.push("--arch-only");
+                // Maintainer scripts, which may be a linked build's, run in the second step only.
+                for (word, network) in [
+                    ("--download-only", Network::Host),
+                    ("--no-download", Network::None),
+                ] {
+                    let mut words = vec![word, "build-dep"];
+                    if task.scope == BuildScope::ArchitectureOnly {
+                        words.push("--arch-only");
+                    }
+                    words.push(&path);
+                    let step = Command::prepare(apt(&words))
+                        .env("DEBIAN_FRONTEND", "noninteractive")
+                        .env("DEB_BUILD_PROFILES", &profiles)
+                        .network(network)
+                        .bind_read_only(&deps, "/deps")
+                        .bind_read_only(&input, "/in");
+                    let (ended, tail) = room.try_run(&step).await?;
+                    settle_install(ended, &tail)?;
                 }
-                words.push(&path);
-                let install = Command::prepare(apt(&words))
-                    .env("DEBIAN_FRONTEND", "noninteractive")
-                    .env("DEB_BUILD_PROFILES", &profiles)
-                    .bind_read_only(&deps, "/deps")
-                    .bind_read_only(&input, "/in");
-                let (ended, tail) = room.try_run(&install).await?;
-                settle_install(ended, &tail)?;
+                // The root's programs may be a stranger's by now.
                 let clean = Command::prepare([
                     "sh",
                     "-ec",
                     "rm -f /etc/apt/sources.list.d/millrace-build.list; apt-get clean",
-                ]);
+                ])
+                .network(Network::None);
                 room.run(&clean, "clean the root", Blame::Us).await
             },
         )
@@ -196,14 +219,25 @@ fn settle_install(ended: Ended, tail: &str) -> Result<(), Halt> {
             .iter()
             .map(|line| (*line).to_owned())
             .collect();
-        let missing = said
-            .iter()
-            .find(|line| line.contains("Depends:") || line.contains("builddeps:"))
-            .map_or("", |line| line.trim());
+        let find = |words: &[&str]| {
+            said.iter()
+                .find(|line| words.iter().any(|word| line.contains(word)))
+                .map(|line| line.trim())
+        };
+        let (cause, fix) = match find(&[SCRIPT_FAILED]) {
+            Some(line) => (
+                line,
+                "correct that package, whose maintainer scripts run without network",
+            ),
+            None => (
+                find(&["Depends:", "builddeps:"]).unwrap_or_default(),
+                "correct Build-Depends, or build what is missing first and link it with `with:`",
+            ),
+        };
         return Err(Outcome::Failed {
             failure: runner_api::Failure {
                 kind: FailureKind::BuildDependencies,
-                message: format!("a build dependency cannot be installed: {missing}; correct Build-Depends, or build what is missing first and link it with `with:`"),
+                message: format!("a build dependency cannot be installed: {cause}; {fix}"),
                 excerpt,
             },
             artifacts: Vec::new(),
@@ -242,7 +276,7 @@ fn relations(dsc: &[u8]) -> String {
 
 /// Every installed package with its version and the archive's digest.
 async fn record(room: &Room<'_>) -> Result<Vec<Installed>, Halt> {
-    let query = Command::prepare(["sh", "-ec", RECORD]).network(sandbox::Network::None);
+    let query = Command::prepare(["sh", "-ec", RECORD]).network(Network::None);
     let text = room
         .query(&query, "list the packages of the root", Blame::Us)
         .await?;

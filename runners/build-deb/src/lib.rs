@@ -1,8 +1,8 @@
 //! The role `build-deb`: Debian source and binary packages in clean roots.
 //!
 //! A root is made by `mmdebstrap` from the platform's archives and named by their `InRelease` files;
-//! build dependencies are a layer on top, named by what they are; each build gets an overlay on that,
-//! without network. `dpkg-buildpackage` runs as an unprivileged user.
+//! build dependencies are a layer on top, named by what they are, downloaded first and installed
+//! offline; each build gets an overlay on that, without network. `dpkg-buildpackage` runs as an unprivileged user.
 //!
 //! Invariants: `debian/rules` runs offline and nowhere but in the sandbox; what the archives offered is
 //! recorded package by package; the same inputs give the same packages where upstream allows it.

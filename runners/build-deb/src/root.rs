@@ -6,7 +6,7 @@ use pipeline_spec::{Architecture, Platform};
 use runner_agent::{Halt, Job};
 use runner_api::{Artifact, ArtifactKind, FailureKind, PublicKeys};
 use runner_build::{Blame, Room, key, sandbox_limits};
-use sandbox::{Command, Limits, Rights, Root, RootEntry, Sandbox, Workspace};
+use sandbox::{Command, Limits, Network, Rights, Root, RootEntry, Sandbox, Workspace};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 
@@ -158,7 +158,7 @@ impl Roots {
                 .write(&path, 0o644, sandbox::Owner::Root, armored.as_bytes());
             put.await.map_err(Halt::infrastructure)?;
         }
-        let user = Command::prepare(["sh", "-ec", SETUP]);
+        let user = Command::prepare(["sh", "-ec", SETUP]).network(Network::None);
         room.run(&user, "prepare the root", Blame::Us).await?;
         let update = Command::prepare(apt(&["update"]));
         room.run(&update, "fetch the archives' indexes", Blame::Us)

@@ -1,5 +1,6 @@
 //! The source task: a .dsc and its files, and what they say.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
@@ -107,13 +108,13 @@ async fn package_tree(
     time: i64,
 ) -> Result<String, Halt> {
     let broken = |message: String| Halt::failed(FailureKind::SourcePackage, message);
-    let changelog = std::fs::read(tree.join("debian/changelog"))
-        .map_err(|_| broken("the tree has no debian/changelog: is `subdir` right?".to_owned()))?;
+    let changelog = read_inside(tree, "debian/changelog")
+        .ok_or_else(|| broken("the tree has no debian/changelog: is `subdir` right?".to_owned()))?;
     let (source, version) = first_entry(&changelog).ok_or_else(|| {
         broken("the first line of debian/changelog is not `package (version) suite; …`".to_owned())
     })?;
-    let format = std::fs::read_to_string(tree.join("debian/source/format")).unwrap_or_default();
-    if format.trim() == "3.0 (quilt)" {
+    let format = read_inside(tree, "debian/source/format").unwrap_or_default();
+    if format.trim_ascii() == b"3.0 (quilt)" {
         let upstream = upstream_version(&version);
         let archive = input.join(format!("{source}_{upstream}.orig.tar.gz"));
         let (tree, prefix) = (tree.to_owned(), format!("{source}-{upstream}"));
@@ -155,6 +156,20 @@ for file in /in/*.orig.tar.*; do if [ -e \"$file\" ]; then cp \"$file\" .; fi; d
 dpkg-source -b tree
 rm -rf tree
 ";
+
+/// The beginning of a regular file of the tree. Links of the tree are followed, but not out of it, where
+/// a device or a file of the runner could be.
+fn read_inside(tree: &Path, path: &str) -> Option<Vec<u8>> {
+    let root = std::fs::canonicalize(tree).ok()?;
+    let file = std::fs::canonicalize(tree.join(path)).ok()?;
+    if !file.starts_with(&root) || !file.is_file() {
+        return None;
+    }
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(file).ok()?;
+    file.take(MAX_TEXT_BYTES).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
 
 /// `package (version) suite; …`, with names that are safe in file names.
 fn first_entry(changelog: &[u8]) -> Option<(String, String)> {

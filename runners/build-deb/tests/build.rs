@@ -74,7 +74,9 @@ impl Bench {
 
     /// A git repository with the given files; answers the origin.
     fn commit(&self, files: &[(&str, &str)]) -> Origin {
-        let tree = self.path("tree");
+        let tree = tempfile::tempdir_in(self.directory.path())
+            .expect("a directory")
+            .keep();
         for (path, text) in files {
             let path = tree.join(path);
             std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
@@ -144,16 +146,28 @@ impl Bench {
         }))
     }
 
-    /// Source and build of a package with these files, and what came out.
-    async fn make(&self, files: &[(&str, &str)]) -> Outcome {
-        let spec = self.source(self.commit(files));
+    /// Source and build of a package with these files, with the packages of other builds at hand, and
+    /// what came out.
+    async fn make(
+        &self,
+        files: &[(String, String)],
+        linked: Vec<(TaskRef, Vec<Artifact>)>,
+    ) -> (TaskRef, Outcome) {
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .collect();
+        let spec = self.source(self.commit(&files));
         let task = task_ref(&spec);
         match self.run(spec, vec![]).await {
             Outcome::Succeeded { artifacts, .. } => {
-                self.run(self.build(&task, vec![]), vec![(task, artifacts)])
-                    .await
+                let names = linked.iter().map(|(task, _)| task.clone()).collect();
+                let spec = self.build(&task, names);
+                let mut inputs = vec![(task, artifacts)];
+                inputs.extend(linked);
+                (task_ref(&spec), self.run(spec, inputs).await)
             }
-            other => other,
+            other => (task, other),
         }
     }
 }
@@ -203,24 +217,24 @@ fn helper() -> PathBuf {
     path
 }
 
-fn package<'a>(rules: &'a str, build_depends: &'a str) -> Vec<(&'static str, String)> {
-    vec![
+fn package(rules: &str, build_depends: &str) -> Vec<(String, String)> {
+    let files = vec![
         ("debian/changelog", "tiny (1.0) bookworm; urgency=low\n\n  * x\n\n -- T <t@localhost>  Tue, 14 Nov 2023 22:13:20 +0000\n".to_owned()),
         ("debian/control", format!("Source: tiny\nMaintainer: T <t@localhost>\nBuild-Depends: debhelper-compat (= 13){build_depends}\nStandards-Version: 4.6.2\n\nPackage: tiny\nArchitecture: any\nDepends: ${{shlibs:Depends}}\nDescription: tiny\n tiny\n")),
         ("debian/source/format", "3.0 (native)\n".to_owned()),
         ("debian/rules", format!("#!/usr/bin/make -f\n%:\n\tdh $@\noverride_dh_auto_build:\n\t{rules}\noverride_dh_auto_install:\n\tinstall -D hello debian/tiny/usr/bin/tiny-hello\n")),
         ("hello.c", "#include <stdio.h>\nint main(void){puts(\"hello\");return 0;}\n".to_owned()),
-    ]
+    ];
+    files
+        .into_iter()
+        .map(|(path, text)| (path.to_owned(), text))
+        .collect()
 }
 
 async fn make(rules: &str, build_depends: &str) -> Outcome {
     let bench = Bench::new().await;
     let files = package(rules, build_depends);
-    let files: Vec<(&str, &str)> = files
-        .iter()
-        .map(|(path, text)| (*path, text.as_str()))
-        .collect();
-    bench.make(&files).await
+    bench.make(&files, vec![]).await.1
 }
 
 fn digests(outcome: &Outcome) -> Vec<(String, String)> {
@@ -298,5 +312,66 @@ async fn failures_say_whose_fault_and_why() {
             }
             other => panic!("{rules}: {other:?}"),
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn maintainer_scripts_of_a_linked_build_cannot_reach_the_machine() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = server.local_addr().expect("an address");
+    // The port is another one each time, so that no root of an earlier run is found.
+    let script = format!(
+        "#!/bin/bash\nset -e\nif exec 3<>/dev/tcp/127.0.0.1/{}; then seen=network; else seen=nothing; fi\n\
+         echo $seen $(tail -n +3 /proc/net/dev | cut -d: -f1) > /usr/share/tiny-seen\n",
+        address.port()
+    );
+    let bench = Bench::new().await;
+    let mut files = package(BUILD, "");
+    files.push(("debian/tiny.postinst".to_owned(), script));
+    let (task, outcome) = bench.make(&files, vec![]).await;
+    let Outcome::Succeeded { artifacts, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let rules =
+        "test \"$$(cat /usr/share/tiny-seen)\" = 'nothing lo'\n\tgcc -O2 -g -o hello hello.c";
+    let user: Vec<_> = package(rules, ", tiny")
+        .into_iter()
+        .map(|(path, text)| {
+            let text = match path.as_str() {
+                "debian/changelog" => text.replace("tiny (", "user ("),
+                "debian/control" => text.replace("Source: tiny", "Source: user"),
+                _ => text,
+            };
+            (path, text)
+        })
+        .collect();
+    let (_, outcome) = bench.make(&user, vec![(task, artifacts)]).await;
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    // The same connection from outside of the sandbox is answered.
+    std::net::TcpStream::connect(address).expect("the port is open");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_linked_build_whose_script_fails_is_at_fault() {
+    let bench = Bench::new().await;
+    let mut files = package(BUILD, "");
+    let script = "#!/bin/sh\necho Failed to fetch\nexit 3\n";
+    files.push(("debian/tiny.preinst".to_owned(), script.to_owned()));
+    let (task, outcome) = bench.make(&files, vec![]).await;
+    let Outcome::Succeeded { artifacts, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    let user = package(BUILD, ", tiny");
+    match bench.make(&user, vec![(task, artifacts)]).await.1 {
+        Outcome::Failed { failure, .. } => {
+            assert_eq!(failure.kind, FailureKind::BuildDependencies, "{failure:?}");
+            assert!(
+                failure
+                    .message
+                    .contains("tiny package pre-installation script"),
+                "{failure:?}"
+            );
+        }
+        other => panic!("{other:?}"),
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A root is made by `dnf --installroot` from the platform's repositories and named by their
 //! `repomd.xml`; build requirements are a layer on top, named by what they are; each build gets an
-//! overlay on that, without network. `rpmbuild` runs as an unprivileged user. A platform with
-//! `backend: mock` is left to the `mock` of the host instead.
+//! overlay on that, without network. Packages are downloaded first and installed offline. `rpmbuild`
+//! runs as an unprivileged user. A platform with `backend: mock` is left to the `mock` of the host
+//! instead.
 //!
 //! Invariants: a spec file is never parsed outside of a sandbox, since parsing one runs its shell; no
 //! package is installed whose signature was not checked, except those of linked builds, which were

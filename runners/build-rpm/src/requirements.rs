@@ -11,7 +11,7 @@ use crate::backend::Srpm;
 use crate::dnf::{Dnf, conf, copy_packages, source_script};
 use crate::local::{self, LocalRepo};
 use crate::repos::{LOCAL, Repos};
-use crate::root::MAKING;
+use crate::root::{MAKING, STEPS};
 use crate::rpmbuild;
 
 /// Where dnf sees the source RPM whose requirements it installs; it goes by the ending.
@@ -27,6 +27,8 @@ const UNMET: [&str; 5] = [
     "Not all dependencies satisfied",
     "Problem: ",
 ];
+/// What rpm says of a scriptlet: a linked build's is a stranger's program.
+const SCRIPTLET: &str = "scriptlet failed";
 /// What it says when a repository cannot be reached or believed: not the package's fault.
 const TROUBLE: [&str; 6] = [
     "Failed to download metadata",
@@ -70,12 +72,16 @@ impl Dnf {
             ]);
         }
         words.push(REQUIREMENTS);
-        let install = repos
-            .dnf(&conf(job), &words)
-            .bind_read_only(srpm.path, REQUIREMENTS)
-            .bind_read_only(&local.directory, LOCAL);
-        let (ended, tail) = room.try_run(&install).await?;
-        settle_install(ended, &tail)?;
+        for (word, network) in STEPS {
+            let all: Vec<&str> = std::iter::once(word).chain(words.iter().copied()).collect();
+            let step = repos
+                .dnf(&conf(job), &all)
+                .network(network)
+                .bind_read_only(srpm.path, REQUIREMENTS)
+                .bind_read_only(&local.directory, LOCAL);
+            let (ended, tail) = room.try_run(&step).await?;
+            settle_install(ended, &tail)?;
+        }
         let clean = Command::prepare(["sh", "-ec", "rm -rf /var/cache/dnf /var/log/dnf*"])
             .network(Network::None);
         room.run(&clean, "clean the root", Blame::Us).await?;
@@ -191,16 +197,23 @@ fn settle_install(ended: Ended, tail: &str) -> Result<(), Halt> {
             .iter()
             .find_map(|word| said.iter().find(|line| line.contains(word)))
     };
-    match (find(&TROUBLE), find(&UNMET)) {
-        (None, Some(line)) => {
+    let (script, trouble) = (find(&[SCRIPTLET]), find(&TROUBLE));
+    let unmet = || find(&UNMET).filter(|_| trouble.is_none());
+    match script.or_else(unmet) {
+        Some(line) => {
             let most = Failure::MAX_EXCERPT.min(said.len());
             let excerpt = said[said.len() - most..]
                 .iter()
                 .map(|line| (*line).to_owned())
                 .collect();
             let message = format!(
-                "a build requirement cannot be installed: {}; correct BuildRequires, or build what is missing first and link it with `with:`",
+                "a build requirement cannot be installed: {}; {}",
                 line.trim().trim_start_matches("- "),
+                if script.is_some() {
+                    "correct that package, whose scriptlets run without network"
+                } else {
+                    "correct BuildRequires, or build what is missing first and link it with `with:`"
+                },
             );
             let failure = Failure {
                 kind: FailureKind::BuildDependencies,
@@ -213,8 +226,8 @@ fn settle_install(ended: Ended, tail: &str) -> Result<(), Halt> {
             }
             .into())
         }
-        (line, _) => {
-            let line = line.or(said.last()).map_or("", |line| line.trim());
+        None => {
+            let line = trouble.or(said.last()).map_or("", |line| line.trim());
             Err(Halt::trouble(format!(
                 "install the build requirements: {ended}: {line}"
             )))
@@ -253,6 +266,12 @@ mod tests {
         check(
             "Problem: x\nError downloading packages:\n  Curl error (6)\n",
             "ours: ",
+        );
+        check(
+            "Running scriptlet: a-1-1.x86_64 1/1\nerror: %prein(a-1-1.x86_64) scriptlet failed, exit status 1\nCurl error\n",
+            &format!(
+                "{package}error: %prein(a-1-1.x86_64) scriptlet failed, exit status 1; correct that package"
+            ),
         );
         check("Error: GPG check FAILED\n", "ours: ");
         check("", "ours: ");

@@ -18,7 +18,12 @@ pub(crate) const MAKING: Limits = Limits {
     log_bytes: 64 << 20,
 };
 /// Part of every root's name: counts up when what is done to a root changes.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
+/// How packages are installed: the first step runs nothing of them, and their scriptlets run offline.
+pub(crate) const STEPS: [(&str, Network); 2] = [
+    ("--downloadonly", Network::Host),
+    ("--cacheonly", Network::None),
+];
 
 impl Dnf {
     /// A platform's base root and the name of its content; and dnf's configuration for it.
@@ -73,15 +78,14 @@ impl Dnf {
             if transaction.is_empty() {
                 continue;
             }
-            let words: Vec<&str> = std::iter::once("install")
-                .chain(transaction.iter().map(String::as_str))
-                .collect();
-            room.run(
-                &repos.dnf(&conf(job), &words),
-                "make a root with dnf",
-                Blame::Us,
-            )
-            .await?;
+            for (word, network) in STEPS {
+                let words: Vec<&str> = [word, "install"]
+                    .into_iter()
+                    .chain(transaction.iter().map(String::as_str))
+                    .collect();
+                let step = repos.dnf(&conf(job), &words).network(network);
+                room.run(&step, "make a root with dnf", Blame::Us).await?;
+            }
         }
         let setup = Command::prepare(["sh", "-ec", SETUP, "sh", DATABASE]).network(Network::None);
         room.run(&setup, "prepare the root", Blame::Us).await?;

@@ -22,10 +22,7 @@ pub(crate) async fn make<B: Backend>(
     let input = job.dir().join("in");
     std::fs::create_dir_all(&input).map_err(Halt::infrastructure)?;
     let srpm = match fetch(job, &task.origin, &input, |_| Ok(Vec::new())).await? {
-        Fetched::Tree(directory, time) => {
-            let directory = inside(&input, &directory)?;
-            pack(backend, job, task, &directory, time).await?
-        }
+        Fetched::Tree(directory, time) => pack(backend, job, task, &directory, time).await?,
         Fetched::Srpm(path) | Fetched::Dsc(path) => {
             download::readable(&path)?;
             path
@@ -55,19 +52,6 @@ pub(crate) async fn make<B: Backend>(
         artifacts: vec![artifact],
         facts: Facts::Source(facts),
     })
-}
-
-/// The package's directory, unless a symbolic link of the tree leads to a directory of the runner.
-fn inside(input: &Path, directory: &Path) -> Result<PathBuf, Halt> {
-    let input = std::fs::canonicalize(input).map_err(Halt::infrastructure)?;
-    let directory = std::fs::canonicalize(directory).map_err(Halt::infrastructure)?;
-    if directory.starts_with(input) {
-        return Ok(directory);
-    }
-    Err(broken(
-        "`subdir` is a symbolic link that leads out of the tree: name the directory itself"
-            .to_owned(),
-    ))
 }
 
 fn broken(message: String) -> Halt {

@@ -539,3 +539,31 @@ async fn a_listed_source_is_fetched_and_checked() {
         .collect();
     assert_eq!(kinds, [ArtifactKind::Srpm]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scriptlets_of_a_linked_build_cannot_reach_the_machine() {
+    let server = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = server.local_addr().expect("an address");
+    // The port is another one each time, so that no root of an earlier run is found.
+    let linked = format!(
+        "Name: nosy\nVersion: 1\nRelease: 1\nSummary: n\nLicense: MIT\nBuildArch: noarch\n%description\nn\n\
+         %post -p /bin/bash\nif exec 3<>/dev/tcp/127.0.0.1/{}; then seen=network; else seen=nothing; fi\n\
+         echo $seen > /usr/share/nosy-seen\n%files\n",
+        address.port()
+    );
+    let user = "Name: user\nVersion: 2\nRelease: 1\nSummary: u\nLicense: MIT\nBuildArch: noarch\nBuildRequires: nosy\n\
+                %description\nu\n%build\ntest \"$(cat /usr/share/nosy-seen)\" = nothing\n%files\n";
+    let bench = Bench::new().await;
+    let source = bench
+        .source(bench.commit("first", &[("nosy.spec", &linked)]))
+        .await;
+    let first = bench.build(source, vec![]).await;
+    assert_eq!(names(&first.1), ["nosy-1-1.noarch.rpm", "buildroot.json"]);
+    let source = bench
+        .source(bench.commit("second", &[("user.spec", user)]))
+        .await;
+    let second = bench.build(source, vec![first]).await.1;
+    assert_eq!(names(&second), ["user-2-1.noarch.rpm", "buildroot.json"]);
+    // The same connection from outside of the sandbox is answered.
+    std::net::TcpStream::connect(address).expect("the port is open");
+}

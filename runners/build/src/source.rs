@@ -1,6 +1,8 @@
 //! Fetching a pinned source into a directory of the job.
 
-use std::path::{Path, PathBuf};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use git::{CommitId, Credentials, RemoteUrl};
@@ -51,15 +53,12 @@ pub async fn fetch(
             let tree = directory.join("tree");
             let time = checkout(url.as_str(), commit, &tree).await?;
             let package = match subdir {
-                Some(subdir) => tree.join(subdir.as_str()),
+                Some(subdir) => descend(&tree, subdir.as_str()).map_err(|reason| {
+                    let message = format!("commit {commit} of {url}: {reason}");
+                    Halt::failed(FailureKind::SourceMissing, message)
+                })?,
                 None => tree,
             };
-            if !package.is_dir() {
-                let message = format!(
-                    "commit {commit} of {url} has no such directory: correct `subdir` in the request"
-                );
-                return Err(Halt::failed(FailureKind::SourceMissing, message));
-            }
             Ok(Fetched::Tree(package, time))
         }
         Origin::Srpm { url, sha256 } => Ok(Fetched::Srpm(
@@ -84,6 +83,34 @@ pub async fn fetch(
     }
 }
 
+/// The directory `subdir` of a stranger's tree. A symbolic link is not followed: it could lead to a
+/// directory of the runner.
+fn descend(tree: &Path, subdir: &str) -> Result<PathBuf, String> {
+    let mut path = tree.to_owned();
+    for part in Path::new(subdir).components() {
+        let found = match part {
+            Component::Normal(name) => {
+                path.push(name);
+                std::fs::symlink_metadata(&path).ok()
+            }
+            _ => None,
+        };
+        if found.as_ref().is_some_and(|meta| meta.is_symlink()) {
+            let link = path.strip_prefix(tree).unwrap_or(&path);
+            return Err(format!(
+                "{} is a symbolic link, which is not followed: write the directory that it leads to as `subdir` in the request",
+                link.display()
+            ));
+        }
+        if !found.is_some_and(|meta| meta.is_dir()) {
+            return Err(format!(
+                "it has no directory {subdir}: correct `subdir` in the request"
+            ));
+        }
+    }
+    Ok(path)
+}
+
 async fn checkout(url: &str, commit: &str, into: &Path) -> Result<i64, Halt> {
     let missing = |error: &dyn std::fmt::Display| {
         Halt::failed(
@@ -101,8 +128,11 @@ async fn checkout(url: &str, commit: &str, into: &Path) -> Result<i64, Halt> {
     .map_err(Halt::infrastructure)?;
     match done {
         Ok(checkout) => Ok(checkout.time),
-        Err(error) if error.class() == git::Class::Transient => Err(Halt::infrastructure(error)),
-        Err(error) => Err(missing(&error)),
+        Err(error) => match error.class() {
+            git::Class::User => Err(missing(&error)),
+            // A server that breaks the protocol or a broken store is not the package's fault.
+            git::Class::Transient | git::Class::Broken => Err(Halt::infrastructure(error)),
+        },
     }
 }
 
@@ -157,6 +187,10 @@ async fn copy(local: &str, target: &Path) -> Result<Sha256Digest, Halt> {
     tokio::fs::copy(&source, target)
         .await
         .map_err(Halt::infrastructure)?;
+    // The copy has the original's mode, and the sandbox's users must be able to read it.
+    tokio::fs::set_permissions(target, Permissions::from_mode(0o644))
+        .await
+        .map_err(Halt::infrastructure)?;
     let target = target.to_owned();
     let digest = tokio::task::spawn_blocking(move || {
         let mut hash = Sha256::new();
@@ -199,4 +233,50 @@ async fn transfer(url: &str, target: &Path) -> Result<Sha256Digest, Halt> {
     }
     file.flush().await.map_err(Halt::infrastructure)?;
     Ok(Sha256Digest::new(hash.finalize().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subdir_goes_through_directories_only() {
+        let tree = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(tree.path().join("a/b")).expect("directories");
+        std::fs::write(tree.path().join("a/file"), "").expect("a file");
+        for (link, target) in [("out", "/etc"), ("a/up", ".."), ("gone", "nowhere")] {
+            std::os::unix::fs::symlink(target, tree.path().join(link)).expect("a link");
+        }
+        let check = |subdir: &str, expect: &str| {
+            let found = match descend(tree.path(), subdir) {
+                Ok(path) => path.strip_prefix(tree.path()).expect("inside").to_owned(),
+                Err(reason) => PathBuf::from(reason),
+            };
+            let found = found.to_string_lossy();
+            assert!(found.starts_with(expect), "{subdir}: {found}");
+        };
+        check("a/b", "a/b");
+        check("a/c", "it has no directory a/c: correct `subdir`");
+        check("a/file", "it has no directory a/file");
+        check("..", "it has no directory ..");
+        check("/etc", "it has no directory /etc");
+        check("out", "out is a symbolic link");
+        check("out/ssl", "out is a symbolic link");
+        check("a/up/a", "a/up is a symbolic link");
+        check("gone", "gone is a symbolic link");
+    }
+
+    #[tokio::test]
+    async fn a_copied_file_can_be_read_in_the_sandbox() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (from, to) = (directory.path().join("from"), directory.path().join("to"));
+        std::fs::write(&from, "x").expect("a file");
+        std::fs::set_permissions(&from, Permissions::from_mode(0o600)).expect("a mode");
+        copy(from.to_str().expect("utf-8"), &to)
+            .await
+            .map_err(runner_api::Outcome::from)
+            .expect("a copy");
+        let mode = std::fs::metadata(&to).expect("the copy").permissions();
+        assert_eq!(mode.mode() & 0o777, 0o644);
+    }
 }
