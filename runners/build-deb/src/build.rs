@@ -146,63 +146,63 @@ async fn dependencies(
         BuildScope::ArchitectureOnly => "arch",
     };
     let inputs = [wanted.as_str(), local, scope, &profiles];
-    let (input, deps) = (job.dir().join("in"), job.dir().join("deps"));
+    let path = format!("/in/{dsc_name}");
+    let mut words = vec!["build-dep"];
+    if task.scope == BuildScope::ArchitectureOnly {
+        words.push("--arch-only");
+    }
+    words.push(&path);
+    let install = async |room: &Room<'_>| install(room, job, &words, &profiles).await;
     roots
-        .layer(
-            job,
-            (&base, &base_name),
-            &inputs,
-            async |room: &Room<'_>| {
-                let sources = "/etc/apt/sources.list.d/millrace-build.list";
-                let put = room.workspace().write(
-                    sources,
-                    0o644,
-                    sandbox::Owner::Root,
-                    LOCAL_SOURCE.as_bytes(),
-                );
-                put.await.map_err(Halt::infrastructure)?;
-                let only_local = [
-                    "-o",
-                    "Dir::Etc::SourceList=/dev/null",
-                    "--no-list-cleanup",
-                    "update",
-                ];
-                let update = Command::prepare(apt(&only_local))
-                    .network(Network::None)
-                    .bind_read_only(&deps, "/deps");
-                room.run(&update, "read the packages of other builds", Blame::Us)
-                    .await?;
-                let path = format!("/in/{dsc_name}");
-                // Maintainer scripts, which may be a linked build's, run in the second step only.
-                for (word, network) in [
-                    ("--download-only", Network::Host),
-                    ("--no-download", Network::None),
-                ] {
-                    let mut words = vec![word, "build-dep"];
-                    if task.scope == BuildScope::ArchitectureOnly {
-                        words.push("--arch-only");
-                    }
-                    words.push(&path);
-                    let step = Command::prepare(apt(&words))
-                        .env("DEBIAN_FRONTEND", "noninteractive")
-                        .env("DEB_BUILD_PROFILES", &profiles)
-                        .network(network)
-                        .bind_read_only(&deps, "/deps")
-                        .bind_read_only(&input, "/in");
-                    let (ended, tail) = room.try_run(&step).await?;
-                    settle_install(ended, &tail)?;
-                }
-                // The root's programs may be a stranger's by now.
-                let clean = Command::prepare([
-                    "sh",
-                    "-ec",
-                    "rm -f /etc/apt/sources.list.d/millrace-build.list; apt-get clean",
-                ])
-                .network(Network::None);
-                room.run(&clean, "clean the root", Blame::Us).await
-            },
-        )
+        .layer(job, (&base, &base_name), &inputs, install)
         .await
+}
+
+/// Runs apt with `words`, at first only to download: maintainer scripts, which may be a linked build's,
+/// run offline.
+async fn install(room: &Room<'_>, job: &Job, words: &[&str], profiles: &str) -> Result<(), Halt> {
+    let (input, deps) = (job.dir().join("in"), job.dir().join("deps"));
+    let sources = "/etc/apt/sources.list.d/millrace-build.list";
+    let put = room.workspace().write(
+        sources,
+        0o644,
+        sandbox::Owner::Root,
+        LOCAL_SOURCE.as_bytes(),
+    );
+    put.await.map_err(Halt::infrastructure)?;
+    let only_local = [
+        "-o",
+        "Dir::Etc::SourceList=/dev/null",
+        "--no-list-cleanup",
+        "update",
+    ];
+    let update = Command::prepare(apt(&only_local))
+        .network(Network::None)
+        .bind_read_only(&deps, "/deps");
+    room.run(&update, "read the packages of other builds", Blame::Us)
+        .await?;
+    for (word, network) in [
+        ("--download-only", Network::Host),
+        ("--no-download", Network::None),
+    ] {
+        let all: Vec<&str> = std::iter::once(word).chain(words.iter().copied()).collect();
+        let step = Command::prepare(apt(&all))
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .env("DEB_BUILD_PROFILES", profiles)
+            .network(network)
+            .bind_read_only(&deps, "/deps")
+            .bind_read_only(&input, "/in");
+        let (ended, tail) = room.try_run(&step).await?;
+        settle_install(ended, &tail)?;
+    }
+    // The root's programs may be a stranger's by now.
+    let clean = Command::prepare([
+        "sh",
+        "-ec",
+        "rm -f /etc/apt/sources.list.d/millrace-build.list; apt-get clean",
+    ])
+    .network(Network::None);
+    room.run(&clean, "clean the root", Blame::Us).await
 }
 
 /// A dependency that does not exist is the package's fault; a mirror that does not answer is not.
