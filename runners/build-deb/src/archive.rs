@@ -82,6 +82,8 @@ impl Archives {
         let name = hex::encode(&Sha256::digest(format!("{arch}\n{}", self.lines.join("\n")))[..16]);
         let directory = directory.join(name);
         let stamp = directory.join("updated");
+        // Runners of one machine may share the directory, and apt does not wait for another apt.
+        let _one_at_a_time = lock(&directory).await?;
         if !is_fresh(&stamp) {
             self.update(&directory, arch).await?;
             std::fs::write(&stamp, b"").map_err(Halt::infrastructure)?;
@@ -162,6 +164,17 @@ impl Archives {
             errors.join(" / ")
         )))
     }
+}
+
+/// Waits until no other process works in `directory`, as long as the answer lives.
+async fn lock(directory: &Path) -> Result<std::fs::File, Halt> {
+    std::fs::create_dir_all(directory).map_err(Halt::infrastructure)?;
+    let file = std::fs::File::create(directory.join("lock")).map_err(Halt::infrastructure)?;
+    let locked = tokio::task::spawn_blocking(move || file.lock().map(|()| file));
+    locked
+        .await
+        .map_err(Halt::infrastructure)?
+        .map_err(Halt::infrastructure)
 }
 
 fn is_fresh(stamp: &Path) -> bool {
