@@ -66,7 +66,7 @@ pub(crate) async fn file<P: Platform>(
         }
     }
     let present = trees.first().ok_or_else(missing)?;
-    listing(present, &inside).ok_or_else(missing)
+    listing(present, &path, &inside).ok_or_else(missing)
 }
 
 /// The repository whose layout path begins `path`, and the rest.
@@ -138,7 +138,7 @@ async fn send<P: Platform>(state: &State<P>, file: &TreeFile) -> Result<Response
 }
 
 /// A directory of the present tree, for people with a browser.
-fn listing(published: &Published, inside: &str) -> Option<Response> {
+fn listing(published: &Published, path: &str, inside: &str) -> Option<Response> {
     let prefix = if inside.is_empty() {
         String::new()
     } else {
@@ -160,14 +160,11 @@ fn listing(published: &Published, inside: &str) -> Option<Response> {
     if names.is_empty() {
         return None;
     }
-    let here = inside.rsplit('/').next().filter(|name| !name.is_empty());
     let rows: String = names
         .iter()
         .map(|name| {
-            let link = match here {
-                Some(here) => format!("{here}/{name}"),
-                None => format!("{}/{name}", published.pointer.repository),
-            };
+            // From the top, so that it is right with and without a slash at the end of the address.
+            let link = format!("/repos/{}/{name}", path.trim_matches('/'));
             format!(
                 "<li><a href=\"{}\">{}</a></li>",
                 escape(&link),
