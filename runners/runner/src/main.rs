@@ -8,6 +8,7 @@
 mod roles;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
@@ -43,7 +44,18 @@ struct Run {
     run: RunArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Never a backtrace: the words say what to do.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Enroll(args) => {
             print!("{}", args.enroll(&roles::ALL)?);

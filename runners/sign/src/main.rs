@@ -6,6 +6,7 @@
 )]
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -69,7 +70,18 @@ struct Run {
     run: RunArgs,
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Never a backtrace: the words say what to do.
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
     match Cli::parse().command {
         Command::Enroll(args) => {
             print!("{}", args.enroll(&[Role::Sign])?);
