@@ -9,108 +9,17 @@
 //!
 //! Every event is matched against every state; what is not allowed is a [`Refusal`], never a guess.
 
+mod attempt;
+mod effects;
+mod event;
+
 use pipeline_spec::RunnerId;
 use runner_api::{Outcome, ResultManifest, TaskRef, TaskSpec};
 
-use crate::{
-    AttemptRecord, Change, Ending, Expect, FailedBy, Key, LeaseRow, Message, Millis, QueueName,
-    Row, Stop, TaskRow, TaskState,
-};
-
-/// Bounds of the table.
-pub mod limits {
-    /// Attempts that end in infrastructure trouble, without a result in between, before a task fails.
-    /// A retry by a person gives as many again; an attempt that was handed back does not count.
-    pub const MAX_ATTEMPTS: u32 = 5;
-    /// Ended attempts kept in a row, so that it stays far below 400 KB.
-    pub const ATTEMPTS_KEPT: usize = 20;
-    /// First wait after infrastructure trouble; doubled with each attempt.
-    pub const BACKOFF_MILLIS: i64 = 5_000;
-    /// Longest wait.
-    pub const MAX_BACKOFF_MILLIS: i64 = 600_000;
-}
-
-/// What happens to a task.
-#[derive(Debug, Clone)]
-pub enum Event<'a> {
-    /// All inputs are there.
-    Unblock,
-    /// The runner asks for the lease of an attempt.
-    Lease {
-        /// Which attempt the message named.
-        attempt: u32,
-        /// Who.
-        runner: &'a RunnerId,
-        /// How long without a heartbeat.
-        lease_millis: i64,
-    },
-    /// The runner is alive.
-    Heartbeat {
-        /// Of which attempt.
-        attempt: u32,
-        /// Who.
-        runner: &'a RunnerId,
-        /// How long without the next one.
-        lease_millis: i64,
-    },
-    /// The runner's last word.
-    Finish(&'a ResultManifest),
-    /// Sweep saw the lease's end.
-    Expire {
-        /// Of which attempt.
-        attempt: u32,
-    },
-    /// A person, or the request's removal.
-    Cancel {
-        /// Why.
-        reason: &'a str,
-    },
-    /// A newer version of the request does not want it.
-    Supersede {
-        /// The commit.
-        by: &'a str,
-    },
-    /// A person wants another attempt.
-    Retry,
-    /// The request came back and wants it again.
-    Revive,
-}
-
-/// Why an event does not apply. A value, not a fault: callers answer with it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The task is in a state that the event does not fit.
-    #[error("the task is {state}, so it cannot {event}")]
-    State {
-        /// Its state.
-        state: &'static str,
-        /// What was wanted.
-        event: &'static str,
-    },
-    /// Another attempt holds, or held, the lease.
-    #[error("attempt {asked} is not the current one ({current})")]
-    Attempt {
-        /// What the event named.
-        asked: u32,
-        /// What the row has.
-        current: u32,
-    },
-    /// Another runner holds the lease.
-    #[error("runner {holder} holds the lease")]
-    Holder {
-        /// Who.
-        holder: RunnerId,
-    },
-    /// The lease has not ended yet, or the backoff has not.
-    #[error("it is not due before {due}")]
-    NotDue {
-        /// When.
-        due: Millis,
-    },
-    /// The very same result stands already.
-    #[error("the result stands already")]
-    Repeated,
-}
+use crate::{Change, Ending, FailedBy, Millis, Stop, TaskRow, TaskState};
+use attempt::{again, describe, ended, ending};
+use effects::change_to;
+pub use event::{Event, Refusal, limits};
 
 /// The change that `event` makes to `row`, read at `version`.
 pub fn transition(
@@ -149,64 +58,6 @@ pub fn transition(
         Event::Revive => revive(row, now)?,
     };
     Ok(change_to(row, version, next, now))
-}
-
-/// Writes the row, its lease index and the effects that follow from the new state alone.
-fn change_to(row: &TaskRow, version: u64, next: TaskRow, now: Millis) -> Change {
-    let task = row.task.clone();
-    let mut change = Change::default();
-    match (&row.state, &next.state) {
-        (
-            _,
-            TaskState::Leased {
-                attempt, expires, ..
-            },
-        ) => {
-            let lease = LeaseRow {
-                task: task.clone(),
-                attempt: *attempt,
-                expires: *expires,
-            };
-            change.put(Key::lease(&task.id), Row::Lease(lease));
-        }
-        (TaskState::Leased { .. }, _) => change.delete(Key::lease(&task.id)),
-        _ => {}
-    }
-    if let TaskState::Ready {
-        attempt,
-        not_before,
-    } = next.state
-    {
-        let queue = QueueName::work(next.spec.role(), next.spec.arch());
-        let message = Message::Attempt {
-            task: task.clone(),
-            attempt,
-        };
-        change.effect(queue, message, not_before);
-    }
-    let heartbeat = matches!(
-        (&row.state, &next.state),
-        (TaskState::Leased { stop: was, .. }, TaskState::Leased { stop: is, .. }) if was == is
-    );
-    if !heartbeat {
-        let request = task.request.clone();
-        if next.state.is_closed() {
-            change.effect(
-                QueueName::advance(),
-                Message::Advance {
-                    request: request.clone(),
-                },
-                now,
-            );
-        }
-        change.effect(QueueName::report(), Message::Report { request }, now);
-    }
-    change.replace(
-        Key::task(&task),
-        Expect::Version(version),
-        Row::Task(Box::new(next)),
-    );
-    change
 }
 
 fn with_state(row: &TaskRow, state: TaskState) -> TaskRow {
@@ -499,77 +350,6 @@ fn stopped(stop: Stop, attempt: u32) -> TaskState {
     }
 }
 
-/// Another attempt after trouble that is ours, with exponential backoff, or the end of patience.
-/// `ended`: the row with this very attempt in its history.
-fn again(ended: &TaskRow, attempt: u32, message: &str, now: Millis) -> TaskState {
-    let troubles = ended
-        .attempts
-        .iter()
-        .rev()
-        .take_while(|record| record.ending != Ending::Result)
-        .filter(|record| record.ending == Ending::Trouble)
-        .count() as u32;
-    // A person's retry leaves the history as it is: patience ends at each multiple.
-    if troubles.is_multiple_of(limits::MAX_ATTEMPTS) {
-        return TaskState::Failed {
-            attempt,
-            by: FailedBy::Infrastructure {
-                message: message.to_owned(),
-            },
-            result: None,
-        };
-    }
-    let doublings = troubles % limits::MAX_ATTEMPTS - 1;
-    let doubled = limits::BACKOFF_MILLIS << doublings;
-    TaskState::Ready {
-        attempt: attempt + 1,
-        not_before: now + doubled.min(limits::MAX_BACKOFF_MILLIS),
-    }
-}
-
-/// The row with its leased attempt written into the history.
-fn ended(row: &TaskRow, leased: Millis, now: Millis, (ending, end): (Ending, String)) -> TaskRow {
-    let mut row = row.clone();
-    if let TaskState::Leased {
-        attempt, runner, ..
-    } = &row.state
-    {
-        row.attempts.push(AttemptRecord {
-            attempt: *attempt,
-            runner: runner.clone(),
-            leased,
-            ended: now,
-            ending,
-            end,
-        });
-        let surplus = row.attempts.len().saturating_sub(limits::ATTEMPTS_KEPT);
-        row.attempts.drain(..surplus);
-    }
-    row
-}
-
-fn ending(outcome: &Outcome) -> Ending {
-    match outcome {
-        Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Excluded { .. } => {
-            Ending::Result
-        }
-        Outcome::Infrastructure { .. } => Ending::Trouble,
-        Outcome::HandedBack { .. } => Ending::HandedBack,
-    }
-}
-
-fn describe(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Succeeded { .. } => "succeeded".to_owned(),
-        Outcome::Failed { failure, .. } => format!("failed: {}", failure.message),
-        Outcome::Excluded { reason } => format!("excluded: {reason}"),
-        Outcome::Infrastructure { message } => {
-            format!("infrastructure error: failed to {message}")
-        }
-        Outcome::HandedBack { reason } => format!("handed back: {reason}"),
-    }
-}
-
 /// Blocked on its inputs, or ready when it has none.
 fn first_state(spec: &TaskSpec, attempt: u32, now: Millis) -> TaskState {
     let on: Vec<TaskRef> = spec.inputs().into_iter().cloned().collect();
@@ -595,25 +375,5 @@ impl TaskRow {
             planned: now,
             attempts: Vec::new(),
         }
-    }
-
-    /// The change that brings this new row into the ledger, with the effects of its state.
-    pub fn insert(&self) -> Change {
-        let mut change = Change::default();
-        if let TaskState::Ready {
-            attempt,
-            not_before,
-        } = self.state
-        {
-            let queue = QueueName::work(self.spec.role(), self.spec.arch());
-            let task = self.task.clone();
-            change.effect(queue, Message::Attempt { task, attempt }, not_before);
-        }
-        change.replace(
-            Key::task(&self.task),
-            Expect::Absent,
-            Row::Task(Box::new(self.clone())),
-        );
-        change
     }
 }

@@ -1,0 +1,82 @@
+//! How an attempt ends: its line in the history, and whether another one follows.
+
+use runner_api::Outcome;
+
+use super::limits;
+use crate::{AttemptRecord, Ending, FailedBy, Millis, TaskRow, TaskState};
+
+/// Another attempt after trouble that is ours, with exponential backoff, or the end of patience.
+/// `ended`: the row with this very attempt in its history.
+pub(super) fn again(ended: &TaskRow, attempt: u32, message: &str, now: Millis) -> TaskState {
+    let troubles = ended
+        .attempts
+        .iter()
+        .rev()
+        .take_while(|record| record.ending != Ending::Result)
+        .filter(|record| record.ending == Ending::Trouble)
+        .count() as u32;
+    // A person's retry leaves the history as it is: patience ends at each multiple.
+    if troubles.is_multiple_of(limits::MAX_ATTEMPTS) {
+        return TaskState::Failed {
+            attempt,
+            by: FailedBy::Infrastructure {
+                message: message.to_owned(),
+            },
+            result: None,
+        };
+    }
+    let doublings = troubles % limits::MAX_ATTEMPTS - 1;
+    let doubled = limits::BACKOFF_MILLIS << doublings;
+    TaskState::Ready {
+        attempt: attempt + 1,
+        not_before: now + doubled.min(limits::MAX_BACKOFF_MILLIS),
+    }
+}
+
+/// The row with its leased attempt written into the history.
+pub(super) fn ended(
+    row: &TaskRow,
+    leased: Millis,
+    now: Millis,
+    (ending, end): (Ending, String),
+) -> TaskRow {
+    let mut row = row.clone();
+    if let TaskState::Leased {
+        attempt, runner, ..
+    } = &row.state
+    {
+        row.attempts.push(AttemptRecord {
+            attempt: *attempt,
+            runner: runner.clone(),
+            leased,
+            ended: now,
+            ending,
+            end,
+        });
+        let surplus = row.attempts.len().saturating_sub(limits::ATTEMPTS_KEPT);
+        row.attempts.drain(..surplus);
+    }
+    row
+}
+
+pub(super) fn ending(outcome: &Outcome) -> Ending {
+    match outcome {
+        Outcome::Succeeded { .. } | Outcome::Failed { .. } | Outcome::Excluded { .. } => {
+            Ending::Result
+        }
+        Outcome::Infrastructure { .. } => Ending::Trouble,
+        Outcome::HandedBack { .. } => Ending::HandedBack,
+    }
+}
+
+pub(super) fn describe(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Succeeded { .. } => "succeeded".to_owned(),
+        Outcome::Failed { failure, .. } => format!("failed: {}", failure.message),
+        Outcome::Excluded { reason } => format!("excluded: {reason}"),
+        Outcome::Infrastructure { message } => {
+            format!("infrastructure error: failed to {message}")
+        }
+        Outcome::HandedBack { reason } => format!("handed back: {reason}"),
+    }
+}
