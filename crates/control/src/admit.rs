@@ -7,12 +7,12 @@ use ledger::{
     partition,
 };
 use pipeline_spec::{
-    Diagnostic, RequestKind, RequestPath, Severity, check_build, check_release, parse_build,
-    parse_release,
+    Config, Diagnostic, RequestKind, RequestPath, Severity, check_build, check_release,
+    parse_build, parse_release,
 };
 use ports::{Applied, CommitInfo, Platform, StateRepo};
 
-use crate::config::Snapshot;
+use crate::files::Files;
 use crate::load::Loaded;
 use crate::turns::Turns;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
@@ -91,7 +91,8 @@ impl<P: Platform> Control<P> {
             let text = repo.read(&tip.commit, path.as_str()).await?;
             let done = match text {
                 Some(text) => {
-                    let wish = self.read_wish(&snapshot, path, &text).await?;
+                    let files = Files::Commit(&tip.commit);
+                    let wish = self.read_wish(&snapshot.config, files, path, &text).await?;
                     self.admit(&mut head, path, wish, (&tip, sequence)).await?
                 }
                 None => self.remove(&mut head, path, &tip).await?,
@@ -171,10 +172,11 @@ impl<P: Platform> Control<P> {
             .collect())
     }
 
-    /// Parses and checks a request against its snapshot.
+    /// Parses and checks a request against the configuration and the requests beside it.
     pub(crate) async fn read_wish(
         &self,
-        snapshot: &Snapshot,
+        config: &Config,
+        files: Files<'_>,
         path: &RequestPath,
         bytes: &[u8],
     ) -> Result<std::result::Result<RequestSpec, Vec<Diagnostic>>> {
@@ -191,24 +193,14 @@ impl<P: Platform> Control<P> {
         let text = std::str::from_utf8(bytes).expect("the parser accepts UTF-8 only");
         let mut present = BTreeSet::new();
         for link in links(&spec) {
-            if self
-                .platform
-                .state_repo()
-                .read(&snapshot.commit, link.as_str())
-                .await?
-                .is_some()
-            {
+            if self.read_file(files, link.as_str()).await?.is_some() {
                 present.insert(link);
             }
         }
         let exists = |link: &RequestPath| present.contains(link);
         let diagnostics = match &spec {
-            RequestSpec::Build(request) => {
-                check_build(request, path, text, &snapshot.config, &exists)
-            }
-            RequestSpec::Release(request) => {
-                check_release(request, path, text, &snapshot.config, &exists)
-            }
+            RequestSpec::Build(request) => check_build(request, path, text, config, &exists),
+            RequestSpec::Release(request) => check_release(request, path, text, config, &exists),
         };
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
         Ok(if broken { Err(diagnostics) } else { Ok(spec) })

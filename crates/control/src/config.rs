@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pipeline_spec::{Config, Diagnostic, Severity, is_config_path};
-use ports::{Platform, StateRepo};
+use ports::Platform;
 
+use crate::files::Files;
 use crate::{Control, Error, Result};
 
 /// Commits whose configuration is kept in memory: the head and those of open requests.
@@ -42,7 +43,18 @@ impl<P: Platform> Control<P> {
             kept.push(snapshot.clone());
             return Ok(snapshot);
         }
-        let snapshot = Arc::new(self.read_config(commit).await?);
+        let (config, warnings) =
+            self.read_config(Files::Commit(commit))
+                .await?
+                .map_err(|diagnostics| Error::Config {
+                    commit: commit.to_owned(),
+                    diagnostics,
+                })?;
+        let snapshot = Arc::new(Snapshot {
+            commit: commit.to_owned(),
+            config,
+            warnings,
+        });
         if kept.len() == KEPT {
             kept.remove(0);
         }
@@ -50,17 +62,20 @@ impl<P: Platform> Control<P> {
         Ok(snapshot)
     }
 
-    async fn read_config(&self, commit: &str) -> Result<Snapshot> {
-        let repo = self.platform.state_repo();
+    /// The configuration with its warnings, or everything that is wrong with it.
+    pub(crate) async fn read_config(
+        &self,
+        tree: Files<'_>,
+    ) -> Result<std::result::Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>> {
         let mut files: Vec<(String, Bytes)> = Vec::new();
         for place in PLACES {
             let paths = if place.ends_with(".yaml") {
                 vec![place.to_owned()]
             } else {
-                repo.list(commit, place).await?
+                self.list_files(tree, place).await?
             };
             for path in paths.into_iter().filter(|path| is_config_path(path)) {
-                if let Some(bytes) = repo.read(commit, &path).await? {
+                if let Some(bytes) = self.read_file(tree, &path).await? {
                     files.push((path, bytes));
                 }
             }
@@ -71,15 +86,8 @@ impl<P: Platform> Control<P> {
                 .map(|(path, bytes)| (path.as_str(), &bytes[..])),
         );
         if diagnostics.iter().any(|d| d.severity == Severity::Error) {
-            return Err(Error::Config {
-                commit: commit.to_owned(),
-                diagnostics,
-            });
+            return Ok(Err(diagnostics));
         }
-        Ok(Snapshot {
-            commit: commit.to_owned(),
-            config,
-            warnings: diagnostics,
-        })
+        Ok(Ok((config, diagnostics)))
     }
 }

@@ -3,26 +3,33 @@
 use std::collections::BTreeMap;
 
 use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, Tasks};
-use pipeline_spec::{RequestPath, Source};
+use pipeline_spec::{RepositoryName, RequestPath, Source};
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, Platform, Resolved, StateRepo};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::problems;
-use crate::{Control, Error, Result};
+use crate::files::{Checkout, Files};
+use crate::{Control, Result};
 
-/// What merging a commit would do.
+/// What merging a tree would do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DryRun {
-    /// Planned now; empty: nothing.
+    /// The commit that is planned now; empty: nothing.
     pub from: String,
-    /// The commit looked at.
+    /// The commit looked at; [`CHECKOUT`]: files that were not pushed.
     pub to: String,
     /// Why it cannot be planned at all.
     pub problems: Vec<Problem>,
+    /// What follows from changed configuration, and what people should look at twice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Note>,
     /// Requests that it brings, changes or takes away.
     pub requests: Vec<DryRunRequest>,
 }
+
+/// [`DryRun::to`] of a [`Checkout`].
+pub const CHECKOUT: &str = "checkout";
 
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +44,57 @@ pub struct DryRunRequest {
     pub notes: Vec<Note>,
     /// First tasks, and those that follow once the sources are known.
     pub tasks: Vec<DryRunTask>,
+    /// A release or its revert: what changes for clients, in name order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub repositories: Vec<DryRunRepository>,
+}
+
+/// What a release does to one repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRunRepository {
+    /// Which.
+    pub name: RepositoryName,
+    /// The key that signs it.
+    pub key: String,
+    /// Architectures on which the real client installs from it before it is public.
+    pub smoke: Vec<String>,
+    /// Packages that are added, replaced or removed, by name and architecture.
+    pub packages: Vec<DryRunPackage>,
+    /// Packages that are not built yet: source packages, or binary ones where the source is known.
+    /// Where they go and with which version is known only after the build.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub awaited: Vec<String>,
+}
+
+/// One package as clients see it change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRunPackage {
+    /// Its name.
+    pub name: String,
+    /// Its architecture as the package says it: `noarch`, `amd64`, `src`, …
+    pub arch: String,
+    /// Newest version that clients see now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Newest version that they would see.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// What that is.
+    pub change: PackageChange,
+}
+
+/// How a package changes for clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PackageChange {
+    /// It was not there.
+    Added,
+    /// By a newer version.
+    Upgraded,
+    /// By an older version: clients that have the newer one keep it.
+    Downgraded,
+    /// It is not there any more.
+    Removed,
 }
 
 /// A task that would be planned.
@@ -51,27 +109,54 @@ pub struct DryRunTask {
 }
 
 impl<P: Platform> Control<P> {
-    /// Plans `commit` against the ledger and writes nothing.
-    pub async fn dry_run(&self, commit: &str) -> Result<DryRun> {
+    /// Plans a commit (40 hex digits) or the tip of a branch of the state repository against the
+    /// ledger, and writes nothing. `None`: the state repository has neither.
+    pub async fn dry_run(&self, revision: &str) -> Result<Option<DryRun>> {
+        let repo = self.platform.state_repo();
+        let hex = revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit());
+        let found = if hex {
+            repo.info(revision).await.map(|_| Some(revision.to_owned()))
+        } else {
+            repo.head(revision).await
+        };
+        match found {
+            Ok(Some(commit)) => Ok(Some(self.dry_run_of(Files::Commit(&commit)).await?)),
+            // A name that no branch can have, or a commit that is not there.
+            Ok(None) | Err(ports::Error::Corrupt { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Plans files that were not pushed, and writes nothing.
+    pub async fn dry_run_files(&self, checkout: &Checkout) -> Result<DryRun> {
+        self.dry_run_of(Files::Checkout(checkout)).await
+    }
+
+    async fn dry_run_of(&self, files: Files<'_>) -> Result<DryRun> {
         let (head, _) = self.head_row().await?;
         let mut run = DryRun {
             from: head.commit.clone(),
-            to: commit.to_owned(),
+            to: to(files).to_owned(),
             problems: Vec::new(),
+            notes: Vec::new(),
             requests: Vec::new(),
         };
-        let snapshot = match self.snapshot(commit).await {
-            Ok(snapshot) => snapshot,
-            Err(Error::Config { diagnostics, .. }) => {
+        let config = match self.read_config(files).await? {
+            Ok((config, _)) => config,
+            Err(diagnostics) => {
                 run.problems = problems(&diagnostics);
                 return Ok(run);
             }
-            Err(error) => return Err(error),
         };
-        let repo = self.platform.state_repo();
-        let linear = !head.commit.is_empty() && repo.is_ancestor(&head.commit, commit).await?;
+        let linear = match files {
+            Files::Commit(commit) => {
+                let repo = self.platform.state_repo();
+                !head.commit.is_empty() && repo.is_ancestor(&head.commit, commit).await?
+            }
+            Files::Checkout(_) => !head.commit.is_empty(),
+        };
         let from = linear.then_some(head.commit.as_str());
-        for change in repo.changes(from, commit).await? {
+        for change in self.file_changes(from, files).await? {
             let Ok(path) = change.path.parse::<RequestPath>() else {
                 continue;
             };
@@ -81,11 +166,12 @@ impl<P: Platform> Control<P> {
                 problems: Vec::new(),
                 notes: Vec::new(),
                 tasks: Vec::new(),
+                repositories: Vec::new(),
             };
-            match repo.read(commit, path.as_str()).await? {
-                Some(text) => match self.read_wish(&snapshot, &path, &text).await? {
+            match self.read_file(files, path.as_str()).await? {
+                Some(text) => match self.read_wish(&config, files, &path, &text).await? {
                     Ok(RequestSpec::Build(build)) => {
-                        self.dry_build(&snapshot.config, commit, &build, &mut request)
+                        self.dry_build(&config, to(files), &build, &mut request)
                             .await?;
                     }
                     Ok(RequestSpec::Release(release)) => dry_release(&release, &mut request),
@@ -238,6 +324,13 @@ fn fill(request: &mut DryRunRequest, plan: Plan, tasks: &Tasks) {
                 .to_owned(),
         })
         .collect();
+}
+
+fn to<'a>(files: Files<'a>) -> &'a str {
+    match files {
+        Files::Commit(commit) => commit,
+        Files::Checkout(_) => CHECKOUT,
+    }
 }
 
 fn word(kind: ChangeKind) -> &'static str {

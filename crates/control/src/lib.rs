@@ -19,6 +19,7 @@ mod command;
 mod config;
 mod dispatch;
 mod dry_run;
+mod files;
 mod load;
 mod publish;
 mod query;
@@ -38,7 +39,10 @@ use tokio::sync::{Mutex, Notify};
 pub use admit::Planned;
 pub use command::CommandError;
 pub use config::Snapshot;
-pub use dry_run::{DryRun, DryRunRequest, DryRunTask};
+pub use dry_run::{
+    CHECKOUT, DryRun, DryRunPackage, DryRunRepository, DryRunRequest, DryRunTask, PackageChange,
+};
+pub use files::Checkout;
 pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail};
 pub use render::{StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
 pub use report::Reported;

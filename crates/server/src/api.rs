@@ -8,11 +8,15 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use control::{DryRun, Status, StatusFile, TaskDetail};
 use pipeline_spec::RequestPath;
-use ports::Platform;
+use ports::{Platform, StateRepo};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
+use crate::error::{cut, quote};
 use crate::{Error, State};
+
+/// Longest sentence about a name that is none, in characters: it repeats the name.
+const MAX_WRONG_NAME_CHARS: usize = 300;
 
 pub(crate) async fn status<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
@@ -26,7 +30,8 @@ pub(crate) async fn request<P: Platform>(
 ) -> Result<Json<StatusFile>, Error> {
     let path = request_path(&path)?;
     let found = state.control.request_status(&path).await?;
-    found.map(Json).ok_or_else(|| unknown(&path))
+    let branch = &state.control.options().branch;
+    found.map(Json).ok_or_else(|| unknown(&path, branch))
 }
 
 pub(crate) async fn task<P: Platform>(
@@ -40,17 +45,41 @@ pub(crate) async fn task<P: Platform>(
         .ok_or_else(|| Error::NotFound(format!("{task} is gone")))
 }
 
+/// Where the branch is, and where planning is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Head {
+    /// The branch that holds the requests.
+    pub branch: String,
+    /// Its newest commit; empty: the branch does not exist.
+    pub tip: String,
+    /// The newest planned commit; empty: none yet.
+    pub planned: String,
+}
+
+pub(crate) async fn head<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+) -> Result<Json<Head>, Error> {
+    let branch = state.control.options().branch.clone();
+    // Planned first: between the two questions planning may only come nearer.
+    let planned = state.control.planned_commit().await?;
+    let tip = state.control.platform().state_repo().head(&branch).await?;
+    Ok(Json(Head {
+        branch,
+        tip: tip.unwrap_or_default(),
+        planned,
+    }))
+}
+
 pub(crate) async fn plan<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
-    Path(commit): Path<String>,
+    Path(revision): Path<String>,
 ) -> Result<Json<DryRun>, Error> {
-    let hex = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
-    if !hex {
-        return Err(Error::BadRequest(
-            "a commit is named by its 40 hex digits".to_owned(),
-        ));
-    }
-    Ok(Json(state.control.dry_run(&commit).await?))
+    let run = state.control.dry_run(&revision).await?;
+    run.map(Json).ok_or_else(|| {
+        Error::NotFound(format!(
+            "the state repository has no commit and no branch {revision:?}: write 40 hex digits or a branch's name, and push it first"
+        ))
+    })
 }
 
 /// Which part of a log.
@@ -70,7 +99,14 @@ pub(crate) async fn log<P: Platform>(
     let task = state.control.find_task(&prefix(&id)?).await?;
     let detail = state.control.explain(&task).await?;
     let detail = detail.ok_or_else(|| Error::NotFound(format!("{task} is gone")))?;
-    let attempt = part.attempt.unwrap_or(detail.task.attempt);
+    let last = detail.task.attempt;
+    let attempt = part.attempt.unwrap_or(last);
+    if part.attempt.is_some_and(|n| n == 0 || n > last) {
+        return Err(Error::NotFound(match last {
+            0 => format!("{task} has no attempt yet: it is {}", detail.task.state),
+            _ => format!("{task} has no attempt {attempt}: the last one is {last}"),
+        }));
+    }
     let bytes = state
         .logs
         .read(&task.id, attempt, part.offset)
@@ -148,40 +184,45 @@ pub(crate) async fn retry<P: Platform>(
 }
 
 fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error> {
-    let given = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
+    let file = state.admin_token_file.display();
+    let Some(given) = headers.get(header::AUTHORIZATION) else {
+        return Err(Error::Unauthorized(format!(
+            "this call needs the header `Authorization: Bearer TOKEN` with the token of {file} on the control plane's machine"
+        )));
+    };
+    let token = given
+        .to_str()
+        .ok()
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or_default();
-    if bool::from(given.as_bytes().ct_eq(state.admin_token.as_bytes())) {
-        Ok(())
-    } else {
-        Err(Error::Unauthorized(
-            "this command needs the token in <data>/secrets/admin.token".to_owned(),
-        ))
+    if bool::from(token.as_bytes().ct_eq(state.admin_token.as_bytes())) {
+        return Ok(());
     }
+    Err(Error::Unauthorized(format!(
+        "the token is wrong: the right one is in {file} on the control plane's machine"
+    )))
 }
 
 fn request_path(text: &str) -> Result<RequestPath, Error> {
-    text.parse()
-        .map_err(|error: pipeline_spec::IdError| Error::BadRequest(error.to_string()))
+    text.parse().map_err(|error: pipeline_spec::IdError| {
+        Error::BadRequest(cut(&error.to_string(), MAX_WRONG_NAME_CHARS))
+    })
 }
 
 /// A task's id or its beginning.
 fn prefix(text: &str) -> Result<String, Error> {
-    let hex = text
-        .bytes()
-        .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let hex = text.bytes().all(|b| b.is_ascii_hexdigit());
     if !hex || !(4..=32).contains(&text.len()) {
         return Err(Error::BadRequest(format!(
-            "{text:?} is neither a request's path nor 4 to 32 hex digits of a task's id"
+            "{} is neither a request's path nor 4 to 32 hex digits of a task's id",
+            quote(text)
         )));
     }
-    Ok(text.to_owned())
+    Ok(text.to_ascii_lowercase())
 }
 
-fn unknown(path: &RequestPath) -> Error {
+fn unknown(path: &RequestPath, branch: &str) -> Error {
     Error::NotFound(format!(
-        "{path} was never planned: is it on the main branch?"
+        "{path} was never planned: is it on the branch {branch}?"
     ))
 }
