@@ -91,9 +91,13 @@ pub struct Limits {
     /// Processes and threads at a time.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub processes: u32,
-    /// Wall clock time, in hours.
+    /// Wall clock time, in hours; 0 when `minutes` alone is written.
     #[schemars(range(min = 1, max = 720))]
     pub hours: u32,
+    /// Minutes beside the hours.
+    #[schemars(range(min = 1, max = 59))]
+    #[serde(skip_serializing_if = "is_zero")]
+    pub minutes: u32,
     /// Bytes of build log.
     pub log: ByteSize,
 }
@@ -105,7 +109,21 @@ impl Default for Limits {
             disk: ByteSize::gib(40),
             processes: 4096,
             hours: 24,
+            minutes: 0,
             log: ByteSize::mib(256),
         }
     }
+}
+
+impl Limits {
+    /// Longest wall clock time of a task.
+    pub fn wall(&self) -> std::time::Duration {
+        let minutes = u64::from(self.hours) * 60 + u64::from(self.minutes);
+        std::time::Duration::from_secs(minutes * 60)
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(minutes: &u32) -> bool {
+    *minutes == 0
 }

@@ -50,19 +50,26 @@ impl Decode for Project {
 
 impl Decode for Limits {
     fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
-        let known = &["memory", "disk", "processes", "hours", "log"];
+        let known = &["memory", "disk", "processes", "hours", "minutes", "log"];
         let fields = Fields::open(node, "limits", known, report)?;
         let memory = fields.optional("memory", report);
         let disk = fields.optional("disk", report);
         let processes = fields.optional::<Count<1_000_000>>("processes", report);
         let hours = fields.optional::<Count<720>>("hours", report);
+        let minutes = fields.optional::<Count<59>>("minutes", report);
         let log = fields.optional("log", report);
+        let minutes = minutes?.map_or(0, |Count(n)| n.get());
         let usual = Self::default();
         Some(Self {
             memory: memory?.unwrap_or(usual.memory),
             disk: disk?.unwrap_or(usual.disk),
             processes: processes?.map_or(usual.processes, |Count(n)| n.get()),
-            hours: hours?.map_or(usual.hours, |Count(n)| n.get()),
+            hours: match hours? {
+                Some(Count(n)) => n.get(),
+                None if minutes > 0 => 0,
+                None => usual.hours,
+            },
+            minutes,
             log: log?.unwrap_or(usual.log),
         })
     }

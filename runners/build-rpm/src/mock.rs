@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pipeline_spec::{Architecture, Contents, Platform};
 use runner_agent::{Halt, Job};
@@ -35,7 +36,7 @@ struct Wanted<'a> {
     platform: &'a Platform,
     keys: &'a PublicKeys,
     arch: &'a Architecture,
-    hours: u32,
+    wall: Duration,
     local: Option<&'a LocalRepo>,
 }
 
@@ -152,7 +153,7 @@ fn configuration(name: &str, wanted: &Wanted<'_>, dnf: &str) -> String {
         name = quoted(name),
         arch = quoted(wanted.arch.as_str()),
         install = quoted(&format!("install {install}")),
-        seconds = u64::from(wanted.hours) * 3600,
+        seconds = wanted.wall.as_secs(),
         dnf = quoted(&dnf),
     );
     if let Contents::Rpm { macros, .. } = &wanted.platform.contents {
@@ -170,7 +171,7 @@ fn of_source(task: &SourceTask) -> Wanted<'_> {
         platform: &task.target,
         keys: &task.keys,
         arch: task.target.architectures.primary(),
-        hours: task.limits.hours,
+        wall: task.limits.wall(),
         local: None,
     }
 }
@@ -296,7 +297,7 @@ impl Backend for Mock {
             platform: &task.target,
             keys: &task.keys,
             arch: &task.arch,
-            hours: task.limits.hours,
+            wall: task.limits.wall(),
             local: Some(local),
         };
         let chroot = Chroot::new(job, wanted).await?;

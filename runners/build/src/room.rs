@@ -28,7 +28,7 @@ pub fn sandbox_limits(limits: &pipeline_spec::Limits) -> Limits {
     Limits {
         memory_bytes: limits.memory.bytes(),
         processes: limits.processes.into(),
-        wall: Duration::from_secs(u64::from(limits.hours) * 3600),
+        wall: limits.wall(),
         disk_bytes: limits.disk.bytes(),
         log_bytes: limits.log.bytes(),
     }
