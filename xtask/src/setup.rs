@@ -89,6 +89,8 @@ pub(crate) fn emulation() -> Result<()> {
         cmd("mount", &["-t", "binfmt_misc", "binfmt_misc", place])
             .status()
             .ok();
+        // The package's own script leaves this out where it believes itself in a container.
+        sh::run(&mut cmd("update-binfmts", &["--import", "qemu-aarch64"]))?;
         sh::run(&mut cmd("update-binfmts", &["--enable", "qemu-aarch64"]))?;
     }
     Ok(())
