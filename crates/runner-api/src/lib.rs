@@ -15,7 +15,7 @@ pub mod result;
 pub mod task;
 
 pub use artifact::{Artifact, ArtifactKind, BuiltPackage, Placed, Pointer, Tree, TreeFile};
-pub use protocol::{Grant, HeartbeatReply, ResultReply, TakeReply};
+pub use protocol::{Grant, Heartbeat, HeartbeatReply, ResultReply, Step, TakeReply};
 pub use result::{
     ArchVerdict, BuildFacts, Facts, Failure, FailureKind, Outcome, ResultManifest, SourceFacts,
     TestCase, TestFacts,

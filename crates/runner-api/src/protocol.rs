@@ -3,7 +3,7 @@
 //! | call | body | answer |
 //! |---|---|---|
 //! | `POST /runner/v1/take` | [`TakeRequest`] | [`TakeReply`], held open up to `wait_seconds` |
-//! | `POST /runner/v1/heartbeat` | [`Attempt`] | [`HeartbeatReply`] |
+//! | `POST /runner/v1/heartbeat` | [`Heartbeat`] | [`HeartbeatReply`] |
 //! | `POST /runner/v1/log?request=…&task=…&attempt=…&offset=…` | bytes | 204; 409 with the expected offset |
 //! | `GET /runner/v1/blobs/<sha256>` | | bytes |
 //! | `HEAD /runner/v1/blobs/<sha256>` | | 200 or 404 |
@@ -72,13 +72,69 @@ pub struct Attempt {
     pub attempt: u32,
 }
 
+/// "The attempt is at work." Without a step it is what runners of before steps sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Which attempt.
+    #[serde(flatten)]
+    pub attempt: Attempt,
+    /// What it does right now, for people who wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Step>,
+}
+
+/// What an attempt does: one word that travels, one phrase that people read. Nothing is decided by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Sources or inputs are being fetched.
+    Fetching,
+    /// A clean root is being made, or waited for while another job makes it.
+    MakingRoot,
+    /// Build dependencies are being installed.
+    Dependencies,
+    /// The source package is being made and read.
+    Source,
+    /// The package's own build runs.
+    Building,
+    /// Packages are being installed, checked and removed.
+    Testing,
+    /// Indexes of a repository are being written.
+    Composing,
+    /// Signatures are being made.
+    Signing,
+    /// Results are on their way to the store.
+    Uploading,
+    /// A step that this reader does not know: the runner is newer.
+    #[serde(other)]
+    Working,
+}
+
+impl Step {
+    /// As people read it after "the runner is": `making a clean root`.
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::Fetching => "fetching sources",
+            Self::MakingRoot => "making a clean root",
+            Self::Dependencies => "installing build dependencies",
+            Self::Source => "making the source package",
+            Self::Building => "building",
+            Self::Testing => "testing",
+            Self::Composing => "composing",
+            Self::Signing => "signing",
+            Self::Uploading => "uploading",
+            Self::Working => "working",
+        }
+    }
+}
+
 /// The answer to a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "heartbeat", rename_all = "kebab-case")]
 pub enum HeartbeatReply {
     /// Go on.
     Continue,
-    /// Stop; no result is wanted.
+    /// Stop, and hand the attempt back at once: what it made is not wanted.
     Cancel {
         /// Why.
         reason: String,
@@ -110,3 +166,20 @@ pub struct ErrorBody {
 /// Who called, after the check of [`crate::auth`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller(pub RunnerId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heartbeats_of_older_and_newer_runners_are_read() {
+        let attempt = r#""task":{"request":"builds/2026/11/a.yaml","id":"0123456789abcdef0123456789abcdef"},"attempt":2"#;
+        let check = |rest: &str, expect: Option<Step>| {
+            let read: Heartbeat = serde_json::from_str(&format!("{{{attempt}{rest}}}")).unwrap();
+            assert_eq!((read.attempt.attempt, read.step), (2, expect), "{rest}");
+        };
+        check("", None);
+        check(r#","step":"making-root""#, Some(Step::MakingRoot));
+        check(r#","step":"polishing""#, Some(Step::Working));
+    }
+}

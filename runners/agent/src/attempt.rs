@@ -6,23 +6,28 @@ use std::time::Duration;
 
 use runner_api::protocol::Attempt;
 use runner_api::{Grant, Outcome};
+use tokio::sync::watch;
 
 use crate::blobs::Blobs;
 use crate::daemon::Shared;
 use crate::deliver::{self, Report};
+use crate::job::Note;
 use crate::lease::{Lease, Verdict};
 use crate::log_stream::LogStream;
 use crate::{Halt, Job, clock};
 
 /// How long a role gets to end after it was asked to stop. Then it is dropped.
 const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Why an attempt that nobody wants any more comes back. The request or the person that stopped it is
+/// the control plane's to name.
+const CANCELED: &str = "canceled";
 
 /// How a role's run ended.
 enum Ended {
-    /// By itself, or stopped because the runner stops: there is something to say.
+    /// By itself, or stopped on request: there is something to say.
     With(Outcome),
-    /// The lease is over: there is nothing to say.
-    Over,
+    /// The lease is lost: there is nothing to say.
+    Lost,
 }
 
 /// Works off `grant` and delivers the result, if one is wanted.
@@ -33,11 +38,13 @@ pub(crate) async fn work_off(shared: &Arc<Shared>, grant: Grant) {
         attempt: grant.attempt,
     };
     tracing::info!(task = %attempt.task, attempt = attempt.attempt, "{}", grant.spec.title());
-    let lease = Lease::keep(
-        Arc::clone(&shared.client),
-        attempt.clone(),
-        Duration::from_secs(grant.heartbeat_seconds),
-    );
+    let every = Duration::from_secs(grant.heartbeat_seconds);
+    let prepared = prepare(shared, grant);
+    let steps = match &prepared {
+        Ok((job, _)) => job.steps(),
+        Err(_) => watch::channel(None).1,
+    };
+    let lease = Lease::keep(Arc::clone(&shared.client), attempt.clone(), every, steps);
     let mut report = Report {
         attempt,
         outcome: Outcome::HandedBack {
@@ -45,7 +52,7 @@ pub(crate) async fn work_off(shared: &Arc<Shared>, grant: Grant) {
         },
         started,
     };
-    let job = match prepare(shared, grant) {
+    let job = match prepared {
         Ok((job, role)) => {
             let job = Arc::new(job);
             let stream = LogStream::start(&shared.client, &report.attempt, job.log());
@@ -67,6 +74,41 @@ pub(crate) async fn work_off(shared: &Arc<Shared>, grant: Grant) {
     let gone = tokio::task::spawn_blocking(move || drop(job));
     if gone.await.is_err() {
         tracing::warn!("failed to remove a job's directory");
+    }
+}
+
+/// Gives back a lease that arrived while the runner was already stopping.
+pub(crate) async fn hand_back(shared: &Shared, grant: Grant) {
+    let attempt = Attempt {
+        task: grant.task,
+        attempt: grant.attempt,
+    };
+    let report = Report {
+        attempt,
+        outcome: stopping(shared),
+        started: clock::now(),
+    };
+    deliver::last_words(shared, report).await;
+}
+
+/// Says of an attempt of this runner's earlier, killed life that it is over. As trouble, not handed
+/// back: a build that takes its runner down with it must not come again without end.
+pub(crate) async fn bury(shared: &Shared, note: Note) {
+    let message = format!(
+        "finish: the runner {} was killed, and has started again",
+        shared.client.runner()
+    );
+    let report = Report {
+        attempt: note.attempt,
+        outcome: Outcome::Infrastructure { message },
+        started: note.started,
+    };
+    deliver::when_possible(shared, report).await;
+}
+
+fn stopping(shared: &Shared) -> Outcome {
+    Outcome::HandedBack {
+        reason: format!("the runner {} stops", shared.client.runner()),
     }
 }
 
@@ -107,7 +149,8 @@ async fn run(shared: &Arc<Shared>, job: &Arc<Job>, role: usize, lease: &Lease) -
     if let Some(verdict) = &verdict {
         match verdict {
             Verdict::Cancelled(reason) => {
-                tracing::info!(task = %job.grant().task, "cancelled: {reason}")
+                tracing::info!(task = %job.grant().task, "canceled: {reason}");
+                job.log().line(format_args!("canceled: {reason}"));
             }
             Verdict::Lost => {
                 tracing::warn!(task = %job.grant().task, "the lease is lost: stopping")
@@ -123,11 +166,13 @@ async fn run(shared: &Arc<Shared>, job: &Arc<Job>, role: usize, lease: &Lease) -
         let _ = work.await;
     }
     match (verdict, ended) {
-        (Some(_), _) => Ended::Over,
-        (None, Ok(Ok(done @ Outcome::Succeeded { .. }))) => Ended::With(done),
-        (None, _) => Ended::With(Outcome::HandedBack {
-            reason: format!("the runner {} stops", shared.client.runner()),
+        (Some(Verdict::Lost), _) => Ended::Lost,
+        // At once: until then the task counts as leased, and nobody else gets it.
+        (Some(Verdict::Cancelled(_)), _) => Ended::With(Outcome::HandedBack {
+            reason: CANCELED.to_owned(),
         }),
+        (None, Ok(Ok(done @ Outcome::Succeeded { .. }))) => Ended::With(done),
+        (None, _) => Ended::With(stopping(shared)),
     }
 }
 

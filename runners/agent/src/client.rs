@@ -7,7 +7,7 @@ use pipeline_spec::RunnerId;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode, Url};
 use runner_api::protocol::{Attempt, ErrorBody, MAX_JSON_BYTES, MAX_WAIT_SECONDS, TakeRequest};
-use runner_api::{HeartbeatReply, ResultManifest, ResultReply, TakeReply, auth};
+use runner_api::{Heartbeat, HeartbeatReply, ResultManifest, ResultReply, TakeReply, auth};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -84,9 +84,8 @@ impl Client {
             .await
     }
 
-    pub(crate) async fn heartbeat(&self, attempt: &Attempt) -> Result<HeartbeatReply, Trouble> {
-        self.json("/runner/v1/heartbeat", attempt, CALL_TIMEOUT)
-            .await
+    pub(crate) async fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatReply, Trouble> {
+        self.json("/runner/v1/heartbeat", beat, CALL_TIMEOUT).await
     }
 
     pub(crate) async fn result(&self, manifest: &ResultManifest) -> Result<ResultReply, Trouble> {

@@ -14,7 +14,12 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt;
 use crate::backoff::Backoff;
 use crate::client::{Client, Trouble};
+use crate::job::Note;
 use crate::{Config, Error, Identity, Role};
+
+/// How long a draining daemon listens for the answer to a take that is under way. A lease takes the
+/// control plane a few milliseconds; one that is missed runs out by itself.
+const IN_FLIGHT: Duration = Duration::from_millis(500);
 
 /// How the daemon is told to end.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +79,7 @@ pub async fn run(
 ) -> Result<(), Error> {
     let identity = Identity::load(config.runner.clone(), &config.key)?;
     let scratch = config.scratch.join(config.runner.as_str());
-    let _lock = claim(&scratch)?;
+    let (_lock, interrupted) = claim(&scratch)?;
     let shared = Arc::new(Shared {
         client: Arc::new(Client::new(config.control.0.clone(), identity)?),
         roles,
@@ -83,10 +88,16 @@ pub async fn run(
     });
     tracing::info!(runner = %config.runner, control = %config.control.0, capacity = config.capacity, "started");
 
+    // Aborted with this function: whoever waits for them learns it from the lease's end then.
+    let mut burials = JoinSet::new();
+    for note in interrupted {
+        let shared = Arc::clone(&shared);
+        burials.spawn(async move { attempt::bury(&shared, note).await });
+    }
     let mut running = JoinSet::new();
     let capacity = usize::try_from(config.capacity.get()).unwrap_or(usize::MAX);
     let slots = Arc::new(Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)));
-    while let Some((grant, slot)) = next(&shared.client, &slots, &shutdown).await {
+    while let Some((grant, slot)) = next(&shared, &slots, &shutdown).await {
         let shared = Arc::clone(&shared);
         running.spawn(async move {
             attempt::work_off(&shared, grant).await;
@@ -102,23 +113,26 @@ pub async fn run(
 
 /// The next lease and the slot it takes; `None` when the daemon drains.
 async fn next(
-    client: &Client,
+    shared: &Shared,
     slots: &Arc<Semaphore>,
     shutdown: &Shutdown,
 ) -> Option<(Grant, OwnedSemaphorePermit)> {
-    let granted = async {
-        let slot = Arc::clone(slots)
-            .acquire_owned()
-            .await
-            .expect("the semaphore is never closed");
-        (take(client).await, slot)
+    let slot = tokio::select! {
+        biased;
+        () = shutdown.drain.cancelled() => return None,
+        slot = Arc::clone(slots).acquire_owned() => slot.expect("the semaphore is never closed"),
     };
+    let mut granted = std::pin::pin!(take(&shared.client));
     tokio::select! {
         biased;
-        // First: a lease that has arrived is worked off or handed back, never dropped.
-        granted = granted => Some(granted),
-        () = shutdown.drain.cancelled() => None,
+        () = shutdown.drain.cancelled() => {}
+        grant = &mut granted => return Some((grant, slot)),
     }
+    // A lease that is on its way must not be lost with the connection.
+    if let Ok(grant) = tokio::time::timeout(IN_FLIGHT, granted).await {
+        attempt::hand_back(shared, grant).await;
+    }
+    None
 }
 
 /// Asks until there is work.
@@ -174,8 +188,9 @@ async fn all(running: &mut JoinSet<()>) {
     while running.join_next().await.is_some() {}
 }
 
-/// Makes the directory for jobs this process's own, and removes what a killed one left in it.
-fn claim(scratch: &Path) -> Result<File, Error> {
+/// Makes the directory for jobs this process's own, removes what a killed one left in it, and answers
+/// which attempts that one was at.
+fn claim(scratch: &Path) -> Result<(File, Vec<Note>), Error> {
     std::fs::create_dir_all(scratch).map_err(Error::io("create", scratch))?;
     let path = scratch.join("lock");
     let lock = File::options()
@@ -190,13 +205,16 @@ fn claim(scratch: &Path) -> Result<File, Error> {
             path.display()
         ))
     })?;
+    let mut interrupted = Vec::new();
     for entry in std::fs::read_dir(scratch).map_err(Error::io("list", scratch))? {
         let entry = entry.map_err(Error::io("list", scratch))?;
-        if entry.file_name().to_string_lossy().starts_with("job-")
-            && let Err(cause) = std::fs::remove_dir_all(entry.path())
-        {
+        if !entry.file_name().to_string_lossy().starts_with("job-") {
+            continue;
+        }
+        interrupted.extend(Note::read(&entry.path()));
+        if let Err(cause) = std::fs::remove_dir_all(entry.path()) {
             tracing::warn!("failed to remove {}: {cause}", entry.path().display());
         }
     }
-    Ok(lock)
+    Ok((lock, interrupted))
 }

@@ -47,7 +47,21 @@ pub(crate) async fn without_log(shared: &Shared, report: Report, lease: &Lease) 
     unless_pointless(shared, lease, send(shared, report, None)).await;
 }
 
-/// Gives up when the lease is over, or when the runner stops and the control plane stays away.
+/// Delivers without a lease to keep, for as long as a stopping runner has.
+pub(crate) async fn last_words(shared: &Shared, report: Report) {
+    let task = report.attempt.task.clone();
+    let said = tokio::time::timeout(LAST_WORDS, send(shared, report, None)).await;
+    if said.is_err() {
+        tracing::warn!(%task, "the control plane is away: a lease will run out");
+    }
+}
+
+/// Delivers without a lease to keep, whenever the control plane listens.
+pub(crate) async fn when_possible(shared: &Shared, report: Report) {
+    send(shared, report, None).await;
+}
+
+/// Gives up when the lease is lost, or when the runner stops and the control plane stays away.
 async fn unless_pointless(shared: &Shared, lease: &Lease, delivery: impl Future<Output = ()>) {
     let stopping = async {
         shared.hand_back.cancelled().await;
@@ -56,7 +70,7 @@ async fn unless_pointless(shared: &Shared, lease: &Lease, delivery: impl Future<
     tokio::select! {
         biased;
         () = delivery => {}
-        verdict = lease.over() => tracing::warn!("a result is not wanted any more: {verdict:?}"),
+        () = lease.lost() => tracing::warn!("a result is not wanted any more: the lease is lost"),
         () = stopping => tracing::warn!("the control plane is away: a result stays undelivered, the lease will run out"),
     }
 }

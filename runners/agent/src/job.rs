@@ -3,20 +3,27 @@
 use std::path::{Component, Path, PathBuf};
 
 use pipeline_spec::Sha256Digest;
-use runner_api::{Artifact, ArtifactKind, BuiltPackage, Grant, TaskRef, TaskSpec};
+use runner_api::protocol::Attempt;
+use runner_api::{Artifact, ArtifactKind, BuiltPackage, Grant, Step, TaskRef, TaskSpec};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::blobs::{Blobs, Expect, Wanted};
 use crate::transfer::Patience;
-use crate::{Error, JobLog};
+use crate::{Error, JobLog, clock};
 
 /// Longest name of one file, in bytes, on every file system that matters.
 const MAX_NAME_BYTES: usize = 255;
 
 /// Beside the role's directory, and the artifact's name.
 const LOG_FILE: &str = "log";
+/// Beside it: a [`Note`].
+const NOTE_FILE: &str = "attempt.json";
+/// Most bytes of it that are read: a path and a few numbers.
+const MAX_NOTE_BYTES: u64 = 16 * 1024;
 
 /// Most bytes of a blob whose size nobody recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +38,32 @@ pub struct Job {
     blobs: Blobs,
     log: JobLog,
     stop: CancellationToken,
+    step: watch::Sender<Option<Step>>,
+}
+
+/// Which attempt a job's directory belongs to: whoever finds the directory of a killed runner can say
+/// so to the control plane.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Note {
+    pub(crate) attempt: Attempt,
+    /// Seconds since 1970.
+    pub(crate) started: i64,
+}
+
+impl Note {
+    /// The note in a job's directory, if a whole one is there.
+    pub(crate) fn read(job: &Path) -> Option<Self> {
+        let path = job.join(NOTE_FILE);
+        let size = std::fs::metadata(&path).ok()?.len();
+        let text = (size <= MAX_NOTE_BYTES).then(|| std::fs::read(&path))?;
+        serde_json::from_slice(&text.ok()?).ok()
+    }
+
+    fn write(&self, job: &Path) -> Result<(), Error> {
+        let path = job.join(NOTE_FILE);
+        let text = serde_json::to_vec(self).expect("a note has only string keys");
+        std::fs::write(&path, text).map_err(Error::io("write", path))
+    }
 }
 
 impl Job {
@@ -46,6 +79,14 @@ impl Job {
             .prefix("job-")
             .tempdir_in(scratch)
             .map_err(Error::io("create a directory for the job in", scratch))?;
+        let note = Note {
+            attempt: Attempt {
+                task: grant.task.clone(),
+                attempt: grant.attempt,
+            },
+            started: clock::now(),
+        };
+        note.write(dir.path())?;
         let log = JobLog::create(&dir.path().join(LOG_FILE))?;
         let work = dir.path().join("work");
         std::fs::create_dir(&work).map_err(Error::io("create", &work))?;
@@ -55,6 +96,7 @@ impl Job {
             blobs,
             log,
             stop: CancellationToken::new(),
+            step: watch::Sender::new(None),
         })
     }
 
@@ -82,6 +124,16 @@ impl Job {
     /// Cancelled when the job has to stop.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// Tells people who wait what is done now. Nothing depends on it.
+    pub fn step(&self, step: Step) {
+        self.step.send_replace(Some(step));
+    }
+
+    /// What [`Self::step`] was told last.
+    pub(crate) fn steps(&self) -> watch::Receiver<Option<Step>> {
+        self.step.subscribe()
     }
 
     /// The artifacts of a task that the specification names.
@@ -135,6 +187,7 @@ impl Job {
         kind: ArtifactKind,
         package: Option<BuiltPackage>,
     ) -> Result<Artifact, Error> {
+        self.step(Step::Uploading);
         let (sha256, size) = self
             .unless_stopped(self.blobs.put_file(path, Patience::Blob))
             .await?;

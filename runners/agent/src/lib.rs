@@ -6,7 +6,9 @@
 //! to stop.
 //!
 //! Invariants:
-//! * A lease that is lost or cancelled ends the job; nothing of it is delivered.
+//! * A lease that is lost ends the job, and nothing of it is delivered. A cancelled one ends the job and
+//!   is handed back at once.
+//! * What a killed daemon was at, the next one of that name tells the control plane when it starts.
 //! * The control plane may vanish at any time: a job goes on, and its result is delivered later.
 //! * A blob is believed only when its digest and size fit. No name of a stranger leaves the directory
 //!   it is fetched into.

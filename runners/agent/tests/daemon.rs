@@ -17,7 +17,9 @@ use std::time::Duration;
 use fake::{Effect, Fake, Fault};
 use pipeline_spec::{Repository, Role as RoleName, Sha256Digest};
 use runner_agent::{Config, Error, Halt, Identity, Job, Role, Running, Shutdown, settle};
-use runner_api::{Artifact, ArtifactKind, ComposeTask, Facts, FailureKind, Outcome, TaskSpec};
+use runner_api::{
+    Artifact, ArtifactKind, ComposeTask, Facts, FailureKind, Outcome, Step, TaskSpec,
+};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -62,6 +64,7 @@ impl Puppet {
             }
             "wait" => {
                 job.log().line("waiting");
+                job.step(Step::Building);
                 tokio::select! {
                     () = self.0.go.notified() => {}
                     () = job.cancelled().cancelled() => return Err(Halt::trouble("stopped")),
@@ -345,7 +348,7 @@ async fn trouble_with_logs_fails_no_job() {
 }
 
 #[tokio::test]
-async fn a_cancelled_job_stops_and_says_nothing() {
+async fn a_cancelled_job_stops_and_is_handed_back_at_once() {
     let bench = Bench::new();
     let daemon = bench.run();
     let task = bench.queue("wait");
@@ -353,12 +356,40 @@ async fn a_cancelled_job_stops_and_says_nothing() {
     bench
         .fake
         .change(|state| state.tasks[task].cancel = Some("superseded".into()));
-    let next = bench.queue("store");
-    bench.fake.result(next).await;
+    let result = bench.fake.result(task).await;
+    assert_eq!(words(&result.outcome), "handed back canceled");
     daemon.end().await;
     let state = bench.fake.state();
-    assert_eq!(state.tasks[task].accepted, None);
+    let log = &state.blobs[&result.log.unwrap().sha256];
+    assert_eq!(log, "waiting\ncanceled: superseded\n");
     assert_eq!(state.tasks[task].stale, []);
+}
+
+#[tokio::test]
+async fn a_step_is_told_while_the_job_is_at_it() {
+    let bench = Bench::new();
+    let daemon = bench.run();
+    let task = bench.queue("wait");
+    let told = |state: &fake::State| (state.tasks[task].steps == [Step::Building]).then_some(());
+    bench.fake.until("a heartbeat with the step", told).await;
+    bench.puppet.0.go.notify_waiters();
+    bench.fake.result(task).await;
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_lease_that_arrives_while_the_runner_drains_is_handed_back() {
+    let bench = Bench::new();
+    let daemon = bench.run();
+    let waits = |state: &fake::State| (state.open_takes == 1).then_some(());
+    bench.fake.until("a take", waits).await;
+    // No await in between: the daemon drains before it can see the lease.
+    daemon.shutdown.drain();
+    let task = bench.queue("store");
+    daemon.task.await.unwrap().unwrap();
+    let result = bench.fake.result(task).await;
+    assert_eq!(words(&result.outcome), "handed back the runner b1 stops");
+    assert_eq!(bench.puppet.0.started.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
@@ -375,8 +406,10 @@ async fn a_job_that_does_not_stop_is_dropped() {
     bench
         .fake
         .change(|state| state.tasks[task].cancel = Some("superseded".into()));
-    daemon.end().await;
+    let result = bench.fake.result(task).await;
+    assert_eq!(words(&result.outcome), "handed back canceled");
     assert!(bench.puppet.0.dropped.load(Ordering::SeqCst));
+    daemon.end().await;
 }
 
 #[tokio::test]

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use runner_agent::{Halt, Job, JobLog};
 use runner_api::{Failure, FailureKind, Outcome};

@@ -174,7 +174,16 @@ async fn a_killed_runner_leaves_its_job_to_the_next() {
     assert_eq!(bench.jobs(), 1, "a killed process cleans up nothing");
 
     let mut second = bench.start(60);
-    bench.fake.expire(task);
+    let result = bench.fake.result(task).await;
+    let Outcome::Infrastructure { message } = &result.outcome else {
+        panic!("{result:?}");
+    };
+    assert_eq!(
+        message,
+        "finish: the runner b1 was killed, and has started again"
+    );
+    assert_eq!(result.attempt, 1, "nobody waits for the lease's end");
+    bench.fake.change(|state| state.tasks[task].accepted = None);
     let result = bench.fake.result(task).await;
     assert_eq!(result.attempt, 2);
     assert!(

@@ -18,10 +18,10 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest};
-use runner_api::protocol::{Attempt, ErrorBody};
+use runner_api::protocol::ErrorBody;
 use runner_api::{
-    Artifact, Grant, HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef,
-    TaskSpec, auth,
+    Artifact, Grant, Heartbeat, HeartbeatReply, ResultManifest, ResultReply, Step, TakeReply,
+    TaskId, TaskRef, TaskSpec, auth,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -53,6 +53,8 @@ pub(crate) struct Task {
     pub(crate) leased: bool,
     pub(crate) cancel: Option<String>,
     pub(crate) beats: u32,
+    /// Steps that heartbeats told, in order.
+    pub(crate) steps: Vec<Step>,
     pub(crate) log: Vec<u8>,
     pub(crate) accepted: Option<ResultManifest>,
     pub(crate) stale: Vec<ResultManifest>,
@@ -196,6 +198,7 @@ impl Fake {
                 leased: false,
                 cancel: None,
                 beats: 0,
+                steps: Vec::new(),
                 log: Vec::new(),
                 accepted: None,
                 stale: Vec::new(),
@@ -283,11 +286,9 @@ async fn act(context: &Context, method: &Method, path: &str, body: Bytes) -> Res
     }
     match path {
         "/runner/v1/take" => take(context).await,
-        "/runner/v1/heartbeat" => {
-            json(&context.change(|state| {
-                heartbeat(state, &serde_json::from_slice(&body).expect("an attempt"))
-            }))
-        }
+        "/runner/v1/heartbeat" => json(&context.change(|state| {
+            heartbeat(state, &serde_json::from_slice(&body).expect("a heartbeat"))
+        })),
         "/runner/v1/log" => context.change(|state| log(state, query, &body)),
         "/runner/v1/result" => json(
             &context
@@ -365,14 +366,17 @@ impl State {
     }
 }
 
-fn heartbeat(state: &mut State, attempt: &Attempt) -> HeartbeatReply {
-    let task = state.task(&attempt.task);
+fn heartbeat(state: &mut State, beat: &Heartbeat) -> HeartbeatReply {
+    let task = state.task(&beat.attempt.task);
     task.beats += 1;
+    if task.steps.last() != beat.step.as_ref() {
+        task.steps.extend(beat.step);
+    }
     match &task.cancel {
         Some(reason) => HeartbeatReply::Cancel {
             reason: reason.clone(),
         },
-        None if task.leased && task.attempt == attempt.attempt => HeartbeatReply::Continue,
+        None if task.leased && task.attempt == beat.attempt.attempt => HeartbeatReply::Continue,
         None => HeartbeatReply::Lost,
     }
 }
