@@ -12,6 +12,8 @@ pub enum Severity {
     Error,
     /// The file is used, and something about it will surprise.
     Warning,
+    /// The file is used; part of it cannot be put to use yet.
+    Note,
 }
 
 /// Whether a rendering is coloured. Who renders knows the terminal; this crate does not.

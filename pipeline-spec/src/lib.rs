@@ -69,7 +69,7 @@ pub use platform::{
 pub use policy::{Gate, Gates, Policy};
 pub use project::{LanguageVersion, Limits, Project};
 pub use release::{Placement, ReleaseRequest};
-pub use render::render_all;
+pub use render::{count, render_all};
 pub use repository::{Layout, RepoPath, Repository, Retention, Rule};
 pub use runner::{Role, Runner, RunnerKey};
 pub use schema::schemas;

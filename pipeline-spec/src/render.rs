@@ -22,6 +22,7 @@ fn paint(severity: Severity, color: Color) -> Paint {
     let head = match severity {
         Severity::Error => "\x1b[1;31m",
         Severity::Warning => "\x1b[1;33m",
+        Severity::Note => "\x1b[1;36m",
     };
     match color {
         Color::Never => PLAIN,
@@ -47,6 +48,7 @@ impl Diagnostic {
         let severity = match self.severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => return self.render_note(color),
         };
         let (path, line, column) = (&self.path, self.line, self.column);
         let number = line.to_string();
@@ -81,6 +83,36 @@ impl Diagnostic {
     }
 }
 
+impl Diagnostic {
+    /// One line: nothing has to be done now.
+    fn render_note(&self, color: Color) -> String {
+        let Paint { head, reset, .. } = paint(self.severity, color);
+        let (path, line, column) = (&self.path, self.line, self.column);
+        format!(
+            "{head}note[{}]{reset}: {} ({path}:{line}:{column})\n",
+            self.code, self.message
+        )
+    }
+}
+
+/// How many errors, warnings and notes: `1 error, 2 notes`. Empty for none.
+pub fn count(diagnostics: &[Diagnostic]) -> String {
+    let words = [
+        (Severity::Error, "error"),
+        (Severity::Warning, "warning"),
+        (Severity::Note, "note"),
+    ];
+    let parts = words.into_iter().filter_map(|(severity, word)| {
+        let of = diagnostics.iter().filter(|d| d.severity == severity);
+        match of.count() {
+            0 => None,
+            1 => Some(format!("1 {word}")),
+            n => Some(format!("{n} {word}s")),
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}
+
 /// All diagnostics, a blank line between them, and a last line that counts them. Empty for none.
 pub fn render_all(diagnostics: &[Diagnostic], color: Color) -> String {
     if diagnostics.is_empty() {
@@ -91,21 +123,7 @@ pub fn render_all(diagnostics: &[Diagnostic], color: Color) -> String {
         out.push_str(&diagnostic.render(color));
         out.push('\n');
     }
-    let errors = diagnostics
-        .iter()
-        .filter(|d| d.severity == Severity::Error)
-        .count();
-    let warnings = diagnostics.len() - errors;
-    let count = |n: usize, what: &str| match n {
-        0 => None,
-        1 => Some(format!("1 {what}")),
-        n => Some(format!("{n} {what}s")),
-    };
-    let parts: Vec<String> = [count(errors, "error"), count(warnings, "warning")]
-        .into_iter()
-        .flatten()
-        .collect();
-    out.push_str(&parts.join(", "));
+    out.push_str(&count(diagnostics));
     out.push('\n');
     out
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::ids::{Architecture, IdError, string_type};
 use crate::limits::MAX_URL_BYTES;
 
-/// Address of a git repository: `https://`, `http://`, `ssh://`, `git://` or `file://`.
+/// Address of a git repository: `https://`, `http://` or `file://`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GitUrl(String);
 
@@ -17,7 +17,7 @@ impl GitUrl {
     }
 }
 
-const GIT_SCHEMES: &[&str] = &["https", "http", "ssh", "git", "file"];
+const GIT_SCHEMES: &[&str] = &["https", "http", "file"];
 
 impl FromStr for GitUrl {
     type Err = IdError;
@@ -32,7 +32,7 @@ impl FromStr for GitUrl {
 
 string_type!(
     GitUrl,
-    "^(https|http|ssh|git|file)://[^ ?#]+$",
+    "^(https|http|file)://[^ ?#]+$",
     MAX_URL_BYTES,
     "Address of a git repository, without user name and password."
 );
@@ -93,9 +93,7 @@ fn check_url(what: &'static str, text: &str, schemes: &[&str], help: &str) -> Re
         return error("it contains a character that has no place in such an address".into());
     }
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    if let Some((user, _)) = host.rsplit_once('@')
-        && (scheme != "ssh" || user.contains(':'))
-    {
+    if host.contains('@') {
         return error("it contains a user name or password, which everyone could read".into());
     }
     if host.starts_with('-') || (host.is_empty() && scheme != "file") {

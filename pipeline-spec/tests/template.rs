@@ -149,7 +149,7 @@ fn broken_yaml_is_answered() {
         ("a colon in a text", &[edit(HELLO, "reason: First", "reason: First: a")]),
         ("an open bracket", &[edit(BUILD, "[builds/2026/11/hello.yaml]", "[builds/2026/11/hello.yaml")]),
         ("an open quote", &[edit(HELLO, "reason: First", "reason: \"First")]),
-        ("a bracket that lines follow", &[edit(PLATFORM, "architectures: [amd64, arm64]", "architectures: [amd64, arm64")]),
+        ("a bracket that lines follow", &[edit("platforms/debian-12.yaml", "architectures: [amd64, arm64]", "architectures: [amd64, arm64")]),
         ("a brace that lines follow", &[edit(HELLO, "platforms:\n", "platforms: {debian-12: [amd64]\nnotes: x\n")]),
         ("a quote that lines and quotes follow", &[edit(HELLO, "reason: First", "reason: \"First"), edit(HELLO, "75296f5ef618ae2f1849e22b142a2b5ab52c452ebefa4e7b0564c44617db3790", "\"75\"")]),
         ("several anchors", &[edit(HELLO, "debian-12:", "debian-12: &a [*b]\n  debian-13: &c [*d]")]),

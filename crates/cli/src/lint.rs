@@ -15,11 +15,7 @@ const MAX_FILES: usize = 1_000_000;
 pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
     let files = read_tree(&args.directory)?;
     let diagnostics = lint(&files);
-    let errors = diagnostics
-        .iter()
-        .filter(|d| d.severity == Severity::Error)
-        .count();
-    let warnings = diagnostics.len() - errors;
+    let is_well = diagnostics.iter().all(|d| d.severity != Severity::Error);
     if output.json {
         output.print_json(&diagnostics)?;
     } else {
@@ -31,12 +27,13 @@ pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
         for diagnostic in &diagnostics {
             println!("{}", diagnostic.render(color));
         }
-        println!(
-            "{} file(s) read: {errors} error(s), {warnings} warning(s)",
-            files.len()
-        );
+        let found = match pipeline_spec::count(&diagnostics) {
+            none if none.is_empty() => "nothing to mend".to_owned(),
+            found => found,
+        };
+        println!("{} files read: {found}", files.len());
     }
-    Ok(if errors == 0 {
+    Ok(if is_well {
         Verdict::Well
     } else {
         Verdict::NotWell

@@ -89,14 +89,15 @@ fn known_platform<'c>(
     config.platforms.get(name)
 }
 
-/// A warning only: a project may list platforms that it does not build for yet. Each missing file is
+/// A note only: a project may list platforms that it does not build for yet. Each missing file is
 /// told once, where it is first named.
 fn key_files(platform: &Platform, config: &Config, file: &mut File<'_>) {
     for key in platform.key_files() {
         if config.key_files.contains_key(key) {
             continue;
         }
-        let message = format!("the public key `{key}` is missing");
+        let message =
+            format!("this platform cannot be used yet: its public key `{key}` is missing");
         let help = format!(
             "put the distribution's public key at `{key}` before a request uses this platform"
         );
@@ -109,12 +110,12 @@ fn key_files(platform: &Platform, config: &Config, file: &mut File<'_>) {
                     .enumerate()
                     .find_map(|(i, repo)| Some((i, named(repo)?)));
                 let (i, j) = place.unwrap_or_default();
-                file.warning(&[Field("repos"), Item(i), Field("keys"), Item(j)], finding);
+                file.note(&[Field("repos"), Item(i), Field("keys"), Item(j)], finding);
             }
             Contents::Deb { archives } => {
                 let place = archives.iter().position(|a| a.key_file() == Some(key));
                 let i = place.unwrap_or_default();
-                file.warning(&[Field("archives"), Item(i), Field("keyring")], finding);
+                file.note(&[Field("archives"), Item(i), Field("keyring")], finding);
             }
         }
     }

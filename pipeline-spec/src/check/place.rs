@@ -41,6 +41,11 @@ impl<'a> File<'a> {
         self.report.warning(span, finding);
     }
 
+    pub(crate) fn note(&mut self, steps: &[Step<'_>], finding: Finding) {
+        let span = self.span(steps);
+        self.report.note(span, finding);
+    }
+
     /// Reports a name that is not among `known`, unless it is. Says whether it is.
     pub(crate) fn known<'k>(
         &mut self,

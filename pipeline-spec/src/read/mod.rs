@@ -4,6 +4,7 @@
 
 pub(crate) mod configuration;
 pub(crate) mod decode;
+mod open;
 pub(crate) mod platform;
 pub(crate) mod report;
 pub(crate) mod request;

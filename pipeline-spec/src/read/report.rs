@@ -62,6 +62,10 @@ impl<'a> Report<'a> {
         self.push(Severity::Warning, span, finding);
     }
 
+    pub(crate) fn note(&mut self, span: Span, finding: Finding) {
+        self.push(Severity::Note, span, finding);
+    }
+
     fn push(&mut self, severity: Severity, span: Span, finding: Finding) {
         if self.found.len() < MAX_DIAGNOSTICS_PER_FILE {
             self.found

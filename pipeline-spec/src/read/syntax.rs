@@ -2,6 +2,7 @@
 
 use serde_saphyr::granit_parser::{ErrorKind, ScanError};
 
+use super::open::{self, Open};
 use super::report::{Finding, Span};
 use super::yaml::too_deep;
 use crate::diagnostic::Code;
@@ -28,6 +29,14 @@ pub(super) fn explain(error: &ScanError, text: &str) -> (Span, Finding) {
         );
         return (Span::new(colon, colon + 1), finding);
     }
+    if let Some((open, finding)) = forgotten(kind, text, start) {
+        return (Span::new(open.at, open.at + 1), finding);
+    }
+    let start = if is_tab(kind) {
+        first_tab(text, start)
+    } else {
+        start
+    };
     let finding = limits(kind).unwrap_or_else(|| {
         let (message, help) = brackets(kind)
             .or_else(|| {
@@ -42,6 +51,58 @@ pub(super) fn explain(error: &ScanError, text: &str) -> (Span, Finding) {
         Finding::new(Code::Syntax, message, help)
     });
     (Span::new(start, start), finding)
+}
+
+/// The bracket or quote of an earlier line whose end was forgotten: the parser notices it only here.
+fn forgotten(kind: &ErrorKind, text: &str, at: usize) -> Option<(Open, Finding)> {
+    use ErrorKind::*;
+    let open = match kind {
+        InvalidTrailingSingleQuotedScalar | InvalidTrailingDoubleQuotedScalar => {
+            open::quote(text, at)?
+        }
+        UnclosedFlowCollection { .. }
+        | MismatchedFlowCollectionEnd { .. }
+        | MappingValueNotAllowed
+        | InvalidColonPlacement
+        | InvalidIndentation
+        | InvalidSimpleKey
+        | SimpleKeyExpected
+        | BlockSequenceEntryNotAllowed
+        | InvalidFlowScalarIndent
+        | UnexpectedEofFlowSequence
+        | UnexpectedEofFlowMapping
+        | UnexpectedEofImplicitFlowMapping
+        | ExpectedFlowSequenceSeparator
+        | ExpectedFlowMappingSeparator => open::bracket(text, at)?,
+        _ => return None,
+    };
+    let (message, help) = match open.mark {
+        '[' => ("`[` is never closed", "write `]` where the list ends"),
+        '{' => ("`{` is never closed", "write `}` where the mapping ends"),
+        _ => (
+            "the quote is never closed",
+            "write the same quote at the end of the text",
+        ),
+    };
+    Some((open, Finding::new(Code::Syntax, message, help)))
+}
+
+fn is_tab(kind: &ErrorKind) -> bool {
+    use ErrorKind::*;
+    matches!(
+        kind,
+        TabInBlockIndentation
+            | TabInIndentation
+            | TabNotAllowed
+            | TabInPlainScalar
+            | TabAtBlockScalarStart
+    )
+}
+
+/// The first tab of the line, if one stands before `at`.
+fn first_tab(text: &str, at: usize) -> usize {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    text[start..at].find('\t').map_or(at, |tab| start + tab)
 }
 
 /// The colon of a `key:value` on the line of the mistake or on the one before: to YAML it is the
@@ -114,11 +175,7 @@ fn brackets(kind: &ErrorKind) -> Option<(String, String)> {
 fn lines(kind: &ErrorKind) -> Option<(&'static str, &'static str)> {
     use ErrorKind::*;
     Some(match kind {
-        TabInBlockIndentation
-        | TabInIndentation
-        | TabNotAllowed
-        | TabInPlainScalar
-        | TabAtBlockScalarStart => ("a tab stands where YAML wants spaces", "indent with spaces"),
+        kind if is_tab(kind) => ("a tab stands where YAML wants spaces", "indent with spaces"),
         MisplacedFlowCollectionEnd => (
             "this bracket closes nothing",
             "remove it, or open it before",

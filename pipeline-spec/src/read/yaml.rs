@@ -4,7 +4,7 @@
 //! keys, tags and directives are refused: a reviewer should not have to expand a file in the head,
 //! and what cannot expand cannot explode. serde-saphyr's event parser does the reading.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use serde_saphyr::granit_parser::{self, Event, Parser, ScalarStyle, ScanError};
 
@@ -71,6 +71,7 @@ pub(crate) fn parse(report: &mut Report<'_>) -> Option<Node> {
     let mut builder = Builder {
         events: Parser::new_from_str_with_options(text, options),
         nodes: 0,
+        unsupported: BTreeSet::new(),
         report,
     };
     match builder.document() {
@@ -92,6 +93,8 @@ enum Stop {
 struct Builder<'r, 't, P> {
     events: P,
     nodes: usize,
+    /// What was refused already.
+    unsupported: BTreeSet<&'static str>,
     report: &'r mut Report<'t>,
 }
 
@@ -146,24 +149,10 @@ impl<'t, P: Iterator<Item = Item<'t>>> Builder<'_, 't, P> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain = style == ScalarStyle::Plain;
-                if anchor != 0 || tag.is_some() {
-                    return Ok(self.unsupported(
-                        span,
-                        if anchor != 0 {
-                            "an anchor (`&`)"
-                        } else {
-                            "a tag (`!`)"
-                        },
-                    ));
-                }
                 let style = if plain { Style::Plain } else { Style::Quoted };
-                Ok(Node {
-                    span,
-                    value: Value::Scalar {
-                        text: text.into_owned(),
-                        style,
-                    },
-                })
+                let text = text.into_owned();
+                let value = Value::Scalar { text, style };
+                Ok(self.untagged(Node { span, value }, anchor, tag.is_some()))
             }
             Event::SequenceStart(_, anchor, tag) => {
                 let node = self.list(span, depth)?;
@@ -186,8 +175,17 @@ impl<'t, P: Iterator<Item = Item<'t>>> Builder<'_, 't, P> {
     fn untagged(&mut self, node: Node, anchor: usize, tagged: bool) -> Node {
         match (anchor, tagged) {
             (0, false) => node,
-            (0, true) => self.unsupported(node.span, "a tag (`!`)"),
-            _ => self.unsupported(node.span, "an anchor (`&`)"),
+            (0, true) => self.unsupported(self.mark_before(node.span, '!'), "a tag (`!`)"),
+            _ => self.unsupported(self.mark_before(node.span, '&'), "an anchor (`&`)"),
+        }
+    }
+
+    /// A node's place does not include its anchor or tag, which stands before it.
+    fn mark_before(&self, span: Span, mark: char) -> Span {
+        let before = &self.report.text()[..span.start];
+        match before.rfind(mark) {
+            Some(at) => Span::new(at, at + before[at..].find([' ', '\n', '\t']).unwrap_or(1)),
+            None => span,
         }
     }
 
@@ -270,15 +268,14 @@ impl<'t, P: Iterator<Item = Item<'t>>> Builder<'_, 't, P> {
         }
     }
 
-    fn unsupported(&mut self, span: Span, what: &str) -> Node {
-        self.report.error(
-            span,
-            Finding::new(
-                Code::UnsupportedYaml,
-                format!("{what} is not part of this language"),
-                "write the value out; if it is meant as text, put it in quotes",
-            ),
-        );
+    /// Reports the first of its kind: a file that uses anchors uses many.
+    fn unsupported(&mut self, span: Span, what: &'static str) -> Node {
+        if self.unsupported.insert(what) {
+            let help = "write the value out; if it is meant as text, put it in quotes";
+            let message = format!("{what} is not part of this language");
+            let finding = Finding::new(Code::UnsupportedYaml, message, help);
+            self.report.error(span, finding);
+        }
         Node {
             span,
             value: Value::Refused,
