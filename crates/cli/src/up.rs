@@ -56,6 +56,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<Verdict> {
     let config = server::Config {
         logs: layout.logs(),
         admin_token: token,
+        admin_token_file: layout.root().join(TOKEN),
     };
     let router = server::router(control.clone(), config);
     let pushed = Arc::new(Notify::new());

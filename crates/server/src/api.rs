@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State as Shared};
+use axum::body::to_bytes;
+use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use control::{DryRun, Status, StatusFile, TaskDetail};
 use pipeline_spec::RequestPath;
 use ports::{Platform, StateRepo};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -17,6 +19,8 @@ use crate::{Error, State};
 
 /// Longest sentence about a name that is none, in characters: it repeats the name.
 const MAX_WRONG_NAME_CHARS: usize = 300;
+/// Largest body of a cancel or retry, in bytes: a name and a reason.
+const MAX_COMMAND_BYTES: usize = 64 * 1024;
 
 pub(crate) async fn status<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
@@ -140,16 +144,15 @@ pub struct Canceled {
 /// The answer to a retry.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Retried {
-    /// Tasks that go again.
+    /// Tasks that go again; 0: none had failed, and the request is planned anew.
     pub retried: usize,
 }
 
 pub(crate) async fn cancel<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
-    headers: HeaderMap,
-    Json(body): Json<CommandBody>,
+    request: Request,
 ) -> Result<Json<Canceled>, Error> {
-    admin(&state, &headers)?;
+    let body: CommandBody = command(&state, request, MAX_COMMAND_BYTES).await?;
     let reason = if body.reason.is_empty() {
         "canceled by a person"
     } else {
@@ -168,10 +171,9 @@ pub(crate) async fn cancel<P: Platform>(
 
 pub(crate) async fn retry<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
-    headers: HeaderMap,
-    Json(body): Json<CommandBody>,
+    request: Request,
 ) -> Result<Json<Retried>, Error> {
-    admin(&state, &headers)?;
+    let body: CommandBody = command(&state, request, MAX_COMMAND_BYTES).await?;
     let retried = match body.subject.parse::<RequestPath>() {
         Ok(path) => state.control.retry_request(&path).await?,
         Err(_) => {
@@ -181,6 +183,25 @@ pub(crate) async fn retry<P: Platform>(
         }
     };
     Ok(Json(Retried { retried }))
+}
+
+/// A person's call: the token first, then the body.
+async fn command<P: Platform, T: DeserializeOwned>(
+    state: &State<P>,
+    request: Request,
+    limit: usize,
+) -> Result<T, Error> {
+    admin(state, request.headers())?;
+    let body = to_bytes(request.into_body(), limit).await.map_err(|_| {
+        Error::BadRequest(format!(
+            "the body is cut off or has more than {limit} bytes"
+        ))
+    })?;
+    serde_json::from_slice(&body).map_err(|cause| {
+        Error::BadRequest(format!(
+            "the body is not what docs/reference/http.md says: {cause}"
+        ))
+    })
 }
 
 fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error> {

@@ -12,7 +12,7 @@ use ports::{ArtifactStore, Platform, Stored};
 use runner_api::auth::Call;
 use tokio_util::io::{ReaderStream, StreamReader};
 
-use crate::identity::caller;
+use crate::identity::claimed;
 use crate::{Error, State};
 
 /// Largest artifact, in bytes: larger than any package of today's distributions.
@@ -37,7 +37,9 @@ pub(crate) async fn put<P: Platform>(
         path,
         body_sha256: *expected.as_bytes(),
     };
-    caller(&state, &parts.headers, &call).await?;
+    claimed(&state, &parts.headers)
+        .await?
+        .proven(&state, &call)?;
     let stream = body.into_data_stream().map_err(std::io::Error::other);
     let reader = Box::new(StreamReader::new(stream));
     match state
@@ -68,7 +70,9 @@ pub(crate) async fn get<P: Platform>(
         .path_and_query()
         .map_or("/", |path| path.as_str());
     let call = Call::new(request.method().as_str(), path, b"");
-    caller(&state, request.headers(), &call).await?;
+    claimed(&state, request.headers())
+        .await?
+        .proven(&state, &call)?;
     let store = state.control.platform().store();
     let missing = || Error::NotFound(format!("{wanted} is not in the artifact store"));
     let size = store.size(&wanted).await?.ok_or_else(missing)?;

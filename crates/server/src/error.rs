@@ -1,9 +1,20 @@
-//! Errors as answers: a status code and one sentence in JSON.
+//! Errors as answers: a status code and one sentence in JSON, the framework's own errors too.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::body::to_bytes;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use runner_api::protocol::ErrorBody;
+
+/// Longest sentence of an error, in characters: a screen full. A stranger's words may be in it.
+const MAX_SENTENCE_CHARS: usize = 2_000;
+/// Longest piece of a stranger's word that an error repeats, in characters: longer than any path that
+/// is allowed in a state repository's request.
+const MAX_QUOTED_CHARS: usize = 120;
+/// Most that is read of what the framework says, in bytes.
+const MAX_FRAMEWORK_BYTES: usize = 16 * 1024;
 
 /// An answer that is no success.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +28,9 @@ pub enum Error {
     /// 404.
     #[error("{0}")]
     NotFound(String),
+    /// 405: the path is there, the method is not.
+    #[error("{0}")]
+    MethodNotAllowed(String),
     /// 409: the state does not allow it.
     #[error("{0}")]
     Conflict(String),
@@ -59,16 +73,101 @@ impl IntoResponse for Error {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        (
-            status,
-            Json(ErrorBody {
-                error: self.to_string(),
-            }),
-        )
-            .into_response()
+        let error = cut(&self.to_string(), MAX_SENTENCE_CHARS);
+        (status, Json(ErrorBody { error })).into_response()
+    }
+}
+
+/// A stranger's word inside a sentence: quoted, without control characters, and cut.
+pub(crate) fn quote(text: &str) -> String {
+    format!("{:?}", cut(text, MAX_QUOTED_CHARS))
+}
+
+/// The first `limit` characters of `text`, with a mark where it was cut.
+pub(crate) fn cut(text: &str, limit: usize) -> String {
+    match text.char_indices().nth(limit) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Around every call: what the framework refuses by itself gets the form of every other error, and no
+/// browser guesses what kind of file an answer is.
+pub(crate) async fn border(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let of_framework = |kind: Option<&HeaderValue>| {
+        kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"))
+    };
+    let status = response.status();
+    if (status.is_client_error() || status.is_server_error())
+        && of_framework(response.headers().get(header::CONTENT_TYPE))
+    {
+        response = in_our_form(response).await;
+    }
+    let headers = response.headers_mut();
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    response
+}
+
+async fn in_our_form(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let said = to_bytes(body, MAX_FRAMEWORK_BYTES)
+        .await
+        .unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let error = match said.trim() {
+        "" => parts.status.to_string(),
+        said => cut(said, MAX_SENTENCE_CHARS),
+    };
+    for name in [header::CONTENT_TYPE, header::CONTENT_LENGTH] {
+        parts.headers.remove(name);
+    }
+    // `Allow` of a refused method stays.
+    let mut ours = Json(ErrorBody { error }).into_response();
+    *ours.status_mut() = parts.status;
+    ours.headers_mut().extend(parts.headers);
+    ours
+}
+
+pub(crate) async fn no_such_path(request: Request) -> Error {
+    Error::NotFound(format!(
+        "no such address: {}; docs/reference/http.md lists all of them",
+        quote(request.uri().path())
+    ))
+}
+
+pub(crate) async fn no_such_method(request: Request) -> Error {
+    Error::MethodNotAllowed(format!(
+        "{} is not for {}; docs/reference/http.md says what is",
+        quote(request.method().as_str()),
+        quote(request.uri().path())
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_strangers_word_is_short_and_tame() {
+        let check = |text: &str, expect: &str| assert_eq!(quote(text), expect);
+        check("a", "\"a\"");
+        check("\u{1b}[31m", "\"\\u{1b}[31m\"");
+        check(
+            &"ä".repeat(200),
+            &format!("\"{}…\"", "ä".repeat(MAX_QUOTED_CHARS)),
+        );
     }
 }

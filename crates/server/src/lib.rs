@@ -26,7 +26,7 @@ use axum::routing::{get, post, put};
 use control::Control;
 use ports::Platform;
 
-pub use api::{Canceled, CommandBody, Retried};
+pub use api::{Canceled, CommandBody, Head, Retried};
 pub use error::Error;
 pub use logs::Logs;
 
@@ -38,6 +38,8 @@ pub struct State<P: Platform> {
     pub logs: Logs,
     /// Who may cancel and retry: whoever knows this. Compared in constant time, never logged.
     admin_token: String,
+    /// The file that has it, for errors.
+    admin_token_file: PathBuf,
     /// Trees of published repositories in memory.
     published: published::Trees,
 }
@@ -48,6 +50,8 @@ pub struct Config {
     pub logs: PathBuf,
     /// Token for commands that change something.
     pub admin_token: String,
+    /// The file that has it: people are told where to look.
+    pub admin_token_file: PathBuf,
 }
 
 /// All routes.
@@ -56,6 +60,7 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         control,
         logs: Logs::new(config.logs),
         admin_token: config.admin_token,
+        admin_token_file: config.admin_token_file,
         published: published::Trees::default(),
     });
     Router::new()
@@ -70,6 +75,7 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
             put(blobs::put::<P>).get(blobs::get::<P>),
         )
         .route("/api/v1/status", get(api::status::<P>))
+        .route("/api/v1/head", get(api::head::<P>))
         .route("/api/v1/request/{*path}", get(api::request::<P>))
         .route("/api/v1/task/{id}", get(api::task::<P>))
         .route("/api/v1/plan/{commit}", get(api::plan::<P>))
@@ -77,5 +83,8 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/api/v1/cancel", post(api::cancel::<P>))
         .route("/api/v1/retry", post(api::retry::<P>))
         .route("/repos/{*path}", get(published::file::<P>))
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn(error::border))
         .with_state(state)
 }

@@ -12,6 +12,7 @@ use ports::{ArtifactStore, Platform};
 use runner_api::{Pointer, Tree, TreeFile};
 use tokio_util::io::ReaderStream;
 
+use crate::error::quote;
 use crate::{Error, State};
 
 /// Earlier trees that are still served, for clients that began before a flip.
@@ -52,7 +53,7 @@ pub(crate) async fn file<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     Path(path): Path<String>,
 ) -> Result<Response, Error> {
-    let missing = || Error::NotFound(format!("nothing is published at {path}"));
+    let missing = || Error::NotFound(format!("nothing is published at {}", quote(&path)));
     let (repository, inside) = locate(&state, &path).await?.ok_or_else(missing)?;
     let trees = current(&state, &repository).await?;
     for published in &trees {

@@ -20,23 +20,24 @@ use runner_api::{HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId,
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::identity::caller;
+use crate::identity::claimed;
 use crate::logs::Appended;
 use crate::{Error, State};
 
 type Answer<T> = Result<Json<T>, Error>;
 
-/// Reads the body, at most `limit` bytes, and proves who sent it.
+/// Looks who says to call, then reads the body, at most `limit` bytes, and proves it.
 async fn signed<P: Platform>(
     state: &State<P>,
     request: Request,
     limit: usize,
 ) -> Result<(RunnerId, Runner, Bytes), Error> {
     let (parts, body) = request.into_parts();
+    let claimed = claimed(state, &parts.headers).await?;
     let body = read(body, limit).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let call = Call::new(parts.method.as_str(), path, &body);
-    let (id, runner) = caller(state, &parts.headers, &call).await?;
+    let (id, runner) = claimed.proven(state, &call)?;
     Ok((id, runner, body))
 }
 

@@ -1,0 +1,174 @@
+//! Refusals, their form and their words.
+
+use std::time::Duration;
+
+use ed25519_dalek::SigningKey;
+use runner_api::FailureKind;
+use runner_api::auth::{self, Call};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::fixture::{APP, build};
+use crate::runners::failure;
+use crate::served::{Served, TOKEN};
+use crate::world::{Act, World};
+
+async fn served() -> (World, Served) {
+    let world = World::new().await;
+    let served = Served::new(&world).await;
+    (world, served)
+}
+
+/// A request whose source task failed.
+async fn failed() -> (World, Served) {
+    let (mut world, served) = served().await;
+    world.script(|_| Act::Say(failure(FailureKind::Build, "no spec file")));
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    (world, served)
+}
+
+#[tokio::test]
+async fn every_refusal_has_the_same_form() {
+    let (_world, served) = served().await;
+    let check = async |method: &str, path: &str, expect: &str| {
+        let (status, sentence) = served.refused(served.call(method, path)).await;
+        assert_eq!(format!("{status} {sentence}"), expect);
+    };
+    check(
+        "GET",
+        "/nope",
+        "404 no such address: \"/nope\"; docs/reference/http.md lists all of them",
+    )
+    .await;
+    check(
+        "PUT",
+        "/api/v1/status",
+        "405 \"PUT\" is not for \"/api/v1/status\"; docs/reference/http.md says what is",
+    )
+    .await;
+    check(
+        "GET",
+        "/api/v1/log/abcd?offset=x",
+        "400 Failed to deserialize query string: offset: invalid digit found in string",
+    )
+    .await;
+    check(
+        "GET",
+        "/api/v1/task/zz",
+        "400 \"zz\" is neither a request's path nor 4 to 32 hex digits of a task's id",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_name_is_cut_in_its_error() {
+    let (_world, served) = served().await;
+    let long = "x".repeat(5_000);
+    for path in ["/", "/api/v1/request/", "/api/v1/task/", "/repos/"] {
+        let (status, sentence) = served
+            .refused(served.call("GET", &format!("{path}{long}")))
+            .await;
+        assert!((400..500).contains(&status), "{path}: {status}");
+        assert!(sentence.len() < 600, "{path}: {} bytes", sentence.len());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_token_and_a_wrong_one_read_differently() {
+    let (_world, served) = failed().await;
+    let retry = || {
+        served
+            .call("POST", "/api/v1/retry")
+            .body(format!("{{\"subject\": {APP:?}}}"))
+    };
+    let (status, sentence) = served.refused(retry()).await;
+    assert_eq!(status, 401);
+    assert!(sentence.contains("needs the header"), "{sentence}");
+    let (status, sentence) = served.refused(retry().bearer_auth("wrong")).await;
+    assert_eq!(status, 401);
+    assert!(sentence.contains("the token is wrong"), "{sentence}");
+    assert!(
+        sentence.contains("/srv/example/secrets/admin.token"),
+        "{sentence}"
+    );
+    let answer = retry().bearer_auth(TOKEN).send().await.expect("it answers");
+    assert_eq!(answer.text().await.expect("text"), r#"{"retried":1}"#);
+}
+
+/// The head of a call whose body never comes: it is refused by its head alone.
+async fn without_body(served: &Served, path: &str, header: &str) -> String {
+    let mut stream = tokio::net::TcpStream::connect(served.address)
+        .await
+        .expect("it listens");
+    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n{header}\r\n");
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut answer)).await;
+    let read = read.expect("an answer comes though the body does not");
+    String::from_utf8_lossy(&answer[..read.expect("bytes")]).into_owned()
+}
+
+#[tokio::test]
+async fn a_strangers_body_is_not_read() {
+    let (_world, served) = served().await;
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let call = Call::new("POST", "/runner/v1/take", b"{}");
+    let stranger = auth::header(&key, &"nobody".parse().expect("an id"), 0, &call);
+    let check = async |path: &str, header: &str, expect: &str| {
+        let answer = without_body(&served, path, header).await;
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        assert!(answer.contains(expect), "{answer}");
+    };
+    check("/runner/v1/take", "", "Authorization header is missing").await;
+    check(
+        "/runner/v1/result",
+        &format!("authorization: {stranger}\r\n"),
+        "nobody is not enrolled",
+    )
+    .await;
+    check("/api/v1/cancel", "", "needs the header").await;
+}
+
+#[tokio::test]
+async fn an_id_may_be_written_in_capitals() {
+    let (world, served) = failed().await;
+    let task = world.tasks(APP).remove(0).task;
+    let id = task.id.to_string().to_uppercase();
+    let answer = served.text(&format!("/api/v1/task/{id}")).await;
+    assert!(answer.contains(task.id.as_str()), "{answer}");
+}
+
+#[tokio::test]
+async fn a_log_is_text_of_an_attempt_that_exists() {
+    let (world, served) = failed().await;
+    let task = world.tasks(APP).remove(0).task;
+    served.write_log(&task.id, 1, b"<script>\n");
+    let path = format!("/api/v1/log/{}", task.id);
+    let answer = served.get(&path).await;
+    let header = |name: &str| answer.headers()[name].to_str().expect("text").to_owned();
+    assert_eq!(header("content-type"), "text/plain; charset=utf-8");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert_eq!(answer.text().await.expect("text"), "<script>\n");
+    let (status, sentence) = served
+        .refused(served.call("GET", &format!("{path}?attempt=99")))
+        .await;
+    assert_eq!(status, 404);
+    assert!(
+        sentence.ends_with("has no attempt 99: the last one is 1"),
+        "{sentence}"
+    );
+}
+
+#[tokio::test]
+async fn the_head_says_whether_planning_has_come_to_the_tip() {
+    let (mut world, served) = served().await;
+    let head = async || -> server::Head {
+        serde_json::from_str(&served.text("/api/v1/head").await).expect("a head")
+    };
+    let before = head().await;
+    assert_eq!(before.tip, before.planned);
+    let pushed = world.push(&[(APP, Some(&build(&["app"])))]);
+    let between = head().await;
+    assert_eq!((between.tip, between.planned), (pushed.clone(), before.tip));
+    world.quiet().await;
+    assert_eq!(head().await.planned, pushed);
+}
