@@ -56,7 +56,8 @@ pub(crate) fn help<'a>(
     of: &str,
 ) -> String {
     const MAX_LISTED: usize = 12;
-    if let Some(best) = nearest(written, candidates.clone()) {
+    let same_version = |name: &&str| !is_other_version(written, name);
+    if let Some(best) = nearest(written, candidates.clone().into_iter().filter(same_version)) {
         return format!("did you mean `{best}`?");
     }
     let all: Vec<&str> = candidates.into_iter().collect();
@@ -73,6 +74,13 @@ pub(crate) fn help<'a>(
     }
 }
 
+/// Whether two names, not paths, differ in their numbers alone: `debian-13` is never a slip for
+/// `debian-12`, and who follows the hint without a thought builds for the wrong distribution.
+fn is_other_version(written: &str, name: &str) -> bool {
+    let words = |text: &str| text.replace(|c: char| c.is_ascii_digit(), "");
+    !written.contains('/') && written != name && words(written) == words(name)
+}
+
 /// `a`, `b`, `c`
 pub(crate) fn list(names: &[&str]) -> String {
     names
@@ -84,7 +92,20 @@ pub(crate) fn list(names: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::nearest;
+    use super::{help, nearest};
+
+    #[test]
+    fn another_version_is_not_a_slip() {
+        let known = ["debian-12", "debian-13"];
+        let check = |written: &str, expect: &str| {
+            assert_eq!(help(written, known, "platforms"), expect, "{written}");
+        };
+        check("debian-11", "the platforms are: `debian-12`, `debian-13`");
+        check("debain-13", "did you mean `debian-13`?");
+        let paths = ["builds/2026/10/tree.yaml"];
+        let near = "did you mean `builds/2026/10/tree.yaml`?";
+        assert_eq!(help("builds/2026/11/tree.yaml", paths, "builds"), near);
+    }
 
     #[test]
     fn near_names_are_found() {
