@@ -83,6 +83,15 @@ pub struct Heartbeat {
     pub step: Option<Step>,
 }
 
+impl From<&Attempt> for Heartbeat {
+    fn from(attempt: &Attempt) -> Self {
+        Self {
+            attempt: attempt.clone(),
+            step: None,
+        }
+    }
+}
+
 /// What an attempt does: one word that travels, one phrase that people read. Nothing is decided by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
