@@ -153,6 +153,7 @@ impl Planning<'_> {
                 let spec = TaskSpec::SignPackages(Box::new(SignPackagesTask {
                     repository: name.clone(),
                     key: repository.key.clone(),
+                    files: self.key_files(&repository.key),
                     packages: packages
                         .iter()
                         .map(|placed| Recorded {

@@ -21,7 +21,7 @@ pub use result::{
     TestCase, TestFacts,
 };
 pub use task::{
-    BuildScope, BuildTask, ComposeTask, Origin, PublicKeys, Recorded, SignMetadataTask,
+    BuildScope, BuildTask, ComposeTask, KeyFiles, Origin, PublicKeys, Recorded, SignMetadataTask,
     SignPackagesTask, SmokeTask, SourceTask, TaskId, TaskRef, TaskSpec, TestTask,
 };
 

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use pipeline_spec::{
     Architecture, BuildOptions, Format, GitUrl, KeyFilePath, KeyId, Limits, PackageName, Platform,
-    PlatformName, Repository, RepositoryName, RequestPath, Role, Sha256Digest, SourceUrl, Subdir,
+    PlatformName, Repository, RepositoryName, RequestPath, Role, SecretName, Sha256Digest,
+    SourceUrl, Subdir,
 };
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -228,6 +229,15 @@ pub struct Recorded {
     pub built_by: TaskRef,
 }
 
+/// Both halves of a signing key, as the state repository describes them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyFiles {
+    /// `private: {file: …}` of `keys/<id>.yaml`: a name in the signer's folder, never a path.
+    pub private: SecretName,
+    /// `keys/<id>.asc`, armored: the signer uses no private key but this one's.
+    pub public: String,
+}
+
 /// See [`TaskSpec::SignPackages`]. The outputs carry the inputs' names, in the same order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignPackagesTask {
@@ -235,6 +245,9 @@ pub struct SignPackagesTask {
     pub repository: RepositoryName,
     /// With which key.
     pub key: KeyId,
+    /// Its files; `None`: the private one is named by the key's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<KeyFiles>,
     /// What to sign.
     pub packages: Vec<Recorded>,
     /// Signature time: seconds since 1970, the commit's, so that the same wish gives the same bytes.
@@ -262,6 +275,9 @@ pub struct SignMetadataTask {
     pub repository: RepositoryName,
     /// With which key.
     pub key: KeyId,
+    /// Its files; `None`: the private one is named by the key's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<KeyFiles>,
     /// The compose whose `Unsigned` outputs are signed.
     pub compose: TaskRef,
     /// Signature time: seconds since 1970, the commit's.

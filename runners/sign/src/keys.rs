@@ -5,8 +5,12 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use openpgp::SigningKey;
+use openpgp::{PublicKey, SigningKey};
 use pipeline_spec::{KeyId, SecretName};
+use runner_agent::Halt;
+use runner_api::KeyFiles;
+
+use crate::refused;
 
 /// An RSA-4096 key with many user ids has less.
 const MAX_KEY_FILE_BYTES: u64 = 1 << 20;
@@ -28,12 +32,14 @@ pub enum Error {
     },
     /// No file for this key.
     #[error(
-        "find the private key {id}: the signer's folder {} has no {id}.key; put it there with mode 0600",
+        "find the private key {id}: the signer's folder {} has no {file}; put it there with mode 0600",
         folder.display()
     )]
     Unknown {
         /// The key.
         id: KeyId,
+        /// The file's name.
+        file: String,
         /// The signer's folder.
         folder: PathBuf,
     },
@@ -87,8 +93,38 @@ impl Keys {
         Ok((keys, found))
     }
 
-    /// The private key `id`: the file of that name, bare or with `.key`, `.asc` or `.gpg`. The name in
-    /// `keys/<id>.yaml` (`private: {file: …}`) follows the same rule.
+    /// The private key `id`: the file that `keys/<id>.yaml` names, if the task says which.
+    pub(crate) fn of(&self, id: &KeyId, files: Option<&KeyFiles>) -> Result<SigningKey, Halt> {
+        let Some(files) = files else {
+            return self.get(id).map_err(Halt::infrastructure);
+        };
+        let path = self.folder.join(files.private.as_str());
+        if !path.exists() {
+            return Err(Halt::infrastructure(Error::Unknown {
+                id: id.clone(),
+                file: files.private.to_string(),
+                folder: self.folder.clone(),
+            }));
+        }
+        let key = read(&path).map_err(Halt::infrastructure)?;
+        let public = PublicKey::from_armored(&files.public).map_err(|error| {
+            refused(format!(
+                "Nothing is signed with {id}: keys/{id}.asc cannot be used: failed to {error}."
+            ))
+        })?;
+        let (here, there) = (key.public().fingerprint(), public.fingerprint());
+        if here != there {
+            return Err(refused(format!(
+                "Nothing is signed with {id}: the signer's file {} holds the key {here}, but keys/{id}.asc is {there}. \
+                 Put the private half of that key there, or correct keys/{id}.asc.",
+                files.private
+            )));
+        }
+        Ok(key)
+    }
+
+    /// The private key `id` by its name alone: the file of that name, bare or with `.key`, `.asc` or
+    /// `.gpg`.
     pub fn get(&self, id: &KeyId) -> Result<SigningKey, Error> {
         let mut there = EXTENSIONS
             .iter()
@@ -97,6 +133,7 @@ impl Keys {
         let Some(name) = there.next() else {
             return Err(Error::Unknown {
                 id: id.clone(),
+                file: format!("{id}.key"),
                 folder: self.folder.clone(),
             });
         };

@@ -2,7 +2,7 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "this is a shell: it reads the clock"
+    reason = "this is a shell: it reads the clock and writes a public key"
 )]
 
 use std::path::PathBuf;
@@ -28,7 +28,8 @@ struct Cli {
 enum Command {
     /// Make the identity key, and print the text of runners/<ID>.yaml.
     Enroll(EnrollArgs),
-    /// Make a signing key, and print its public half for keys/<ID>.asc.
+    /// Make a signing key in the folder of private keys, mode 0600, and print its public half for
+    /// keys/<ID>.asc. A file that is there is never overwritten.
     Keygen(Keygen),
     /// Take signing tasks until told to stop.
     Run(Run),
@@ -51,6 +52,9 @@ struct Keygen {
     /// Seconds since 1970 that the key claims as its birth; nothing older can be signed. Left out: now.
     #[arg(long, value_name = "SECONDS")]
     created: Option<u64>,
+    /// Where the public half goes; left out: standard output.
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,8 +113,20 @@ fn keygen(args: &Keygen) -> anyhow::Result<()> {
             .map_or_else(now, Ok)
             .context("failed to read the clock")?,
     };
-    print!("{}", Keys::generate(&args.keys, &args.file, new)?);
-    Ok(())
+    let public = Keys::generate(&args.keys, &args.file, new)?;
+    match &args.public {
+        Some(path) => std::fs::write(path, public).with_context(|| {
+            format!(
+                "failed to write {}; the private half is made: export the public one with `gpg --import {}`, `gpg --export --armor`",
+                path.display(),
+                args.keys.join(args.file.as_str()).display()
+            )
+        }),
+        None => {
+            print!("{public}");
+            Ok(())
+        }
+    }
 }
 
 fn run(args: Run) -> anyhow::Result<()> {

@@ -21,7 +21,7 @@ enum Form<'a> {
 
 pub(crate) async fn sign(job: &Job, task: &SignMetadataTask, keys: &Keys) -> Result<Outcome, Halt> {
     let time = signature_time(&task.key, task.time)?;
-    let key = keys.get(&task.key).map_err(Halt::infrastructure)?;
+    let key = keys.of(&task.key, task.files.as_ref())?;
     let unsigned: Vec<&Artifact> = job
         .input(&task.compose)?
         .iter()

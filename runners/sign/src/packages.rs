@@ -23,7 +23,7 @@ struct Fetched {
 
 pub(crate) async fn sign(job: &Job, task: &SignPackagesTask, keys: &Keys) -> Result<Outcome, Halt> {
     let time = signature_time(&task.key, task.time)?;
-    let key = keys.get(&task.key).map_err(Halt::infrastructure)?;
+    let key = keys.of(&task.key, task.files.as_ref())?;
     job.log().line(format_args!(
         "signing {} packages for {} with {} ({})",
         task.packages.len(),

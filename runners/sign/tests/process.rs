@@ -110,6 +110,7 @@ async fn it_signs_and_no_key_is_in_its_log() {
     let task = SignMetadataTask {
         repository: "test".parse().unwrap(),
         key: "main".parse().unwrap(),
+        files: None,
         compose: compose.clone(),
         time: 1_793_491_200,
     };
@@ -147,6 +148,45 @@ fn a_key_is_made_for_its_owner_alone_and_never_overwritten() {
     let again = keygen(&bench.path("keys"));
     assert!(!again.status.success());
     assert_eq!(std::fs::read(&key).unwrap(), before);
+}
+
+#[test]
+fn the_public_half_goes_where_it_is_wanted() {
+    let bench = Bench::new();
+    let file = bench.path("main.asc");
+    let words = [
+        "keygen",
+        "--file",
+        "second.key",
+        "--user-id",
+        "Second",
+        "--kind",
+        "rsa4096",
+    ];
+    let output = program(&words)
+        .arg("--keys")
+        .arg(bench.path("keys"))
+        .arg("--public")
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    let public = std::fs::read_to_string(&file).unwrap();
+    openpgp::PublicKey::from_armored(&public).unwrap();
+    let help = program(&["keygen", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    for flag in [
+        "--keys <DIR>",
+        "--file <NAME>",
+        "--user-id <TEXT>",
+        "--public <FILE>",
+        "mode 0600",
+    ] {
+        assert!(help.contains(flag), "{help}");
+    }
 }
 
 #[test]

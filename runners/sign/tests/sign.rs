@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use pipeline_spec::Sha256Digest;
 use runner_agent::{Job, Role as _};
 use runner_api::{
-    Artifact, ArtifactKind, BuiltPackage, Failure, FailureKind, Grant, Outcome, Recorded,
+    Artifact, ArtifactKind, BuiltPackage, Failure, FailureKind, Grant, KeyFiles, Outcome, Recorded,
     SignMetadataTask, SignPackagesTask, TaskId, TaskRef, TaskSpec,
 };
 use runner_sign::{Keys, NewKey, Sign};
@@ -126,9 +126,19 @@ impl Bench {
     }
 
     async fn sign_with(&self, key: &str, packages: Vec<Recorded>) -> Outcome {
+        self.sign_by(key, None, packages).await
+    }
+
+    async fn sign_by(
+        &self,
+        key: &str,
+        files: Option<KeyFiles>,
+        packages: Vec<Recorded>,
+    ) -> Outcome {
         let task = SignPackagesTask {
             repository: "bridge-12".parse().unwrap(),
             key: key.parse().unwrap(),
+            files,
             packages,
             time: TIME,
         };
@@ -136,10 +146,18 @@ impl Bench {
             .await
     }
 
+    /// What `keys/<id>.yaml` and `keys/<id>.asc` would say.
+    fn files(&self, private: &str, public: &str) -> Option<KeyFiles> {
+        let public = std::fs::read_to_string(self.path(&format!("{public}.public"))).unwrap();
+        let private = private.parse().unwrap();
+        Some(KeyFiles { private, public })
+    }
+
     async fn sign_metadata(&self, unsigned: Vec<Artifact>) -> Outcome {
         let task = SignMetadataTask {
             repository: "bridge-12".parse().unwrap(),
             key: "main".parse().unwrap(),
+            files: None,
             compose: task_ref(),
             time: TIME,
         };
@@ -294,6 +312,50 @@ async fn a_package_that_is_not_the_recorded_one_is_refused_and_nothing_is_upload
 }
 
 #[tokio::test]
+async fn the_key_is_the_file_that_its_description_names() {
+    let bench = Bench::new();
+    bench.generate("autumn-2026.secret", openpgp::KeyKind::Ed25519);
+    let package = vec![bench.package("aa")];
+    let files = bench.files("autumn-2026.secret", "autumn-2026.secret");
+    // A file of the id's own name is there, and is not meant.
+    let signed = made(bench.sign_by("main", files, package).await);
+    let public = bench.path("autumn-2026.secret.public");
+    let verdict = rpmkeys(&bench, &public, &bench.bytes(&signed[0]));
+    assert!(
+        verdict.contains("Signature") && !verdict.contains("NOKEY"),
+        "{verdict}"
+    );
+}
+
+#[tokio::test]
+async fn a_private_key_of_another_pair_signs_nothing() {
+    let bench = Bench::new();
+    bench.generate("other.key", openpgp::KeyKind::Ed25519);
+    let before = bench.stored() + 1;
+    let files = bench.files("main.key", "other.key");
+    let fingerprint = |file: &str| {
+        let text = bench.files(file, file).unwrap().public;
+        openpgp::PublicKey::from_armored(&text)
+            .unwrap()
+            .fingerprint()
+    };
+    assert_eq!(
+        refusal(
+            bench
+                .sign_by("main", files, vec![bench.package("aa")])
+                .await
+        ),
+        format!(
+            "Nothing is signed with main: the signer's file main.key holds the key {}, but keys/main.asc is {}. \
+             Put the private half of that key there, or correct keys/main.asc.",
+            fingerprint("main.key"),
+            fingerprint("other.key")
+        )
+    );
+    assert_eq!(bench.stored(), before, "only the package itself is stored");
+}
+
+#[tokio::test]
 async fn a_missing_blob_or_key_is_no_refusal() {
     let bench = Bench::new();
     let package = bench.package("aa");
@@ -306,6 +368,13 @@ async fn a_missing_blob_or_key_is_no_refusal() {
         words.starts_with("find the private key other: the signer's folder"),
         "{words}"
     );
+    let named = bench.files("gone.key", "main.key");
+    let words = trouble(bench.sign_by("main", named, vec![package.clone()]).await);
+    let expect = format!(
+        "find the private key main: the signer's folder {} has no gone.key; put it there with mode 0600",
+        bench.path("keys").display()
+    );
+    assert_eq!(words, expect);
     std::fs::remove_file(
         bench
             .path("blobs")

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 
 use ledger::{Contribution, TaskRow};
 use pipeline_spec::{
-    Architecture, KeyFilePath, Repository, RepositoryName, RequestPath, Sha256Digest,
+    Architecture, KeyFilePath, KeyId, Private, Repository, RepositoryName, RequestPath,
+    Sha256Digest,
 };
 use runner_api::{
-    Artifact, ArtifactKind, ComposeTask, Placed, Pointer, SignMetadataTask, SmokeTask, TaskRef,
+    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, Pointer, SignMetadataTask, SmokeTask, TaskRef,
     TaskSpec, TreeFile,
 };
 use sha2::{Digest, Sha256};
@@ -65,6 +66,7 @@ impl Planning<'_> {
             TaskSpec::SignMetadata(Box::new(SignMetadataTask {
                 repository: name.clone(),
                 key: repository.key.clone(),
+                files: self.key_files(&repository.key),
                 compose: compose.clone(),
                 time: row.time,
             })),
@@ -85,6 +87,18 @@ impl Planning<'_> {
             return None;
         };
         smoked.then(|| self.pointer(name, tree, signatures))
+    }
+
+    /// What the signer has to know of a key. `None`: its private half is in no file.
+    pub(super) fn key_files(&self, key: &KeyId) -> Option<KeyFiles> {
+        let config = self.view.config;
+        let private = match &config.keys.get(key)?.private {
+            Private::File(name) => name.clone(),
+            Private::Kms(_) | Private::Pkcs11(_) => return None,
+        };
+        let public = config.key_files.get(&KeyFilePath::of_key(key))?;
+        let public = String::from_utf8(public.clone()).ok()?;
+        Some(KeyFiles { private, public })
     }
 
     /// One smoke test per architecture that the release touches. `None`: it cannot be planned.
