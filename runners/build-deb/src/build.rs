@@ -7,7 +7,7 @@ use pipeline_spec::BuildOptions;
 use runner_agent::{Halt, Job};
 use runner_api::{
     Artifact, ArtifactKind, BuildFacts, BuildScope, BuildTask, BuiltPackage, Facts, FailureKind,
-    Outcome,
+    Outcome, Step,
 };
 use runner_build::{Blame, Room};
 use sandbox::{Command, Ended, EntryKind, Network, Root};
@@ -68,6 +68,7 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &BuildTask) -> Result<O
         .bind_read_only(&input, "/in")
         .writable("/build")
         .current_dir("/build");
+    job.step(Step::Building);
     room.run(&build, "build", Blame::Package(FailureKind::Build))
         .await?;
     let mut artifacts = collect(&room, job).await?;
@@ -147,6 +148,7 @@ async fn dependencies(
     };
     let inputs = [wanted.as_str(), local, scope, &profiles];
     let path = format!("/in/{dsc_name}");
+    job.step(Step::Dependencies);
     let mut words = vec!["build-dep"];
     if task.scope == BuildScope::ArchitectureOnly {
         words.push("--arch-only");

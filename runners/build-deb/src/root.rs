@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_spec::{Architecture, Platform};
 use runner_agent::{Halt, Job};
-use runner_api::{Artifact, ArtifactKind, FailureKind, PublicKeys};
+use runner_api::{Artifact, ArtifactKind, FailureKind, PublicKeys, Step};
 use runner_build::{Blame, Room, key, sandbox_limits};
 use sandbox::{Command, Limits, Network, Rights, Root, RootEntry, Sandbox, Workspace};
 use sha2::{Digest, Sha256};
@@ -83,6 +83,7 @@ impl Roots {
         (target, keys): (&Platform, &PublicKeys),
         arch: &Architecture,
     ) -> Result<(Root, String), Halt> {
+        job.step(Step::MakingRoot);
         let archives = Archives::of(target, keys).await?;
         let snapshot = {
             let _one_at_a_time = self.updating.lock().await;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use flate2::{Compression, GzBuilder};
 use pipeline_spec::Sha256Digest;
 use runner_agent::{Halt, Job};
-use runner_api::{Artifact, ArtifactKind, BuiltPackage, Facts, FailureKind, Outcome, SourceTask};
+use runner_api::{
+    Artifact, ArtifactKind, BuiltPackage, Facts, FailureKind, Outcome, SourceTask, Step,
+};
 use runner_build::{Blame, Fetched, Room, fetch};
 use sandbox::Command;
 
@@ -22,6 +24,7 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &SourceTask) -> Result<
     let fetched = fetch(job, &task.origin, &input, listed).await?;
     let arch = task.target.architectures.primary();
     let (root, _) = roots.base(job, &task.target, &task.keys, arch).await?;
+    job.step(Step::Source);
     let room = workspace_with(roots, job, &root, &task.limits).await?;
     let dsc_name = match &fetched {
         Fetched::Dsc(path) => file_name(path),

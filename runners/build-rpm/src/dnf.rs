@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use runner_agent::{Halt, Job};
-use runner_api::{BuildTask, FailureKind, SourceTask};
+use runner_api::{BuildTask, FailureKind, SourceTask, Step};
 use runner_build::{Blame, Room};
 use sandbox::{Command, EntryKind, Network, Sandbox};
 
@@ -28,6 +28,7 @@ impl Dnf {
     async fn source_room<'a>(&self, job: &'a Job, task: &SourceTask) -> Result<Room<'a>, Halt> {
         let arch = task.target.architectures.primary();
         let (root, ..) = self.base(job, &task.target, &task.keys, arch).await?;
+        job.step(Step::Source);
         self.room(job, &root, &task.limits).await
     }
 }
@@ -148,6 +149,7 @@ impl Backend for Dnf {
             .query(&query, "list the packages of the root", Blame::Us)
             .await?;
         let command = source_script(rpmbuild::BUILD, task, srpm);
+        job.step(Step::Building);
         let built = room
             .run(&command, "build", Blame::Package(FailureKind::Build))
             .await;

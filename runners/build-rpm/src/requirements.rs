@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use runner_agent::{Halt, Job};
-use runner_api::{BuildTask, Failure, FailureKind, Outcome};
+use runner_api::{BuildTask, Failure, FailureKind, Outcome, Step};
 use runner_build::{Blame, Room, key};
 use sandbox::{Command, Ended, Network, Root, RootEntry};
 
@@ -97,6 +97,7 @@ impl Dnf {
         local: &LocalRepo,
     ) -> Result<Root, Halt> {
         let base = self.base(job, &task.target, &task.keys, &task.arch).await?;
+        job.step(Step::Dependencies);
         let room = self.room(job, &base.0, &task.limits).await?;
         let repack = source_script(rpmbuild::REPACK, task, srpm);
         let blame = Blame::Package(FailureKind::SourcePackage);

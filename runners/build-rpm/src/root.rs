@@ -2,7 +2,7 @@
 
 use pipeline_spec::{Architecture, Platform};
 use runner_agent::{Halt, Job};
-use runner_api::PublicKeys;
+use runner_api::{PublicKeys, Step};
 use runner_build::{Blame, Room, key, sandbox_limits};
 use sandbox::{Command, Limits, Network, Root, RootEntry};
 
@@ -34,6 +34,7 @@ impl Dnf {
         keys: &PublicKeys,
         arch: &Architecture,
     ) -> Result<(Root, String, Repos), Halt> {
+        job.step(Step::MakingRoot);
         let words = |list: &[pipeline_spec::RootPackage]| {
             list.iter().map(ToString::to_string).collect::<Vec<_>>()
         };

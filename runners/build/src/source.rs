@@ -8,7 +8,7 @@ use std::time::Duration;
 use git::{CommitId, Credentials, RemoteUrl};
 use pipeline_spec::{Sha256Digest, SourceUrl};
 use runner_agent::{Halt, Job};
-use runner_api::{FailureKind, Origin};
+use runner_api::{FailureKind, Origin, Step};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
 
@@ -43,6 +43,7 @@ pub async fn fetch(
     directory: &Path,
     listed: impl Fn(&[u8]) -> Result<Vec<(String, Sha256Digest)>, Halt>,
 ) -> Result<Fetched, Halt> {
+    job.step(Step::Fetching);
     match origin {
         Origin::Git {
             url,

@@ -23,7 +23,7 @@ use std::sync::Arc;
 
 use pipeline_spec::{Layout, Role as RoleName};
 use runner_agent::{Halt, Job, Limit, Role, Running, settle};
-use runner_api::{ComposeTask, Facts, FailureKind, Outcome, Placed, TaskSpec};
+use runner_api::{ComposeTask, Facts, FailureKind, Outcome, Placed, Step, TaskSpec};
 
 use cache::Cache;
 pub use cache::Error;
@@ -56,6 +56,7 @@ impl Compose {
                 task.repository, task.time
             ))
         })?;
+        job.step(Step::Composing);
         let content = read_content(job, task).await?;
         job.log().line(format_args!(
             "composing {} of {} packages",

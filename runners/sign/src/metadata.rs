@@ -3,7 +3,7 @@
 use openpgp::SigningKey;
 use repo_deb::deb822::{self, Dialect};
 use runner_agent::{Halt, Job, Limit};
-use runner_api::{Artifact, ArtifactKind, Facts, Outcome, SignMetadataTask};
+use runner_api::{Artifact, ArtifactKind, Facts, Outcome, SignMetadataTask, Step};
 
 use crate::{Keys, refused, signature_time};
 
@@ -21,6 +21,7 @@ enum Form<'a> {
 
 pub(crate) async fn sign(job: &Job, task: &SignMetadataTask, keys: &Keys) -> Result<Outcome, Halt> {
     let time = signature_time(&task.key, task.time)?;
+    job.step(Step::Signing);
     let key = keys.of(&task.key, task.files.as_ref())?;
     let unsigned: Vec<&Artifact> = job
         .input(&task.compose)?

@@ -8,7 +8,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use openpgp::SigningKey;
 use repo_rpm::{Package, Sha256, unsigned_digest};
 use runner_agent::{CancellationToken, Halt, Job};
-use runner_api::{Artifact, ArtifactKind, Facts, Outcome, Recorded, SignPackagesTask};
+use runner_api::{Artifact, ArtifactKind, Facts, Outcome, Recorded, SignPackagesTask, Step};
 
 use crate::{Keys, refused, signature_time};
 
@@ -23,6 +23,7 @@ struct Fetched {
 
 pub(crate) async fn sign(job: &Job, task: &SignPackagesTask, keys: &Keys) -> Result<Outcome, Halt> {
     let time = signature_time(&task.key, task.time)?;
+    job.step(Step::Signing);
     let key = keys.of(&task.key, task.files.as_ref())?;
     job.log().line(format_args!(
         "signing {} packages for {} with {} ({})",

@@ -1,7 +1,7 @@
 //! Debian packages: installed with apt, checked with dpkg, purged.
 
 use runner_agent::{Halt, Job};
-use runner_api::{Artifact, ArtifactKind, BuiltPackage, TestTask};
+use runner_api::{Artifact, ArtifactKind, BuiltPackage, Step, TestTask};
 use runner_build::{Blame, Room};
 use runner_build_deb::{LOCAL_SOURCE, Purpose, Roots, apt, local_archive, workspace_with};
 use sandbox::{Command, Network, Owner};
@@ -34,6 +34,7 @@ pub(crate) async fn test(roots: &Roots, job: &Job, task: &TestTask) -> Result<Re
         .base_for(Purpose::Install, job, platform, &task.arch)
         .await?;
     let mut report = Report::default();
+    job.step(Step::Testing);
     for package in built.iter().filter_map(installable) {
         job.log()
             .line(format!("testing {} {}", package.name, package.version));

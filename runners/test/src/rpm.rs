@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use pipeline_spec::{Architecture, Platform};
 use runner_agent::{Halt, Job};
-use runner_api::{Artifact, ArtifactKind, BuiltPackage, PublicKeys, TestTask};
+use runner_api::{Artifact, ArtifactKind, BuiltPackage, PublicKeys, Step, TestTask};
 use runner_build::{Blame, Room};
 use runner_build_rpm::{Dnf, LOCAL, LocalRepo, Repos, local_repository};
 use sandbox::{Command, Ended, Network, Root};
@@ -59,6 +59,7 @@ pub(crate) async fn test(dnf: &Dnf, job: &Job, task: &TestTask) -> Result<Report
     let local = local_repository(job, &offered, &job.dir().join("deps")).await?;
     let (root, repos) = base(dnf, job, (&task.target, &task.keys), &task.arch).await?;
     let mut report = Report::default();
+    job.step(Step::Testing);
     for package in built.iter().filter_map(installable) {
         job.log()
             .line(format!("testing {} {}", package.name, package.version));

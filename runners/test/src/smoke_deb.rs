@@ -2,7 +2,7 @@
 
 use pipeline_spec::Layout;
 use runner_agent::{Halt, Job};
-use runner_api::SmokeTask;
+use runner_api::{SmokeTask, Step};
 use runner_build::Room;
 use runner_build_deb::{Purpose, Roots, apt, workspace_with};
 use sandbox::{Command, Network, Owner};
@@ -38,6 +38,7 @@ pub(crate) async fn test(roots: &Roots, job: &Job, task: &SmokeTask) -> Result<R
         .base_for(Purpose::Install, job, platform, &task.arch)
         .await?;
     let mut report = Report::default();
+    job.step(Step::Testing);
     // Each name in a root of its own: what one pulls in must not help the next.
     let names = task.install.iter().map(|name| Some(name.as_str()));
     for name in names.chain(task.install.is_empty().then_some(None)) {

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use runner_agent::{Halt, Job};
-use runner_api::SmokeTask;
+use runner_api::{SmokeTask, Step};
 use runner_build::Room;
 use runner_build_rpm::{Dnf, Repos};
 use sandbox::{Ended, Network};
@@ -24,6 +24,7 @@ pub(crate) async fn test(dnf: &Dnf, job: &Job, task: &SmokeTask) -> Result<Repor
     let (root, repos) = base(dnf, job, (&task.target, &task.keys), &task.arch).await?;
     configure(job, task).map_err(Halt::infrastructure)?;
     let mut report = Report::default();
+    job.step(Step::Testing);
     // Each name in a root of its own: what one pulls in must not help the next.
     let names = task.install.iter().map(|name| Some(name.as_str()));
     for name in names.chain(task.install.is_empty().then_some(None)) {
