@@ -44,6 +44,10 @@ pub(crate) fn run() -> Result<()> {
         .map(|(name, _)| *name)
         .filter(|name| !is_installed(name))
         .collect();
+    install(&missing)
+}
+
+fn install(missing: &[&str]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
@@ -65,23 +69,21 @@ pub(crate) fn run() -> Result<()> {
     );
     sh::run(
         install
-            .args(&missing)
+            .args(missing)
             .env("DEBIAN_FRONTEND", "noninteractive"),
     )
 }
 
+/// What emulation needs from Debian.
+const EMULATION: [&str; 2] = ["arch-test", "qemu-user-static"];
+
 /// What running another architecture's programs needs: qemu, and the kernel told of it.
 pub(crate) fn emulation() -> Result<()> {
-    if !is_installed("qemu-user-static") {
-        let install = [
-            "-q",
-            "-y",
-            "--no-install-recommends",
-            "install",
-            "qemu-user-static",
-        ];
-        sh::run(cmd("apt-get", &install).env("DEBIAN_FRONTEND", "noninteractive"))?;
-    }
+    let missing: Vec<&str> = EMULATION
+        .into_iter()
+        .filter(|name| !is_installed(name))
+        .collect();
+    install(&missing)?;
     let registered = std::path::Path::new("/proc/sys/fs/binfmt_misc/qemu-aarch64");
     if !registered.exists() {
         let place = "/proc/sys/fs/binfmt_misc";
