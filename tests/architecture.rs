@@ -60,6 +60,10 @@ const TABLE: &[(&str, &str)] = &[
         "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm runner-test runner-compose sandbox",
     ),
     (
+        "testkit",
+        "pipeline-spec runner-api runner-agent sandbox bridge",
+    ),
+    (
         "bench",
         "pipeline-spec runner-api ledger ports control platform-local state-repo git",
     ),

@@ -2,121 +2,37 @@
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "a test starts git and writes sources"
+    reason = "a test starts programs and opens ports"
 )]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use runner_agent::{Job, Role};
 use runner_api::{
-    Artifact, ArtifactKind, BuildScope, BuildTask, Facts, FailureKind, Grant, Origin, Outcome,
-    SourceTask, TaskId, TaskRef, TaskSpec,
+    Artifact, ArtifactKind, BuildScope, BuildTask, Facts, FailureKind, Origin, Outcome, SourceTask,
+    TaskRef, TaskSpec,
 };
 use runner_build_deb::BuildDeb;
-use sandbox::{Config, Sandbox};
+use testkit::{Desk, artifacts_of, assert_failed, cache, limits, sandbox, task_ref};
 
 const PLATFORM: &str = r#"{"architectures": ["amd64"], "backend": "mmdebstrap", "buildroot": ["debhelper"],
   "format": "deb", "archives": [{"url": "host", "suites": ["bookworm"], "components": ["main"]}]}"#;
 
 struct Bench {
     role: BuildDeb,
-    directory: tempfile::TempDir,
+    desk: Desk,
 }
 
 impl Bench {
     async fn new() -> Self {
-        let state = cache();
-        std::fs::create_dir_all(&state).expect("a cache directory");
-        let sandbox = Sandbox::open(Config::new(state.join("sandbox")).helper(helper())).await;
-        let role = BuildDeb::new(sandbox.expect("a sandbox"), &state);
-        let directory = tempfile::tempdir_in(shared_memory()).expect("a directory");
-        for name in ["blobs", "scratch"] {
-            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        let state = cache("build-deb");
+        Self {
+            role: BuildDeb::new(sandbox(&state).await, &state),
+            desk: Desk::new(),
         }
-        Self { role, directory }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
     }
 
     async fn run(&self, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
-        let request = "builds/2026/11/test.yaml".parse().expect("a path");
-        let grant = Grant {
-            version: 1,
-            task: TaskRef {
-                id: TaskId::of(&request, &spec),
-                request,
-            },
-            attempt: 1,
-            spec,
-            inputs: inputs
-                .into_iter()
-                .map(|(task, artifacts)| (task.id, artifacts))
-                .collect(),
-            lease_seconds: 60,
-            heartbeat_seconds: 10,
-        };
-        let job = Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job");
-        let outcome = self.role.run(&job).await;
-        // Shown by the test runner when the test fails.
-        let log = std::fs::read_dir(self.path("scratch")).expect("the scratch directory");
-        for job in log.filter_map(|entry| entry.ok()) {
-            println!(
-                "{}",
-                std::fs::read_to_string(job.path().join("log")).unwrap_or_default()
-            );
-        }
-        outcome
-    }
-
-    /// A git repository with the given files; answers the origin.
-    fn commit(&self, files: &[(&str, &str)]) -> Origin {
-        let tree = tempfile::tempdir_in(self.directory.path())
-            .expect("a directory")
-            .keep();
-        for (path, text) in files {
-            let path = tree.join(path);
-            std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-            std::fs::write(&path, text).expect("a file");
-        }
-        let git = |args: &[&str]| {
-            let output = Command::new("git")
-                .args([
-                    "-C",
-                    tree.to_str().expect("utf-8"),
-                    "-c",
-                    "user.name=t",
-                    "-c",
-                    "user.email=t@localhost",
-                ])
-                .args(args)
-                .env("GIT_COMMITTER_DATE", "1700000000 +0000")
-                .env("GIT_AUTHOR_DATE", "1700000000 +0000")
-                .output()
-                .expect("git runs");
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            String::from_utf8(output.stdout)
-                .expect("utf-8")
-                .trim()
-                .to_owned()
-        };
-        git(&["init", "-q"]);
-        git(&["add", "."]);
-        git(&["commit", "-q", "-m", "x"]);
-        let commit = git(&["rev-parse", "HEAD"]);
-        let url = format!("file://{}", tree.display()).parse().expect("a URL");
-        Origin::Git {
-            url,
-            commit,
-            subdir: None,
-        }
+        self.desk.run(&self.role, spec, inputs).await
     }
 
     fn source(&self, origin: Origin) -> TaskSpec {
@@ -157,7 +73,7 @@ impl Bench {
             .iter()
             .map(|(path, text)| (path.as_str(), text.as_str()))
             .collect();
-        let spec = self.source(self.commit(&files));
+        let spec = self.source(self.desk.commit(&files));
         let task = task_ref(&spec);
         match self.run(spec, vec![]).await {
             Outcome::Succeeded { artifacts, .. } => {
@@ -170,51 +86,6 @@ impl Bench {
             other => (task, other),
         }
     }
-}
-
-fn limits() -> pipeline_spec::Limits {
-    serde_json::from_str(
-        r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#,
-    )
-    .expect("limits")
-}
-
-fn task_ref(spec: &TaskSpec) -> TaskRef {
-    let request = "builds/2026/11/test.yaml".parse().expect("a path");
-    TaskRef {
-        id: TaskId::of(&request, spec),
-        request,
-    }
-}
-
-/// Shared by all tests and kept between runs.
-fn cache() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join("build-deb")
-}
-
-fn shared_memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() {
-        memory
-    } else {
-        std::env::temp_dir()
-    }
-}
-
-/// The sandbox's helper program, which cargo puts beside the test's own directory.
-fn helper() -> PathBuf {
-    let own = std::env::current_exe().expect("this test's file");
-    let path = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/debug")
-        .join("millrace-sandbox-init");
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build -p sandbox`",
-        path.display()
-    );
-    path
 }
 
 fn package(rules: &str, build_depends: &str) -> Vec<(String, String)> {
@@ -238,10 +109,7 @@ async fn make(rules: &str, build_depends: &str) -> Outcome {
 }
 
 fn digests(outcome: &Outcome) -> Vec<(String, String)> {
-    let Outcome::Succeeded { artifacts, .. } = outcome else {
-        panic!("{outcome:?}")
-    };
-    artifacts
+    artifacts_of(outcome)
         .iter()
         .filter(|artifact| artifact.kind == ArtifactKind::Deb)
         .map(|artifact| (artifact.name.clone(), artifact.sha256.to_string()))
@@ -304,14 +172,7 @@ async fn failures_say_whose_fault_and_why() {
         ),
     ];
     for (rules, depends, kind, words) in cases {
-        match make(rules, depends).await {
-            Outcome::Failed { failure, .. } => {
-                assert_eq!(failure.kind, kind, "{rules}: {failure:?}");
-                let text = format!("{} {}", failure.message, failure.excerpt.join("\n"));
-                assert!(text.contains(words), "{rules}: {text}");
-            }
-            other => panic!("{rules}: {other:?}"),
-        }
+        assert_failed(&make(rules, depends).await, kind, words);
     }
 }
 
@@ -329,9 +190,7 @@ async fn maintainer_scripts_of_a_linked_build_cannot_reach_the_machine() {
     let mut files = package(BUILD, "");
     files.push(("debian/tiny.postinst".to_owned(), script));
     let (task, outcome) = bench.make(&files, vec![]).await;
-    let Outcome::Succeeded { artifacts, .. } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let artifacts = artifacts_of(&outcome).to_vec();
     let rules =
         "test \"$$(cat /usr/share/tiny-seen)\" = 'nothing lo'\n\tgcc -O2 -g -o hello hello.c";
     let user: Vec<_> = package(rules, ", tiny")
@@ -358,20 +217,12 @@ async fn a_linked_build_whose_script_fails_is_at_fault() {
     let script = "#!/bin/sh\necho Failed to fetch\nexit 3\n";
     files.push(("debian/tiny.preinst".to_owned(), script.to_owned()));
     let (task, outcome) = bench.make(&files, vec![]).await;
-    let Outcome::Succeeded { artifacts, .. } = outcome else {
-        panic!("{outcome:?}")
-    };
+    let artifacts = artifacts_of(&outcome).to_vec();
     let user = package(BUILD, ", tiny");
-    match bench.make(&user, vec![(task, artifacts)]).await.1 {
-        Outcome::Failed { failure, .. } => {
-            assert_eq!(failure.kind, FailureKind::BuildDependencies, "{failure:?}");
-            assert!(
-                failure
-                    .message
-                    .contains("tiny package pre-installation script"),
-                "{failure:?}"
-            );
-        }
-        other => panic!("{other:?}"),
-    }
+    let (_, outcome) = bench.make(&user, vec![(task, artifacts)]).await;
+    assert_failed(
+        &outcome,
+        FailureKind::BuildDependencies,
+        "tiny package pre-installation script",
+    );
 }

@@ -6,112 +6,45 @@
 )]
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
 
-use runner_agent::{Job, Role};
 use runner_api::{
-    Artifact, ArtifactKind, BuildScope, BuildTask, Facts, FailureKind, Grant, Origin, Outcome,
-    PublicKeys, SourceFacts, SourceTask, TaskId, TaskRef, TaskSpec,
+    Artifact, ArtifactKind, BuildScope, BuildTask, Facts, FailureKind, Origin, Outcome, PublicKeys,
+    SourceFacts, SourceTask, TaskRef, TaskSpec,
 };
 use runner_build_rpm::BuildRpm;
-use sandbox::{Config, Sandbox};
+use testkit::{
+    Desk, artifacts_of, assert_failed, assert_trouble, bridge, cache, limits, sandbox, task_ref,
+};
 
 const KEY: &str = "keys/bridge-12.asc";
 
 struct Bench {
     role: BuildRpm,
-    directory: tempfile::TempDir,
+    desk: Desk,
 }
 
 impl Bench {
     async fn new() -> Self {
-        let state = target().join("tmp/build-rpm");
-        std::fs::create_dir_all(&state).expect("a cache directory");
-        let sandbox = Sandbox::open(Config::new(state.join("sandbox")).helper(helper())).await;
-        let role = BuildRpm::new(sandbox.expect("a sandbox"), &state);
-        let directory = tempfile::tempdir_in(shared_memory()).expect("a directory");
-        for name in ["blobs", "scratch"] {
-            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        let state = cache("build-rpm");
+        Self {
+            role: BuildRpm::new(sandbox(&state).await, &state),
+            desk: Desk::new(),
         }
-        Self { role, directory }
     }
 
     fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
+        self.desk.path(name)
     }
 
     async fn run(&self, spec: TaskSpec, inputs: Vec<(TaskRef, Vec<Artifact>)>) -> Outcome {
-        let task = task_ref(&spec);
-        let grant = Grant {
-            version: 1,
-            task,
-            attempt: 1,
-            spec,
-            inputs: inputs
-                .into_iter()
-                .map(|(task, artifacts)| (task.id, artifacts))
-                .collect(),
-            lease_seconds: 60,
-            heartbeat_seconds: 10,
-        };
-        let job = Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job");
-        let outcome = self.role.run(&job).await;
-        // Shown by the test runner when the test fails.
-        let log = std::fs::read_dir(self.path("scratch")).expect("the scratch directory");
-        for job in log.filter_map(|entry| entry.ok()) {
-            println!(
-                "{}",
-                std::fs::read_to_string(job.path().join("log")).unwrap_or_default()
-            );
-        }
-        outcome
+        self.desk.run(&self.role, spec, inputs).await
     }
 
-    /// A git repository `name` with the given files; answers the origin.
-    fn commit(&self, name: &str, files: &[(&str, &str)]) -> Origin {
-        let tree = self.path(name);
-        std::fs::create_dir(&tree).expect("a new directory");
-        for (path, text) in files {
-            std::fs::write(tree.join(path), text).expect("a file");
-        }
-        let git = |args: &[&str]| {
-            let output = Command::new("git")
-                .args([
-                    "-C",
-                    tree.to_str().expect("utf-8"),
-                    "-c",
-                    "user.name=t",
-                    "-c",
-                    "user.email=t@localhost",
-                ])
-                .args(args)
-                .env("GIT_COMMITTER_DATE", "1700000000 +0000")
-                .env("GIT_AUTHOR_DATE", "1700000000 +0000")
-                .output()
-                .expect("git runs (Debian package git)");
-            assert!(
-                output.status.success(),
-                "{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
-            String::from_utf8(output.stdout)
-                .expect("utf-8")
-                .trim()
-                .to_owned()
-        };
-        git(&["init", "-q"]);
-        git(&["add", "."]);
-        git(&["commit", "-q", "-m", "x"]);
-        let commit = git(&["rev-parse", "HEAD"]);
-        let url = format!("file://{}", tree.display()).parse().expect("a URL");
-        Origin::Git {
-            url,
-            commit,
-            subdir: None,
-        }
+    /// A git repository with the given files; answers the origin.
+    fn commit(&self, files: &[(&str, &str)]) -> Origin {
+        self.desk.commit(files)
     }
 
     async fn source(&self, origin: Origin) -> (TaskRef, Outcome) {
@@ -164,7 +97,7 @@ impl Bench {
 /// Source and build of a package in a bench of its own, and what came out.
 async fn make(files: &[(&str, &str)]) -> Outcome {
     let bench = Bench::new().await;
-    let source = bench.source(bench.commit("tree", files)).await;
+    let source = bench.source(bench.commit(files)).await;
     bench.build(source, vec![]).await.1
 }
 
@@ -190,71 +123,6 @@ fn keys() -> PublicKeys {
     BTreeMap::from([(KEY.parse().expect("a path"), armored)])
 }
 
-/// Kept between runs, and shared with the other suites and the demo.
-fn bridge() -> &'static bridge::Bridge {
-    static BRIDGE: OnceLock<bridge::Bridge> = OnceLock::new();
-    BRIDGE.get_or_init(|| {
-        let request = bridge::Request {
-            out: target().join("bridge"),
-            key: None,
-            jobs: NonZeroUsize::MIN.saturating_add(1),
-            include: vec![],
-            resolve: bridge::Resolve::Once,
-        };
-        bridge::make(&request, &|line| println!("{line}"))
-            .expect("the bridge")
-            .bridge()
-            .clone()
-    })
-}
-
-fn limits() -> pipeline_spec::Limits {
-    serde_json::from_str(
-        r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#,
-    )
-    .expect("limits")
-}
-
-fn task_ref(spec: &TaskSpec) -> TaskRef {
-    let request = "builds/2026/11/test.yaml".parse().expect("a path");
-    TaskRef {
-        id: TaskId::of(&request, spec),
-        request,
-    }
-}
-
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_TARGET_TMPDIR"))
-        .parent()
-        .expect("target")
-        .to_owned()
-}
-
-fn shared_memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() {
-        memory
-    } else {
-        std::env::temp_dir()
-    }
-}
-
-/// The sandbox's helper program, which cargo puts beside the test's own directory.
-fn helper() -> PathBuf {
-    let own = std::env::current_exe().expect("this test's file");
-    let path = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/debug")
-        .join("millrace-sandbox-init");
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build -p sandbox`",
-        path.display()
-    );
-    path
-}
-
 fn spec(head: &str, build: &str) -> String {
     format!(
         "Name: tiny\nVersion: 1.0\nRelease: 1%{{?dist}}\nSummary: tiny\nLicense: MIT\nSource0: tiny-1.0.c\n{head}\n\
@@ -271,13 +139,6 @@ const BUILD: &str = "gcc -O2 -g -o tiny tiny.c";
 
 async fn try_spec(head: &str, build: &str) -> Outcome {
     make(&[("tiny.spec", &spec(head, build)), ("tiny-1.0.c", CODE)]).await
-}
-
-fn artifacts_of(outcome: &Outcome) -> &[Artifact] {
-    let Outcome::Succeeded { artifacts, .. } = outcome else {
-        panic!("{outcome:?}")
-    };
-    artifacts
 }
 
 fn facts_of(outcome: &Outcome) -> &SourceFacts {
@@ -333,7 +194,7 @@ async fn a_build_sees_the_packages_of_linked_builds() {
         ("tiny.spec", &spec("ExclusiveArch: x86_64", BUILD)),
         ("tiny-1.0.c", CODE),
     ];
-    let (task, outcome) = bench.source(bench.commit("first", files)).await;
+    let (task, outcome) = bench.source(bench.commit(files)).await;
     let facts = facts_of(&outcome);
     let plain = facts
         .provides
@@ -353,9 +214,7 @@ async fn a_build_sees_the_packages_of_linked_builds() {
 
     let user = "Name: user\nVersion: 2\nRelease: 1\nEpoch: 4\nSummary: u\nLicense: MIT\nBuildArch: noarch\nBuildRequires: tiny-api >= 3\n\
                 %description\nu\n%build\ntest -e %{_includedir}/tiny.h\ntiny > out\n%install\ninstall -D out %{buildroot}/usr/share/user/out\n%files\n/usr/share/user\n";
-    let (task, outcome) = bench
-        .source(bench.commit("second", &[("user.spec", user)]))
-        .await;
+    let (task, outcome) = bench.source(bench.commit(&[("user.spec", user)])).await;
     let facts = facts_of(&outcome);
     assert_eq!(
         (facts.version.as_str(), &facts.build_requires[..]),
@@ -415,7 +274,7 @@ async fn failures_say_whose_fault_and_why() {
         ("", "touch /usr/x", FailureKind::Build, "Read-only"),
     ];
     for (head, build, kind, words) in cases {
-        expect_failure(try_spec(head, build).await, kind, words);
+        assert_failed(&try_spec(head, build).await, kind, words);
     }
     let listed = format!("SHA256 (tiny-1.0.c) = {}\n", "0".repeat(64));
     let files: [(&str, &str); 3] = [
@@ -423,13 +282,13 @@ async fn failures_say_whose_fault_and_why() {
         ("tiny-1.0.c", CODE),
         ("sources", &listed),
     ];
-    expect_failure(
-        make(&files).await,
+    assert_failed(
+        &make(&files).await,
         FailureKind::ChecksumMismatch,
         "tiny-1.0.c has the digest",
     );
-    expect_failure(
-        make(&files[1..]).await,
+    assert_failed(
+        &make(&files[1..]).await,
         FailureKind::SourcePackage,
         "no .spec file",
     );
@@ -459,30 +318,9 @@ async fn packages_of_another_key_are_refused_and_nobody_is_blamed() {
     };
     gpg(&["--quick-generate-key", "other", "ed25519", "sign", "never"]);
     let other = BTreeMap::from([(KEY.parse().expect("a path"), gpg(&["--armor", "--export"]))]);
-    let origin = bench.commit(
-        "tree",
-        &[("tiny.spec", &spec("", BUILD)), ("tiny-1.0.c", CODE)],
-    );
-    match bench.source_with(origin, other).await.1 {
-        Outcome::Infrastructure { message } => {
-            assert!(message.contains("make a root with dnf"), "{message}")
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
-fn expect_failure(outcome: Outcome, kind: FailureKind, words: &str) {
-    match outcome {
-        Outcome::Failed { failure, .. } => {
-            let text = format!("{} {}", failure.message, failure.excerpt.join("\n"));
-            assert!(
-                failure.kind == kind && text.contains(words),
-                "{words}: {:?} {text}",
-                failure.kind
-            );
-        }
-        other => panic!("{words}: {other:?}"),
-    }
+    let origin = bench.commit(&[("tiny.spec", &spec("", BUILD)), ("tiny-1.0.c", CODE)]);
+    let (_, outcome) = bench.source_with(origin, other).await;
+    assert_trouble(&outcome, "make a root with dnf");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -520,17 +358,14 @@ async fn a_listed_source_is_fetched_and_checked() {
     );
     let far = format!(
         "Source1: file://{}/far-%{{major}}.txt",
-        bench.directory.path().display()
+        bench.path("").display()
     );
     let spec = spec(&format!("%global major 1\n{far}"), BUILD);
-    let origin = bench.commit(
-        "tree",
-        &[
-            ("tiny.spec", &spec),
-            ("tiny-1.0.c", CODE),
-            ("sources", &listed),
-        ],
-    );
+    let origin = bench.commit(&[
+        ("tiny.spec", &spec),
+        ("tiny-1.0.c", CODE),
+        ("sources", &listed),
+    ]);
     let (_, outcome) = bench.source(origin).await;
     assert_eq!(names(&outcome), ["tiny-1.0-1.test.src.rpm"]);
     let kinds: Vec<_> = artifacts_of(&outcome)
@@ -554,14 +389,10 @@ async fn scriptlets_of_a_linked_build_cannot_reach_the_machine() {
     let user = "Name: user\nVersion: 2\nRelease: 1\nSummary: u\nLicense: MIT\nBuildArch: noarch\nBuildRequires: nosy\n\
                 %description\nu\n%build\ntest \"$(cat /usr/share/nosy-seen)\" = nothing\n%files\n";
     let bench = Bench::new().await;
-    let source = bench
-        .source(bench.commit("first", &[("nosy.spec", &linked)]))
-        .await;
+    let source = bench.source(bench.commit(&[("nosy.spec", &linked)])).await;
     let first = bench.build(source, vec![]).await;
     assert_eq!(names(&first.1), ["nosy-1-1.noarch.rpm", "buildroot.json"]);
-    let source = bench
-        .source(bench.commit("second", &[("user.spec", user)]))
-        .await;
+    let source = bench.source(bench.commit(&[("user.spec", user)])).await;
     let second = bench.build(source, vec![first]).await.1;
     assert_eq!(names(&second), ["user-2-1.noarch.rpm", "buildroot.json"]);
     // The same connection from outside of the sandbox is answered.

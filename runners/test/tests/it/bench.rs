@@ -1,49 +1,43 @@
 //! The role with a sandbox that is kept between runs, and a folder in the place of the store.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use openpgp::{KeyKind, SigningKey};
-use pipeline_spec::{Limits, Repository, Sha256Digest};
-use runner_agent::{Job, Role};
+use pipeline_spec::Repository;
 use runner_api::{
-    Artifact, ArtifactKind, BuiltPackage, ComposeTask, Facts, Failure, FailureKind, Grant, Outcome,
-    Placed, TaskId, TaskRef, TaskSpec, TreeFile,
+    Artifact, ArtifactKind, ComposeTask, Facts, Failure, FailureKind, Outcome, Placed, TaskRef,
+    TaskSpec, TreeFile,
 };
 use runner_compose::Compose;
 use runner_test::InstallTest;
-use sandbox::{Config, Sandbox};
-use sha2::{Digest as _, Sha256};
+use testkit::{Desk, cache, named, run, sandbox, write};
 
 /// 2026-11-01.
 pub(crate) const TIME: i64 = 1_793_491_200;
 
 pub(crate) struct Bench {
     role: InstallTest,
-    directory: tempfile::TempDir,
+    desk: Desk,
+}
+
+/// The desk's own.
+impl std::ops::Deref for Bench {
+    type Target = Desk;
+
+    fn deref(&self) -> &Desk {
+        &self.desk
+    }
 }
 
 impl Bench {
     pub(crate) async fn new() -> Self {
-        let state = Path::new(env!("CARGO_TARGET_TMPDIR")).join("test-role");
-        std::fs::create_dir_all(&state).expect("a cache directory");
-        let sandbox = Sandbox::open(Config::new(state.join("sandbox")).helper(helper())).await;
-        let role = InstallTest::new(sandbox.expect("a sandbox"), &state);
-        let memory = Path::new("/dev/shm");
-        let directory = match memory.is_dir() {
-            true => tempfile::tempdir_in(memory),
-            false => tempfile::tempdir(),
-        };
-        let directory = directory.expect("a directory");
-        for name in ["blobs", "scratch"] {
-            std::fs::create_dir(directory.path().join(name)).expect("a directory");
+        let state = cache("test-role");
+        Self {
+            role: InstallTest::new(sandbox(&state).await, &state),
+            desk: Desk::new(),
         }
-        Self { role, directory }
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
     }
 
     pub(crate) async fn run(
@@ -51,78 +45,7 @@ impl Bench {
         spec: TaskSpec,
         inputs: Vec<(TaskRef, Vec<Artifact>)>,
     ) -> Outcome {
-        self.run_by(&self.role, spec, inputs).await
-    }
-
-    async fn run_by(
-        &self,
-        role: &dyn Role,
-        spec: TaskSpec,
-        inputs: Vec<(TaskRef, Vec<Artifact>)>,
-    ) -> Outcome {
-        let grant = Grant {
-            version: runner_api::VERSION,
-            task: task_ref("task"),
-            attempt: 1,
-            spec,
-            inputs: inputs
-                .into_iter()
-                .map(|(task, artifacts)| (task.id, artifacts))
-                .collect(),
-            lease_seconds: 60,
-            heartbeat_seconds: 10,
-        };
-        let job = Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job");
-        let outcome = role.run(&job).await;
-        // Shown by the test runner when the test fails.
-        for job in std::fs::read_dir(self.path("scratch"))
-            .expect("the scratch directory")
-            .flatten()
-        {
-            println!(
-                "{}",
-                std::fs::read_to_string(job.path().join("log")).unwrap_or_default()
-            );
-        }
-        outcome
-    }
-
-    pub(crate) fn store(&self, name: &str, bytes: &[u8], kind: ArtifactKind) -> Artifact {
-        let sha256 = Sha256Digest::new(Sha256::digest(bytes).into());
-        std::fs::write(self.path("blobs").join(sha256.to_string()), bytes).expect("a blob");
-        Artifact {
-            name: name.to_owned(),
-            sha256,
-            size: bytes.len() as u64,
-            kind,
-            package: None,
-        }
-    }
-
-    pub(crate) fn load(&self, artifact: &Artifact) -> Vec<u8> {
-        std::fs::read(self.path("blobs").join(artifact.sha256.to_string())).expect("the blob")
-    }
-
-    /// A package that a host's tool made; `claim`: name, version, architecture.
-    pub(crate) fn store_package(
-        &self,
-        file: &Path,
-        kind: ArtifactKind,
-        claim: [&str; 3],
-    ) -> Artifact {
-        let name = file
-            .file_name()
-            .and_then(|name| name.to_str())
-            .expect("a name");
-        let mut artifact = self.store(name, &std::fs::read(file).expect("the package"), kind);
-        let [name, version, arch] = claim.map(str::to_owned);
-        artifact.package = Some(BuiltPackage {
-            source: name.clone(),
-            name,
-            version,
-            arch,
-        });
-        artifact
+        self.desk.run(&self.role, spec, inputs).await
     }
 
     /// What compose makes of the packages.
@@ -136,7 +59,7 @@ impl Bench {
             .map(|artifact| Placed {
                 artifact: artifact.clone(),
                 component: String::new(),
-                built_by: task_ref("build"),
+                built_by: named("build"),
                 files: Vec::new(),
             })
             .collect();
@@ -149,10 +72,8 @@ impl Bench {
             time: TIME,
         };
         let compose = Compose::open(self.path("compose")).expect("a cache");
-        match self
-            .run_by(&compose, TaskSpec::Compose(Box::new(task)), Vec::new())
-            .await
-        {
+        let spec = TaskSpec::Compose(Box::new(task));
+        match self.desk.run(&compose, spec, Vec::new()).await {
             Outcome::Succeeded { artifacts, .. } => artifacts,
             other => panic!("{other:?}"),
         }
@@ -235,59 +156,8 @@ pub(crate) fn key() -> SigningKey {
     SigningKey::generate(KeyKind::Ed25519, "Test <test@localhost>", 1_700_000_000).expect("a key")
 }
 
-pub(crate) fn limits() -> Limits {
-    serde_json::from_str(
-        r#"{"memory": "2GiB", "disk": "1GiB", "processes": 512, "hours": 1, "log": "4MiB"}"#,
-    )
-    .expect("limits")
-}
-
-pub(crate) fn task_ref(name: &str) -> TaskRef {
-    let digits = hex(&Sha256::digest(name)[..16]);
-    let id: TaskId = digits.parse().expect("an id");
-    TaskRef {
-        request: "builds/2026/11/test.yaml".parse().expect("a path"),
-        id,
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 pub(crate) fn no_keys() -> runner_api::PublicKeys {
     BTreeMap::new()
-}
-
-pub(crate) fn run(command: &mut Command, debian_package: &str) {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .unwrap_or_else(|error| panic!("{name}: {error}; install {debian_package}"));
-    assert!(output.status.success(), "{name}: {output:?}");
-}
-
-pub(crate) fn write(path: &Path, text: &str, mode: u32) {
-    use std::os::unix::fs::PermissionsExt as _;
-    std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
-    std::fs::write(path, text).expect("a file");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("a mode");
-}
-
-/// The sandbox's helper program, which cargo puts beside the test's own directory.
-fn helper() -> PathBuf {
-    let own = std::env::current_exe().expect("this test's file");
-    let path = own
-        .parent()
-        .and_then(Path::parent)
-        .expect("target/debug")
-        .join("millrace-sandbox-init");
-    assert!(
-        path.exists(),
-        "{} is missing: run `cargo build -p sandbox`",
-        path.display()
-    );
-    path
 }
 
 /// The file with a bit turned over, in the store.

@@ -6,10 +6,9 @@ use openpgp::SigningKey;
 use pipeline_spec::{Platform, Repository};
 use runner_api::{Artifact, ArtifactKind, FailureKind, SmokeTask, TaskSpec, TestTask, Tree};
 
-use crate::bench::{
-    Bench, TIME, assert_failed, flipped, key, limits, link_against_nothing, no_keys, run, task_ref,
-    write,
-};
+use testkit::{limits, named, run, write};
+
+use crate::bench::{Bench, TIME, assert_failed, flipped, key, link_against_nothing, no_keys};
 
 /// A package to be made; the rest of its control file is the same for all.
 #[derive(Clone, Default)]
@@ -95,14 +94,11 @@ async fn test(wishes: &[(&str, Wish<'_>)]) -> Vec<String> {
         target: platform(),
         keys: no_keys(),
         arch: "amd64".parse().expect("an architecture"),
-        build: task_ref("build"),
-        dependencies: vec![task_ref("other")],
+        build: named("build"),
+        dependencies: vec![named("other")],
         limits: limits(),
     };
-    let inputs = vec![
-        (task_ref("build"), packages),
-        (task_ref("other"), vec![data]),
-    ];
+    let inputs = vec![(named("build"), packages), (named("other"), vec![data])];
     let outcome = bench.run(TaskSpec::Test(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Test)
 }
@@ -296,14 +292,14 @@ async fn smoke(harm: Harm, install: &[&str]) -> Vec<String> {
         target: platform(),
         keys: no_keys(),
         arch: "amd64".parse().expect("an architecture"),
-        compose: task_ref("compose"),
-        signatures: task_ref("signatures"),
+        compose: named("compose"),
+        signatures: named("signatures"),
         install: install.iter().map(|name| (*name).to_owned()).collect(),
         limits: limits(),
     };
     let inputs = vec![
-        (task_ref("compose"), composed),
-        (task_ref("signatures"), signatures),
+        (named("compose"), composed),
+        (named("signatures"), signatures),
     ];
     let outcome = bench.run(TaskSpec::Smoke(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Smoke)

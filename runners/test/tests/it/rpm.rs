@@ -1,42 +1,19 @@
 //! RPM: good and bad packages, whole and damaged repositories, with the bridge as the platform.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
 
 use pipeline_spec::{Platform, Repository};
 use runner_api::{
     Artifact, ArtifactKind, FailureKind, PublicKeys, SmokeTask, TaskSpec, TestTask, Tree,
 };
 
-use crate::bench::{
-    Bench, TIME, assert_failed, flipped, key, limits, link_against_nothing, run, task_ref, write,
-};
+use testkit::{bridge, limits, named, run, write};
+
+use crate::bench::{Bench, TIME, assert_failed, flipped, key, link_against_nothing};
 
 const KEY: &str = "keys/bridge-12.asc";
-
-/// Kept between runs, and shared with other suites.
-fn bridge() -> &'static bridge::Bridge {
-    static BRIDGE: OnceLock<bridge::Bridge> = OnceLock::new();
-    BRIDGE.get_or_init(|| {
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"))
-            .parent()
-            .expect("target");
-        let request = bridge::Request {
-            out: target.join("bridge"),
-            key: None,
-            jobs: NonZeroUsize::MIN.saturating_add(1),
-            include: vec![],
-            resolve: bridge::Resolve::Once,
-        };
-        bridge::make(&request, &|line| println!("{line}"))
-            .expect("the bridge")
-            .bridge()
-            .clone()
-    })
-}
 
 fn platform() -> Platform {
     serde_json::from_value(serde_json::json!({
@@ -146,14 +123,11 @@ async fn test(wishes: &[(&str, Wish<'_>)]) -> Vec<String> {
         target: platform(),
         keys: keys(),
         arch: "x86_64".parse().expect("an architecture"),
-        build: task_ref("build"),
-        dependencies: vec![task_ref("other")],
+        build: named("build"),
+        dependencies: vec![named("other")],
         limits: limits(),
     };
-    let inputs = vec![
-        (task_ref("build"), packages),
-        (task_ref("other"), vec![data]),
-    ];
+    let inputs = vec![(named("build"), packages), (named("other"), vec![data])];
     let outcome = bench.run(TaskSpec::Test(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Test)
 }
@@ -327,14 +301,14 @@ async fn smoke(harm: Harm, install: &[&str]) -> Vec<String> {
         target: platform(),
         keys: keys(),
         arch: "x86_64".parse().expect("an architecture"),
-        compose: task_ref("compose"),
-        signatures: task_ref("signatures"),
+        compose: named("compose"),
+        signatures: named("signatures"),
         install: install.iter().map(|name| (*name).to_owned()).collect(),
         limits: limits(),
     };
     let inputs = vec![
-        (task_ref("compose"), composed),
-        (task_ref("signatures"), signatures),
+        (named("compose"), composed),
+        (named("signatures"), signatures),
     ];
     let outcome = bench.run(TaskSpec::Smoke(Box::new(task)), inputs).await;
     bench.cases(outcome, FailureKind::Smoke)
