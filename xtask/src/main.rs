@@ -6,7 +6,9 @@
 )]
 
 mod bench;
+mod bridge;
 mod demo;
+mod links;
 mod setup;
 mod sh;
 mod test;
@@ -22,10 +24,11 @@ usage: cargo xtask WORD
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
-  lint     formatting and clippy
+  lint     formatting, clippy, links of the documents, cargo deny where it is installed
   ci       lint and test: what CI runs
   bridge   make the RPM repository out of Debian packages, in target/bridge
-  bench    speed and memory, against the peers, in one run; prints JSON lines
+  bench [--json] [NAME...]
+           speed and memory, against limits and peers; fails when a line is missed
 ";
 
 fn main() -> ExitCode {
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         ["test"] => test::all(),
         ["lint"] => test::lint(),
         ["ci"] => test::ci(),
-        ["bridge"] => setup::run().and_then(|()| demo::bridge()).map(|path| {
+        ["bridge"] => setup::run().and_then(|()| bridge::make()).map(|path| {
             println!("the bridge is in {}", path.display());
         }),
         ["bench", ref which @ ..] => bench::measure(which),

@@ -67,8 +67,8 @@ pub(crate) fn target() -> PathBuf {
 
 /// Builds every program of the workspace.
 pub(crate) fn build_programs() -> Result<()> {
-    println!("== building the programs");
-    run(cmd("cargo", &["build", "--quiet", "--workspace", "--bins"]).current_dir(top()))
+    println!("== building the programs, some minutes the first time");
+    run(cmd("cargo", &["build", "--workspace", "--bins"]).current_dir(top()))
 }
 
 /// A directory for roots and jobs: a tmpfs when there is one with room, since disks are slow to delete.

@@ -3,13 +3,13 @@
 use anyhow::Result;
 
 use crate::sh::{build_programs, cmd, run, top};
-use crate::{demo, setup};
+use crate::{bridge, demo, links, setup};
 
 /// Every test, then the demo: it is the test of the whole.
 pub(crate) fn all() -> Result<()> {
     setup::run()?;
     build_programs()?;
-    demo::bridge()?;
+    bridge::make()?;
     println!("== tests");
     // One test program after another; inside one, at most two tests at a time: many start real builds.
     run(cmd(
@@ -26,10 +26,12 @@ pub(crate) fn all() -> Result<()> {
     demo::whole_way()
 }
 
-/// Formatting and lints.
+/// Formatting, lints, links of the documents, licences and advisories of dependencies.
 pub(crate) fn lint() -> Result<()> {
     println!("== cargo fmt --check");
     run(cmd("cargo", &["fmt", "--all", "--check"]).current_dir(top()))?;
+    println!("== links of the documents");
+    links::check(&top())?;
     println!("== cargo clippy");
     let clippy = [
         "clippy",
@@ -40,7 +42,19 @@ pub(crate) fn lint() -> Result<()> {
         "-D",
         "warnings",
     ];
-    run(cmd("cargo", &clippy).current_dir(top()))
+    run(cmd("cargo", &clippy).current_dir(top()))?;
+    deny()
+}
+
+/// Debian has no cargo-deny, and to compile it takes longer than all else: where it is, it decides.
+fn deny() -> Result<()> {
+    println!("== cargo deny");
+    let there = cmd("cargo", &["deny", "--version"]).output();
+    if !there.is_ok_and(|output| output.status.success()) {
+        println!("left out: `cargo install --locked cargo-deny` brings it");
+        return Ok(());
+    }
+    run(cmd("cargo", &["deny", "check"]).current_dir(top()))
 }
 
 /// What CI runs.

@@ -1,0 +1,176 @@
+//! The lines of the main job, out of what the measuring programs print.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::line::Line;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// The figure at a JSON pointer.
+fn at(value: &Value, pointer: &str) -> Result<f64> {
+    value
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .with_context(|| format!("find {pointer} in {value}"))
+}
+
+fn only(values: &[Value]) -> Result<&Value> {
+    values.first().context("it printed nothing")
+}
+
+pub(super) fn plan(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    let times = (
+        at(value, "/large/median_ms")?,
+        at(value, "/small/median_ms")?,
+        "ms",
+    );
+    let peak = at(value, "/large/peak_bytes")? / 1e6;
+    Ok(vec![
+        Line::beside("plan 10 of 100,000 requests", times, "10 of 1,000", 2.0),
+        Line::below("peak memory of it", peak, "MB", 300.0),
+    ])
+}
+
+pub(super) fn status(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    let git = at(value, "/fast_import_ms")?;
+    let line = |what, name| -> Result<Line> {
+        Ok(Line::beside(
+            what,
+            (at(value, name)?, git, "ms"),
+            "git fast-import",
+            3.0,
+        ))
+    };
+    Ok(vec![
+        line("500 status files, committed here", "/commit_here_ms")?,
+        line(
+            "500 status files, committed and pushed by HTTP",
+            "/commit_and_push_http_ms",
+        )?,
+    ])
+}
+
+pub(super) fn rpm(values: &[Value]) -> Result<Vec<Line>> {
+    let seconds = |what: &str| -> Result<f64> {
+        let found = values.iter().find(|value| value["what"] == what);
+        at(
+            found.with_context(|| format!("no line {what:?}"))?,
+            "/seconds",
+        )
+    };
+    let one = seconds("ours, one package more")?;
+    let update = seconds("createrepo_c --update --skip-stat --no-database")?;
+    let (ours, theirs) = (
+        seconds("ours, from scratch")?,
+        seconds("createrepo_c, from scratch")?,
+    );
+    let mut lines = vec![
+        Line::below(
+            "one RPM more in 10,000, same bytes as from scratch",
+            one,
+            "s",
+            0.1,
+        ),
+        Line::beside("the same", (one, update, "s"), "createrepo_c --update", 1.0),
+        Line::beside(
+            "10,000 RPMs from scratch",
+            (ours, theirs, "s"),
+            "createrepo_c",
+            1.0,
+        ),
+    ];
+    for kind in ["Ed25519", "Rsa4096"] {
+        let ours = seconds(&format!("ours, sign one package in place ({kind})"))? * 1e3;
+        let theirs = seconds(&format!("rpmsign, sign one package ({kind})"))? * 1e3;
+        let what = format!("one RPM signed in place, {kind}");
+        lines.push(Line::beside(what, (ours, theirs, "ms"), "rpmsign", 1.0));
+    }
+    Ok(lines)
+}
+
+pub(super) fn deb(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    let one = at(value, "/one_more/millrace")?;
+    let what = "one .deb more in 10,000, same bytes as from scratch";
+    Ok(vec![
+        Line::below(what, one, "s", 0.05),
+        Line::beside(
+            "the same",
+            (one, at(value, "/one_more/reprepro")?, "s"),
+            "reprepro",
+            1.0,
+        ),
+    ])
+}
+
+pub(super) fn build(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    let mut lines = Vec::new();
+    for (kind, bare) in [("deb", "dpkg-buildpackage"), ("rpm", "rpmbuild")] {
+        let ready = at(value, &format!("/{kind}/root_ready_ms"))? / 1e3;
+        let overhead = at(value, &format!("/{kind}/overhead_ms"))? / 1e3;
+        lines.push(Line::below(
+            format!("a warm root is ready for {bare}"),
+            ready,
+            "s",
+            0.5,
+        ));
+        lines.push(Line::below(
+            format!("whole overhead over bare {bare}"),
+            overhead,
+            "s",
+            2.0,
+        ));
+    }
+    let start = at(value, "/push_to_process_p95_ms")?;
+    let what = "git push accepted to the first process of the package, p95";
+    lines.push(Line::below(what, start, "ms", 150.0));
+    Ok(lines)
+}
+
+pub(super) fn start(values: &[Value]) -> Result<Vec<Line>> {
+    let lease = at(only(values)?, "/after_push_p95_ms")?;
+    let what = "git push accepted to the runner's lease, p95";
+    Ok(vec![Line::below(what, lease, "ms", 150.0)])
+}
+
+pub(super) fn tasks(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    let mut lines = Vec::new();
+    let shapes = value["shapes"].as_array().context("find shapes")?;
+    for shape in shapes {
+        let rate = at(shape, "/finished_per_second")?;
+        let what = format!(
+            "1,000 no-op tasks of {} request(s), each step durable",
+            shape["requests"]
+        );
+        lines.push(Line::least(what, rate, "/s", 120.0));
+    }
+    let fresh = at(value, "/idle_bytes_fresh")? / MIB;
+    lines.push(Line::below(
+        "memory of the idle control plane, fresh",
+        fresh,
+        "MiB",
+        40.0,
+    ));
+    for shape in shapes {
+        let after = at(shape, "/idle_bytes_after")? / MIB;
+        let what = format!(
+            "memory when idle after the tasks of {} request(s)",
+            shape["requests"]
+        );
+        lines.push(Line::below(what, after, "MiB", 40.0));
+    }
+    // Half a percent of one processor: what a clock's tick can see.
+    let busy = at(value, "/idle_cpu_ms_in_10_s")? / 100.0;
+    lines.push(Line::below(
+        "processor of the idle control plane",
+        busy,
+        "%",
+        0.5,
+    ));
+    Ok(lines)
+}
