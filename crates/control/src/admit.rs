@@ -10,10 +10,11 @@ use pipeline_spec::{
     Config, Diagnostic, RequestKind, RequestPath, Severity, check_build, check_release,
     parse_build, parse_release,
 };
-use ports::{Applied, CommitInfo, Platform, StateRepo};
+use ports::{Applied, ChangeKind, CommitInfo, PathChange, Platform, StateRepo};
 
 use crate::files::Files;
 use crate::load::Loaded;
+use crate::notice::not_a_file;
 use crate::turns::Turns;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
@@ -25,6 +26,9 @@ const MAX_LINKS_INDEXED: usize = 50;
 /// every request is compared.
 const MAX_UNFINISHED: usize = 100;
 
+/// What a request's file says, or everything that is wrong with it.
+type Wish = std::result::Result<RequestSpec, Vec<Problem>>;
+
 /// What [`Control::plan_head`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Planned {
@@ -32,7 +36,7 @@ pub enum Planned {
     Empty,
     /// The ledger knows this commit.
     UpToDate,
-    /// The configuration is broken: nothing was planned; `millrace status` shows why.
+    /// The configuration is broken, or the branch is gone: nothing was planned; `millrace status` shows why.
     Broken(Vec<Problem>),
     /// The commit and the number of requests that it brought, changed or took away.
     New(String, usize),
@@ -59,7 +63,7 @@ impl<P: Platform> Control<P> {
         let mut head = Head { row, version };
         let repo = self.platform.state_repo();
         let Some(tip) = repo.head(&self.options.branch).await? else {
-            return Ok(Some(Planned::Empty));
+            return self.note_gone(&mut head).await;
         };
         if head.row.commit == tip && head.row.unfinished.is_empty() {
             let noted = self.note_problems(&mut head, Vec::new()).await?;
@@ -79,20 +83,40 @@ impl<P: Platform> Control<P> {
             linear: self.is_linear(&head.row, &tip).await?,
             commit: tip,
         };
-        let paths = self.changed_requests(&head.row, &tip).await?;
+        let from = tip.linear.then_some(&*head.row.commit);
+        let changes = repo.changes(from, &tip.commit).await?;
+        let paths = self.changed_requests(&head.row, &tip, &changes).await?;
+        let next = HeadRow {
+            commit: tip.commit.clone(),
+            sequence: head.row.sequence + paths.len() as u64,
+            unfinished: Vec::new(),
+            problems: Vec::new(),
+            notices: self
+                .notices(&head.row, &tip, &snapshot.config, &changes)
+                .await?,
+            warnings: self.warnings(&head.row, &tip, &snapshot).await?,
+        };
         // Written with the first request that is admitted: were this the last one, the next run
         // knows which requests may stand by this tip.
         let unfinished = &mut head.row.unfinished;
         if unfinished.len() < MAX_UNFINISHED && !unfinished.contains(&tip.commit) {
             unfinished.push(tip.commit.clone());
         }
+        let links = links_among(&changes);
         let first = head.row.sequence + 1;
         for (path, sequence) in paths.iter().zip(first..) {
             let text = repo.read(&tip.commit, path.as_str()).await?;
             let done = match text {
                 Some(text) => {
                     let files = Files::Commit(&tip.commit);
-                    let wish = self.read_wish(&snapshot.config, files, path, &text).await?;
+                    let wish = self
+                        .read_wish(&snapshot.config, files, path, &text)
+                        .await?
+                        .map_err(|found| problems(&found));
+                    self.admit(&mut head, path, wish, (&tip, sequence)).await?
+                }
+                None if links.contains(path) => {
+                    let wish = Err(vec![not_a_file(path.as_str())]);
                     self.admit(&mut head, path, wish, (&tip, sequence)).await?
                 }
                 None => self.remove(&mut head, path, &tip).await?,
@@ -101,19 +125,41 @@ impl<P: Platform> Control<P> {
                 return Ok(None);
             }
         }
-        let next = HeadRow {
-            commit: tip.commit.clone(),
-            sequence: head.row.sequence + paths.len() as u64,
-            unfinished: Vec::new(),
-            problems: Vec::new(),
-        };
-        let mut change = Change::default();
-        head.guard(&mut change, next);
-        if let Applied::Conflict(_) = self.apply(change).await? {
+        if let Applied::Conflict(_) = self.write_head(&mut head, next).await? {
             return Ok(None);
         }
         tracing::info!(commit = %tip.commit, requests = paths.len(), "planned");
         Ok(Some(Planned::New(tip.commit, paths.len())))
+    }
+
+    /// The branch is not there. Before the first commit that is nothing new.
+    async fn note_gone(&self, head: &mut Head) -> Result<Option<Planned>> {
+        if head.row.commit.is_empty() {
+            return Ok(Some(Planned::Empty));
+        }
+        let (branch, commit) = (&self.options.branch, &head.row.commit);
+        let problems = vec![Problem {
+            subject: format!("branch {branch}"),
+            message: format!(
+                "it is not in the state repository any more; what was planned goes on, and nothing new is planned until it is back: `git push origin {commit}:refs/heads/{branch}` brings back what was planned last"
+            ),
+        }];
+        let noted = self.note_problems(head, problems.clone()).await?;
+        Ok(noted.then_some(Planned::Broken(problems)))
+    }
+
+    /// Writes the head, and lets the status branch tell what there is to say.
+    async fn write_head(&self, head: &mut Head, next: HeadRow) -> Result<Applied> {
+        let mut change = Change::default();
+        let says = |row: &HeadRow| {
+            let row = row.clone();
+            (row.problems, row.notices, row.warnings)
+        };
+        if says(&head.row) != says(&next) {
+            change.effect(QueueName::report(), Message::Configuration, self.now());
+        }
+        head.guard(&mut change, next);
+        self.apply(change).await
     }
 
     /// Writes why the newest commit cannot be planned. `false`: another planner was faster.
@@ -125,9 +171,7 @@ impl<P: Platform> Control<P> {
             problems,
             ..head.row.clone()
         };
-        let mut change = Change::default();
-        head.guard(&mut change, row);
-        Ok(self.apply(change).await? == Applied::Done)
+        Ok(self.write_head(head, row).await? == Applied::Done)
     }
 
     /// Whether all that was planned, whole or in part, is history of `tip`.
@@ -145,16 +189,20 @@ impl<P: Platform> Control<P> {
 
     /// Requests that differ between what was planned and `tip`, in path order. After a force-push the
     /// old commit is no ancestor: then every request is compared.
-    async fn changed_requests(&self, head: &HeadRow, tip: &Tip) -> Result<Vec<RequestPath>> {
+    async fn changed_requests(
+        &self,
+        head: &HeadRow,
+        tip: &Tip,
+        changes: &[PathChange],
+    ) -> Result<Vec<RequestPath>> {
+        let mut paths = requests(changes);
         if !tip.linear {
-            let mut paths = self.differing(None, &tip.commit).await?;
             paths.extend(self.indexed(partition::REQUESTS, "").await?);
             return Ok(paths.into_iter().collect());
         }
-        let mut paths = self.differing(Some(&head.commit), &tip.commit).await?;
         for commit in &head.unfinished {
             // What a run that did not end has admitted, and the tip has as it was before.
-            for path in self.differing(Some(&head.commit), commit).await? {
+            for path in self.differing(&head.commit, commit).await? {
                 let loaded = self.load(&path).await?;
                 if loaded.is_some_and(|loaded| head.unfinished.contains(&loaded.row.commit)) {
                     paths.insert(path);
@@ -164,12 +212,9 @@ impl<P: Platform> Control<P> {
         Ok(paths.into_iter().collect())
     }
 
-    async fn differing(&self, from: Option<&str>, to: &str) -> Result<BTreeSet<RequestPath>> {
-        let changes = self.platform.state_repo().changes(from, to).await?;
-        let paths = changes.into_iter();
-        Ok(paths
-            .filter_map(|change| change.path.parse().ok())
-            .collect())
+    async fn differing(&self, from: &str, to: &str) -> Result<BTreeSet<RequestPath>> {
+        let changes = self.platform.state_repo().changes(Some(from), to).await?;
+        Ok(requests(&changes))
     }
 
     /// Parses and checks a request against the configuration and the requests beside it.
@@ -197,6 +242,9 @@ impl<P: Platform> Control<P> {
                 present.insert(link);
             }
         }
+        if path.kind() == RequestKind::Release && present.len() < links(&spec).len() {
+            present.extend(self.published_from(path).await?);
+        }
         let exists = |link: &RequestPath| present.contains(link);
         let diagnostics = match &spec {
             RequestSpec::Build(request) => check_build(request, path, text, config, &exists),
@@ -206,11 +254,21 @@ impl<P: Platform> Control<P> {
         Ok(if broken { Err(diagnostics) } else { Ok(spec) })
     }
 
+    /// Builds that a published release is made of: their files may be gone, its packages are not.
+    async fn published_from(&self, path: &RequestPath) -> Result<Vec<RequestPath>> {
+        let published = self.load(path).await?.map(|loaded| loaded.row);
+        Ok(published
+            .filter(|row| matches!(row.phase, Phase::Published | Phase::Publishing(_)))
+            .and_then(|row| row.spec)
+            .map(|spec| links(&spec))
+            .unwrap_or_default())
+    }
+
     async fn admit(
         &self,
         head: &mut Head,
         path: &RequestPath,
-        wish: std::result::Result<RequestSpec, Vec<Diagnostic>>,
+        wish: Wish,
         (tip, sequence): (&Tip, u64),
     ) -> Result<Admitted> {
         for _ in 0..MAX_TRIES {
@@ -229,7 +287,7 @@ impl<P: Platform> Control<P> {
                 Err(found) => (
                     last.and_then(|row| row.spec.clone()),
                     Phase::Invalid,
-                    problems(found),
+                    found.clone(),
                 ),
             };
             let row = RequestRow {
@@ -316,6 +374,7 @@ impl<P: Platform> Control<P> {
         }
         change.put(Key::open(&path), index());
         change.put(Key::listed(&path), index());
+        list(&mut change, &row);
         change.replace(
             Key::request(&path),
             Expect::as_read(read.map(|loaded| loaded.version)),
@@ -356,11 +415,11 @@ impl<P: Platform> Control<P> {
 }
 
 /// The commit that is being planned.
-struct Tip {
-    commit: String,
-    info: CommitInfo,
+pub(crate) struct Tip {
+    pub(crate) commit: String,
+    pub(crate) info: CommitInfo,
     /// Whether it descends from what was planned before.
-    linear: bool,
+    pub(crate) linear: bool,
 }
 
 /// The head as this planner last saw or wrote it.
@@ -408,14 +467,56 @@ enum Stand {
 }
 
 /// After a force-push every request is looked at; those that are done and are wished for as before stay.
-fn is_as_wished(
-    row: &RequestRow,
-    wish: &std::result::Result<RequestSpec, Vec<Diagnostic>>,
-    tip: &Tip,
-) -> bool {
+fn is_as_wished(row: &RequestRow, wish: &Wish, tip: &Tip) -> bool {
     !tip.linear
         && matches!(row.phase, Phase::Succeeded | Phase::Published)
         && wish.as_ref().ok() == row.spec.as_ref()
+}
+
+/// Puts a request where people look for it. One whose file is gone is found by its name alone.
+pub(crate) fn list(change: &mut Change, row: &RequestRow) {
+    let (recent, failed) = (
+        Key::recent(&row.path, row.sequence),
+        Key::failed(&row.path, row.sequence),
+    );
+    let index = || Row::Index {
+        request: row.path.clone(),
+    };
+    match row.phase {
+        Phase::Removed | Phase::Reverted => {
+            change.delete(recent);
+            change.delete(failed);
+        }
+        Phase::Failed | Phase::Invalid => {
+            change.put(recent, index());
+            change.put(failed, index());
+        }
+        Phase::Open
+        | Phase::Succeeded
+        | Phase::Canceled
+        | Phase::Publishing(_)
+        | Phase::Published
+        | Phase::Reverting => {
+            change.put(recent, index());
+            change.delete(failed);
+        }
+    }
+}
+
+/// The requests among changed paths.
+fn requests(changes: &[PathChange]) -> BTreeSet<RequestPath> {
+    let paths = changes.iter().filter_map(|change| change.path.parse().ok());
+    paths.collect()
+}
+
+/// Requests in whose place there is a link.
+fn links_among(changes: &[PathChange]) -> BTreeSet<RequestPath> {
+    let links = changes
+        .iter()
+        .filter(|change| change.kind == ChangeKind::NotAFile);
+    links
+        .filter_map(|change| change.path.parse().ok())
+        .collect()
 }
 
 /// Requests that a request builds on.

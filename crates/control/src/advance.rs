@@ -15,6 +15,7 @@ use planner::{
 use ports::{Applied, ArtifactStore, Ledger, Platform, Resolved, StateRepo};
 use runner_api::TaskSpec;
 
+use crate::admit::list;
 use crate::load::{Loaded, unexpected};
 use crate::{Control, MAX_TRIES, Result, contended};
 
@@ -84,7 +85,12 @@ impl<P: Platform> Control<P> {
             }
             (Phase::Reverting, _) => self.step_release(loaded, None).await,
             (
-                Phase::Open | Phase::Succeeded | Phase::Failed | Phase::Published | Phase::Reverted,
+                Phase::Open
+                | Phase::Succeeded
+                | Phase::Failed
+                | Phase::Canceled
+                | Phase::Published
+                | Phase::Reverted,
                 _,
             ) => self.close_index(loaded).await,
         }
@@ -104,6 +110,7 @@ impl<P: Platform> Control<P> {
             Progress::Working => Phase::Open,
             Progress::Succeeded => Phase::Succeeded,
             Progress::Failed => Phase::Failed,
+            Progress::Canceled => Phase::Canceled,
         };
         self.write_phase(loaded, phase, plan.problems, plan.notes)
             .await
@@ -165,6 +172,10 @@ impl<P: Platform> Control<P> {
                     plan.notes,
                 )
                 .await
+            }
+            (Progress::Canceled, _) => {
+                self.write_phase(loaded, Phase::Canceled, plan.problems, plan.notes)
+                    .await
             }
             (Progress::Failed | Progress::Succeeded, _) => {
                 self.write_phase(loaded, Phase::Failed, plan.problems, plan.notes)
@@ -292,18 +303,10 @@ impl<P: Platform> Control<P> {
         let now = self.now();
         let mut changes = Vec::new();
         let wanted: BTreeSet<_> = plan.tasks.iter().map(|planned| &planned.task.id).collect();
-        for row in loaded
-            .tasks
-            .values()
-            .filter(|row| !wanted.contains(&row.task.id))
-        {
-            changes.extend(self.stop(
-                loaded,
-                row,
-                &Event::Supersede {
-                    by: &loaded.row.commit,
-                },
-            ));
+        let by = &loaded.row.commit;
+        let unwanted = |row: &&TaskRow| !row.is_past() && !wanted.contains(&row.task.id);
+        for row in loaded.tasks.values().filter(unwanted) {
+            changes.extend(self.change(loaded, row, &Event::Supersede { by }));
         }
         for planned in &plan.tasks {
             match loaded.tasks.get(&planned.task.id) {
@@ -313,6 +316,13 @@ impl<P: Platform> Control<P> {
                 }
                 Some(_) => {}
             }
+        }
+        for (id, reason) in &plan.give_up {
+            let event = Event::Cancel { reason };
+            changes.extend(self.change(loaded, &loaded.tasks[id], &event));
+        }
+        for id in &plan.revive {
+            changes.extend(self.change(loaded, &loaded.tasks[id], &Event::Revive));
         }
         for id in &plan.unblock {
             changes.extend(self.change(loaded, &loaded.tasks[id], &Event::Unblock));
@@ -402,6 +412,7 @@ impl<P: Platform> Control<P> {
             self.give_back_turns(loaded, &mut change).await?;
         }
         let at_rest = row.phase.is_at_rest();
+        list(&mut change, &row);
         change.replace(
             Key::request(path),
             Expect::Version(loaded.version),
@@ -473,13 +484,9 @@ fn view(loaded: &Loaded) -> RequestView<'_> {
 
 /// A person's cancel stands; a cancel by the removal of a file that is back does not.
 fn is_revived(row: &TaskRow, loaded: &Loaded) -> bool {
-    match &row.state {
-        TaskState::Superseded { .. } => true,
-        TaskState::Canceled { reason, .. } => {
-            loaded.row.phase == Phase::Open && reason == FILE_REMOVED
-        }
-        _ => false,
-    }
+    let by_removal =
+        matches!(&row.state, TaskState::Canceled { reason, .. } if reason == FILE_REMOVED);
+    row.is_past() || (by_removal && loaded.row.phase == Phase::Open)
 }
 
 fn insert(planned: &Planned, now: ledger::Millis) -> Change {

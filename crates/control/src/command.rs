@@ -2,11 +2,15 @@
 
 use ledger::{Change, Event, Expect, Key, Message, Phase, QueueName, Row, partition, transition};
 use pipeline_spec::RequestPath;
-use ports::{Applied, Platform, StateRepo};
+use ports::{Applied, Ledger, Platform, StateRepo};
 use runner_api::TaskRef;
 
-use crate::load::Loaded;
+use crate::admit::list;
+use crate::load::{Loaded, unexpected};
 use crate::{Control, Error, MAX_TRIES, contended};
+
+/// Tasks that a beginning of an id is compared with; more are as ambiguous.
+const MAX_ALIKE: usize = 100;
 
 /// Why a command did nothing.
 #[derive(Debug, thiserror::Error)]
@@ -28,15 +32,14 @@ pub enum CommandError {
 impl<P: Platform> Control<P> {
     /// Finds a task by its id or the beginning of it.
     pub async fn find_task(&self, prefix: &str) -> std::result::Result<TaskRef, CommandError> {
+        let (ledger, most) = (self.platform.ledger(), MAX_ALIKE);
+        let rows = ledger.list(partition::TASKS, prefix, None, most).await;
         let mut found = Vec::new();
-        for path in self.indexed(partition::REQUESTS, "").await? {
-            let rows = self
-                .all_rows(&Key::request_partition(&path), &format!("task/{prefix}"))
-                .await?;
-            found.extend(rows.into_iter().filter_map(|(_, record)| match record.row {
-                Row::Task(row) => Some(row.task),
-                _ => None,
-            }));
+        for (key, record) in rows.map_err(Error::from)? {
+            let (Row::Index { request }, Ok(id)) = (record.row, key.sort.parse()) else {
+                return Err(unexpected(&key).into());
+            };
+            found.push(TaskRef { request, id });
         }
         match found.len() {
             0 => Err(CommandError::Unknown(prefix.to_owned())),
@@ -124,7 +127,7 @@ impl<P: Platform> Control<P> {
             }
         }
         if retried == 0 {
-            if loaded.row.phase != Phase::Failed {
+            if !matches!(loaded.row.phase, Phase::Failed | Phase::Canceled) {
                 let phase = loaded.row.phase.word();
                 return Err(CommandError::NotNow(format!(
                     "{path} is {phase}: nothing of it failed"
@@ -149,8 +152,8 @@ impl<P: Platform> Control<P> {
             Phase::Open | Phase::Reverting => loaded.row.phase.clone(),
             Phase::Succeeded => Phase::Open,
             // A revert that failed is tried again as one: its file is not at its commit.
-            Phase::Failed if self.is_gone(loaded).await? => Phase::Reverting,
-            Phase::Failed => Phase::Open,
+            Phase::Failed | Phase::Canceled if self.is_gone(loaded).await? => Phase::Reverting,
+            Phase::Failed | Phase::Canceled => Phase::Open,
             Phase::Invalid
             | Phase::Publishing(_)
             | Phase::Published
@@ -164,6 +167,7 @@ impl<P: Platform> Control<P> {
         };
         let mut row = loaded.row.clone();
         row.phase = phase;
+        list(change, &row);
         change.put(
             Key::open(path),
             Row::Index {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use pipeline_spec::{Config, Diagnostic, Severity, is_config_path};
+use pipeline_spec::{Config, Diagnostic, Severity, check_place, is_config_path};
 use ports::Platform;
 
 use crate::files::Files;
@@ -74,7 +74,9 @@ impl<P: Platform> Control<P> {
             } else {
                 self.list_files(tree, place).await?
             };
-            for path in paths.into_iter().filter(|path| is_config_path(path)) {
+            // What lies in the wrong place is told of beside, and stops nothing.
+            let read = |path: &String| is_config_path(path) && check_place(path).is_none();
+            for path in paths.into_iter().filter(read) {
                 if let Some(bytes) = self.read_file(tree, &path).await? {
                     files.push((path, bytes));
                 }

@@ -337,6 +337,6 @@ fn word(kind: ChangeKind) -> &'static str {
     match kind {
         ChangeKind::Added => "added",
         ChangeKind::Modified => "modified",
-        ChangeKind::Removed => "removed",
+        ChangeKind::Removed | ChangeKind::NotAFile => "removed",
     }
 }

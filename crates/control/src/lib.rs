@@ -21,6 +21,7 @@ mod dispatch;
 mod dry_run;
 mod files;
 mod load;
+mod notice;
 mod publish;
 mod query;
 mod render;
@@ -44,7 +45,7 @@ pub use dry_run::{
 };
 pub use files::Checkout;
 pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail};
-pub use render::{StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
+pub use render::{ConfigurationFile, StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
 pub use report::Reported;
 pub use sweep::Swept;
 pub use work::{Refused, Taken};

@@ -6,12 +6,14 @@
 use bytes::Bytes;
 use ledger::{
     Change, Contribution, Decision, Expect, Flip, Key, Message, Phase, Problem, QueueName,
-    RepositoryRow, Row,
+    RepositoryRow, RequestRow, Row,
 };
 use pipeline_spec::RequestPath;
 use ports::{Applied, ArtifactStore, Platform};
 use runner_api::{Pointer, Tree};
 
+use crate::admit::list;
+use crate::load::Loaded;
 use crate::{Control, Error, Result};
 
 /// Largest document of the control plane's own that is read, in bytes.
@@ -27,8 +29,7 @@ impl<P: Platform> Control<P> {
             return Ok(());
         };
         if let Some(problem) = self.incomplete(decision).await? {
-            let operation = format!("publish {}", problem.subject);
-            return Err(ports::Error::corrupt(operation, problem.message).into());
+            return self.give_up_publishing(&loaded, decision, problem).await;
         }
         for flip in &decision.flips {
             self.flip(&flip.pointer).await?;
@@ -39,51 +40,66 @@ impl<P: Platform> Control<P> {
         } else {
             Phase::Published
         };
-        let mut change = Change::default();
-        self.settle(decision, &loaded.row, &mut change);
-        change.delete(Key::open(path));
-        self.give_back_turns(&loaded, &mut change).await?;
-        change.replace(
-            Key::request(path),
-            Expect::Version(loaded.version),
-            Row::Request(Box::new(row)),
-        );
-        let now = self.now();
-        change.effect(
-            QueueName::report(),
-            Message::Report {
-                request: path.clone(),
-            },
-            now,
-        );
-        // A conflict means that another run of this very function was faster.
-        if self.apply(change).await? == Applied::Done {
+        if self.settle(&loaded, row, &decision.flips).await? == Applied::Done {
             tracing::info!(request = %path, repositories = decision.flips.len(), "published");
             self.wake_waiters(path).await?;
         }
         Ok(())
     }
 
-    fn settle(&self, decision: &Decision, row: &ledger::RequestRow, change: &mut Change) {
+    /// Files of a decision vanished from the store before its last flip: what is public stays, nothing
+    /// incomplete becomes public, and the request ends with a problem that says which is which.
+    async fn give_up_publishing(
+        &self,
+        loaded: &Loaded,
+        decision: &Decision,
+        mut problem: Problem,
+    ) -> Result<()> {
+        let mut public = Vec::new();
         for flip in &decision.flips {
-            let name = &flip.pointer.repository;
-            let repository = RepositoryRow {
-                pointer: flip.pointer.clone(),
-            };
-            change.put(Key::repository(name), Row::Repository(repository));
-            let key = Key::contribution(name, &row.path);
-            if flip.packages.is_empty() {
-                change.delete(key);
-            } else {
-                let contribution = Contribution {
-                    release: row.path.clone(),
-                    repository: name.clone(),
-                    sequence: row.sequence,
-                    packages: flip.packages.clone(),
-                };
-                change.put(key, Row::Contribution(contribution));
+            let present = self.pointer(flip.pointer.repository.as_str()).await?;
+            if present.is_some_and(|(present, _)| present == flip.pointer) {
+                public.push(flip.clone());
             }
         }
+        if !public.is_empty() {
+            let names: Vec<&str> = public
+                .iter()
+                .map(|flip| flip.pointer.repository.as_str())
+                .collect();
+            problem.message.push_str(&format!(
+                "; {} had been published before it vanished, the others had not",
+                names.join(", ")
+            ));
+        }
+        let path = &loaded.row.path;
+        tracing::error!(request = %path, repository = %problem.subject, problem = %problem.message, "files of a decided release are gone");
+        let mut row = loaded.row.clone();
+        row.phase = Phase::Failed;
+        row.problems = vec![problem];
+        if self.settle(loaded, row, &public).await? == Applied::Done {
+            self.wake_waiters(path).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends a decision: `row` is how the request ends, `flips` are those that were made. A conflict
+    /// means that another run was faster.
+    async fn settle(&self, loaded: &Loaded, row: RequestRow, flips: &[Flip]) -> Result<Applied> {
+        let path = row.path.clone();
+        let mut change = Change::default();
+        contribute(flips, &row, &mut change);
+        change.delete(Key::open(&path));
+        list(&mut change, &row);
+        self.give_back_turns(loaded, &mut change).await?;
+        change.replace(
+            Key::request(&path),
+            Expect::Version(loaded.version),
+            Row::Request(Box::new(row)),
+        );
+        let report = Message::Report { request: path };
+        change.effect(QueueName::report(), report, self.now());
+        self.apply(change).await
     }
 
     /// A pointer names complete objects only: looks at every file that the present tree does not have.
@@ -111,8 +127,11 @@ impl<P: Platform> Control<P> {
         }
         let tree = self.tree(pointer).await?;
         let present = match self.pointer(pointer.repository.as_str()).await? {
-            Some((present, _)) => self.tree(&present).await?,
-            None => Tree::default(),
+            // Of a tree that is gone nothing is taken for granted.
+            Some((present, _)) if store.size(&present.tree).await?.is_some() => {
+                self.tree(&present).await?
+            }
+            _ => Tree::default(),
         };
         let new = tree
             .files
@@ -183,6 +202,29 @@ impl<P: Platform> Control<P> {
         match self.pointer(name).await? {
             Some((present, _)) if present == *new => Ok(()),
             _ => Err(Error::Contended(format!("pointer {name}"))),
+        }
+    }
+}
+
+/// What the flips change in the ledger.
+fn contribute(flips: &[Flip], row: &RequestRow, change: &mut Change) {
+    for flip in flips {
+        let name = &flip.pointer.repository;
+        let repository = RepositoryRow {
+            pointer: flip.pointer.clone(),
+        };
+        change.put(Key::repository(name), Row::Repository(repository));
+        let key = Key::contribution(name, &row.path);
+        if flip.packages.is_empty() {
+            change.delete(key);
+        } else {
+            let contribution = Contribution {
+                release: row.path.clone(),
+                repository: name.clone(),
+                sequence: row.sequence,
+                packages: flip.packages.clone(),
+            };
+            change.put(key, Row::Contribution(contribution));
         }
     }
 }

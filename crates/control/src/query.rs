@@ -1,13 +1,21 @@
 //! What people ask: status of everything, one request, one task.
 
-use ledger::{Key, Note, Phase, Problem, Row, TaskState, partition};
-use pipeline_spec::{RequestPath, Role};
-use ports::{Platform, TaskQueue};
-use runner_api::{Pointer, TaskRef};
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::{Key, Note, Problem, Row, TaskRow, TaskState, partition};
+use pipeline_spec::{Config, RequestPath, Role};
+use ports::{Ledger, Platform, TaskQueue};
+use runner_api::{Pointer, Step, TaskRef};
 use serde::{Deserialize, Serialize};
 
-use crate::render::{StatusFile, StatusTask, status_file, status_task};
+use crate::load::Loaded;
+use crate::render::{StatusFile, StatusTask, status_file, status_task, warnings};
 use crate::{Control, Result};
+
+/// Requests at rest that status shows beside the open ones.
+const SHOWN: usize = 50;
+/// Of those that wait for a person, more.
+const FAILED_SHOWN: usize = 100;
 
 /// The whole picture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,8 +24,15 @@ pub struct Status {
     pub commit: String,
     /// Why a newer one could not be planned.
     pub problems: Vec<Problem>,
-    /// Requests, newest first.
+    /// What was passed over in the configuration, or wants a second look.
+    #[serde(default)]
+    pub warnings: Vec<Problem>,
+    /// Requests, newest first: all that are open, the newest that failed, and the newest of the rest.
+    /// One whose file was removed is not here once it is at rest.
     pub requests: Vec<RequestSummary>,
+    /// Whether there are more, all of them at rest. They are found by their paths.
+    #[serde(default)]
+    pub more: bool,
     /// Published repositories.
     pub repositories: Vec<RepositoryStatus>,
     /// Work that no enrolled runner can do.
@@ -35,8 +50,8 @@ pub struct RequestSummary {
     pub commit: String,
     /// Whether nothing more will happen by itself.
     pub at_rest: bool,
-    /// Tasks by state word.
-    pub tasks: std::collections::BTreeMap<String, usize>,
+    /// Tasks by state word, without those that a newer version of the request does not want.
+    pub tasks: BTreeMap<String, usize>,
     /// What a person must mend.
     pub problems: Vec<Problem>,
     /// Why it waits.
@@ -79,54 +94,68 @@ pub struct TaskDetail {
 }
 
 impl<P: Platform> Control<P> {
-    /// Status of everything.
+    /// Status of everything that is open or failed, and of what is new.
     pub async fn status(&self) -> Result<Status> {
         let (head, _) = self.head_row().await?;
         let mut status = Status {
             commit: head.commit.clone(),
             problems: head.problems.clone(),
+            warnings: warnings(&head),
             requests: Vec::new(),
+            more: false,
             repositories: Vec::new(),
             unserved: Vec::new(),
         };
+        if head.commit.is_empty() {
+            return Ok(status);
+        }
+        let snapshot = self.snapshot(&head.commit).await?;
+        let (paths, more) = self.shown().await?;
+        status.more = more;
         let mut order = Vec::new();
-        for path in self.indexed(partition::REQUESTS, "").await? {
+        for path in paths {
             let Some(loaded) = self.load(&path).await? else {
                 continue;
             };
-            let mut tasks = std::collections::BTreeMap::new();
-            for row in loaded.tasks.values() {
-                *tasks.entry(row.state.word().to_owned()).or_default() += 1;
-                if let Some(need) = self.unserved(row).await? {
-                    status.unserved.push(need);
-                }
-            }
-            order.push((
-                loaded.row.sequence,
-                RequestSummary {
-                    path,
-                    phase: loaded.row.phase.word().to_owned(),
-                    commit: loaded.row.commit.clone(),
-                    at_rest: loaded.row.phase.is_at_rest()
-                        || matches!(loaded.row.phase, Phase::Removed),
-                    tasks,
-                    problems: loaded.row.problems.clone(),
-                    notes: loaded.row.notes.clone(),
-                },
-            ));
+            let needs = loaded.tasks.values();
+            status
+                .unserved
+                .extend(needs.filter_map(|row| unserved(row, &snapshot.config)));
+            order.push((loaded.row.sequence, summary(&loaded)));
         }
         order.sort_by_key(|(sequence, _)| std::cmp::Reverse(*sequence));
         status.requests = order.into_iter().map(|(_, summary)| summary).collect();
-        if !head.commit.is_empty() {
-            let snapshot = self.snapshot(&head.commit).await?;
-            for (name, repository) in &snapshot.config.repositories {
-                if let Some((pointer, _)) = self.pointer(name.as_str()).await? {
-                    let path = repository.layout.path().to_string();
-                    status.repositories.push(RepositoryStatus { pointer, path });
-                }
+        for (name, repository) in &snapshot.config.repositories {
+            if let Some((pointer, _)) = self.pointer(name.as_str()).await? {
+                let path = repository.layout.path().to_string();
+                status.repositories.push(RepositoryStatus { pointer, path });
             }
         }
         Ok(status)
+    }
+
+    /// Requests that status shows, and whether there are more.
+    async fn shown(&self) -> Result<(BTreeSet<RequestPath>, bool)> {
+        let mut paths: BTreeSet<RequestPath> = BTreeSet::new();
+        paths.extend(self.indexed(partition::OPEN, "").await?);
+        let mut more = false;
+        for (partition, most) in [
+            (partition::FAILED, FAILED_SHOWN),
+            (partition::RECENT, SHOWN),
+        ] {
+            let rows = self.platform.ledger();
+            let rows = rows.list(partition, "", None, most + 1).await?;
+            more |= rows.len() > most;
+            paths.extend(
+                rows.into_iter()
+                    .take(most)
+                    .filter_map(|(_, record)| match record.row {
+                        Row::Index { request } => Some(request),
+                        _ => None,
+                    }),
+            );
+        }
+        Ok((paths, more))
     }
 
     /// The status file of one request, as it would be rendered now.
@@ -159,7 +188,7 @@ impl<P: Platform> Control<P> {
                 let left = not_before - self.now();
                 if left > 0 {
                     because.push(format!("it is tried again in {} s", left / 1000 + 1));
-                } else if let Some(need) = self.unserved(&row).await? {
+                } else if let Some(need) = self.need(&row).await? {
                     because.push(need.sentence());
                 } else {
                     let queue = ledger::QueueName::work(row.spec.role(), row.spec.arch());
@@ -170,9 +199,13 @@ impl<P: Platform> Control<P> {
                 }
             }
             TaskState::Leased {
-                runner, attempt, ..
+                runner,
+                attempt,
+                step,
+                ..
             } => {
-                because.push(format!("runner {runner} works on attempt {attempt}"));
+                let step = step.unwrap_or(Step::Working).phrase();
+                because.push(format!("runner {runner} is at attempt {attempt}: {step}"));
             }
             _ => {}
         }
@@ -184,24 +217,10 @@ impl<P: Platform> Control<P> {
         }))
     }
 
-    /// Whether a ready task waits for a runner that is not enrolled.
-    async fn unserved(&self, row: &ledger::TaskRow) -> Result<Option<RunnerNeed>> {
-        if !matches!(row.state, TaskState::Ready { .. }) {
-            return Ok(None);
-        }
+    async fn need(&self, row: &TaskRow) -> Result<Option<RunnerNeed>> {
         let (head, _) = self.head_row().await?;
         let snapshot = self.snapshot(&head.commit).await?;
-        let (role, arch) = (row.spec.role(), row.spec.arch());
-        let served = snapshot.config.runners.values().any(|runner| match arch {
-            Some(arch) => runner.serves(role, arch),
-            None => runner.roles.contains(&role),
-        });
-        Ok((!served).then(|| RunnerNeed {
-            task: row.task.clone(),
-            title: row.spec.title(),
-            role,
-            arch: arch.map(ToString::to_string),
-        }))
+        Ok(unserved(row, &snapshot.config))
     }
 
     /// The newest planned commit; empty: none yet.
@@ -233,6 +252,41 @@ impl<P: Platform> Control<P> {
         let record = ports::Ledger::get(self.platform.ledger(), &Key::request(path)).await?;
         Ok(matches!(record.map(|r| r.row), Some(Row::Request(row)) if row.phase.is_at_rest()))
     }
+}
+
+fn summary(loaded: &Loaded) -> RequestSummary {
+    let row = &loaded.row;
+    let mut tasks = BTreeMap::new();
+    for row in loaded.tasks.values().filter(|row| !row.is_past()) {
+        *tasks.entry(row.state.word().to_owned()).or_default() += 1;
+    }
+    RequestSummary {
+        path: row.path.clone(),
+        phase: row.phase.word().to_owned(),
+        commit: row.commit.clone(),
+        at_rest: row.phase.is_at_rest(),
+        tasks,
+        problems: row.problems.clone(),
+        notes: row.notes.clone(),
+    }
+}
+
+/// Whether a ready task waits for a runner that is not enrolled.
+fn unserved(row: &TaskRow, config: &Config) -> Option<RunnerNeed> {
+    if !matches!(row.state, TaskState::Ready { .. }) {
+        return None;
+    }
+    let (role, arch) = (row.spec.role(), row.spec.arch());
+    let served = config.runners.values().any(|runner| match arch {
+        Some(arch) => runner.serves(role, arch),
+        None => runner.roles.contains(&role),
+    });
+    (!served).then(|| RunnerNeed {
+        task: row.task.clone(),
+        title: row.spec.title(),
+        role,
+        arch: arch.map(ToString::to_string),
+    })
 }
 
 impl RunnerNeed {

@@ -3,7 +3,7 @@
 //! With `main` they hold what the ledger knows: refs, attempts and accepted results. They are a
 //! rendering of rows and of nothing else, so the same rows give the same bytes.
 
-use ledger::{AttemptRecord, FailedBy, Note, Problem, TaskRow, TaskState};
+use ledger::{AttemptRecord, FailedBy, HeadRow, Note, Problem, TaskRow, TaskState};
 use pipeline_spec::RequestPath;
 use runner_api::{Artifact, Facts, Failure, Outcome, ResultManifest, TaskId, TaskRef};
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub struct StatusFile {
     pub request: RequestPath,
     /// The commit on the main branch that it answers.
     pub commit: String,
-    /// `open`, `succeeded`, `failed`, `published`, …
+    /// `open`, `succeeded`, `failed`, `canceled`, `published`, …
     pub phase: String,
     /// What a person must mend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -36,6 +36,39 @@ pub struct StatusFile {
     /// Tasks, in the order of their stages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<StatusTask>,
+}
+
+/// The file on the status branch that answers the configuration, at the place of the configuration's
+/// first file. It is there while there is something to say.
+pub(crate) const CONFIGURATION: &str = "millrace.yaml";
+
+/// What there is to say of the configuration and of files that nobody reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationFile {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Why the newest commit cannot be planned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// What was passed over, or wants a second look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+}
+
+/// `None`: nothing.
+pub(crate) fn configuration_file(head: &HeadRow) -> Option<ConfigurationFile> {
+    let warnings = warnings(head);
+    let silent = head.problems.is_empty() && warnings.is_empty();
+    (!silent).then(|| ConfigurationFile {
+        version: VERSION,
+        problems: head.problems.clone(),
+        warnings,
+    })
+}
+
+/// Everything of a commit that people should know, and that stops nothing.
+pub(crate) fn warnings(head: &HeadRow) -> Vec<Problem> {
+    head.warnings.iter().chain(&head.notices).cloned().collect()
 }
 
 /// A resolved ref.
@@ -75,6 +108,9 @@ pub struct StatusTask {
     /// Who has it, or made the accepted result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runner: Option<String>,
+    /// What the runner does right now, as a phrase. Not on the branch: it would get a commit for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// Tasks that it waits for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waits_for: Vec<TaskRef>,
@@ -101,7 +137,8 @@ pub struct StatusTask {
 
 pub(crate) fn status_file(loaded: &Loaded) -> StatusFile {
     let row = &loaded.row;
-    let mut tasks: Vec<&TaskRow> = loaded.tasks.values().collect();
+    // What the request does not want any more is in the history of the branch.
+    let mut tasks: Vec<&TaskRow> = loaded.tasks.values().filter(|row| !row.is_past()).collect();
     tasks.sort_by_key(|row| (stage(row), row.spec.title(), row.task.id.clone()));
     StatusFile {
         version: VERSION,
@@ -148,6 +185,7 @@ pub(crate) fn status_task(row: &TaskRow) -> StatusTask {
         fault: None,
         failure: None,
         runner: None,
+        step: None,
         waits_for: Vec::new(),
         artifacts: Vec::new(),
         facts: None,
@@ -165,8 +203,11 @@ pub(crate) fn status_task(row: &TaskRow) -> StatusTask {
                 .last()
                 .map(|last| format!("tried before: {}", last.end));
         }
-        TaskState::Leased { runner, stop, .. } => {
+        TaskState::Leased {
+            runner, stop, step, ..
+        } => {
             status.runner = Some(runner.to_string());
+            status.step = step.map(|step| step.phrase().to_owned());
             status.reason = stop.as_ref().map(|_| "stopping".to_owned());
         }
         TaskState::Succeeded { result } => accepted(&mut status, result),

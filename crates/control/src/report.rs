@@ -1,33 +1,49 @@
 //! Writing status: many requests, one commit.
+//!
+//! The branch belongs to the machine, and people can write to it. Each report compares the branch's
+//! head with the commit that the machine left; at another one it looks at what differs, and writes it
+//! anew on top: a person's commit stays in the history and never in the answers.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger::{Message, QueueName};
+use ledger::{Change, Expect, Key, Message, QueueName, Row, StatusBranchRow, partition};
 use pipeline_spec::RequestPath;
-use ports::{Committed, NewCommit, Platform, StateRepo, TaskQueue};
+use ports::{Committed, Ledger, NewCommit, PathChange, Platform, StateRepo, TaskQueue};
 
-use crate::render::status_file;
+use crate::load::unexpected;
+use crate::render::{CONFIGURATION, configuration_file, status_file};
 use crate::{Control, Error, MAX_TRIES, Result};
 
-/// Messages taken into one commit; the rest goes into the next.
+/// Messages taken into one commit, and files of a branch that is made whole; the rest goes into the next.
 const BATCH: usize = 500;
 /// A message is hidden this long while its commit is being written.
 const CLAIM: Duration = Duration::from_secs(120);
+/// Paths named in a warning about a branch that somebody wrote to.
+const NAMED: usize = 10;
 
 /// What a report did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reported {
     /// Nothing had changed.
     Nothing,
-    /// The commit on the status branch and the number of requests in it.
+    /// The commit on the status branch and the number of files in it.
     Commit(String, usize),
 }
 
+/// The branch as it is, and as the machine left it.
+struct Branch {
+    head: Option<String>,
+    left: Option<String>,
+    version: Option<u64>,
+}
+
 impl<P: Platform> Control<P> {
-    /// Waits up to `wait` for something to report, then writes all of it in one commit.
+    /// Waits up to `wait` for something to report, then writes all of it in one commit. What somebody
+    /// else did to the branch since the last report is undone, whether or not there is something to report.
     pub async fn report(&self, wait: Duration) -> Result<Reported> {
+        self.mend_status().await?;
         let queues = [QueueName::report()];
         let mut deliveries = self
             .platform
@@ -41,64 +57,234 @@ impl<P: Platform> Control<P> {
             .receive(&queues, BATCH, CLAIM, Duration::ZERO)
             .await?;
         deliveries.extend(more);
-        let requests: BTreeSet<RequestPath> = deliveries
+        let paths: BTreeSet<String> = deliveries
             .iter()
             .filter_map(|delivery| match &delivery.message {
-                Message::Report { request } => Some(request.clone()),
+                Message::Report { request } => Some(request.to_string()),
+                Message::Configuration => Some(CONFIGURATION.to_owned()),
                 _ => None,
             })
             .collect();
-        let reported = self.write_status(&requests).await?;
+        let reported = self.write_status(&paths).await?;
         for delivery in &deliveries {
             self.platform.queue().acknowledge(&delivery.receipt).await?;
         }
         Ok(reported)
     }
 
-    async fn write_status(&self, requests: &BTreeSet<RequestPath>) -> Result<Reported> {
-        if requests.is_empty() {
+    async fn write_status(&self, paths: &BTreeSet<String>) -> Result<Reported> {
+        if paths.is_empty() {
             return Ok(Reported::Nothing);
         }
-        let repo = self.platform.state_repo();
         for _ in 0..MAX_TRIES {
-            let parent = repo.head(&self.options.status_branch).await?;
-            // Rendered after the parent was read, so that a retry never writes older rows over newer ones.
-            let files = self.render(requests).await?;
-            let (head, _) = self.head_row().await?;
-            let new = NewCommit {
-                message: message(requests, &head.commit),
-                files,
-                time: self.now() / 1000,
-            };
-            match repo
-                .commit(&self.options.status_branch, parent.as_deref(), new)
-                .await?
-            {
-                Committed::Yes(commit) => return Ok(Reported::Commit(commit, requests.len())),
+            let branch = self.status_branch().await?;
+            let whole = branch.head == branch.left;
+            match self.commit_status(branch.head.as_deref(), paths).await? {
+                Committed::Yes(commit) => {
+                    // Of a branch that was touched meanwhile, nobody says that it is whole.
+                    if whole {
+                        self.note_status(&branch, &commit).await?;
+                    }
+                    return Ok(Reported::Commit(commit, paths.len()));
+                }
                 Committed::Unchanged => return Ok(Reported::Nothing),
                 Committed::Moved(_) => {}
             }
         }
-        Err(Error::Contended(format!(
-            "branch {}",
-            self.options.status_branch
-        )))
+        Err(self.status_contended())
     }
 
-    async fn render(
-        &self,
-        requests: &BTreeSet<RequestPath>,
-    ) -> Result<Vec<(String, Option<Bytes>)>> {
-        let mut files = Vec::new();
-        for path in requests {
-            let Some(loaded) = self.load(path).await? else {
-                continue;
-            };
-            let text = to_yaml(&status_file(&loaded))?;
-            files.push((path.to_string(), Some(Bytes::from(text))));
+    /// Makes the branch whole if it is not where the machine left it. One look at the head when it is.
+    async fn mend_status(&self) -> Result<()> {
+        for _ in 0..MAX_TRIES {
+            let branch = self.status_branch().await?;
+            if branch.head == branch.left {
+                return Ok(());
+            }
+            let suspects: Vec<String> = self.suspects(&branch).await?.into_iter().collect();
+            let mut commit = branch.head.clone();
+            let (mut differing, mut moved) = (Vec::new(), false);
+            for batch in suspects.chunks(BATCH) {
+                let paths = self.differing_from(commit.as_deref(), batch).await?;
+                differing.extend(paths.iter().cloned());
+                match self.commit_status(commit.as_deref(), &paths).await? {
+                    Committed::Yes(next) => commit = Some(next),
+                    Committed::Unchanged => {}
+                    Committed::Moved(_) => moved = true,
+                }
+                if moved {
+                    break;
+                }
+            }
+            if !differing.is_empty() {
+                self.warn_of(&branch, &differing);
+            }
+            if let (Some(commit), false) = (&commit, moved) {
+                self.note_status(&branch, commit).await?;
+                return Ok(());
+            }
+            if commit.is_none() {
+                // Nothing was ever reported: the first report makes the branch.
+                return Ok(());
+            }
         }
-        Ok(files)
+        Err(self.status_contended())
     }
+
+    async fn status_branch(&self) -> Result<Branch> {
+        // Before the head: what is noted later is at least as new as the head that is read here.
+        let key = Key::status_branch();
+        let (left, version) = match self.platform.ledger().get(&key).await? {
+            None => (None, None),
+            Some(record) => match record.row {
+                Row::StatusBranch(row) => (Some(row.commit), Some(record.version)),
+                _ => return Err(unexpected(&key)),
+            },
+        };
+        let repo = self.platform.state_repo();
+        let head = repo.head(&self.options.status_branch).await?;
+        Ok(Branch {
+            head,
+            left,
+            version,
+        })
+    }
+
+    /// Notes that the branch is whole at `commit`. If another process noted something meanwhile, the
+    /// next report compares again.
+    async fn note_status(&self, branch: &Branch, commit: &str) -> Result<()> {
+        let mut change = Change::default();
+        let commit = commit.to_owned();
+        change.replace(
+            Key::status_branch(),
+            Expect::as_read(branch.version),
+            Row::StatusBranch(StatusBranchRow { commit }),
+        );
+        let _next_report_compares = self.apply(change).await?;
+        Ok(())
+    }
+
+    /// Paths that may not be on the branch as the ledger has them.
+    async fn suspects(&self, branch: &Branch) -> Result<BTreeSet<String>> {
+        let is_ours = |path: &String| *path == CONFIGURATION || is_request(path);
+        let paths = |changes: Vec<PathChange>| {
+            let paths = changes.into_iter().map(|change| change.path);
+            paths.filter(is_ours).collect::<BTreeSet<String>>()
+        };
+        let repo = self.platform.state_repo();
+        if let (Some(head), Some(left)) = (&branch.head, &branch.left) {
+            match repo.changes(Some(left), head).await {
+                Ok(changes) => return Ok(paths(changes)),
+                // The commit is gone from the repository, as after a force-push: compare all.
+                Err(ports::Error::Corrupt { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let mut all: BTreeSet<String> = match &branch.head {
+            Some(head) => paths(repo.changes(None, head).await?),
+            None => BTreeSet::new(),
+        };
+        let requests = self.indexed(partition::REQUESTS, "").await?;
+        all.extend(requests.iter().map(ToString::to_string));
+        all.insert(CONFIGURATION.to_owned());
+        Ok(all)
+    }
+
+    /// Of `paths`, those that the branch has otherwise than the ledger.
+    async fn differing_from(
+        &self,
+        head: Option<&str>,
+        paths: &[String],
+    ) -> Result<BTreeSet<String>> {
+        let mut differing = BTreeSet::new();
+        for path in paths {
+            let is = match head {
+                Some(head) => self.platform.state_repo().read(head, path).await?,
+                None => None,
+            };
+            if is != self.render(path).await? {
+                differing.insert(path.clone());
+            }
+        }
+        Ok(differing)
+    }
+
+    fn warn_of(&self, branch: &Branch, differing: &[String]) {
+        let named: Vec<&str> = differing.iter().take(NAMED).map(String::as_str).collect();
+        let what = match (&branch.head, &branch.left) {
+            (None, Some(_)) => "deleted",
+            (_, None) => "written by others",
+            (Some(_), Some(_)) => "changed by others",
+        };
+        tracing::warn!(
+            branch = %self.options.status_branch,
+            left = branch.left.as_deref().unwrap_or("nothing"),
+            found = branch.head.as_deref().unwrap_or("nothing"),
+            files = differing.len(),
+            first = %named.join(", "),
+            "the status branch was {what}; these files are written again"
+        );
+    }
+
+    /// One commit of `paths` as the ledger has them, on `parent`.
+    async fn commit_status(
+        &self,
+        parent: Option<&str>,
+        paths: &BTreeSet<String>,
+    ) -> Result<Committed> {
+        // Rendered after the parent was read, so that a retry never writes older rows over newer ones.
+        let mut files = Vec::new();
+        for path in paths {
+            files.push((path.clone(), self.render(path).await?));
+        }
+        if parent.is_none() {
+            // A branch begins with an answer.
+            files.retain(|(_, file)| file.is_some());
+        }
+        if files.is_empty() {
+            return Ok(Committed::Unchanged);
+        }
+        let (head, _) = self.head_row().await?;
+        let new = NewCommit {
+            message: message(paths, &head.commit),
+            files,
+            time: self.now() / 1000,
+        };
+        let repo = self.platform.state_repo();
+        Ok(repo
+            .commit(&self.options.status_branch, parent, new)
+            .await?)
+    }
+
+    /// What the branch should have at `path`; `None`: nothing.
+    async fn render(&self, path: &str) -> Result<Option<Bytes>> {
+        let text = match path.parse::<RequestPath>() {
+            Ok(path) => match self.load(&path).await? {
+                Some(loaded) => {
+                    let mut file = status_file(&loaded);
+                    file.tasks.iter_mut().for_each(|task| task.step = None);
+                    Some(to_yaml(&file)?)
+                }
+                None => None,
+            },
+            Err(_) => {
+                let (head, _) = self.head_row().await?;
+                configuration_file(&head)
+                    .as_ref()
+                    .map(to_yaml)
+                    .transpose()?
+            }
+        };
+        Ok(text.map(Bytes::from))
+    }
+
+    fn status_contended(&self) -> Error {
+        Error::Contended(format!("branch {}", self.options.status_branch))
+    }
+}
+
+fn is_request(path: &str) -> bool {
+    path.parse::<RequestPath>().is_ok()
 }
 
 /// YAML of a status document.
@@ -107,12 +293,9 @@ pub(crate) fn to_yaml(value: &impl serde::Serialize) -> Result<String> {
         .map_err(|cause| Error::Inconsistent(format!("render a status file: {cause}")))
 }
 
-fn message(requests: &BTreeSet<RequestPath>, desired: &str) -> String {
-    let subject = match requests.len() {
-        1 => format!(
-            "status: {}",
-            requests.iter().next().map_or("", |path| path.as_str())
-        ),
+fn message(paths: &BTreeSet<String>, desired: &str) -> String {
+    let subject = match paths.len() {
+        1 => format!("status: {}", paths.iter().next().map_or("", String::as_str)),
         n => format!("status: {n} requests"),
     };
     format!("{subject}\n\nDesired: {desired}\n")

@@ -6,9 +6,9 @@ use std::time::Duration;
 use ledger::{Event, Message, QueueName, Refusal, TaskRow, transition};
 use pipeline_spec::{Role, Runner, RunnerId};
 use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
-use runner_api::protocol::Attempt;
 use runner_api::{
-    ArtifactKind, Facts, Grant, HeartbeatReply, Outcome, ResultManifest, ResultReply, TaskSpec,
+    ArtifactKind, Facts, Grant, Heartbeat, HeartbeatReply, Outcome, ResultManifest, ResultReply,
+    TaskSpec,
 };
 
 use crate::{Control, MAX_TRIES, Result, contended};
@@ -121,11 +121,17 @@ impl<P: Platform> Control<P> {
     }
 
     /// The runner is alive and asks whether to go on.
-    pub async fn heartbeat(&self, id: &RunnerId, attempt: &Attempt) -> Result<HeartbeatReply> {
+    pub async fn heartbeat(
+        &self,
+        id: &RunnerId,
+        beat: impl Into<Heartbeat>,
+    ) -> Result<HeartbeatReply> {
+        let Heartbeat { attempt, step } = beat.into();
         let event = Event::Heartbeat {
             attempt: attempt.attempt,
             runner: id,
             lease_millis: self.options.lease_seconds as i64 * 1000,
+            step,
         };
         for _ in 0..MAX_TRIES {
             let Some((row, version)) = self.task_row(&attempt.task).await? else {

@@ -173,6 +173,8 @@ pub enum Message {
         /// Which.
         request: RequestPath,
     },
+    /// Write what there is to say of the configuration.
+    Configuration,
     /// This attempt wants a runner.
     Attempt {
         /// Which task.
@@ -188,6 +190,7 @@ impl Message {
         match self {
             Self::Advance { request } => format!("advance {request}"),
             Self::Report { request } => format!("report {request}"),
+            Self::Configuration => "configuration".to_owned(),
             Self::Attempt { task, attempt } => format!("attempt {} {attempt}", task.id),
         }
     }

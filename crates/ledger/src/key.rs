@@ -18,6 +18,12 @@ pub mod partition {
     pub const OPEN: &str = "open";
     /// All requests by path: one small row each.
     pub const REQUESTS: &str = "requests";
+    /// Requests whose file is there, newest first.
+    pub const RECENT: &str = "recent";
+    /// Of those, the ones that wait for a person, newest first.
+    pub const FAILED: &str = "failed";
+    /// The request of every task, by the task's id.
+    pub const TASKS: &str = "tasks";
 }
 
 /// Partition and sort key of a row. Sort keys order as bytes.
@@ -88,6 +94,26 @@ impl Key {
         Self::new(partition::REQUESTS, path.to_string())
     }
 
+    /// The request in the list of those whose file is there.
+    pub fn recent(path: &RequestPath, sequence: u64) -> Self {
+        Self::new(partition::RECENT, newest_first(path, sequence))
+    }
+
+    /// The request in the list of those that wait for a person.
+    pub fn failed(path: &RequestPath, sequence: u64) -> Self {
+        Self::new(partition::FAILED, newest_first(path, sequence))
+    }
+
+    /// Which request a task is of.
+    pub fn task_id(id: &TaskId) -> Self {
+        Self::new(partition::TASKS, id.to_string())
+    }
+
+    /// How the machine left the status branch.
+    pub fn status_branch() -> Self {
+        Self::new(partition::HEAD, "status")
+    }
+
     /// The partition of requests that build on `path`.
     pub fn waiters_partition(path: &RequestPath) -> String {
         format!("waiters/{path}")
@@ -121,6 +147,11 @@ impl Key {
     pub fn turn(name: &RepositoryName) -> Self {
         Self::new(Self::repository_partition(name), "turn")
     }
+}
+
+/// A later place in the order of merges sorts first.
+fn newest_first(path: &RequestPath, sequence: u64) -> String {
+    format!("{:016x} {path}", u64::MAX - sequence)
 }
 
 impl fmt::Display for Key {

@@ -15,8 +15,8 @@ pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
     AttemptRecord, Contribution, Decision, Ending, FailedBy, Flip, HeadRow, LeaseRow, Note,
-    OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow, RequestSpec, Row, Stop,
-    TaskRow, TaskState, Tasks,
+    OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow, RequestSpec, Row,
+    StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use transition::{Event, Refusal, limits, transition};
 

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, RunnerId};
-use runner_api::{Failure, Outcome, Placed, Pointer, ResultManifest, TaskId, TaskRef, TaskSpec};
+use runner_api::{
+    Failure, Outcome, Placed, Pointer, ResultManifest, Step, TaskId, TaskRef, TaskSpec,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{Effect, Millis};
@@ -33,12 +35,14 @@ pub enum Row {
     Lease(LeaseRow),
     /// At [`crate::Key::outbox`].
     Outbox(OutboxRow),
-    /// At [`crate::Key::open`], [`crate::Key::listed`], [`crate::Key::waiter`] and [`crate::Key::turn`]:
-    /// the request it points to.
+    /// At [`crate::Key::open`], [`crate::Key::listed`], [`crate::Key::recent`], [`crate::Key::failed`],
+    /// [`crate::Key::waiter`], [`crate::Key::turn`] and [`crate::Key::task_id`]: the request it points to.
     Index {
         /// Which request.
         request: RequestPath,
     },
+    /// At [`crate::Key::status_branch`].
+    StatusBranch(StatusBranchRow),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
@@ -55,9 +59,24 @@ pub struct HeadRow {
     /// Later commits of which some requests may have been planned, and perhaps not all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<String>,
-    /// Why the newest commit could not be planned: its configuration is broken.
+    /// Why the newest commit could not be planned: its configuration is broken, or the branch is gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+    /// What was passed over, by path: files in places where nothing reads them, links, published
+    /// repositories without a file. Kept until the path changes; at most [`crate::limits::NOTICES_KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<Problem>,
+    /// What people should know of the last planned commit as a whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<Problem>,
+}
+
+/// The status branch as the machine left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusBranchRow {
+    /// The last commit at which the branch held all that it should, 40 hex digits. At another one,
+    /// somebody else wrote, or a process ended in the middle: the branch is compared.
+    pub commit: String,
 }
 
 /// A request as it was last planned.
@@ -107,6 +126,8 @@ pub enum Phase {
     Succeeded,
     /// At rest with at least one failure; a retry opens it again.
     Failed,
+    /// At rest without a failure: a person stopped the rest. A retry opens it again.
+    Canceled,
     /// A release: decided, pointers are being flipped. Rolled forward whatever happens.
     Publishing(Decision),
     /// A release: clients see it.
@@ -132,6 +153,7 @@ impl Phase {
             Self::Open => "open",
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::Canceled => "canceled",
             Self::Publishing(_) => "publishing",
             Self::Published => "published",
             Self::Reverting => "reverting",
@@ -206,6 +228,10 @@ pub struct TaskRow {
     /// Ended attempts, oldest first, at most [`crate::limits::ATTEMPTS_KEPT`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
+    /// `Some`: it is closed, and the request does not want it since this commit. How it ended is kept,
+    /// for the case that it is wanted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<String>,
 }
 
 /// An ended attempt.
@@ -276,6 +302,9 @@ pub enum TaskState {
         /// A person or a newer request wants it to stop.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         stop: Option<Stop>,
+        /// What the runner said last that it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<Step>,
     },
     /// Done.
     Succeeded {
@@ -380,6 +409,16 @@ impl TaskState {
 }
 
 impl TaskRow {
+    /// Closed, and of no interest to the request as it is now.
+    pub fn is_past(&self) -> bool {
+        self.dropped.is_some() || matches!(self.state, TaskState::Superseded { .. })
+    }
+
+    /// Succeeded, and wanted.
+    pub fn is_done(&self) -> bool {
+        self.dropped.is_none() && matches!(self.state, TaskState::Succeeded { .. })
+    }
+
     /// The accepted result's artifacts; none before success.
     pub fn artifacts(&self) -> &[runner_api::Artifact] {
         match &self.state {

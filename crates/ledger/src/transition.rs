@@ -5,6 +5,7 @@
 //!             ↑         │
 //!             └─────────┘ expiry, infrastructure error, handed back: attempt n+1
 //! any open state → Canceled | Superseded;  Failed, Canceled → Blocked or Ready (retry, attempt n+1)
+//! any closed state ⇄ the same, put aside (a newer version of the request does not want it)
 //! ```
 //!
 //! Every event is matched against every state; what is not allowed is a [`Refusal`], never a guess.
@@ -14,10 +15,10 @@ mod effects;
 mod event;
 
 use pipeline_spec::RunnerId;
-use runner_api::{Outcome, ResultManifest, TaskRef, TaskSpec};
+use runner_api::{Outcome, ResultManifest, Step, TaskRef, TaskSpec};
 
 use crate::{Change, Ending, FailedBy, Millis, Stop, TaskRow, TaskState};
-use attempt::{again, describe, ended, ending};
+use attempt::{again, describe, describe_stop, ended, ending};
 use effects::change_to;
 pub use event::{Event, Refusal, limits};
 
@@ -39,7 +40,8 @@ pub fn transition(
             attempt,
             runner,
             lease_millis,
-        } => heartbeat(row, *attempt, runner, now, *lease_millis)?,
+            step,
+        } => heartbeat(row, (*attempt, *step), runner, now + *lease_millis)?,
         Event::Finish(result) => finish(row, result, now)?,
         Event::Expire { attempt } => expire(row, *attempt, now)?,
         Event::Cancel { reason } => stop(
@@ -122,6 +124,7 @@ fn lease(
                     since: now,
                     expires: now + lease_millis,
                     stop: None,
+                    step: None,
                 },
             ))
         }
@@ -175,10 +178,9 @@ fn held(
 
 fn heartbeat(
     row: &TaskRow,
-    asked: u32,
+    (asked, step): (u32, Option<Step>),
     runner: &RunnerId,
-    now: Millis,
-    lease_millis: i64,
+    expires: Millis,
 ) -> Result<TaskRow, Refusal> {
     let (since, stop) = held(row, asked, runner, "take a heartbeat")?;
     Ok(with_state(
@@ -187,8 +189,9 @@ fn heartbeat(
             attempt: asked,
             runner: runner.clone(),
             since,
-            expires: now + lease_millis,
+            expires,
             stop,
+            step,
         },
     ))
 }
@@ -208,15 +211,13 @@ fn finish(row: &TaskRow, result: &ResultManifest, now: Millis) -> Result<TaskRow
         return Err(Refusal::Repeated);
     }
     let (since, stop) = held(row, result.attempt, &result.runner, "take a result")?;
-    let ended = ended(
-        row,
-        since,
-        now,
-        (ending(&result.outcome), describe(&result.outcome)),
-    );
+    let said = describe(&result.outcome);
     if let Some(stop) = stop {
+        let end = describe_stop(&stop, &said);
+        let ended = ended(row, since, now, (Ending::HandedBack, end));
         return Ok(with_state(&ended, stopped(stop, result.attempt)));
     }
+    let ended = ended(row, since, now, (ending(&result.outcome), said));
     let attempt = result.attempt;
     let state = match &result.outcome {
         Outcome::Succeeded { .. } => TaskState::Succeeded {
@@ -247,6 +248,7 @@ fn expire(row: &TaskRow, asked: u32, now: Millis) -> Result<TaskRow, Refusal> {
             since,
             expires,
             stop,
+            ..
         } => {
             if *attempt != asked {
                 return Err(Refusal::Attempt {
@@ -258,11 +260,13 @@ fn expire(row: &TaskRow, asked: u32, now: Millis) -> Result<TaskRow, Refusal> {
                 return Err(Refusal::NotDue { due: *expires });
             }
             let message = format!("runner {runner} sent no heartbeat; its lease ended");
+            if let Some(stop) = stop.clone() {
+                let end = describe_stop(&stop, &message);
+                let ended = ended(row, *since, now, (Ending::HandedBack, end));
+                return Ok(with_state(&ended, stopped(stop, asked)));
+            }
             let ended = ended(row, *since, now, (Ending::Trouble, message.clone()));
-            let state = match stop.clone() {
-                Some(stop) => stopped(stop, asked),
-                None => again(&ended, asked, &message, now),
-            };
+            let state = again(&ended, asked, &message, now);
             Ok(with_state(&ended, state))
         }
         TaskState::Blocked { .. }
@@ -285,12 +289,14 @@ fn stop(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
             since,
             expires,
             stop: None,
+            step,
         } => TaskState::Leased {
             attempt: *attempt,
             runner: runner.clone(),
             since: *since,
             expires: *expires,
             stop: Some(wanted),
+            step: *step,
         },
         TaskState::Leased { stop: Some(_), .. } => {
             return Err(Refusal::State {
@@ -301,13 +307,30 @@ fn stop(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
         TaskState::Succeeded { .. }
         | TaskState::Failed { .. }
         | TaskState::Excluded { .. }
-        | TaskState::Canceled { .. }
-        | TaskState::Superseded { .. } => return Err(refuse(row, "be stopped")),
+        | TaskState::Canceled { .. } => return put_aside(row, wanted),
+        TaskState::Superseded { .. } => return Err(refuse(row, "be stopped")),
     };
     Ok(with_state(row, state))
 }
 
+/// What is closed stays as it ended, out of sight, until it is wanted again.
+fn put_aside(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
+    match wanted {
+        Stop::Supersede { by } if row.dropped.is_none() => Ok(TaskRow {
+            dropped: Some(by),
+            ..row.clone()
+        }),
+        Stop::Supersede { .. } | Stop::Cancel { .. } => Err(refuse(row, "be stopped")),
+    }
+}
+
 fn retry(row: &TaskRow, now: Millis) -> Result<TaskRow, Refusal> {
+    if row.dropped.is_some() {
+        return Err(Refusal::State {
+            state: "not wanted any more",
+            event: "be retried",
+        });
+    }
     match &row.state {
         // A task that was canceled while it was blocked still misses its inputs.
         TaskState::Failed { attempt, .. } | TaskState::Canceled { attempt, .. } => {
@@ -323,6 +346,12 @@ fn retry(row: &TaskRow, now: Millis) -> Result<TaskRow, Refusal> {
 }
 
 fn revive(row: &TaskRow, _now: Millis) -> Result<TaskRow, Refusal> {
+    if row.dropped.is_some() {
+        return Ok(TaskRow {
+            dropped: None,
+            ..row.clone()
+        });
+    }
     match &row.state {
         TaskState::Superseded { attempt, .. } | TaskState::Canceled { attempt, .. } => {
             // Blocked, not Ready: its inputs are looked at anew before a runner sees it.
@@ -374,6 +403,7 @@ impl TaskRow {
             why,
             planned: now,
             attempts: Vec::new(),
+            dropped: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use ledger::{
 };
 use pipeline_spec::{RequestPath, RunnerId};
 use runner_api::{
-    Facts, Failure, FailureKind, Outcome, ResultManifest, SignMetadataTask, SignPackagesTask,
+    Facts, Failure, FailureKind, Outcome, ResultManifest, SignMetadataTask, SignPackagesTask, Step,
     TaskId, TaskRef, TaskSpec,
 };
 
@@ -31,6 +31,7 @@ fn free() -> TaskSpec {
     TaskSpec::SignPackages(Box::new(SignPackagesTask {
         repository: "main".parse().expect("a name"),
         key: "main".parse().expect("a key"),
+        files: None,
         packages: Vec::new(),
         time: 0,
     }))
@@ -41,6 +42,7 @@ fn bound() -> TaskSpec {
     TaskSpec::SignMetadata(Box::new(SignMetadataTask {
         repository: "main".parse().expect("a name"),
         key: "main".parse().expect("a key"),
+        files: None,
         compose: reference(&free()),
         time: 0,
     }))
@@ -61,6 +63,7 @@ fn row(spec: TaskSpec, state: TaskState) -> TaskRow {
         why: "somebody asked".to_owned(),
         planned: 0,
         attempts: Vec::new(),
+        dropped: None,
     }
 }
 
@@ -108,6 +111,7 @@ fn leased(attempt: u32, stop: Option<Stop>) -> TaskState {
         since: NOW - 5_000,
         expires: NOW,
         stop,
+        step: None,
     }
 }
 
@@ -249,6 +253,7 @@ fn besides(change: &Change) -> String {
         match write {
             Write::Put(key, _) if key.partition == "leases" => parts.push("+lease".to_owned()),
             Write::Delete(key) if key.partition == "leases" => parts.push("-lease".to_owned()),
+            Write::Put(key, _) if key.partition == "tasks" => parts.push("+id".to_owned()),
             Write::Put(_, row) => assert!(matches!(**row, Row::Task(_)), "{row:?}"),
             Write::Delete(key) => panic!("deletes {key}"),
         }
@@ -273,7 +278,10 @@ fn line(row: &TaskRow, event: &Event<'_>) -> String {
             assert_eq!(change.conditions.len(), 1, "{change:?}");
             assert_eq!(change.conditions[0].key, Key::task(&row.task));
             assert_eq!(change.conditions[0].expect, Expect::Version(VERSION));
-            format!("{} | {}", describe(&next(&change).state), besides(&change))
+            let next = next(&change);
+            let aside = next.dropped.as_deref();
+            let aside = aside.map_or(String::new(), |by| format!(", put aside by {by}"));
+            format!("{}{aside} | {}", describe(&next.state), besides(&change))
         }
         Err(refusal) => format!("refused: {refusal}"),
     }
@@ -335,6 +343,7 @@ fn every_state_meets_every_event() {
                 attempt: 2,
                 runner: &one,
                 lease_millis: LEASE,
+                step: None,
             },
         ),
         (
@@ -343,6 +352,7 @@ fn every_state_meets_every_event() {
                 attempt: 1,
                 runner: &one,
                 lease_millis: LEASE,
+                step: None,
             },
         ),
         (
@@ -351,6 +361,7 @@ fn every_state_meets_every_event() {
                 attempt: 2,
                 runner: &two,
                 lease_millis: LEASE,
+                step: None,
             },
         ),
         ("expire".to_owned(), Event::Expire { attempt: 2 }),
@@ -406,6 +417,7 @@ fn a_lease_that_has_not_ended_does_not_expire() {
         since: 0,
         expires: NOW + 1,
         stop: None,
+        step: None,
     };
     let refusal = transition(
         &row(free(), state),
@@ -520,8 +532,54 @@ fn a_new_task_brings_its_own_message() {
             expect
         );
     };
-    check(free(), "ready as attempt 1 in 0 ms | attempt→sign.any");
-    check(bound(), "blocked on 1 as attempt 1 | ");
+    check(free(), "ready as attempt 1 in 0 ms | +id attempt→sign.any");
+    check(bound(), "blocked on 1 as attempt 1 | +id");
+}
+
+#[test]
+fn an_attempt_that_was_stopped_says_so_whatever_its_runner_said() {
+    let cancel = Stop::Cancel {
+        reason: "not wanted".to_owned(),
+    };
+    let supersede = Stop::Supersede {
+        by: "c3".to_owned(),
+    };
+    let back = Outcome::HandedBack {
+        reason: "told to stop".to_owned(),
+    };
+    let check = |stop: &Stop, event: &Event<'_>, expect: &str| {
+        let row = row(free(), leased(2, Some(stop.clone())));
+        let change = transition(&row, 1, event, NOW).expect("the runner holds it");
+        let last = next(&change).attempts.last().expect("it ended").clone();
+        assert_eq!((&*last.end, last.ending), (expect, Ending::HandedBack));
+        assert!(besides(&change).starts_with("-lease"), "{change:?}");
+    };
+    let (back, done) = (result(2, back), result(2, succeeded()));
+    let finish = Event::Finish(&back);
+    let end = "canceled: not wanted (handed back: told to stop)";
+    check(&cancel, &finish, end);
+    let end = "superseded by c3 (handed back: told to stop)";
+    check(&supersede, &finish, end);
+    let end = "canceled: not wanted (succeeded)";
+    check(&cancel, &Event::Finish(&done), end);
+    let end = "canceled: not wanted (runner one sent no heartbeat; its lease ended)";
+    check(&cancel, &Event::Expire { attempt: 2 }, end);
+}
+
+#[test]
+fn what_is_put_aside_comes_back_as_it_ended() {
+    let state = TaskState::Succeeded {
+        result: Box::new(result(2, succeeded())),
+    };
+    let by = "c3";
+    let change = transition(&row(free(), state), 1, &Event::Supersede { by }, NOW);
+    let aside = next(&change.expect("it is closed")).clone();
+    assert!(aside.is_past() && !aside.is_done());
+    for event in [Event::Supersede { by }, Event::Retry] {
+        assert!(transition(&aside, 2, &event, NOW).is_err(), "{event:?}");
+    }
+    let change = transition(&aside, 2, &Event::Revive, NOW).expect("it is put aside");
+    assert!(next(&change).is_done());
 }
 
 #[test]
@@ -544,4 +602,23 @@ fn merged_changes_say_the_same_once() {
     assert_eq!(merged.size(), 4);
     let (conditions, writes) = merged.into_rows(NOW);
     assert_eq!((conditions.len(), writes.len()), (2, 4));
+}
+
+#[test]
+fn a_heartbeat_says_what_is_done_and_tells_nobody() {
+    let runner = runner();
+    let event = Event::Heartbeat {
+        attempt: 2,
+        runner: &runner,
+        lease_millis: LEASE,
+        step: Some(Step::Building),
+    };
+    let change = transition(&row(free(), leased(2, None)), VERSION, &event, NOW)
+        .expect("the attempt holds the lease");
+    let TaskState::Leased { step, .. } = &next(&change).state else {
+        panic!("{change:?}");
+    };
+    assert_eq!(*step, Some(Step::Building));
+    // A step is no news for the status branch: it would get a commit for each.
+    assert_eq!(change.effects, []);
 }

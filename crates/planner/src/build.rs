@@ -114,7 +114,7 @@ fn target<'a>(
     let linked = linked
         .iter()
         .flat_map(|view| view.tasks.values())
-        .filter(|row| matches!(row.state, TaskState::Succeeded { .. }))
+        .filter(|row| row.is_done())
         .filter_map(|row| match &row.spec {
             TaskSpec::Build(build) if build.platform == *name => {
                 Some((build.arch.clone(), row.task.clone()))

@@ -52,8 +52,10 @@ pub enum Progress {
     Working,
     /// All done.
     Succeeded,
-    /// Nothing more will happen, and not all is done.
+    /// Nothing more will happen, and something failed.
     Failed,
+    /// Nothing more will happen, nothing failed, and a person stopped the rest.
+    Canceled,
 }
 
 /// The planner's answer.
@@ -63,6 +65,10 @@ pub struct Plan {
     pub tasks: Vec<Planned>,
     /// Existing blocked tasks whose inputs are all there.
     pub unblock: Vec<TaskId>,
+    /// Existing blocked tasks that are never to run, since a person canceled what they need, and why.
+    pub give_up: Vec<(TaskId, String)>,
+    /// Tasks that were given up, and what they need is wanted again.
+    pub revive: Vec<TaskId>,
     /// What a person must mend.
     pub problems: Vec<Problem>,
     /// Why the rest is not planned, or waits.
@@ -76,6 +82,8 @@ impl Plan {
         Self {
             tasks: Vec::new(),
             unblock: Vec::new(),
+            give_up: Vec::new(),
+            revive: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
             progress: Progress::Working,
@@ -159,10 +167,10 @@ impl<'a> Known<'a> {
     }
 
     pub(crate) fn inputs_done(&self, row: &TaskRow) -> bool {
-        row.spec.inputs().into_iter().all(|input| {
-            self.get(input)
-                .is_some_and(|row| matches!(row.state, TaskState::Succeeded { .. }))
-        })
+        row.spec
+            .inputs()
+            .into_iter()
+            .all(|input| self.get(input).is_some_and(TaskRow::is_done))
     }
 }
 
@@ -173,25 +181,22 @@ pub(crate) fn conclude(
     waiting: Waiting,
     advisory: impl Fn(&TaskSpec) -> bool,
 ) {
-    let (mut working, mut failed) = (waiting == Waiting::Yes, !plan.problems.is_empty());
-    for planned in plan.tasks.clone() {
-        let Some(row) = known.get(&planned.task) else {
-            working |= planned.excluded.is_none();
-            continue;
-        };
-        match &row.state {
-            TaskState::Ready { .. } | TaskState::Leased { .. } => working = true,
-            TaskState::Blocked { .. } => match known.waits_in_vain(row) {
+    let mut working = waiting == Waiting::Yes;
+    let (mut failed, mut canceled) = (!plan.problems.is_empty(), false);
+    for planned in std::mem::take(&mut plan.tasks) {
+        let row = known.get(&planned.task);
+        match row.map(|row| (row, &row.state)) {
+            None => working |= planned.excluded.is_none(),
+            // Wanted again: the caller revives it.
+            Some((row, _)) if row.is_past() => working = true,
+            Some((_, TaskState::Ready { .. } | TaskState::Leased { .. })) => working = true,
+            Some((row, TaskState::Blocked { .. })) => match known.waits_in_vain(row) {
                 Some(cause) => {
-                    failed |= !advisory(&row.spec);
-                    plan.note(
-                        row.spec.title(),
-                        format!(
-                            "waits for {}, which {}",
-                            cause.spec.title(),
-                            cause.state.word()
-                        ),
-                    );
+                    let stopped = matches!(cause.state, TaskState::Canceled { .. });
+                    let advisory = advisory(&row.spec);
+                    canceled |= stopped && !advisory;
+                    failed |= !stopped && !advisory;
+                    give_up(plan, row, cause);
                 }
                 None => {
                     working = true;
@@ -200,23 +205,47 @@ pub(crate) fn conclude(
                     }
                 }
             },
-            TaskState::Succeeded { .. } | TaskState::Excluded { .. } => {}
-            // Wanted again: the caller revives it.
-            TaskState::Superseded { .. } => working = true,
-            TaskState::Failed { .. } | TaskState::Canceled { .. } => {
+            Some((_, TaskState::Succeeded { .. } | TaskState::Excluded { .. })) => {}
+            Some((row, TaskState::Canceled { reason, .. }))
+                if reason.starts_with(NOT_RUN) && known.waits_in_vain(row).is_none() =>
+            {
+                working = true;
+                plan.revive.push(row.task.id.clone());
+            }
+            Some((row, state)) => {
+                let stopped = matches!(state, TaskState::Canceled { .. });
                 if advisory(&row.spec) {
-                    plan.note(row.spec.title(), "failed; the policy takes tests as advice");
+                    let why = format!("{}; the policy takes tests as advice", state.word());
+                    plan.note(row.spec.title(), why);
                 } else {
-                    failed = true;
+                    canceled |= stopped;
+                    failed |= !stopped;
                 }
             }
         }
+        plan.tasks.push(planned);
     }
-    plan.progress = match (working, failed) {
-        (true, _) => Progress::Working,
-        (false, true) => Progress::Failed,
-        (false, false) => Progress::Succeeded,
+    plan.progress = match (working, failed, canceled) {
+        (true, ..) => Progress::Working,
+        (false, true, _) => Progress::Failed,
+        (false, false, true) => Progress::Canceled,
+        (false, false, false) => Progress::Succeeded,
     };
+}
+
+/// The beginning of the reason of every task that is canceled because of another one.
+const NOT_RUN: &str = "not run: ";
+
+/// What waits for a failure may go on when a person retries that. What waits for what a person stopped
+/// is stopped too.
+fn give_up(plan: &mut Plan, row: &TaskRow, cause: &TaskRow) {
+    let (cause, word) = (cause.spec.title(), cause.state.word());
+    if word == "canceled" {
+        let why = format!("{NOT_RUN}{cause} was canceled");
+        plan.give_up.push((row.task.id.clone(), why));
+    } else {
+        plan.note(row.spec.title(), format!("waits for {cause}, which {word}"));
+    }
 }
 
 /// Whether the plan is incomplete for a reason that will pass.

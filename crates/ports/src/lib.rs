@@ -193,6 +193,8 @@ pub enum ChangeKind {
     Modified,
     /// Gone.
     Removed,
+    /// There, and no regular file: a link, or another repository. It cannot be read or listed.
+    NotAFile,
 }
 
 /// One differing path.
@@ -257,7 +259,7 @@ pub trait StateRepo: Send + Sync {
     /// What `commit` says of itself.
     fn info(&self, commit: &str) -> impl Future<Output = Result<CommitInfo>> + Send;
 
-    /// Differing files, in path order; from nothing when `from` is `None`.
+    /// Differing paths, in path order; from nothing when `from` is `None`.
     fn changes(
         &self,
         from: Option<&str>,

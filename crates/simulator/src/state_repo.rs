@@ -15,7 +15,8 @@ use crate::lock;
 /// Who [`StateRepo::commit`] commits as.
 const COMMITTER: &str = "Millrace <millrace@localhost>";
 
-type Files = BTreeMap<String, Bytes>;
+/// By path; `None`: a symbolic link.
+type Files = BTreeMap<String, Option<Bytes>>;
 
 /// Origin and clone in one; other repositories are a table of refs.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +46,26 @@ impl MemoryStateRepo {
     /// What somebody else does by force: the branch becomes one commit without parents.
     pub fn force_push(&self, branch: &str, author: &str, new: NewCommit) -> Commit {
         lock(&self.0).add(branch, None, author, new)
+    }
+
+    /// What somebody else does: the path becomes a symbolic link. Returns the new tip.
+    pub fn push_link(&self, branch: &str, author: &str, path: &str) -> Commit {
+        let mut git = lock(&self.0);
+        let parent = git.branches.get(branch).cloned();
+        let mut files = git.files(parent.as_deref());
+        files.insert(path.to_owned(), None);
+        git.add_tree(branch, (parent, files), author, "a link".to_owned(), 1)
+    }
+
+    /// What somebody else does: the branch is deleted.
+    pub fn delete(&self, branch: &str) {
+        lock(&self.0).branches.remove(branch);
+    }
+
+    /// What somebody else does: the branch is at another commit.
+    pub fn reset(&self, branch: &str, commit: &str) {
+        let mut git = lock(&self.0);
+        git.branches.insert(branch.to_owned(), commit.to_owned());
     }
 
     /// What [`StateRepo::resolve`] finds at `url`.
@@ -80,10 +101,21 @@ impl Git {
         new: NewCommit,
     ) -> Commit {
         let files = with(self.files(parent.as_deref()), &new.files);
+        self.add_tree(branch, (parent, files), author, new.message, new.time)
+    }
+
+    fn add_tree(
+        &mut self,
+        branch: &str,
+        (parent, files): (Option<Commit>, Files),
+        author: &str,
+        message: String,
+        time: i64,
+    ) -> Commit {
         let info = CommitInfo {
             author: author.to_owned(),
-            time: new.time,
-            message: new.message,
+            time,
+            message,
             parents: parent.into_iter().collect(),
         };
         let commit = name(&info, &files);
@@ -100,7 +132,7 @@ fn with(mut files: Files, changes: &[(String, Option<Bytes>)]) -> Files {
             Some(content) => {
                 // As in a tree: a file and a folder of one name do not stand together.
                 files.retain(|old, _| !is_below(old, path) && !is_below(path, old));
-                files.insert(path.clone(), content.clone());
+                files.insert(path.clone(), Some(content.clone()));
             }
             None => {
                 files.remove(path);
@@ -120,8 +152,13 @@ fn name(info: &CommitInfo, files: &Files) -> Commit {
     let mut hasher = Sha256::new();
     hasher.update(format!("{info:?}"));
     for (path, content) in files {
-        hasher.update(format!("\0{path}\0{}\0", content.len()));
-        hasher.update(content);
+        match content {
+            Some(content) => {
+                hasher.update(format!("\0{path}\0{}\0", content.len()));
+                hasher.update(content);
+            }
+            None => hasher.update(format!("\0{path}\0link\0")),
+        }
     }
     hex::encode(&hasher.finalize()[..20])
 }
@@ -144,10 +181,11 @@ impl StateRepo for MemoryStateRepo {
         let paths: BTreeSet<_> = old.keys().chain(new.keys()).collect();
         let changes = paths.into_iter().filter_map(|path| {
             let kind = match (old.get(path), new.get(path)) {
-                (None, _) => ChangeKind::Added,
+                (before, after) if before == after => return None,
                 (_, None) => ChangeKind::Removed,
-                (before, after) if before != after => ChangeKind::Modified,
-                _ => return None,
+                (_, Some(None)) => ChangeKind::NotAFile,
+                (None, _) => ChangeKind::Added,
+                _ => ChangeKind::Modified,
             };
             let path = path.clone();
             Some(PathChange { path, kind })
@@ -174,13 +212,13 @@ impl StateRepo for MemoryStateRepo {
 
     async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
         let snapshot = self.snapshot(commit)?;
-        let paths = snapshot.files.keys();
-        let below = paths.filter(|path| dir.is_empty() || is_below(path, dir));
-        Ok(below.cloned().collect())
+        let files = snapshot.files.iter().filter(|(_, file)| file.is_some());
+        let below = files.filter(|(path, _)| dir.is_empty() || is_below(path, dir));
+        Ok(below.map(|(path, _)| path.clone()).collect())
     }
 
     async fn read(&self, commit: &str, path: &str) -> Result<Option<Bytes>> {
-        Ok(self.snapshot(commit)?.files.get(path).cloned())
+        Ok(self.snapshot(commit)?.files.get(path).cloned().flatten())
     }
 
     async fn commit(

@@ -33,6 +33,11 @@ impl MemoryStore {
         lock(&self.0).artifacts.insert(*digest, bytes);
     }
 
+    /// Stored bytes are gone, as after a disk was lost.
+    pub fn remove(&self, digest: &Sha256Digest) {
+        lock(&self.0).artifacts.remove(digest);
+    }
+
     fn find(&self, digest: &Sha256Digest) -> Option<Bytes> {
         lock(&self.0).artifacts.get(digest).cloned()
     }

@@ -1,8 +1,8 @@
 //! The state repository in git: the adapter of [`ports::StateRepo`] over the crate `git`.
 //!
 //! Callers: the shells that choose a platform. Invariants: every call runs on a blocking thread, since git
-//! reads files and waits for servers; only regular files exist for the control plane (a link, a submodule or
-//! a name that is not text is as if it were not there); a file that is too large never stops the rest from
+//! reads files and waits for servers; only regular files are read and listed (a link or a submodule shows in
+//! differences alone, and a name that is not text is as if it were not there); a file that is too large never stops the rest from
 //! being planned.
 
 use std::sync::Arc;
@@ -90,7 +90,7 @@ impl StateRepo for GitStateRepo {
         let changes = self
             .call(move |repository| repository.changes(from, to))
             .await?;
-        Ok(changes.into_iter().filter_map(path_change).collect())
+        Ok(changes.into_iter().map(path_change).collect())
     }
 
     async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
@@ -193,20 +193,18 @@ fn port_error(error: git::Error) -> Error {
     }
 }
 
-/// A file that becomes a link is gone; a link that becomes a file is news.
-fn path_change(change: git::Change) -> Option<PathChange> {
+/// What a link was before does not matter: only regular files are read.
+fn path_change(change: git::Change) -> PathChange {
     let kind = match (change.change, change.kind.is_file()) {
+        (git::ChangeKind::Removed, _) => ChangeKind::Removed,
+        (_, false) => ChangeKind::NotAFile,
         (git::ChangeKind::Added, true) => ChangeKind::Added,
         (git::ChangeKind::Modified, true) => ChangeKind::Modified,
-        (git::ChangeKind::Removed, true) | (git::ChangeKind::Modified, false) => {
-            ChangeKind::Removed
-        }
-        (git::ChangeKind::Added | git::ChangeKind::Removed, false) => return None,
     };
-    Some(PathChange {
+    PathChange {
         path: change.path,
         kind,
-    })
+    }
 }
 
 /// In place of a file that is not read because of its size: as many spaces as make the parser say so, with

@@ -160,8 +160,10 @@ async fn only_files_exist() {
     assert_eq!(
         changes,
         [
-            change("a", ChangeKind::Removed),
-            change("l", ChangeKind::Modified)
+            change("a", ChangeKind::NotAFile),
+            change("l", ChangeKind::Modified),
+            change("module", ChangeKind::NotAFile),
+            change("new", ChangeKind::NotAFile),
         ]
     );
 }

@@ -92,7 +92,7 @@ async fn a_canceled_task_goes_again_only_with_its_inputs() {
     assert_eq!(heard, HeartbeatReply::Cancel { reason });
     world.finish_held().await;
     world.quiet().await;
-    assert_eq!(world.phase(APP).await, "failed");
+    assert_eq!(world.phase(APP).await, "canceled");
     world.script(|_| Act::Work);
     world
         .control
@@ -143,6 +143,110 @@ async fn a_retry_of_all_runs_nothing_before_its_inputs() {
     );
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "succeeded");
+}
+
+#[tokio::test]
+async fn what_needs_a_canceled_task_ends_with_it_and_comes_back_with_it() {
+    let mut world = World::new().await;
+    world.script(|grant| match &grant.spec {
+        TaskSpec::Build(_) => Act::Hold,
+        _ => Act::Work,
+    });
+    let text = build_on("el-10: [x86_64]", &["app"]);
+    world.merge(&[(APP, Some(&text))]).await;
+    let built = world.task(APP, "build app for el-10 x86_64").task;
+    world
+        .control
+        .cancel_task(&built, "too big")
+        .await
+        .expect("it is leased");
+    // The runner hands it back as soon as it hears.
+    let reason = "told to stop".to_owned();
+    world.say_held(Outcome::HandedBack { reason }).await;
+    world.quiet().await;
+    insta::assert_snapshot!("build_canceled", world.story().await);
+    let attempts = world.task(APP, "build app for el-10 x86_64").attempts;
+    assert_eq!(
+        attempts[0].end,
+        "canceled: too big (handed back: told to stop)"
+    );
+    let summary = &world.control.status().await.expect("no fault").requests[0];
+    assert_eq!((&*summary.phase, summary.at_rest), ("canceled", true));
+    // A retry of the one task brings back what needs it.
+    world.script(|_| Act::Work);
+    world
+        .control
+        .retry_task(&built)
+        .await
+        .expect("it was canceled");
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+}
+
+#[tokio::test]
+async fn an_edit_leaves_no_failure_of_the_old_version_behind() {
+    let mut world = World::new().await;
+    world.script(|grant| match &grant.spec {
+        TaskSpec::Source(task) if task.package.as_str() == "lib" => {
+            Act::Say(failure(FailureKind::Build, "no such file"))
+        }
+        _ => Act::Work,
+    });
+    world.merge(&[(APP, Some(&build(&["lib"])))]).await;
+    assert_eq!(world.phase(APP).await, "failed");
+    let failed = world.task(APP, "source lib for el-10").task;
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let status = world.status(APP).await;
+    let left: Vec<&str> = status.tasks.iter().map(|task| &*task.state).collect();
+    assert_eq!((&*status.phase, left), ("succeeded", vec!["succeeded"; 5]));
+    let summary = &world.control.status().await.expect("no fault").requests[0];
+    assert_eq!(summary.tasks.keys().collect::<Vec<_>>(), ["succeeded"]);
+    // It is still found by its id, and stands as it ended when it is wanted again.
+    let id = failed.id.to_string();
+    let found = world
+        .control
+        .find_task(&id[..8])
+        .await
+        .expect("it is known");
+    assert_eq!(found, failed);
+    world.merge(&[(APP, Some(&build(&["lib"])))]).await;
+    assert_eq!(world.phase(APP).await, "failed");
+    assert_eq!(world.task(APP, "source lib for el-10").state.attempt(), 1);
+}
+
+#[tokio::test]
+async fn a_request_whose_file_is_gone_is_found_by_its_name_alone() {
+    let mut world = World::new().await;
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    world.merge(&[(APP, None)]).await;
+    let status = world.control.status().await.expect("no fault is armed");
+    assert_eq!((status.requests, status.more), (Vec::new(), false));
+    assert_eq!(world.phase(APP).await, "removed");
+    let written = world.written(APP).await.expect("its answer is final");
+    assert!(written.contains("phase: removed"), "{written}");
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let status = world.control.status().await.expect("no fault is armed");
+    assert_eq!(status.requests[0].phase, "succeeded");
+}
+
+#[tokio::test]
+async fn status_of_many_requests_reads_the_open_the_failed_and_the_newest() {
+    let mut world = World::new().await;
+    let name = |n: usize| format!("builds/2026/11/r{n:03}.yaml");
+    let (good, bad) = (build_on("el-10: [x86_64]", &["app"]), build(&["ghost"]));
+    world.merge(&[(&name(0), Some(&bad))]).await;
+    let names: Vec<String> = (1..60).map(name).collect();
+    let files: Vec<(&str, Option<&str>)> =
+        names.iter().map(|name| (&**name, Some(&*good))).collect();
+    world.merge(&files).await;
+    let status = world.control.status().await.expect("no fault is armed");
+    let shown: Vec<&str> = status.requests.iter().map(|r| r.path.as_str()).collect();
+    assert_eq!((shown.len(), shown[0], status.more), (51, &*name(59), true));
+    // The oldest one waits for a person.
+    assert_eq!(
+        (shown[50], &*status.requests[50].phase),
+        (&*name(0), "failed")
+    );
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub(crate) type Rival = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct State {
     calls: Vec<&'static str>,
     armed: Option<(usize, When)>,
+    broken: Option<(&'static str, usize)>,
     rival: Option<(usize, Rival)>,
 }
 
@@ -52,9 +53,16 @@ impl Faults {
         state.rival = Some((state.calls.len() + n, rival));
     }
 
+    /// After `n` more calls of this name, all further ones fail.
+    pub(crate) fn break_off(&self, name: &'static str, n: usize) {
+        self.state().broken = Some((name, n));
+    }
+
     /// No call fails from now on.
     pub(crate) fn disarm(&self) {
-        self.state().armed = None;
+        let mut state = self.state();
+        state.armed = None;
+        state.broken = None;
     }
 
     /// Names of all calls so far.
@@ -81,6 +89,14 @@ impl Faults {
         let mut state = self.state();
         let now = state.calls.len();
         state.calls.push(call);
+        if let Some((name, left)) = &mut state.broken
+            && *name == call
+        {
+            if *left == 0 {
+                return Some(When::Before);
+            }
+            *left -= 1;
+        }
         let (n, when) = state.armed?;
         (n == now).then_some(when)
     }

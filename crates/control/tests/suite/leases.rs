@@ -1,7 +1,7 @@
 //! Runners that fall silent, come back, or are not there.
 
 use ports::{Platform, TaskQueue};
-use runner_api::{HeartbeatReply, ResultReply, protocol::Attempt};
+use runner_api::{Heartbeat, HeartbeatReply, ResultReply, Step, protocol::Attempt};
 
 use crate::fixture::{APP, build, build_on};
 use crate::runners::trouble;
@@ -45,6 +45,35 @@ async fn a_silent_runner_loses_its_lease_and_its_result_is_stale() {
     let answer = world.finish_held().await;
     assert!(matches!(answer, ResultReply::Stale { .. }), "{answer:?}");
     assert_eq!(world.task(APP, "source app for el-10").state.attempt(), 2);
+}
+
+#[tokio::test]
+async fn what_a_runner_does_is_told_to_who_asks_and_not_to_the_branch() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let before = world.written(APP).await.expect("it is reported");
+    let (id, grant) = world.held[0].clone();
+    let beat = Heartbeat {
+        attempt: Attempt {
+            task: grant.task.clone(),
+            attempt: grant.attempt,
+        },
+        step: Some(Step::MakingRoot),
+    };
+    let heard = world.control.heartbeat(&id, beat).await;
+    assert_eq!(heard.expect("no fault is armed"), HeartbeatReply::Continue);
+    world.quiet().await;
+    let detail = world.control.explain(&grant.task).await;
+    let detail = detail.expect("no fault is armed").expect("it is planned");
+    assert_eq!(detail.task.step.as_deref(), Some("making a clean root"));
+    let because = detail.because.last().expect("a reason");
+    assert!(
+        because.ends_with("is at attempt 1: making a clean root"),
+        "{because}"
+    );
+    assert!(before.contains("state: leased"), "{before}");
+    assert_eq!(world.written(APP).await, Some(before));
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Releases: all repositories or none, one release at a time, and back again.
 
+use ledger::{Phase, Row};
+use ports::Platform;
 use runner_api::{FailureKind, TaskSpec};
 
 use crate::fixture::{APP, RELEASE, build_on, release};
@@ -261,6 +263,19 @@ async fn an_edit_takes_packages_out_of_a_repository() {
 }
 
 #[tokio::test]
+async fn a_build_is_released_as_its_file_is_now() {
+    let mut world = built().await;
+    world.merge(&[(APP, Some(&one("tool")))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    assert_eq!(
+        world.repository("base").await,
+        "1: tool-1.0-1.src.rpm tool-1.0-1.x86_64.pkg"
+    );
+}
+
+#[tokio::test]
 async fn one_build_released_twice_is_there_once() {
     let mut world = built().await;
     world
@@ -330,6 +345,52 @@ async fn what_is_gone_from_the_store_is_not_published() {
     );
     assert_eq!(world.repository("base").await, "nothing");
     assert_eq!(world.repository("extra").await, "nothing");
+}
+
+#[tokio::test]
+async fn what_vanishes_after_the_decision_ends_the_release_and_never_blocks_the_rest() {
+    // The process is killed before a flip, and the files of `extra`'s new tree are gone afterwards.
+    for (n, public) in [
+        (0, "nothing"),
+        (1, "1: app-1.0-1.src.rpm app-1.0-1.x86_64.pkg"),
+    ] {
+        let mut world = built().await;
+        world.push(&[(RELEASE, Some(&release(&[APP], &["base", "extra"])))]);
+        world.faults.break_off("store.set_pointer", n);
+        world.pump().await.expect_err("a flip fails");
+        world.faults.disarm();
+        let decision = world
+            .rows()
+            .into_values()
+            .find_map(|record| match record.row {
+                Row::Request(row) => match row.phase {
+                    Phase::Publishing(decision) => Some(decision),
+                    _ => None,
+                },
+                _ => None,
+            });
+        let flips = decision.expect("it is decided").flips;
+        world.memory.store().remove(&flips[1].pointer.tree);
+        world.restart();
+        world.heal().await;
+        let status = world.status(RELEASE).await;
+        assert_eq!(status.phase, "failed");
+        let problem = &status.problems[0].message;
+        assert!(
+            problem.contains("is not in the artifact store"),
+            "{problem}"
+        );
+        assert_eq!(problem.contains("base had been published"), n == 1);
+        assert_eq!(world.repository("base").await, public);
+        // What is pushed later is planned, and the release can be taken back.
+        let later = "builds/2026/11/later.yaml";
+        world.push(&[(RELEASE, None), (later, Some(&one("tool")))]);
+        world.heal().await;
+        assert_eq!(world.phase(later).await, "succeeded");
+        assert_eq!(world.phase(RELEASE).await, "reverted");
+        assert!(!world.repository("base").await.contains("app-"));
+        check_turns_are_free(world).await;
+    }
 }
 
 #[tokio::test]

@@ -225,6 +225,16 @@ impl World {
             .expect("it keeps the contract")
     }
 
+    /// A held task ends with these words.
+    pub(crate) async fn say_held(&mut self, outcome: Outcome) -> ResultReply {
+        let (runner, grant) = self.held.remove(0);
+        let result = manifest(&grant, &runner, outcome);
+        let answer = self.control.finish(&runner, &result).await;
+        answer
+            .expect("no fault is armed")
+            .expect("it keeps the contract")
+    }
+
     /// What the timers do, until everything is at rest or waits for a person.
     pub(crate) async fn heal(&mut self) {
         self.quiet().await;

@@ -3,7 +3,7 @@
 use runner_api::Outcome;
 
 use super::limits;
-use crate::{AttemptRecord, Ending, FailedBy, Millis, TaskRow, TaskState};
+use crate::{AttemptRecord, Ending, FailedBy, Millis, Stop, TaskRow, TaskState};
 
 /// Another attempt after trouble that is ours, with exponential backoff, or the end of patience.
 /// `ended`: the row with this very attempt in its history.
@@ -79,4 +79,13 @@ pub(super) fn describe(outcome: &Outcome) -> String {
         }
         Outcome::HandedBack { reason } => format!("handed back: {reason}"),
     }
+}
+
+/// The end of an attempt that was to stop: what was wanted, and what the runner said, if anything.
+pub(super) fn describe_stop(stop: &Stop, said: &str) -> String {
+    let wanted = match stop {
+        Stop::Cancel { reason } => format!("canceled: {reason}"),
+        Stop::Supersede { by } => format!("superseded by {by}"),
+    };
+    format!("{wanted} ({said})")
 }

@@ -73,6 +73,8 @@ impl TaskRow {
             let task = self.task.clone();
             change.effect(queue, Message::Attempt { task, attempt }, not_before);
         }
+        let request = self.task.request.clone();
+        change.put(Key::task_id(&self.task.id), Row::Index { request });
         change.replace(
             Key::task(&self.task),
             Expect::Absent,

@@ -1,7 +1,7 @@
 //! What can happen to a task, why it may not, and the bounds of patience.
 
 use pipeline_spec::RunnerId;
-use runner_api::ResultManifest;
+use runner_api::{ResultManifest, Step};
 
 use crate::Millis;
 
@@ -12,6 +12,8 @@ pub mod limits {
     pub const MAX_ATTEMPTS: u32 = 5;
     /// Ended attempts kept in a row, so that it stays far below 400 KB.
     pub const ATTEMPTS_KEPT: usize = 20;
+    /// Notices kept in the head's row, for the same reason. Those beyond are told of when others are mended.
+    pub const NOTICES_KEPT: usize = 100;
     /// First wait after infrastructure trouble; doubled with each attempt.
     pub const BACKOFF_MILLIS: i64 = 5_000;
     /// Longest wait.
@@ -40,6 +42,8 @@ pub enum Event<'a> {
         runner: &'a RunnerId,
         /// How long without the next one.
         lease_millis: i64,
+        /// What it does.
+        step: Option<Step>,
     },
     /// The runner's last word.
     Finish(&'a ResultManifest),
@@ -53,7 +57,7 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
-    /// A newer version of the request does not want it.
+    /// A newer version of the request does not want it. What is closed is only put aside.
     Supersede {
         /// The commit.
         by: &'a str,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Phase, TaskRow, TaskState};
+use ledger::{Phase, TaskRow};
 use pipeline_spec::{Architecture, PackageName, ReleaseRequest, Repository, RepositoryName};
 use runner_api::{Artifact, ArtifactKind, Placed, TaskRef, TaskSpec};
 
@@ -75,7 +75,7 @@ impl Planning<'_> {
         row: &TaskRow,
         placed: &mut BTreeMap<RepositoryName, Vec<Placed>>,
     ) {
-        if !matches!(row.state, TaskState::Succeeded { .. }) {
+        if !row.is_done() {
             return;
         }
         let (platform, source) = match &row.spec {
@@ -154,8 +154,7 @@ impl Planning<'_> {
 /// A source package is released with its binaries, never alone.
 fn is_used(build: &RequestView<'_>, source: &TaskRef) -> bool {
     build.tasks.values().any(|row| {
-        matches!(&row.spec, TaskSpec::Build(task) if task.source == *source)
-            && matches!(row.state, TaskState::Succeeded { .. })
+        matches!(&row.spec, TaskSpec::Build(task) if task.source == *source) && row.is_done()
     })
 }
 

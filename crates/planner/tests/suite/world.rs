@@ -178,6 +178,7 @@ impl World {
                     Progress::Working => Phase::Open,
                     Progress::Succeeded => Phase::Succeeded,
                     Progress::Failed => Phase::Failed,
+                    Progress::Canceled => Phase::Canceled,
                 };
                 self.builds.insert(path(at), (row, tasks));
                 return plan;

@@ -1,0 +1,190 @@
+//! What people should know of a commit as a whole: what in it nobody reads, what it leaves published
+//! without a description, what was rewritten.
+//!
+//! Nothing of this stops a request from being planned. Notices of paths are kept from commit to commit
+//! until the path changes, so that planning reads the difference and never the whole tree.
+
+use std::collections::BTreeSet;
+
+use ledger::{HeadRow, Problem, limits};
+use pipeline_spec::{Config, PathKind, RepositoryName, check_place, classify};
+use ports::{ChangeKind, PathChange, Platform, StateRepo};
+
+use crate::admit::Tip;
+use crate::config::Snapshot;
+use crate::{Control, Result};
+
+impl<P: Platform> Control<P> {
+    /// The notices of `tip`: the old ones whose path did not change, and new ones.
+    pub(crate) async fn notices(
+        &self,
+        head: &HeadRow,
+        tip: &Tip,
+        config: &Config,
+        changes: &[PathChange],
+    ) -> Result<Vec<Problem>> {
+        let mut notices = Vec::new();
+        let changed: BTreeSet<&str> = changes.iter().map(|change| &*change.path).collect();
+        for old in &head.notices {
+            let stands = if tip.linear {
+                !changed.contains(&*old.subject)
+            } else {
+                // Every path that is there is among the changes.
+                is_repository(&old.subject) && !changed.contains(&*old.subject)
+            };
+            if stands {
+                notices.push(old.clone());
+            }
+        }
+        notices.extend(changes.iter().filter_map(unread));
+        for name in self
+            .removed_repositories(head, tip, config, changes)
+            .await?
+        {
+            if let Some(notice) = self.off_air(&name, &tip.commit).await? {
+                notices.push(notice);
+            }
+        }
+        notices.sort_by(|a, b| a.subject.cmp(&b.subject));
+        notices.dedup_by(|a, b| a.subject == b.subject);
+        notices.truncate(limits::NOTICES_KEPT);
+        Ok(notices)
+    }
+
+    /// Repositories that had a file where the ledger stands, and have none at `tip`.
+    async fn removed_repositories(
+        &self,
+        head: &HeadRow,
+        tip: &Tip,
+        config: &Config,
+        changes: &[PathChange],
+    ) -> Result<Vec<RepositoryName>> {
+        if tip.linear {
+            let removed = changes.iter().filter(|change| is_gone(change));
+            return Ok(removed
+                .filter_map(|change| repository(&change.path))
+                .collect());
+        }
+        if head.commit.is_empty() {
+            return Ok(Vec::new());
+        }
+        // After a force-push the old commit may be gone from git too.
+        let Ok(old) = self.snapshot(&head.commit).await else {
+            return Ok(Vec::new());
+        };
+        let names = old.config.repositories.keys();
+        Ok(names
+            .filter(|name| !config.repositories.contains_key(*name))
+            .cloned()
+            .collect())
+    }
+
+    /// What follows for clients when the file of a repository is gone. `None`: it was never published.
+    pub(crate) async fn off_air(
+        &self,
+        name: &RepositoryName,
+        commit: &str,
+    ) -> Result<Option<Problem>> {
+        let Some((pointer, _)) = self.pointer(name.as_str()).await? else {
+            return Ok(None);
+        };
+        let short = &commit[..commit.len().min(12)];
+        Ok(Some(Problem {
+            subject: format!("repositories/{name}.yaml"),
+            message: format!(
+                "removed by {short}: clients get 404 from the repository {name}, which is published (generation {}); nothing of it is deleted, and bringing the file back serves it again",
+                pointer.generation
+            ),
+        }))
+    }
+
+    /// Warnings of `tip` that stand until the next commit.
+    pub(crate) async fn warnings(
+        &self,
+        head: &HeadRow,
+        tip: &Tip,
+        snapshot: &Snapshot,
+    ) -> Result<Vec<Problem>> {
+        let mut warnings: Vec<Problem> = snapshot
+            .warnings
+            .iter()
+            .map(|found| Problem {
+                subject: format!("{}:{}:{}", found.path, found.line, found.column),
+                message: format!("{}; {}", found.message, found.help),
+            })
+            .collect();
+        warnings.extend(self.other_branch(&snapshot.config));
+        let repo = self.platform.state_repo();
+        let known = !head.commit.is_empty();
+        if known && !tip.linear && !repo.is_ancestor(&head.commit, &tip.commit).await? {
+            warnings.push(Problem {
+                subject: format!("branch {}", self.options.branch),
+                message: format!(
+                    "its history was rewritten: {} was planned last and is not in the history of {}; every request was compared: what differs is planned anew, what is gone is canceled or reverted",
+                    head.commit, tip.commit
+                ),
+            });
+        }
+        Ok(warnings)
+    }
+
+    fn other_branch(&self, config: &Config) -> Option<Problem> {
+        let (written, used) = (
+            config.project.default_branch.to_string(),
+            &self.options.branch,
+        );
+        (written != *used).then(|| Problem {
+            subject: "millrace.yaml".to_owned(),
+            message: format!(
+                "`default_branch` is {written}, and this control plane plans {used}: start it with `--branch {written}`, or write `default_branch: {used}`"
+            ),
+        })
+    }
+}
+
+/// Why nobody reads what a change brought, when it looks as if somebody should.
+pub(crate) fn unread(change: &PathChange) -> Option<Problem> {
+    match change.kind {
+        ChangeKind::Removed => None,
+        // A link in the place of a request is answered as one.
+        ChangeKind::NotAFile if change.path.parse::<pipeline_spec::RequestPath>().is_ok() => None,
+        ChangeKind::NotAFile => is_ours(&change.path).then(|| not_a_file(&change.path)),
+        ChangeKind::Added | ChangeKind::Modified => {
+            let found = check_place(&change.path)?;
+            Some(Problem {
+                subject: change.path.clone(),
+                message: format!("{}; {}", found.message, found.help),
+            })
+        }
+    }
+}
+
+/// The answer to a link.
+pub(crate) fn not_a_file(path: &str) -> Problem {
+    Problem {
+        subject: path.to_owned(),
+        message: "it is a link or a submodule, which nothing here follows; put a regular file in its place".to_owned(),
+    }
+}
+
+/// A path of the language, or one of its folders.
+fn is_ours(path: &str) -> bool {
+    let other = |path: &str| matches!(classify(path), PathKind::Other | PathKind::Reserved);
+    !other(path) || !other(&format!("{path}/x.yaml"))
+}
+
+fn is_gone(change: &PathChange) -> bool {
+    matches!(change.kind, ChangeKind::Removed | ChangeKind::NotAFile)
+}
+
+fn is_repository(path: &str) -> bool {
+    repository(path).is_some()
+}
+
+/// The repository that a path describes.
+pub(crate) fn repository(path: &str) -> Option<RepositoryName> {
+    match classify(path) {
+        PathKind::Repository(name) => Some(name),
+        _ => None,
+    }
+}
