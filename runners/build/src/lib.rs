@@ -13,4 +13,4 @@ mod room;
 mod source;
 
 pub use room::{Blame, Room, key, sandbox_limits};
-pub use source::{Fetched, fetch};
+pub use source::{Fetched, fetch, transfer};

@@ -13,6 +13,18 @@ const TAIL_BYTES: usize = 8 * 1024;
 /// Longest line of an excerpt, in characters.
 const MAX_LINE_CHARS: usize = 300;
 
+/// What the C library and common tools say where there is no network.
+const NO_NETWORK: [&str; 8] = [
+    "Temporary failure in name resolution",
+    "Temporary failure resolving",
+    "Name or service not known",
+    "Could not resolve host",
+    "unable to resolve host address",
+    "Network is unreachable",
+    "Network unreachable",
+    "bad address '",
+];
+
 /// Whose fault it is when a command does not end well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blame {
@@ -173,48 +185,61 @@ fn package_failure(
     limits: &Limits,
 ) -> Halt {
     let mib = |bytes: u64| bytes / (1024 * 1024);
-    let raise = "raise it in `limits` of millrace.yaml if the package needs it";
-    let (kind, message) = match ended {
+    let (kind, cause, limit) = match ended {
         Ended::TimedOut => (
             FailureKind::TimedOut,
-            format!(
-                "failed to {what}: it ran longer than {} s; {raise}",
-                limits.wall.as_secs()
-            ),
+            format!("it ran longer than {} s", limits.wall.as_secs()),
+            "hours",
         ),
         Ended::OutOfMemory => (
             FailureKind::OutOfMemory,
             format!(
-                "failed to {what}: it wanted more than {} MiB of memory; {raise}",
+                "it wanted more than {} MiB of memory",
                 mib(limits.memory_bytes)
             ),
+            "memory",
         ),
         Ended::DiskFull => (
             FailureKind::DiskFull,
-            format!(
-                "failed to {what}: it wrote more than {} MiB; {raise}",
-                mib(limits.disk_bytes)
-            ),
+            format!("it wrote more than {} MiB", mib(limits.disk_bytes)),
+            "disk",
         ),
         Ended::LogLimit => (
             FailureKind::LogLimit,
-            format!(
-                "failed to {what}: it printed more than {} MiB; {raise}",
-                mib(limits.log_bytes)
-            ),
+            format!("it printed more than {} MiB", mib(limits.log_bytes)),
+            "log",
         ),
         Ended::ProcessLimit => (
             kind,
-            format!(
-                "failed to {what}: it started more than {} processes; {raise}",
-                limits.processes
-            ),
+            format!("it started more than {} processes", limits.processes),
+            "processes",
         ),
-        other => (
-            kind,
-            format!("failed to {what}: {other}; the log's end shows why"),
-        ),
+        other => return plain_failure(other, kind, what, tail),
     };
+    let message = format!(
+        "failed to {what}: {cause}; raise `limits: {{{limit}: …}}` in millrace.yaml if the package needs it"
+    );
+    failure(kind, message, tail)
+}
+
+/// The command ended by itself.
+fn plain_failure(ended: Ended, kind: FailureKind, what: &str, tail: &Tail) -> Halt {
+    let lines = tail.lines(Failure::MAX_EXCERPT);
+    let network = lines
+        .iter()
+        .rev()
+        .find(|line| NO_NETWORK.iter().any(|words| line.contains(words)));
+    let message = match network {
+        Some(line) => format!(
+            "failed to {what}: {ended}; it tried the network, which builds do not have ({}); put what it fetches into the source or into a build dependency",
+            line.trim()
+        ),
+        None => format!("failed to {what}: {ended}; the log's end shows why"),
+    };
+    failure(kind, message, tail)
+}
+
+fn failure(kind: FailureKind, message: String, tail: &Tail) -> Halt {
     Outcome::Failed {
         failure: Failure {
             kind,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use git::{CommitId, Credentials, RemoteUrl};
 use pipeline_spec::{Sha256Digest, SourceUrl};
+use reqwest::StatusCode;
 use runner_agent::{Halt, Job};
 use runner_api::{FailureKind, Origin, Step};
 use sha2::{Digest, Sha256};
@@ -154,10 +155,7 @@ async fn download(
     }
     job.log().line(format!("fetching {url}"));
     let path = directory.join(name);
-    let found = match url.as_str().strip_prefix("file://") {
-        Some(local) => copy(local, &path).await?,
-        None => transfer(url.as_str(), &path).await?,
-    };
+    let found = transfer(url.as_str(), &path, "correct the address in the request").await?;
     if found != *expected {
         tokio::fs::remove_file(&path)
             .await
@@ -170,17 +168,27 @@ async fn download(
     Ok(path)
 }
 
-async fn copy(local: &str, target: &Path) -> Result<Sha256Digest, Halt> {
+/// Fetches an http(s) or file URL as the new file `target`, and answers its digest, which the caller
+/// holds against the recorded one. `advice`: what to do when it is not there.
+pub async fn transfer(url: &str, target: &Path, advice: &str) -> Result<Sha256Digest, Halt> {
+    match url.strip_prefix("file://") {
+        Some(local) => copy(local, target, advice).await,
+        None => get(url, target, advice).await,
+    }
+}
+
+async fn copy(local: &str, target: &Path, advice: &str) -> Result<Sha256Digest, Halt> {
     let source = PathBuf::from(local);
     match tokio::fs::metadata(&source).await {
         Ok(meta) if meta.is_file() && meta.len() <= MAX_DOWNLOAD_BYTES => {}
         Ok(_) => {
-            let message =
-                format!("{local} is not a regular file of at most {MAX_DOWNLOAD_BYTES} bytes");
+            let message = format!(
+                "{local} is not a regular file of at most {MAX_DOWNLOAD_BYTES} bytes: {advice}"
+            );
             return Err(Halt::failed(FailureKind::SourceMissing, message));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let message = format!("{local} does not exist on the runner");
+            let message = format!("{local} does not exist on the runner: {advice}");
             return Err(Halt::failed(FailureKind::SourceMissing, message));
         }
         Err(error) => return Err(Halt::infrastructure(error)),
@@ -204,16 +212,27 @@ async fn copy(local: &str, target: &Path) -> Result<Sha256Digest, Halt> {
         .map_err(Halt::infrastructure)
 }
 
-async fn transfer(url: &str, target: &Path) -> Result<Sha256Digest, Halt> {
+async fn get(url: &str, target: &Path, advice: &str) -> Result<Sha256Digest, Halt> {
+    let unreachable = |cause: reqwest::Error| {
+        let mut words = format!("fetch {url}");
+        let cause = cause.without_url();
+        let mut next: Option<&dyn std::error::Error> = Some(&cause);
+        while let Some(error) = next {
+            words.push_str(&format!(": {error}"));
+            next = error.source();
+        }
+        Halt::trouble(words)
+    };
     let client = reqwest::Client::builder()
         .connect_timeout(IDLE)
         .read_timeout(IDLE)
         .build()
-        .map_err(Halt::infrastructure)?;
-    let mut response = client.get(url).send().await.map_err(Halt::infrastructure)?;
+        .map_err(unreachable)?;
+    let mut response = client.get(url).send().await.map_err(unreachable)?;
     let status = response.status();
-    if status.is_client_error() {
-        let message = format!("{url} answers {status}: correct the address in the request");
+    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    if status.is_client_error() && !passing.contains(&status) {
+        let message = format!("{url} answers {status}: {advice}");
         return Err(Halt::failed(FailureKind::SourceMissing, message));
     }
     if !status.is_success() {
@@ -223,7 +242,7 @@ async fn transfer(url: &str, target: &Path) -> Result<Sha256Digest, Halt> {
         .await
         .map_err(Halt::infrastructure)?;
     let (mut hash, mut size) = (Sha256::new(), 0u64);
-    while let Some(chunk) = response.chunk().await.map_err(Halt::infrastructure)? {
+    while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         size += chunk.len() as u64;
         if size > MAX_DOWNLOAD_BYTES {
             let message = format!("{url} has more than {MAX_DOWNLOAD_BYTES} bytes");
@@ -273,7 +292,7 @@ mod tests {
         let (from, to) = (directory.path().join("from"), directory.path().join("to"));
         std::fs::write(&from, "x").expect("a file");
         std::fs::set_permissions(&from, Permissions::from_mode(0o600)).expect("a mode");
-        copy(from.to_str().expect("utf-8"), &to)
+        copy(from.to_str().expect("utf-8"), &to, "")
             .await
             .map_err(runner_api::Outcome::from)
             .expect("a copy");
