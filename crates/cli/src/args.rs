@@ -4,12 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::examples;
+
 /// Build, test, sign and release RPM and Debian packages from a git repository.
 ///
 /// The wish is a commit: write what should be built and released as YAML, push it, and watch.
 /// Start with `millrace init DIR`, then `millrace up --data DIR`.
 #[derive(Debug, Parser)]
-#[command(name = "millrace", version, propagate_version = true)]
+#[command(name = "millrace", version, propagate_version = true, after_help = examples::ALL)]
 pub(crate) struct Args {
     /// Print JSON for programs in the place of text for people.
     #[arg(long, global = true)]
@@ -31,26 +33,37 @@ pub(crate) enum ColorWhen {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make a state repository from the template, with keys and runners for this machine.
+    #[command(after_help = examples::INIT)]
     Init(InitArgs),
     /// Run everything on this machine: control plane, runners, signer, and the repositories over HTTP.
+    #[command(after_help = examples::UP)]
     Up(UpArgs),
     /// Check the files of a state repository; every mistake with file, line, column and what to write.
+    #[command(after_help = examples::LINT)]
     Lint(LintArgs),
-    /// Say what a commit would do, and why, without doing it.
+    /// Say what merging a checkout, a branch or a commit would do, and why, without doing it.
+    #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Show requests, tasks and repositories.
+    #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
     /// Show progress live until all requests are at rest.
+    #[command(after_help = examples::WATCH)]
     Watch(WatchArgs),
-    /// Print the log of a task; with -f as it grows.
+    /// Print the log of a task, or of a request's failed or running one; with -f as it grows.
+    #[command(after_help = examples::LOGS)]
     Logs(LogsArgs),
-    /// Say why a task is where it is.
+    /// Say why a task, or all that is not done of a request, is where it is.
+    #[command(after_help = examples::WHY)]
     Why(SubjectArgs),
     /// Stop a task, or all of a request.
+    #[command(after_help = examples::CANCEL)]
     Cancel(CancelArgs),
     /// Try a failed task, or all that failed of a request, again.
+    #[command(after_help = examples::RETRY)]
     Retry(SubjectArgs),
     /// Hold a published repository against its commit, keys and digests, file by file.
+    #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// Print completions for a shell: `millrace completions bash > /etc/bash_completion.d/millrace`.
     Completions {
@@ -85,9 +98,9 @@ pub(crate) struct InitArgs {
     /// Architecture that this machine runs through qemu-user, in the platforms' words; repeatable.
     #[arg(long, value_name = "ARCH")]
     pub(crate) emulated: Vec<String>,
-    /// Jobs at a time on this machine.
+    /// Jobs at a time on this machine; written into runners/local-builder.yaml.
     #[arg(long, default_value = "2")]
-    pub(crate) capacity: std::num::NonZeroU32,
+    pub(crate) jobs: std::num::NonZeroU32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,12 +111,17 @@ pub(crate) struct UpArgs {
     /// The state repository: a directory or an http(s) URL. By default DIR/state.git.
     #[arg(long, value_name = "REPO")]
     pub(crate) state: Option<String>,
+    /// File with the login for an http(s) state repository: one line, a token or `user:password`. Only
+    /// its owner may be able to read it.
+    #[arg(long, value_name = "FILE", env = "MILLRACE_STATE_TOKEN_FILE")]
+    pub(crate) state_token_file: Option<PathBuf>,
     /// The branch that holds the requests.
     #[arg(long, default_value = "main")]
     pub(crate) branch: String,
-    /// Jobs at a time on this machine.
-    #[arg(long, default_value = "2")]
-    pub(crate) jobs: std::num::NonZeroU32,
+    /// Jobs at a time on this machine. By default the capacity in runners/local-builder.yaml, which is
+    /// what `millrace init --jobs` wrote.
+    #[arg(long)]
+    pub(crate) jobs: Option<std::num::NonZeroU32>,
     /// Address to listen on. Port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:7878")]
     pub(crate) listen: std::net::SocketAddr,
@@ -127,14 +145,17 @@ pub(crate) struct LintArgs {
     /// Checkout of a state repository.
     #[arg(default_value = ".")]
     pub(crate) directory: PathBuf,
+    /// Show notes too: files that are right, and cannot be put to use yet.
+    #[arg(long)]
+    pub(crate) notes: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PlanArgs {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Commit of the state repository, 40 hex digits; by default the tip of its main branch.
-    pub(crate) commit: Option<String>,
+    /// A checkout's directory, a branch or a commit. By default the checkout in the current directory.
+    pub(crate) what: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -160,21 +181,24 @@ pub(crate) struct WatchArgs {
 pub(crate) struct LogsArgs {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Id of a task, or its first digits.
+    /// Id of a task or its first digits (4 at least), or a request's path.
     pub(crate) task: String,
     /// Go on printing until the task ends.
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// An earlier attempt.
-    #[arg(long)]
+    #[arg(long, value_name = "N")]
     pub(crate) attempt: Option<u32>,
+    /// Byte for byte on a terminal too, with whatever escape sequences the build wrote.
+    #[arg(long)]
+    pub(crate) raw: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct SubjectArgs {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Id of a task or its first digits; for retry also a request's path.
+    /// Id of a task or its first digits (4 at least), or a request's path.
     pub(crate) subject: String,
 }
 
@@ -182,7 +206,7 @@ pub(crate) struct SubjectArgs {
 pub(crate) struct CancelArgs {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Id of a task or its first digits, or a request's path.
+    /// Id of a task or its first digits (4 at least), or a request's path.
     pub(crate) subject: String,
     /// Shown in the status.
     #[arg(long, default_value = "")]
@@ -191,8 +215,9 @@ pub(crate) struct CancelArgs {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    pub(crate) place: Place,
+    /// Directory that `millrace init` made.
+    #[arg(long, value_name = "DIR", env = "MILLRACE_DATA", default_value = ".")]
+    pub(crate) data: PathBuf,
     /// Name of the repository: its file in repositories/ without .yaml. By default all that are published.
     pub(crate) repository: Vec<String>,
 }

@@ -1,82 +1,80 @@
 //! Talking to a running control plane.
 
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use runner_api::protocol::ErrorBody;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::args::Place;
+use crate::failure::{Failure, Kind};
+use crate::running::Running;
 
-/// What `millrace up` notes in its data directory for the other commands.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Running {
-    pub(crate) url: String,
-    pub(crate) pid: u32,
-}
-
-/// Name of that note.
-pub(crate) const RUNNING: &str = "running.json";
-/// Name of the token's file, mode 0600.
+/// Name of the token's file below the data directory, mode 0600.
 pub(crate) const TOKEN: &str = "secrets/admin.token";
 
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
-    token: Option<String>,
-}
-
-/// An answer of the control plane that is no success.
-#[derive(Debug)]
-pub(crate) enum Answered<T> {
-    Yes(T),
-    /// 404 or 409: nothing is broken, but what was asked cannot be.
-    No(String),
+    data: PathBuf,
 }
 
 impl Client {
     pub(crate) fn new(place: &Place) -> anyhow::Result<Self> {
         let base = match &place.url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => running(&place.data)?.url,
+            None => Running::read(&place.data)?.url,
         };
-        let token = std::fs::read_to_string(place.data.join(TOKEN)).ok();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .build()?;
         Ok(Self {
             http,
             base,
-            token: token.map(|token| token.trim().to_owned()),
+            data: place.data.clone(),
         })
     }
 
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Answered<T>> {
+    /// What is at `path`. Nothing there is a [`Failure`].
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        self.read(self.get_raw(path).await?).await
+    }
+
+    /// What is at `path`; `None`: nothing of that name.
+    pub(crate) async fn find<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
         let response = self
             .send(self.http.get(format!("{}{path}", self.base)))
             .await?;
-        self.read(response).await
+        if response.status().as_u16() == 404 {
+            return Ok(None);
+        }
+        self.read(response).await.map(Some)
     }
 
+    /// The answer itself, when it is a good one.
     pub(crate) async fn get_raw(&self, path: &str) -> anyhow::Result<reqwest::Response> {
-        self.send(self.http.get(format!("{}{path}", self.base)))
-            .await
+        let response = self
+            .send(self.http.get(format!("{}{path}", self.base)))
+            .await?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        Err(refusal(response).await?)
     }
 
+    /// A call that needs the token.
     pub(crate) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
-    ) -> anyhow::Result<Answered<T>> {
-        let Some(token) = &self.token else {
-            bail!("this command needs the token in {TOKEN} of the data directory: give --data");
-        };
+    ) -> anyhow::Result<T> {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
-            .bearer_auth(token)
+            .bearer_auth(token(&self.data.join(TOKEN))?)
             .header("content-type", "application/json")
             .body(serde_json::to_vec(body)?);
         let response = self.send(request).await?;
@@ -86,42 +84,57 @@ impl Client {
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
         request.send().await.with_context(|| {
             format!(
-                "reach the control plane at {}: is `millrace up` running?",
-                self.base
+                "reach the control plane at {}: is `millrace up --data {}` running?",
+                self.base,
+                self.data.display()
             )
         })
     }
 
-    async fn read<T: DeserializeOwned>(
-        &self,
-        response: reqwest::Response,
-    ) -> anyhow::Result<Answered<T>> {
-        let status = response.status();
-        let body = response.bytes().await?;
-        if status.is_success() {
-            let value = serde_json::from_slice(&body)
-                .context("read the control plane's answer: it is of another version")?;
-            return Ok(Answered::Yes(value));
+    async fn read<T: DeserializeOwned>(&self, response: reqwest::Response) -> anyhow::Result<T> {
+        if !response.status().is_success() {
+            return Err(refusal(response).await?);
         }
-        let error = serde_json::from_slice::<ErrorBody>(&body)
-            .map(|body| body.error)
-            .unwrap_or_else(|_| format!("the control plane answered {status}"));
-        if matches!(status.as_u16(), 400 | 404 | 409) {
-            return Ok(Answered::No(error));
-        }
-        bail!("{error}")
+        let body = response.bytes().await.context("read the answer")?;
+        serde_json::from_slice(&body).with_context(|| {
+            format!(
+                "read the answer of {}: is it a millrace of version {}?",
+                self.base,
+                env!("CARGO_PKG_VERSION")
+            )
+        })
     }
 }
 
-/// The note of the control plane that runs on `data`.
-pub(crate) fn running(data: &Path) -> anyhow::Result<Running> {
-    let path = data.join(RUNNING);
-    let text = std::fs::read(&path).with_context(|| {
-        format!(
-            "read {}: no control plane runs there; start one with `millrace up --data {}`, or give --url",
-            path.display(),
-            data.display()
-        )
-    })?;
-    serde_json::from_slice(&text).with_context(|| format!("read {}", path.display()))
+/// The control plane's words as an error of the right kind.
+async fn refusal(response: reqwest::Response) -> anyhow::Result<anyhow::Error> {
+    let status = response.status();
+    let body = response.bytes().await.context("read the answer")?;
+    let sentence = serde_json::from_slice::<ErrorBody>(&body)
+        .map(|body| body.error)
+        .unwrap_or_else(|_| format!("the control plane answered {status}"));
+    let kind = match status.as_u16() {
+        400 | 422 => Kind::Usage,
+        404 => Kind::NotThere,
+        409 => Kind::NotNow,
+        _ => Kind::Trouble,
+    };
+    Ok(Failure::new(kind, sentence).into())
+}
+
+fn token(path: &Path) -> anyhow::Result<String> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+            "this command needs the token in {}, which is not there: give the data directory with --data",
+            path.display()
+        ),
+        Err(error) => {
+            return Err(error).with_context(|| format!("read the token in {}", path.display()));
+        }
+    };
+    match text.trim() {
+        "" => bail!("the token in {} is empty", path.display()),
+        token => Ok(token.to_owned()),
+    }
 }

@@ -7,7 +7,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail, ensure};
 use git::{CommitMeta, Outcome, Repository};
 use include_dir::{Dir, include_dir};
-use openpgp::{KeyKind, SigningKey};
 use rand::RngCore;
 
 use crate::Verdict;
@@ -16,6 +15,11 @@ use crate::local::{Layout, private_directory, private_file, sibling};
 use crate::render::Output;
 
 static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../state-repo-template");
+
+/// The signing key's file: `private` in the template's keys/main.yaml says the same.
+const KEY_FILE: &str = "main.key";
+/// What `init` and `up` start.
+const PROGRAMS: [&str; 2] = ["millrace-runner", "millrace-signer"];
 
 /// Names of the two runners that `millrace up` starts.
 pub(crate) const BUILDER: &str = "local-builder";
@@ -28,6 +32,10 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         "{} has a state repository already: choose another directory, or remove it first",
         layout.root().display()
     );
+    // Looked for before anything is made: an init that ends half way leaves a directory in the way.
+    for program in PROGRAMS {
+        sibling(program)?;
+    }
     private_directory(&layout.secrets())?;
     private_directory(&layout.signing_keys())?;
     let mut token = [0u8; 32];
@@ -42,7 +50,7 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         .context("read the clock")?
         .as_secs();
     let mut files = template(&args.name);
-    let public = signing_key(&layout, &args.name, now)?;
+    let public = signing_key(&layout, &args.name)?;
     files.push(("keys/main.asc".to_owned(), public.into_bytes()));
     for (id, program) in [(BUILDER, "millrace-runner"), (SIGNER, "millrace-signer")] {
         let text = enroll(&layout, id, program, args)?;
@@ -56,24 +64,23 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         }))?;
         return Ok(Verdict::Well);
     }
-    println!(
-        "made {} with {} files on its branch main",
-        layout.state().display(),
-        files.len()
-    );
-    println!(
-        "private keys are in {}; keep a copy in a safe place",
-        layout.secrets().display()
-    );
-    println!();
-    println!("next:");
-    println!("  millrace up --data {}", layout.root().display());
-    println!(
-        "  git clone {} my-distribution    # write builds/<yyyy>/<mm>/<name>.yaml, commit, push",
-        layout.state().display()
-    );
-    println!("  millrace watch --data {}", layout.root().display());
+    output.print(&next_steps(&layout, files.len()))?;
     Ok(Verdict::Well)
+}
+
+fn next_steps(layout: &Layout, files: usize) -> String {
+    let (root, state) = (layout.root().display(), layout.state());
+    format!(
+        "made {state} with {files} files on its branch main\n\
+         private keys are in {secrets}; keep a copy in a safe place\n\
+         \n\
+         next:\n  \
+           millrace up --data {root}\n  \
+           git clone {state} my-distribution    # write builds/<yyyy>/<mm>/<name>.yaml, commit, push\n  \
+           millrace watch --data {root}\n",
+        state = state.display(),
+        secrets = layout.secrets().display(),
+    )
 }
 
 /// The template's files. Only the project's name differs.
@@ -103,14 +110,27 @@ fn template(name: &str) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn signing_key(layout: &Layout, name: &str, now: u64) -> anyhow::Result<String> {
-    let user = format!("{name} packages");
-    let key = SigningKey::generate(KeyKind::Ed25519, &user, now).context("make a signing key")?;
-    private_file(
-        &layout.signing_keys().join("main.key"),
-        key.to_armored_secret().as_bytes(),
-    )?;
-    Ok(key.public().to_armored())
+/// Has the signer make the signing key; answers the public half. The private one never is in this process.
+fn signing_key(layout: &Layout, name: &str) -> anyhow::Result<String> {
+    let program = sibling("millrace-signer")?;
+    let mut keygen = Command::new(program);
+    keygen
+        .arg("keygen")
+        .arg("--keys")
+        .arg(layout.signing_keys())
+        .args(["--file", KEY_FILE, "--user-id"])
+        .arg(format!("{name} packages"));
+    said_by(keygen, "millrace-signer keygen")
+}
+
+/// What a program prints, or its error.
+fn said_by(mut command: Command, name: &str) -> anyhow::Result<String> {
+    let output = command.output().with_context(|| format!("run {name}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{name}: {}", said.trim().trim_start_matches("Error: "));
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// Makes a runner's identity and answers its enrolment file.
@@ -121,29 +141,14 @@ fn enroll(layout: &Layout, id: &str, program: &str, args: &InitArgs) -> anyhow::
         "ppc64le" | "powerpc64" => "ppc64el",
         other => other,
     };
-    let output = Command::new(sibling(program)?)
-        .args([
-            "enroll",
-            "--id",
-            id,
-            "--arch",
-            &args.rpm_arch,
-            "--arch",
-            deb_arch,
-        ])
-        .arg("--key")
+    let mut enroll = Command::new(sibling(program)?);
+    enroll
+        .args(["enroll", "--id", id, "--arch", &args.rpm_arch])
+        .args(["--arch", deb_arch, "--key"])
         .arg(layout.identity(id))
-        .args(["--capacity", &args.capacity.to_string()])
-        .args(args.emulated.iter().flat_map(|arch| ["--emulated", arch]))
-        .output()
-        .with_context(|| format!("run {program} enroll"))?;
-    if !output.status.success() {
-        bail!(
-            "{program} enroll: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(String::from_utf8(output.stdout)?)
+        .args(["--capacity", &args.jobs.to_string()])
+        .args(args.emulated.iter().flat_map(|arch| ["--emulated", arch]));
+    said_by(enroll, &format!("{program} enroll"))
 }
 
 fn commit(state: &Path, files: &[(String, Vec<u8>)], now: u64) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@
 //! adopts it when it would start the very same command, and ends it otherwise (another address).
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +12,16 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use pipeline_spec::Config;
 use tokio::process::{Child, Command};
 use tokio::sync::Notify;
 
 use crate::args::UpArgs;
+use crate::init::BUILDER;
 use crate::local::{Layout, private_directory, sibling};
 
+/// When neither the command line nor the enrolment says.
+const DEFAULT_JOBS: NonZeroU32 = NonZeroU32::new(2).expect("two is not zero");
 /// First pause before an ended runner is started again; doubled up to [`MAX_PAUSE`].
 const PAUSE: Duration = Duration::from_millis(500);
 const MAX_PAUSE: Duration = Duration::from_secs(30);
@@ -24,6 +29,21 @@ const MAX_PAUSE: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 /// How often an adopted runner is looked at: it is nobody's child, so nothing tells of its end.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// Jobs at a time of the runner that builds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Jobs(NonZeroU32);
+
+impl Jobs {
+    /// As told, or else as the runner is enrolled.
+    pub(crate) fn of(told: Option<NonZeroU32>, config: Option<&Config>) -> Self {
+        let enrolled = config.and_then(|config| {
+            let id = BUILDER.parse().ok()?;
+            config.runners.get(&id).map(|runner| runner.capacity)
+        });
+        Self(told.or(enrolled).unwrap_or(DEFAULT_JOBS))
+    }
+}
 
 /// Keeps one runner process running.
 pub(crate) struct Keeper {
@@ -44,7 +64,7 @@ impl Keeper {
     pub(crate) fn new(
         layout: &Layout,
         (id, program): (&'static str, &str),
-        address: std::net::SocketAddr,
+        (address, jobs): (std::net::SocketAddr, Jobs),
         up: &UpArgs,
     ) -> anyhow::Result<Self> {
         let work = layout.runner(id);
@@ -65,7 +85,7 @@ impl Keeper {
         if program == "millrace-signer" {
             args.extend(["--keys".into(), layout.signing_keys().into_os_string()]);
         } else {
-            args.extend(["--capacity".into(), up.jobs.to_string().into()]);
+            args.extend(["--capacity".into(), jobs.0.to_string().into()]);
             if let Some(roots) = &up.roots {
                 args.extend(["--sandbox".into(), roots.clone().into_os_string()]);
             }

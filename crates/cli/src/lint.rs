@@ -7,6 +7,7 @@ use pipeline_spec::{Color, Severity, lint};
 
 use crate::Verdict;
 use crate::args::LintArgs;
+use crate::failure::Failure;
 use crate::render::Output;
 
 /// Files of a checkout that are read at most.
@@ -43,10 +44,11 @@ pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
 /// Every file below `directory` but git's own. Symbolic links are not followed.
 pub(crate) fn read_tree(directory: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     if !directory.join("millrace.yaml").exists() {
-        bail!(
+        let sentence = format!(
             "{} has no millrace.yaml: give the checkout of a state repository",
             directory.display()
         );
+        return Err(Failure::not_there(sentence).into());
     }
     let mut files = Vec::new();
     let mut queue: Vec<PathBuf> = vec![directory.to_owned()];

@@ -7,6 +7,8 @@
 //! logs/               logs of attempts as runners send them
 //! runners/<id>/       caches and job directories of the runners started here
 //! running.json        URL and process id of the control plane that runs
+//! state.json          the state repository and branch of the last control plane that ran
+//! state-cache.git/    copy of a state repository that is elsewhere
 //! ```
 
 use std::fs::{DirBuilder, OpenOptions};
@@ -88,7 +90,7 @@ pub(crate) fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     let path = own.with_file_name(name);
     anyhow::ensure!(
         path.exists(),
-        "{} is missing: it is installed beside millrace (`cargo build` makes all of them)",
+        "{} is missing: millrace starts {name} from its own folder; `cargo build --workspace --bins` makes both, and an installation copies both there",
         path.display()
     );
     Ok(path)

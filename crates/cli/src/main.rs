@@ -1,7 +1,6 @@
 //! `millrace`: the command line, and on one machine the whole control plane (`millrace up`).
 //!
-//! Exit codes: 0 done; 1 what was asked about is not well (a broken file, a failed request, a
-//! tampered repository); 2 wrong usage; 3 the control plane cannot be reached or is in trouble.
+//! Exit codes are one table for all commands: see `failure` and `millrace --help`.
 
 #![allow(
     clippy::disallowed_methods,
@@ -9,24 +8,35 @@
 )]
 
 mod args;
+mod ask;
+mod checkout;
 mod client;
+mod examples;
+mod failure;
 mod init;
 mod keeper;
 mod lint;
 mod local;
 mod logs;
+mod names;
 mod plan;
 mod render;
-mod show;
+mod running;
+mod state;
+mod status;
 mod up;
 mod verify;
 mod watch;
+mod why;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
+use failure::{Closed, Kind};
+use render::Output;
 
 /// How a command ended when nothing broke on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,46 +47,88 @@ enum Verdict {
     NotWell,
 }
 
-fn main() -> ExitCode {
-    let args = Args::parse();
-    match run(args) {
-        Ok(Verdict::Well) => ExitCode::SUCCESS,
-        Ok(Verdict::NotWell) => ExitCode::from(1),
-        Err(error) => {
-            eprintln!("millrace: {error:#}");
-            ExitCode::from(3)
+impl Verdict {
+    /// Of a request in this phase.
+    fn of_phase(phase: &str) -> Self {
+        match phase {
+            "failed" | "invalid" | "canceled" => Self::NotWell,
+            _ => Self::Well,
         }
     }
 }
 
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    let json = args.json;
+    match run(args) {
+        Ok(Verdict::Well) => ExitCode::SUCCESS,
+        Ok(Verdict::NotWell) => ExitCode::from(1),
+        Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
+        Err(error) => fail(failure::kind_of(&error), &format!("{error:#}"), json),
+    }
+}
+
+/// Wrong words, or a call for help, which is none.
+fn usage(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    if error.use_stderr() && json {
+        return fail(Kind::Usage, error.to_string().trim_end(), json);
+    }
+    // A closed pipe: nobody reads it.
+    let _nobody_reads_it = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+fn fail(kind: Kind, message: &str, json: bool) -> ExitCode {
+    let report = failure::report(kind, message, json);
+    // Nowhere is left to say that standard error cannot be written.
+    let _nobody_reads_it = std::io::stderr().write_all(report.as_bytes());
+    ExitCode::from(kind.code())
+}
+
 fn run(args: Args) -> anyhow::Result<Verdict> {
-    let output = render::Output::new(args.json, args.color);
+    let output = Output::new(args.json, args.color);
     match args.command {
         Command::Init(args) => init::run(&args, &output),
         Command::Lint(args) => lint::run(&args, &output),
-        Command::Up(args) => block_on(up::run(args)),
+        Command::Up(args) => block_on(up::run(args, &output)),
         Command::Plan(args) => block_on(plan::run(args, &output)),
-        Command::Status(args) => block_on(show::status(args, &output)),
-        Command::Why(args) => block_on(show::why(args, &output)),
-        Command::Cancel(args) => block_on(show::cancel(args, &output)),
-        Command::Retry(args) => block_on(show::retry(args, &output)),
+        Command::Status(args) => block_on(status::run(args, &output)),
+        Command::Why(args) => block_on(why::run(args, &output)),
+        Command::Cancel(args) => block_on(ask::cancel(args, &output)),
+        Command::Retry(args) => block_on(ask::retry(args, &output)),
         Command::Watch(args) => block_on(watch::run(args, &output)),
-        Command::Logs(args) => block_on(logs::run(args)),
-        Command::Verify(args) => block_on(verify::run(args, &output)),
+        Command::Logs(args) => block_on(logs::run(args, &output)),
+        Command::Verify(args) => verify::run(&args, &output),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Args::command(),
-                "millrace",
-                &mut std::io::stdout(),
-            );
-            Ok(Verdict::Well)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "millrace", &mut script);
+            output.print_bytes(&script).map(|()| Verdict::Well)
         }
-        Command::Man => {
-            clap_mangen::Man::new(Args::command()).render(&mut std::io::stdout())?;
-            Ok(Verdict::Well)
-        }
+        Command::Man => output.print_bytes(&manual()?).map(|()| Verdict::Well),
     }
+}
+
+/// One page: the program, then each command.
+fn manual() -> anyhow::Result<Vec<u8>> {
+    let mut page = Vec::new();
+    let mut command = Args::command();
+    command.build();
+    clap_mangen::Man::new(command.clone()).render(&mut page)?;
+    for command in command.get_subcommands().filter(|c| c.get_name() != "help") {
+        let name = command.get_name().to_owned();
+        let title = format!("MILLRACE {}", name.to_uppercase());
+        page.extend_from_slice(format!(".SH \"{title}\"\n").as_bytes());
+        let man = clap_mangen::Man::new(command.clone());
+        man.render_synopsis_section(&mut page)?;
+        man.render_description_section(&mut page)?;
+        man.render_options_section(&mut page)?;
+        man.render_extra_section(&mut page)?;
+    }
+    Ok(page)
 }
 
 /// Two workers: the control plane waits more than it computes, and idle memory counts.

@@ -1,70 +1,165 @@
-//! `millrace plan`: the dry run.
+//! `millrace plan`: the dry run of a checkout, a branch or a commit.
 
-use anyhow::Context;
-use control::{DryRun, Status};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use control::{DryRun, DryRunRepository, DryRunRequest, PackageChange};
+use server::{Head, PlanBody};
 
 use crate::Verdict;
 use crate::args::PlanArgs;
-use crate::client::{Answered, Client};
-use crate::render::{Output, clean};
-use crate::show::refuse;
+use crate::checkout::{Checkout, Edits};
+use crate::client::Client;
+use crate::failure::{Failure, Kind};
+use crate::render::{Output, clean, note, short};
+use crate::status::{notes, problems};
 
 pub(crate) async fn run(args: PlanArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
-    let commit = match args.commit {
-        Some(commit) => commit,
-        None => match client.get::<Status>("/api/v1/status").await? {
-            Answered::Yes(status) if !status.commit.is_empty() => status.commit,
-            Answered::Yes(_) => return refuse("no commit has been planned yet: name one"),
-            Answered::No(why) => return refuse(&why),
-        },
+    let run = match args.what.as_deref() {
+        None => checkout(&client, &PathBuf::from(".")).await?,
+        Some(path) if is_directory(path) => checkout(&client, Path::new(path)).await?,
+        Some(name) => revision(&client, name).await?,
     };
-    match client
-        .get::<DryRun>(&format!("/api/v1/plan/{commit}"))
-        .await
-        .context("plan")?
-    {
-        Answered::Yes(run) => {
-            if output.json {
-                output.print_json(&run)?;
-            } else {
-                print(&run, output);
-            }
-            let bad =
-                !run.problems.is_empty() || run.requests.iter().any(|r| !r.problems.is_empty());
-            Ok(if bad { Verdict::NotWell } else { Verdict::Well })
-        }
-        Answered::No(why) => refuse(&why),
+    if output.json {
+        output.print_json(&run)?;
+    } else {
+        output.print(&text(&run, output))?;
+    }
+    let bad = !run.problems.is_empty() || run.requests.iter().any(|r| !r.problems.is_empty());
+    Ok(if bad { Verdict::NotWell } else { Verdict::Well })
+}
+
+/// A branch may be called like a folder; a path with `.` or `/` at its beginning is a folder.
+fn is_directory(text: &str) -> bool {
+    Path::new(text).join("millrace.yaml").exists()
+}
+
+async fn checkout(client: &Client, directory: &Path) -> anyhow::Result<DryRun> {
+    let Some(checkout) = Checkout::find(directory)? else {
+        let sentence = format!(
+            "{} is no checkout of a state repository: go to one, or give a branch or a commit",
+            directory.display()
+        );
+        return Err(Failure::new(Kind::NotThere, sentence).into());
+    };
+    let head: Head = client.get("/api/v1/head").await?;
+    let edits = checkout.work_tree(&head.planned)?;
+    note(&format!(
+        "millrace: the checkout {}, {} on top of planned commit {}",
+        checkout.top().display(),
+        files(&edits),
+        short(&head.planned)
+    ));
+    send(client, head.planned, edits).await
+}
+
+/// The state repository's own branch or commit first: that is what would be merged.
+async fn revision(client: &Client, name: &str) -> anyhow::Result<DryRun> {
+    if let Some(run) = client.find(&format!("/api/v1/plan/{name}")).await? {
+        return Ok(run);
+    }
+    let head: Head = client.get("/api/v1/head").await?;
+    let here = Checkout::find(Path::new("."))?;
+    let edits = match &here {
+        Some(checkout) => checkout.revision(name, &head.planned)?,
+        None => None,
+    };
+    let Some(edits) = edits else {
+        let sentence = match here {
+            Some(_) => format!(
+                "neither the state repository nor the checkout here has a branch or commit {name}"
+            ),
+            None => format!(
+                "the state repository has no branch or commit {name} (a commit is named by its 40 hex digits, unless you are in a checkout that has it)"
+            ),
+        };
+        return Err(Failure::not_there(sentence).into());
+    };
+    note(&format!(
+        "millrace: {name} of the checkout here, {} on top of planned commit {}",
+        files(&edits),
+        short(&head.planned)
+    ));
+    send(client, head.planned, edits).await
+}
+
+fn files(edits: &Edits) -> String {
+    match edits.len() {
+        0 => "no file that differs".to_owned(),
+        1 => "1 file that differs".to_owned(),
+        n => format!("{n} files that differ"),
     }
 }
 
-fn print(run: &DryRun, output: &Output) {
-    for problem in &run.problems {
-        println!(
-            "{}",
-            output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
-        );
-    }
+async fn send(client: &Client, base: String, files: Edits) -> anyhow::Result<DryRun> {
+    let body = PlanBody {
+        base: Some(base).filter(|base| !base.is_empty()),
+        files,
+    };
+    client.post("/api/v1/plan", &body).await
+}
+
+fn text(run: &DryRun, output: &Output) -> String {
+    let mut text = problems(&run.problems, "", output);
+    text.push_str(&notes(&run.notes, "", output));
     if run.requests.is_empty() && run.problems.is_empty() {
-        println!("nothing to do: no request differs from what is planned");
+        text.push_str("nothing to build or release: no request differs from what is planned\n");
     }
     for request in &run.requests {
-        println!("{} {}", request.change, request.path);
-        for problem in &request.problems {
-            println!(
-                "  {}",
-                output.problem(&clean(&format!("{}: {}", problem.subject, problem.message)))
-            );
-        }
-        for task in &request.tasks {
-            println!("  {:<10} {}", output.word(&task.state), task.title);
-            println!("             {}", output.dim(&clean(&task.why)));
-        }
-        for note in &request.notes {
-            println!(
-                "  {}",
-                output.dim(&clean(&format!("{}: {}", note.subject, note.why)))
-            );
-        }
+        text.push_str(&one(request, output));
     }
+    text
+}
+
+fn one(request: &DryRunRequest, output: &Output) -> String {
+    let mut text = format!("{} {}\n", request.change, request.path);
+    text.push_str(&problems(&request.problems, "  ", output));
+    for task in &request.tasks {
+        let state = output.word(crate::render::state_word(&task.state), 10);
+        let _ = writeln!(text, "  {state} {}", task.title);
+        let _ = writeln!(text, "             {}", output.dim(&clean(&task.why)));
+    }
+    for repository in &request.repositories {
+        text.push_str(&changes(repository, output));
+    }
+    text.push_str(&notes(&request.notes, "  ", output));
+    text
+}
+
+/// What clients of a repository would see change.
+fn changes(repository: &DryRunRepository, output: &Output) -> String {
+    let mut text = format!(
+        "  repository {}, signed with {}\n",
+        repository.name, repository.key
+    );
+    for package in &repository.packages {
+        let (sign, what) = match (package.change, &package.from, &package.to) {
+            (PackageChange::Added, _, Some(to)) => ("+", to.clone()),
+            (PackageChange::Removed, Some(from), _) => ("-", from.clone()),
+            (PackageChange::Downgraded, Some(from), Some(to)) => (
+                "↓",
+                format!("{from} → {to}, older: clients that have {from} keep it"),
+            ),
+            (_, Some(from), Some(to)) => ("↑", format!("{from} → {to}")),
+            (_, from, to) => ("?", format!("{from:?} → {to:?}")),
+        };
+        let line = format!("{sign} {} {} {what}", package.name, package.arch);
+        let line = match package.change {
+            PackageChange::Removed | PackageChange::Downgraded => output.problem(&line),
+            _ => line,
+        };
+        let _ = writeln!(text, "    {}", line);
+    }
+    for awaited in &repository.awaited {
+        let _ = writeln!(
+            text,
+            "    {}",
+            output.dim(&clean(&format!("+ {awaited}, once it is built")))
+        );
+    }
+    if repository.packages.is_empty() && repository.awaited.is_empty() {
+        let _ = writeln!(text, "    {}", output.dim("nothing changes"));
+    }
+    text
 }

@@ -5,24 +5,22 @@
 //! package against the results recorded on the status branch. It reads the disk, not the control
 //! plane, so that it also works when that is down, or lies.
 
-use std::collections::HashSet;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+mod recorded;
+mod repository;
 
-use anyhow::{Context, bail};
-use git::{CommitId, Repository};
-use openpgp::PublicKey;
-use pipeline_spec::{
-    Config, Format, KeyFilePath, Layout as RepoLayout, Sha256Digest, is_config_path,
-};
-use runner_api::{Pointer, Tree, TreeFile};
+use std::fmt::Write as _;
+
+use anyhow::Context;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use crate::Verdict;
 use crate::args::VerifyArgs;
+use crate::failure::Failure;
 use crate::local::Layout;
-use crate::render::Output;
+use crate::render::{Output, clean, short};
+use crate::state::StatePlace;
+use recorded::Recorded;
+use repository::Verifier;
 
 /// Largest text file of the state repository that is read, in bytes.
 const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
@@ -45,24 +43,35 @@ struct Report {
     findings: Vec<Finding>,
 }
 
-pub(crate) async fn run(args: VerifyArgs, output: &Output) -> anyhow::Result<Verdict> {
-    let layout = Layout::new(&args.place.data)?;
-    let names = if args.repository.is_empty() {
-        published(&layout)?
-    } else {
-        args.repository
-    };
-    if names.is_empty() {
-        bail!("nothing is published below {}", layout.data().display());
+pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<Verdict> {
+    let layout = Layout::new(&args.data)?;
+    let published = published(&layout)?;
+    if published.is_empty() {
+        let sentence = format!("nothing is published below {}", layout.data().display());
+        return Err(Failure::not_there(sentence).into());
     }
-    let repository = Repository::open_bare(layout.state()).context("open the state repository")?;
-    let recorded = recorded(&repository)?;
+    let unknown = |name: &&String| !published.contains(name);
+    if let Some(name) = args.repository.iter().find(unknown) {
+        let sentence = format!(
+            "{name} is not published; these are: {}",
+            published.join(", ")
+        );
+        return Err(Failure::not_there(sentence).into());
+    }
+    let names = if args.repository.is_empty() {
+        published
+    } else {
+        args.repository.clone()
+    };
+    let place = StatePlace::noted(&layout)?;
+    let repository = place.open(&layout)?;
     let mut reports = Vec::new();
     for name in &names {
         let verifier = Verifier::open(&layout, &repository, name)?;
+        let recorded = Recorded::read(&repository, verifier.status_branch())?;
         let report = verifier.verify(&recorded);
         if !output.json {
-            print(&report, output);
+            output.print(&text(&report, output))?;
         }
         reports.push(report);
     }
@@ -77,28 +86,38 @@ pub(crate) async fn run(args: VerifyArgs, output: &Output) -> anyhow::Result<Ver
     })
 }
 
-fn print(report: &Report, output: &Output) {
-    let commit = &report.commit[..12.min(report.commit.len())];
+fn text(report: &Report, output: &Output) -> String {
     if report.findings.is_empty() {
-        println!(
-            "{}: {} files are as commit {commit} published them (generation {})",
-            report.repository, report.files, report.generation
+        return format!(
+            "{}: {} files are as commit {} published them (generation {})\n",
+            report.repository,
+            report.files,
+            short(&report.commit),
+            report.generation
         );
     }
+    let mut text = String::new();
     for finding in &report.findings {
-        let text = format!(
+        let line = clean(&format!(
             "{}: {}: expected {}, found {}",
             report.repository, finding.path, finding.expected, finding.found
-        );
-        println!("{}", output.problem(&text));
+        ));
+        let _ = writeln!(text, "{}", output.problem(&line));
     }
+    text
 }
 
 /// Names of all repositories that have a pointer.
 fn published(layout: &Layout) -> anyhow::Result<Vec<String>> {
     let directory = layout.data().join("artifacts/pointers");
-    let entries =
-        std::fs::read_dir(&directory).with_context(|| format!("read {}", directory.display()))?;
+    let entries = match std::fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        // Nothing was published yet, or this is no data directory: the caller names it.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("read {}", directory.display()));
+        }
+    };
     let mut names = Vec::new();
     for entry in entries {
         let name = entry?.file_name().to_string_lossy().into_owned();
@@ -108,202 +127,4 @@ fn published(layout: &Layout) -> anyhow::Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-/// Every SHA-256 that a status file names.
-fn recorded(repository: &Repository) -> anyhow::Result<HashSet<String>> {
-    let mut digests = HashSet::new();
-    let Some(tip) = repository.head("status")? else {
-        return Ok(digests);
-    };
-    for entry in repository.list(tip, "")? {
-        let bytes = repository
-            .read(tip, &entry.path, MAX_TEXT_BYTES)?
-            .unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let words = text
-            .split(|c: char| !c.is_ascii_hexdigit())
-            .filter(|word| word.len() == 64);
-        digests.extend(words.map(str::to_owned));
-    }
-    Ok(digests)
-}
-
-struct Verifier {
-    artifacts: PathBuf,
-    pointer: Pointer,
-    tree: Tree,
-    format: Format,
-    /// The folder below `dists/`; empty for RPM.
-    suite: String,
-    keys: Vec<PublicKey>,
-}
-
-impl Verifier {
-    fn open(layout: &Layout, repository: &Repository, name: &str) -> anyhow::Result<Self> {
-        let artifacts = layout.data().join("artifacts");
-        let path = artifacts.join("pointers").join(name);
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("read {}: is {name} published?", path.display()))?;
-        let pointer: Pointer =
-            serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))?;
-        let config = config(repository, pointer.commit.parse()?)?;
-        let wish = config
-            .repositories
-            .get(&pointer.repository)
-            .with_context(|| {
-                format!("commit {} has no repositories/{name}.yaml", pointer.commit)
-            })?;
-        let key_path = KeyFilePath::of_key(&wish.key);
-        let key_file = config
-            .key_files
-            .get(&key_path)
-            .with_context(|| format!("commit {} has no {key_path}", pointer.commit))?;
-        let keys = PublicKey::all_from_armored(&String::from_utf8_lossy(key_file))
-            .with_context(|| format!("read {key_path}"))?;
-        let tree_bytes = object(&artifacts, &pointer.tree)
-            .with_context(|| format!("read the tree {} of {name}", pointer.tree))?;
-        if Sha256::digest(&tree_bytes)[..] != pointer.tree.as_bytes()[..] {
-            bail!(
-                "the tree document of {name} is not the one that was published: its digest is not {}",
-                pointer.tree
-            );
-        }
-        let suite = match &wish.layout {
-            RepoLayout::Rpm { .. } => String::new(),
-            RepoLayout::Deb { suite, .. } => suite.to_string(),
-        };
-        let tree = serde_json::from_slice(&tree_bytes)
-            .with_context(|| format!("read the tree of {name}"))?;
-        Ok(Self {
-            artifacts,
-            tree,
-            format: wish.format(),
-            suite,
-            keys,
-            pointer,
-        })
-    }
-
-    fn verify(&self, recorded: &HashSet<String>) -> Report {
-        let mut findings = Vec::new();
-        for (path, file) in self.tree.files.iter().chain(&self.pointer.signatures) {
-            self.check_file(path, file, &mut findings);
-            if is_package(path) && !recorded.contains(&file.sha256.to_string()) {
-                findings.push(Finding {
-                    path: path.clone(),
-                    expected: "a result recorded on the status branch".to_owned(),
-                    found: format!("{}, which no task made", file.sha256),
-                });
-            }
-        }
-        self.check_as_client(&mut findings);
-        Report {
-            repository: self.pointer.repository.to_string(),
-            commit: self.pointer.commit.clone(),
-            generation: self.pointer.generation,
-            files: self.tree.files.len() + self.pointer.signatures.len(),
-            findings,
-        }
-    }
-
-    fn check_file(&self, path: &str, file: &TreeFile, findings: &mut Vec<Finding>) {
-        let mut find = |found: String| {
-            findings.push(Finding {
-                path: path.to_owned(),
-                expected: format!("sha256 {}", file.sha256),
-                found,
-            });
-        };
-        match object(&self.artifacts, &file.sha256) {
-            Ok(bytes) => {
-                let digest = hex::encode(Sha256::digest(&bytes));
-                if digest != file.sha256.to_string() {
-                    find(format!("sha256 {digest}"));
-                }
-            }
-            Err(error) => find(error.to_string()),
-        }
-    }
-
-    /// As dnf and apt look at it, by the libraries that know the formats.
-    fn check_as_client(&self, findings: &mut Vec<Finding>) {
-        match self.format {
-            Format::Rpm => {
-                for root in self.rpm_roots() {
-                    let open = |path: &str| self.file(&format!("{root}{path}"));
-                    let report = repo_rpm::verify::verify(&open, &self.keys);
-                    findings.extend(report.findings.into_iter().map(|f| Finding {
-                        path: format!("{root}{} ({})", f.path, f.what),
-                        expected: f.expected,
-                        found: f.found,
-                    }));
-                }
-            }
-            Format::Deb => {
-                let mut read = |path: &str| {
-                    let mut bytes = Vec::new();
-                    self.file(path)?.read_to_end(&mut bytes)?;
-                    Ok(bytes)
-                };
-                let report = repo_deb::verify(&mut read, &self.suite, &self.keys);
-                findings.extend(report.findings.into_iter().map(|f| Finding {
-                    path: f.path,
-                    expected: f.expected,
-                    found: f.found,
-                }));
-            }
-        }
-    }
-
-    fn rpm_roots(&self) -> Vec<String> {
-        self.tree
-            .files
-            .keys()
-            .filter_map(|path| path.strip_suffix("repodata/repomd.xml"))
-            .map(str::to_owned)
-            .collect()
-    }
-
-    fn file(&self, path: &str) -> io::Result<std::fs::File> {
-        let file = self
-            .pointer
-            .signatures
-            .get(path)
-            .or_else(|| self.tree.files.get(path));
-        let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        std::fs::File::open(object_path(&self.artifacts, &file.sha256))
-    }
-}
-
-fn is_package(path: &str) -> bool {
-    [".rpm", ".deb", ".udeb", ".dsc"]
-        .iter()
-        .any(|ending| path.ends_with(ending))
-}
-
-fn object_path(artifacts: &Path, digest: &Sha256Digest) -> PathBuf {
-    let hex = digest.to_string();
-    artifacts.join("objects").join(&hex[..2]).join(&hex[2..])
-}
-
-fn object(artifacts: &Path, digest: &Sha256Digest) -> io::Result<Vec<u8>> {
-    std::fs::read(object_path(artifacts, digest))
-}
-
-fn config(repository: &Repository, commit: CommitId) -> anyhow::Result<Config> {
-    let mut files = Vec::new();
-    for entry in repository.list(commit, "")? {
-        if is_config_path(&entry.path)
-            && let Some(bytes) = repository.read(commit, &entry.path, MAX_TEXT_BYTES)?
-        {
-            files.push((entry.path, bytes));
-        }
-    }
-    let (config, _) = Config::load(
-        files
-            .iter()
-            .map(|(path, bytes)| (path.as_str(), &bytes[..])),
-    );
-    Ok(config)
 }

@@ -1,5 +1,6 @@
 //! The API of the command line: status for all, commands for those who know the token.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,7 +8,7 @@ use axum::body::to_bytes;
 use axum::extract::{Path, Query, Request, State as Shared};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
-use control::{DryRun, Status, StatusFile, TaskDetail};
+use control::{Checkout, DryRun, Status, StatusFile, TaskDetail};
 use pipeline_spec::RequestPath;
 use ports::{Platform, StateRepo};
 use serde::de::DeserializeOwned;
@@ -21,6 +22,8 @@ use crate::{Error, State};
 const MAX_WRONG_NAME_CHARS: usize = 300;
 /// Largest body of a cancel or retry, in bytes: a name and a reason.
 const MAX_COMMAND_BYTES: usize = 64 * 1024;
+/// Largest checkout that is planned, in bytes: some ten thousand requests that nobody pushed.
+const MAX_PLAN_BYTES: usize = 64 * 1024 * 1024;
 
 pub(crate) async fn status<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
@@ -42,11 +45,27 @@ pub(crate) async fn task<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     Path(id): Path<String>,
 ) -> Result<Json<TaskDetail>, Error> {
-    let task = state.control.find_task(&prefix(&id)?).await?;
+    detail(&state, &id).await.map(Json)
+}
+
+/// A task by its id or the beginning of it.
+pub(crate) async fn detail<P: Platform>(state: &State<P>, id: &str) -> Result<TaskDetail, Error> {
+    let task = state.control.find_task(&prefix(id)?).await?;
     let detail = state.control.explain(&task).await?;
-    detail
-        .map(Json)
-        .ok_or_else(|| Error::NotFound(format!("{task} is gone")))
+    detail.ok_or_else(|| Error::NotFound(format!("{task} is gone")))
+}
+
+/// The attempt that was asked for, when there is one; by default the last, 0 if none was made.
+pub(crate) fn last_or(asked: Option<u32>, detail: &TaskDetail) -> Result<u32, Error> {
+    let (last, id) = (detail.task.attempt, detail.task.id.short());
+    match asked {
+        None => Ok(last),
+        Some(attempt) if (1..=last).contains(&attempt) => Ok(attempt),
+        Some(attempt) => Err(Error::NotFound(match last {
+            0 => format!("{id} has no attempt yet: it is {}", detail.task.state),
+            _ => format!("{id} has no attempt {attempt}: the last one is {last}"),
+        })),
+    }
 }
 
 /// Where the branch is, and where planning is.
@@ -74,6 +93,17 @@ pub(crate) async fn head<P: Platform>(
     }))
 }
 
+/// A tree that was not pushed: files over a commit.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct PlanBody {
+    /// A commit that the state repository has; without one the files are all there is.
+    #[serde(default)]
+    pub base: Option<String>,
+    /// Path → text; `null` takes the file out.
+    pub files: BTreeMap<String, Option<String>>,
+}
+
+/// The dry run of a commit or a branch.
 pub(crate) async fn plan<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     Path(revision): Path<String>,
@@ -81,9 +111,27 @@ pub(crate) async fn plan<P: Platform>(
     let run = state.control.dry_run(&revision).await?;
     run.map(Json).ok_or_else(|| {
         Error::NotFound(format!(
-            "the state repository has no commit and no branch {revision:?}: write 40 hex digits or a branch's name, and push it first"
+            "the state repository has no branch or commit {}; a commit is named by its 40 hex digits",
+            quote(&revision)
         ))
     })
+}
+
+/// The dry run of somebody's checkout. It needs the token: its sources are looked up, and those of a
+/// stranger may lie anywhere.
+pub(crate) async fn plan_files<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    request: Request,
+) -> Result<Json<DryRun>, Error> {
+    let body: PlanBody = command(&state, request, MAX_PLAN_BYTES).await?;
+    let files = body.files.into_iter();
+    let checkout = Checkout {
+        base: body.base,
+        files: files
+            .map(|(path, text)| (path, text.map(Into::into)))
+            .collect(),
+    };
+    Ok(Json(state.control.dry_run_files(&checkout).await?))
 }
 
 /// Which part of a log.
@@ -100,20 +148,12 @@ pub(crate) async fn log<P: Platform>(
     Path(id): Path<String>,
     Query(part): Query<LogPart>,
 ) -> Result<Response, Error> {
-    let task = state.control.find_task(&prefix(&id)?).await?;
-    let detail = state.control.explain(&task).await?;
-    let detail = detail.ok_or_else(|| Error::NotFound(format!("{task} is gone")))?;
-    let last = detail.task.attempt;
-    let attempt = part.attempt.unwrap_or(last);
-    if part.attempt.is_some_and(|n| n == 0 || n > last) {
-        return Err(Error::NotFound(match last {
-            0 => format!("{task} has no attempt yet: it is {}", detail.task.state),
-            _ => format!("{task} has no attempt {attempt}: the last one is {last}"),
-        }));
-    }
+    let detail = detail(&state, &id).await?;
+    let attempt = last_or(part.attempt, &detail)?;
+    let task = &detail.task.id;
     let bytes = state
         .logs
-        .read(&task.id, attempt, part.offset)
+        .read(task, attempt, part.offset)
         .await
         .map_err(|error| Error::Unavailable(format!("read the log of {task}: {error}")))?;
     let headers = [

@@ -17,6 +17,7 @@ mod logs;
 mod page;
 mod published;
 mod runner;
+mod terminal;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,9 +27,10 @@ use axum::routing::{get, post, put};
 use control::Control;
 use ports::Platform;
 
-pub use api::{Canceled, CommandBody, Head, Retried};
+pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
 pub use error::Error;
 pub use logs::Logs;
+pub use terminal::Sanitizer;
 
 /// What handlers share.
 pub struct State<P: Platform> {
@@ -65,6 +67,9 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
     });
     Router::new()
         .route("/", get(page::index::<P>))
+        .route("/page.js", get(page::script))
+        .route("/task/{id}", get(page::task::<P>))
+        .route("/log/{id}", get(page::log::<P>))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/runner/v1/take", post(runner::take::<P>))
         .route("/runner/v1/heartbeat", post(runner::heartbeat::<P>))
@@ -78,7 +83,8 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/api/v1/head", get(api::head::<P>))
         .route("/api/v1/request/{*path}", get(api::request::<P>))
         .route("/api/v1/task/{id}", get(api::task::<P>))
-        .route("/api/v1/plan/{commit}", get(api::plan::<P>))
+        .route("/api/v1/plan", post(api::plan_files::<P>))
+        .route("/api/v1/plan/{*revision}", get(api::plan::<P>))
         .route("/api/v1/log/{id}", get(api::log::<P>))
         .route("/api/v1/cancel", post(api::cancel::<P>))
         .route("/api/v1/retry", post(api::retry::<P>))

@@ -79,14 +79,42 @@ impl Logs {
         attempt: u32,
         offset: u64,
     ) -> std::io::Result<Option<Vec<u8>>> {
-        let mut file = match File::open(self.path(task, attempt)).await {
-            Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(mut file) = self.open(task, attempt).await? else {
+            return Ok(None);
         };
         file.seek(SeekFrom::Start(offset)).await?;
         let mut bytes = Vec::new();
         file.take(MAX_READ_BYTES).read_to_end(&mut bytes).await?;
         Ok(Some(bytes))
+    }
+
+    /// The file itself; `None`: no such log.
+    pub(crate) async fn open(&self, task: &TaskId, attempt: u32) -> std::io::Result<Option<File>> {
+        match File::open(self.path(task, attempt)).await {
+            Ok(file) => Ok(Some(file)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The last `limit` bytes at most, from the beginning of a line, and whether there is more before.
+    pub(crate) async fn tail(
+        &self,
+        task: &TaskId,
+        attempt: u32,
+        limit: u64,
+    ) -> std::io::Result<(Vec<u8>, bool)> {
+        let Some(file) = self.open(task, attempt).await? else {
+            return Ok((Vec::new(), false));
+        };
+        let size = file.metadata().await?.len();
+        drop(file);
+        let from = size.saturating_sub(limit.min(MAX_READ_BYTES));
+        let bytes = self.read(task, attempt, from).await?.unwrap_or_default();
+        let begin = match bytes.iter().position(|byte| *byte == b'\n') {
+            Some(end) if from > 0 => end + 1,
+            _ => 0,
+        };
+        Ok((bytes[begin..].to_vec(), from > 0))
     }
 }

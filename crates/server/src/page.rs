@@ -1,120 +1,352 @@
-//! The page at `/`: what runs, what failed, what is published. One file, no scripts from elsewhere.
+//! The page at `/`: in ten seconds, what failed and why, what runs, what is published.
+//!
+//! It is drawn from the same answers as the API's, works without JavaScript, and loads nothing from
+//! elsewhere. `/task/<id>` has one task with the end of its log, `/log/<id>` the whole log.
+
+pub(crate) mod html;
+mod task;
 
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
-use axum::response::Html;
+use axum::response::Response;
 use control::{RequestSummary, Status, StatusFile, StatusTask};
+use ledger::{Note, Problem};
 use ports::Platform;
 
-use crate::published::escape;
 use crate::{Error, State};
+use html::{duration, escape, page, short, word};
 
-/// Requests shown with their tasks; older ones are in git.
-const SHOWN: usize = 30;
+pub(crate) use html::script;
+pub(crate) use task::{log, task};
 
-const STYLE: &str = "
-:root{color-scheme:light dark;--line:#8884;--ok:#1a7f37;--bad:#cf222e;--run:#0969da;--wait:#9a6700}
-body{font:15px/1.45 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem}
-h1{font-size:1.4rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
-table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem;border-top:1px solid var(--line);vertical-align:top}
-code{font-size:.9em}.succeeded,.published{color:var(--ok)}.failed,.invalid{color:var(--bad)}
-.leased,.open,.publishing{color:var(--run)}.ready,.blocked,.reverting{color:var(--wait)}
-.note{opacity:.75;font-size:.9em}.problem{color:var(--bad);font-size:.9em}";
+/// Requests that are shown with their tasks, of those that failed and of those that are open.
+const SHOWN: usize = 20;
+/// Requests that are listed in a line each.
+const LISTED: usize = 30;
+/// Lines of a failure's log on this page; the task's own page has more.
+const EXCERPT: usize = 8;
 
 pub(crate) async fn index<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
-) -> Result<Html<String>, Error> {
+) -> Result<Response, Error> {
     let status = state.control.status().await?;
-    let mut body = head(&status);
-    for summary in status.requests.iter().take(SHOWN) {
-        let file = state.control.request_status(&summary.path).await?;
-        body.push_str(&request(summary, file.as_ref()));
+    let name = name(&state, &status).await?;
+    let groups = Groups::of(&status);
+    let mut body = sums(&status, &groups);
+    body.push_str(&alerts(&status));
+    if status.requests.is_empty() {
+        body.push_str(EMPTY);
     }
-    Ok(Html(format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <meta http-equiv=refresh content=3><title>Millrace</title><style>{STYLE}</style><h1>Millrace</h1>{body}</html>"
-    )))
+    for (id, title, requests) in [
+        ("failed", "Failed", &groups.failed),
+        ("running", "In progress", &groups.open),
+    ] {
+        body.push_str(&heading(id, title, requests));
+        for summary in requests.iter().take(SHOWN) {
+            let file = state.control.request_status(&summary.path).await?;
+            body.push_str(&request(summary, file.as_ref()));
+        }
+        body.push_str(&rest(requests.len().saturating_sub(SHOWN)));
+    }
+    body.push_str(&repositories(&status));
+    body.push_str(&done(&groups.done, status.more));
+    let aside = match status.commit.as_str() {
+        "" => "nothing is planned yet".to_owned(),
+        commit => format!("planned commit <code>{}</code>", short(commit)),
+    };
+    Ok(page(&name, &aside, &body))
 }
 
-fn head(status: &Status) -> String {
-    let mut html = match status.commit.as_str() {
-        "" => "<p>No commit has been planned yet: push to the state repository.</p>".to_owned(),
-        commit => format!(
-            "<p>planned commit <code>{}</code></p>",
-            escape(&commit[..12.min(commit.len())])
-        ),
+const EMPTY: &str = "<p>There are no requests yet. Write <code>builds/&lt;year&gt;/&lt;month&gt;/&lt;name&gt;.yaml</code> in a clone of the state repository, look at it with <code>millrace lint</code> and <code>millrace plan</code>, and push it.</p>\n";
+
+/// The distribution's name.
+async fn name<P: Platform>(state: &State<P>, status: &Status) -> Result<String, Error> {
+    if status.commit.is_empty() {
+        return Ok("Millrace".to_owned());
+    }
+    let snapshot = state.control.snapshot(&status.commit).await?;
+    Ok(snapshot.config.project.name.clone())
+}
+
+/// Requests by what a person on call wants to know of them.
+struct Groups<'a> {
+    failed: Vec<&'a RequestSummary>,
+    open: Vec<&'a RequestSummary>,
+    done: Vec<&'a RequestSummary>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(status: &'a Status) -> Self {
+        let mut groups = Self {
+            failed: Vec::new(),
+            open: Vec::new(),
+            done: Vec::new(),
+        };
+        for request in &status.requests {
+            let of = match request.phase.as_str() {
+                "failed" | "invalid" => &mut groups.failed,
+                _ if !request.at_rest => &mut groups.open,
+                _ => &mut groups.done,
+            };
+            of.push(request);
+        }
+        groups
+    }
+}
+
+fn sums(status: &Status, groups: &Groups<'_>) -> String {
+    let count = |state: &str| -> usize {
+        let of = |r: &&RequestSummary| r.tasks.get(state).copied().unwrap_or(0);
+        groups.open.iter().map(of).sum()
     };
-    for problem in &status.problems {
-        html.push_str(&line("problem", &problem.subject, &problem.message));
+    let waiting = count("ready") + count("blocked");
+    let sum = |to: &str, class: &str, n: usize, what: &str| {
+        let class = if n == 0 { "dim" } else { class };
+        format!("<a href=\"#{to}\"><b class={class}>{n}</b>{what}</a>")
+    };
+    let plural = |n: usize, one: &'static str, many: &'static str| if n == 1 { one } else { many };
+    let (failed, running) = (groups.failed.len(), count("leased"));
+    let published = status.repositories.len();
+    format!(
+        "<nav class=sums>{}{}{}{}</nav>\n",
+        sum(
+            "failed",
+            "failed",
+            failed,
+            plural(failed, "request failed", "requests failed")
+        ),
+        sum(
+            "running",
+            "leased",
+            running,
+            plural(running, "task runs", "tasks run")
+        ),
+        sum(
+            "running",
+            "ready",
+            waiting,
+            plural(waiting, "task waits", "tasks wait")
+        ),
+        sum(
+            "published",
+            "published",
+            published,
+            plural(published, "repository published", "repositories published")
+        ),
+    )
+}
+
+/// What concerns everything.
+fn alerts(status: &Status) -> String {
+    let mut html = String::new();
+    if !status.problems.is_empty() {
+        html.push_str("<div class=\"card bad\"><b class=problem>The configuration is broken, so nothing new is planned.</b>");
+        html.push_str(&said("problem", status.problems.iter().map(of_problem)));
+        html.push_str("</div>\n");
+    }
+    if !status.warnings.is_empty() {
+        html.push_str("<div class=\"card wait\">");
+        html.push_str(&said("warning", status.warnings.iter().map(of_problem)));
+        html.push_str("</div>\n");
     }
     for need in &status.unserved {
-        html.push_str(&line("problem", &need.title, &need.sentence()));
-    }
-    if !status.repositories.is_empty() {
-        html.push_str(
-            "<h2>Published repositories</h2><table><tr><th>repository<th>generation<th>commit</tr>",
-        );
-        for repository in &status.repositories {
-            let pointer = &repository.pointer;
-            html.push_str(&format!(
-                "<tr><td><a href=\"/repos/{}\">{}</a><td>{}<td><code>{}</code></tr>",
-                escape(&repository.path),
-                escape(pointer.repository.as_str()),
-                pointer.generation,
-                escape(&pointer.commit[..12.min(pointer.commit.len())])
-            ));
-        }
-        html.push_str("</table>");
+        html.push_str(&format!(
+            "<div class=\"card bad\"><a href=\"/task/{}\">{}</a> {}</div>\n",
+            need.task.id,
+            escape(&need.title),
+            escape(&need.sentence())
+        ));
     }
     html
+}
+
+fn of_problem(problem: &Problem) -> (&str, &str) {
+    (&problem.subject, &problem.message)
+}
+
+fn of_note(note: &Note) -> (&str, &str) {
+    (&note.subject, &note.why)
+}
+
+fn said<'a>(class: &str, lines: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    lines
+        .map(|(subject, text)| {
+            format!(
+                "<div class={class}><code>{}</code> {}</div>",
+                escape(subject),
+                escape(text)
+            )
+        })
+        .collect()
+}
+
+fn heading(id: &str, title: &str, requests: &[&RequestSummary]) -> String {
+    match requests.len() {
+        0 => String::new(),
+        n => format!("<h2 id={id}>{title} <span class=dim>{n}</span></h2>\n"),
+    }
+}
+
+fn rest(more: usize) -> String {
+    match more {
+        0 => String::new(),
+        n => format!("<p class=dim>and {n} more: <code>millrace status</code></p>\n"),
+    }
 }
 
 fn request(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
+    let total: usize = summary.tasks.values().sum();
+    let done: usize = ["succeeded", "excluded"]
+        .iter()
+        .filter_map(|state| summary.tasks.get(*state))
+        .sum();
+    let open = !summary.at_rest;
     let mut html = format!(
-        "<h2><span class={0}>{0}</span> <code>{1}</code></h2>",
+        "<div class=\"card {}\"><div class=head><span class=\"state {1}\">{1}</span> <h3><code>{2}</code></h3><span class=\"dim right\">{3}</span></div>",
+        if open { "run" } else { "bad" },
         summary.phase,
-        escape(summary.path.as_str())
+        escape(summary.path.as_str()),
+        if total == 0 {
+            String::new()
+        } else {
+            format!("{done} of {total} tasks done")
+        },
     );
-    for problem in &summary.problems {
-        html.push_str(&line("problem", &problem.subject, &problem.message));
+    if open && total > 0 {
+        html.push_str(&format!(
+            "<div class=bar><i style=\"width:{}%\"></i></div>",
+            done * 100 / total
+        ));
     }
-    for note in &summary.notes {
-        html.push_str(&line("note", &note.subject, &note.why));
-    }
+    html.push_str(&said("problem", summary.problems.iter().map(of_problem)));
+    html.push_str(&said("dim", summary.notes.iter().map(of_note)));
     let tasks = file.map(|file| &file.tasks[..]).unwrap_or_default();
-    if tasks.is_empty() {
-        return html;
+    let rank = |task: &StatusTask| match task.state.as_str() {
+        "failed" => Some(0),
+        "leased" => Some(1),
+        "ready" => Some(2),
+        "blocked" => Some(3),
+        "canceled" => Some(4),
+        _ => None,
+    };
+    let mut urgent: Vec<&StatusTask> = tasks.iter().filter(|task| rank(task).is_some()).collect();
+    urgent.sort_by_key(|task| rank(task));
+    html.push_str(&rows(&urgent));
+    let quiet: Vec<&StatusTask> = tasks
+        .iter()
+        .filter(|task| matches!(task.state.as_str(), "succeeded" | "excluded"))
+        .collect();
+    if !quiet.is_empty() {
+        let id: String = summary
+            .path
+            .as_str()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        html.push_str(&format!(
+            "<details id=\"{id}\"><summary>{} done</summary>{}</details>",
+            quiet.len(),
+            rows(&quiet)
+        ));
     }
-    html.push_str("<table><tr><th>state<th>task<th>runner<th>time<th></tr>");
-    for task in tasks {
-        html.push_str(&row(task));
-    }
-    html.push_str("</table>");
+    html.push_str("</div>\n");
     html
 }
 
-fn row(task: &StatusTask) -> String {
-    let seconds = task
-        .ran
-        .map(|(from, to)| format!("{} s", to - from))
-        .unwrap_or_default();
-    let reason = task.reason.as_deref().unwrap_or_default();
-    format!(
-        "<tr><td class={0}>{0}<td>{1}<div class=note>{2}</div><td>{3}<td>{4}<td><a href=\"/api/v1/log/{5}\">log</a></tr>",
-        task.state,
-        escape(&task.title),
-        escape(reason),
-        escape(task.runner.as_deref().unwrap_or_default()),
-        seconds,
-        task.id
-    )
+fn rows(tasks: &[&StatusTask]) -> String {
+    if tasks.is_empty() {
+        return String::new();
+    }
+    let rows: String = tasks.iter().map(|task| row(task)).collect();
+    format!("<ul class=tasks>{rows}</ul>")
 }
 
-fn line(class: &str, subject: &str, text: &str) -> String {
-    format!(
-        "<div class={class}><b>{}</b> {}</div>",
-        escape(subject),
-        escape(text)
-    )
+fn row(task: &StatusTask) -> String {
+    let log = match task.attempt {
+        0 => String::new(),
+        _ => format!("<a href=\"/log/{}\">log</a>", task.id),
+    };
+    let mut html = format!(
+        "<li><span class=\"state {}\">{}</span><span><a href=\"/task/{}\">{}</a>{}</span><span>{log}</span>",
+        task.state,
+        word(&task.state),
+        task.id,
+        escape(&task.title),
+        aside(task)
+    );
+    if let Some(reason) = &task.reason {
+        let fault = match task.fault.as_deref() {
+            Some("package") => "<b>the package:</b> ",
+            Some(_) => "<b>infrastructure:</b> ",
+            None => "",
+        };
+        html.push_str(&format!("<span class=why>{fault}{}</span>", escape(reason)));
+    }
+    let excerpt = task.failure.iter().flat_map(|failure| &failure.excerpt);
+    let lines: Vec<&str> = excerpt.map(String::as_str).collect();
+    if !lines.is_empty() {
+        let last = &lines[lines.len().saturating_sub(EXCERPT)..];
+        html.push_str(&format!(
+            "<pre class=why>{}</pre>",
+            escape(&last.join("\n"))
+        ));
+    }
+    html.push_str("</li>");
+    html
+}
+
+/// What it does, where, or how long it took.
+fn aside(task: &StatusTask) -> String {
+    let mut words = Vec::new();
+    words.extend(task.step.clone());
+    words.extend(task.runner.as_ref().map(|runner| format!("on {runner}")));
+    words.extend(task.ran.map(|(from, to)| duration(to - from)));
+    if task.attempt > 1 {
+        words.push(format!("attempt {}", task.attempt));
+    }
+    match words.is_empty() {
+        true => String::new(),
+        false => format!(" <span class=dim>· {}</span>", escape(&words.join(" · "))),
+    }
+}
+
+fn repositories(status: &Status) -> String {
+    if status.repositories.is_empty() {
+        return String::new();
+    }
+    let mut html = "<h2 id=published>Published</h2>\n<table><tr><th>repository<th>served at<th>generation<th>commit</tr>".to_owned();
+    for repository in &status.repositories {
+        let pointer = &repository.pointer;
+        let path = escape(&repository.path);
+        html.push_str(&format!(
+            "<tr><td>{}<td><a href=\"/repos/{path}\">/repos/{path}</a><td>{}<td><code>{}</code></tr>",
+            escape(pointer.repository.as_str()),
+            pointer.generation,
+            short(&pointer.commit)
+        ));
+    }
+    html.push_str("</table>\n");
+    html
+}
+
+fn done(requests: &[&RequestSummary], more: bool) -> String {
+    if requests.is_empty() {
+        return String::new();
+    }
+    let mut html = "<h2 id=done>Done lately</h2>\n<table>".to_owned();
+    for summary in requests.iter().take(LISTED) {
+        let total: usize = summary.tasks.values().sum();
+        html.push_str(&format!(
+            "<tr><td><span class=\"state {0}\">{0}</span><td><a href=\"/api/v1/request/{1}\"><code>{1}</code></a><td class=dim>{2}</tr>",
+            summary.phase,
+            escape(summary.path.as_str()),
+            if total == 0 { String::new() } else { format!("{total} tasks") }
+        ));
+    }
+    html.push_str("</table>\n");
+    if more || requests.len() > LISTED {
+        html.push_str("<p class=dim>Older ones are on the branch <code>status</code>.</p>\n");
+    }
+    html
 }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use ports::{ArtifactStore, Platform};
 use runner_api::{Pointer, Tree, TreeFile};
 use tokio_util::io::ReaderStream;
 
 use crate::error::quote;
+use crate::page::html::{escape, page};
 use crate::{Error, State};
 
 /// Earlier trees that are still served, for clients that began before a flip.
@@ -173,20 +174,7 @@ fn listing(published: &Published, path: &str, inside: &str) -> Option<Response> 
             )
         })
         .collect();
-    Some(
-        Html(format!(
-            "<!doctype html><meta charset=utf-8><title>{0}</title><h1>{0} /{1}</h1><ul>{rows}</ul>",
-            escape(published.pointer.repository.as_str()),
-            escape(inside)
-        ))
-        .into_response(),
-    )
-}
-
-/// Text for HTML.
-pub(crate) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    let title = published.pointer.repository.as_str();
+    let body = format!("<h2>/{}</h2>\n<ul>{rows}</ul>\n", escape(inside));
+    Some(page(title, "published repository", &body))
 }

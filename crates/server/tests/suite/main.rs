@@ -24,4 +24,5 @@ mod runners;
 mod world;
 
 mod border;
+mod pages;
 mod served;

@@ -1,0 +1,112 @@
+//! What stands below each command's options in `--help`: how it is used, and what its end means.
+
+pub(crate) const ALL: &str = "\
+Examples:
+  millrace init /srv/example --name 'Example Linux'
+  millrace up --data /srv/example
+  git clone /srv/example/state.git && cd state    # write builds/2026/11/hello.yaml
+  millrace lint && millrace plan                  # what is wrong, and what merging would do
+  git add . && git commit -m 'Build hello' && git push
+  millrace watch builds/2026/11/hello.yaml
+  millrace why builds/2026/11/hello.yaml          # when it failed
+
+Exit codes of every command:
+  0  done, and what was asked about is well
+  1  done, and it is not well: errors (lint, plan), a failed or invalid request (status, watch, why),
+     a finding (verify)
+  2  the command's words are wrong
+  3  trouble: the control plane cannot be reached or is in trouble, a file of this machine cannot be
+     read, the token is refused
+  4  nothing has that name: no such request, task, attempt, commit, branch or repository
+  5  its present state does not allow it: nothing to cancel or to try again, no log yet, a broken
+     configuration that keeps a request from being planned
+  6  it did not happen in time (watch --timeout)
+
+With --json an error is {\"error\": {\"kind\": …, \"code\": …, \"message\": …}} on standard error.";
+
+pub(crate) const INIT: &str = "\
+Examples:
+  millrace init /srv/example --name 'Example Linux'
+  millrace init ~/distro --jobs 4 --emulated arm64
+
+The programs millrace-runner and millrace-signer are looked for beside millrace: each makes its own keys,
+and millrace never sees a private one.";
+
+pub(crate) const UP: &str = "\
+Examples:
+  millrace up --data /srv/example
+  millrace up --data /srv/example --listen 127.0.0.1:0    # a free port; the first line says which
+  millrace up --data /srv/example --roots /dev/shm/roots --scratch /dev/shm/jobs
+  millrace up --data /srv/example --state https://git.example.org/distro.git \\
+      --state-token-file /etc/millrace/git-token
+
+Ctrl-C or SIGTERM stops it and lets jobs finish for a while. Killed, it goes on where it was when it is
+started again. MILLRACE_LOG chooses log lines: `info` by default, `debug`, `control=debug`.";
+
+pub(crate) const LINT: &str = "\
+Examples:
+  millrace lint
+  millrace lint ~/my-distribution
+  millrace lint --json | jq '.[] | select(.severity == \"error\")'";
+
+pub(crate) const PLAN: &str = "\
+Examples:
+  millrace plan                     # the checkout here, with what is not committed yet
+  millrace plan ~/my-distribution
+  millrace plan add-hello           # a branch of the state repository, or of the checkout here
+  millrace plan 3f9a0c1e            # a commit
+
+What is planned is what merging would do: the changes since the commit that the checkout and the control
+plane have in common, on top of what is planned now. Nothing is written anywhere.";
+
+pub(crate) const STATUS: &str = "\
+Examples:
+  millrace status
+  millrace status builds/2026/11/hello.yaml
+  millrace status --json | jq '.requests[] | select(.phase == \"failed\") | .path'";
+
+pub(crate) const WATCH: &str = "\
+Examples:
+  millrace watch
+  millrace watch builds/2026/11/hello.yaml
+  millrace watch --timeout 600 releases/2026/11/hello.yaml && echo published
+
+A commit that was pushed a moment ago is waited for. A request that no commit has ends the command with
+code 4, one that failed with code 1.";
+
+pub(crate) const LOGS: &str = "\
+Examples:
+  millrace logs builds/2026/11/hello.yaml    # of the task that failed, or of the one that runs
+  millrace logs -f 3f9a
+  millrace logs 3f9a --attempt 1
+  millrace logs 3f9a > build.log             # byte for byte
+
+On a terminal, a build's own escape sequences are left out; --raw keeps them.";
+
+pub(crate) const WHY: &str = "\
+Examples:
+  millrace why 3f9a
+  millrace why builds/2026/11/hello.yaml    # all of its tasks that are not done, failures first";
+
+pub(crate) const CANCEL: &str = "\
+Examples:
+  millrace cancel 3f9a --reason 'wrong branch'
+  millrace cancel builds/2026/11/hello.yaml
+
+It needs the token of the data directory (--data).";
+
+pub(crate) const RETRY: &str = "\
+Examples:
+  millrace retry 3f9a
+  millrace retry builds/2026/11/hello.yaml
+
+The machine itself tries infrastructure trouble again, but never a package's failure. It needs the token of
+the data directory (--data).";
+
+pub(crate) const VERIFY: &str = "\
+Examples:
+  millrace verify --data /srv/example
+  millrace verify --data /srv/example debian-12
+
+It reads the disk and works without a running control plane. The state repository and its branches are
+those of the last `millrace up` on the data directory.";

@@ -1,0 +1,85 @@
+//! The note that `millrace up` leaves in its data directory for the other commands.
+
+use std::path::Path;
+
+use anyhow::Context;
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Failure, Kind};
+
+/// Name of the note.
+pub(crate) const RUNNING: &str = "running.json";
+
+/// Where a control plane listens, and which process it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Running {
+    pub(crate) url: String,
+    pub(crate) pid: u32,
+}
+
+impl Running {
+    /// Writes the note, whole or not at all.
+    pub(crate) fn write(&self, root: &Path) -> anyhow::Result<()> {
+        let (path, part) = (root.join(RUNNING), root.join(format!("{RUNNING}.part")));
+        std::fs::write(&part, serde_json::to_vec(self)?)
+            .and_then(|()| std::fs::rename(&part, &path))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The control plane that runs on `data`. A note whose process is gone is not believed: by now
+    /// another control plane may listen at its address.
+    pub(crate) fn read(data: &Path) -> anyhow::Result<Self> {
+        let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+        let path = data.join(RUNNING);
+        let start = format!("`millrace up --data {}`", data.display());
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(trouble(if data.join("secrets").is_dir() {
+                    format!(
+                        "no control plane runs on {}: start it with {start}",
+                        data.display()
+                    )
+                } else {
+                    format!(
+                        "{} is no data directory of millrace: give --data DIR or set MILLRACE_DATA to the one that `millrace init` made, or give --url",
+                        data.display()
+                    )
+                }));
+            }
+            Err(error) => {
+                return Err(error).with_context(|| format!("read {}", path.display()));
+            }
+        };
+        let running: Self = serde_json::from_slice(&bytes)
+            .with_context(|| format!("read {}: remove it", path.display()))?;
+        if !running.is_alive() {
+            return Err(trouble(format!(
+                "the control plane on {} is gone without having stopped (process {}): start it again with {start}, and it goes on where it was",
+                data.display(),
+                running.pid
+            )));
+        }
+        Ok(running)
+    }
+
+    /// Whether its process is there and is `millrace`. A process that may not be looked at counts.
+    fn is_alive(&self) -> bool {
+        let Ok(pid) = i32::try_from(self.pid) else {
+            return false;
+        };
+        if kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
+            return false;
+        }
+        // A process id is given out again: to another program, most likely.
+        std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .map_or(true, |name| name.trim() == "millrace")
+    }
+}
+
+fn trouble(sentence: String) -> anyhow::Error {
+    Failure::new(Kind::Trouble, sentence).into()
+}

@@ -1,0 +1,171 @@
+//! `millrace status`: everything in short, or one request with its tasks.
+
+use std::fmt::Write as _;
+
+use control::{RequestSummary, Status, StatusFile, StatusTask};
+use ledger::{Note, Problem};
+
+use crate::Verdict;
+use crate::args::StatusArgs;
+use crate::client::Client;
+use crate::names::{find_request, request_path};
+use crate::render::{Output, clean, short, state_word};
+
+/// Width of a phase or state word.
+const WORD: usize = 10;
+
+pub(crate) async fn run(args: StatusArgs, output: &Output) -> anyhow::Result<Verdict> {
+    let client = Client::new(&args.place)?;
+    let Some(request) = &args.request else {
+        let status: Status = client.get("/api/v1/status").await?;
+        if output.json {
+            output.print_json(&status)?;
+        } else {
+            output.print(&everything(&status, output))?;
+        }
+        return Ok(Verdict::Well);
+    };
+    let file = find_request(&client, &request_path(request)?).await?;
+    if output.json {
+        output.print_json(&file)?;
+    } else {
+        output.print(&one(&file, output))?;
+    }
+    Ok(Verdict::of_phase(&file.phase))
+}
+
+fn everything(status: &Status, output: &Output) -> String {
+    let mut text = match status.commit.as_str() {
+        "" => "no commit has been planned yet: push to the state repository\n".to_owned(),
+        commit => format!("planned commit {}\n", short(commit)),
+    };
+    text.push_str(&broken(status, output));
+    for warning in &status.warnings {
+        let line = clean(&format!("{}: {}", warning.subject, warning.message));
+        let _ = writeln!(text, "warning: {line}");
+    }
+    for need in &status.unserved {
+        let line = format!(
+            "{} ({}): {}",
+            need.title,
+            need.task.id.short(),
+            need.sentence()
+        );
+        let _ = writeln!(text, "{}", output.problem(&line));
+    }
+    for request in &status.requests {
+        text.push_str(&summary(request, output));
+    }
+    if status.more {
+        text.push_str(
+            "older requests at rest are not listed: `millrace status PATH`, or the branch status\n",
+        );
+    }
+    for repository in &status.repositories {
+        let pointer = &repository.pointer;
+        let _ = writeln!(
+            text,
+            "repository {} generation {} commit {} at /repos/{}",
+            pointer.repository,
+            pointer.generation,
+            short(&pointer.commit),
+            repository.path
+        );
+    }
+    text
+}
+
+/// What keeps the newest commit from being planned.
+pub(crate) fn broken(status: &Status, output: &Output) -> String {
+    if status.problems.is_empty() {
+        return String::new();
+    }
+    let mut text = format!(
+        "{}\n",
+        output.problem("the configuration is broken, so nothing new is planned:")
+    );
+    text.push_str(&problems(&status.problems, "  ", output));
+    text
+}
+
+fn summary(request: &RequestSummary, output: &Output) -> String {
+    let tasks: Vec<String> = request
+        .tasks
+        .iter()
+        .map(|(state, n)| format!("{n} {}", state_word(state)))
+        .collect();
+    let mut text = format!(
+        "{} {}  {}\n",
+        output.word(&request.phase, WORD),
+        request.path,
+        output.dim(&tasks.join(", "))
+    );
+    text.push_str(&problems(&request.problems, "    ", output));
+    text.push_str(&notes(&request.notes, "    ", output));
+    text
+}
+
+fn one(file: &StatusFile, output: &Output) -> String {
+    let mut text = format!(
+        "{} {} at {}\n",
+        output.word(&file.phase, 0),
+        file.request,
+        short(&file.commit)
+    );
+    text.push_str(&problems(&file.problems, "  ", output));
+    text.push_str(&notes(&file.notes, "  ", output));
+    for task in &file.tasks {
+        text.push_str(&row(task, output));
+        if let Some(reason) = &task.reason {
+            let fault = task.fault.as_deref();
+            let fault = fault.map(|f| format!("[{f}] ")).unwrap_or_default();
+            let _ = writeln!(text, "      {fault}{}", clean(reason));
+        }
+        for line in task.failure.iter().flat_map(|failure| &failure.excerpt) {
+            let _ = writeln!(text, "      {} {}", output.dim("|"), clean(line));
+        }
+    }
+    text
+}
+
+/// A task in a line: `3f9a0c1e2b4d running    build tree for debian-12 amd64: making a clean root`.
+pub(crate) fn row(task: &StatusTask, output: &Output) -> String {
+    let step = task.step.as_deref();
+    let step = step.map(|step| format!(": {step}")).unwrap_or_default();
+    format!(
+        "  {} {} {}{}\n",
+        task.id.short(),
+        output.word(state_word(&task.state), WORD),
+        task.title,
+        output.dim(&step)
+    )
+}
+
+pub(crate) fn problems(problems: &[Problem], indent: &str, output: &Output) -> String {
+    lines(
+        problems.iter().map(|p| (&p.subject, &p.message)),
+        indent,
+        &|text| output.problem(text),
+    )
+}
+
+pub(crate) fn notes(notes: &[Note], indent: &str, output: &Output) -> String {
+    lines(
+        notes.iter().map(|n| (&n.subject, &n.why)),
+        indent,
+        &|text| output.dim(text),
+    )
+}
+
+fn lines<'a>(
+    said: impl Iterator<Item = (&'a String, &'a String)>,
+    indent: &str,
+    paint: &dyn Fn(&str) -> String,
+) -> String {
+    let mut text = String::new();
+    for (subject, sentence) in said {
+        let line = paint(&clean(&format!("{subject}: {sentence}")));
+        let _ = writeln!(text, "{indent}{line}");
+    }
+    text
+}

@@ -1,0 +1,147 @@
+//! The loops of the control plane. Each reacts to what it is told and has a timer behind it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{Control, Planned};
+use ledger::{Message, QueueName};
+use ports::{Platform, TaskQueue};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// Looks at everything that is not at rest.
+const SWEEP: Duration = Duration::from_secs(20);
+/// Looks at leases and at the state repository, when nothing tells of a push.
+const LOOK: Duration = Duration::from_secs(5);
+/// At most one status commit in this time.
+const REPORT: Duration = Duration::from_millis(500);
+/// Requests advanced side by side.
+const WIDTH: usize = 16;
+/// After trouble of the world's, a loop waits this long.
+const PAUSE: Duration = Duration::from_millis(500);
+
+pub(super) async fn plan_loop<P: Platform>(
+    control: Arc<Control<P>>,
+    pushed: Arc<Notify>,
+) -> anyhow::Result<()> {
+    loop {
+        match control.plan_head().await {
+            Ok(Planned::Broken(problems)) => {
+                tracing::error!(problems = problems.len(), first = ?problems.first(), "the configuration is broken; nothing new is planned");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "failed to plan");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        }
+        let _told_or_time = tokio::time::timeout(LOOK, pushed.notified()).await;
+    }
+}
+
+pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    let queues = [QueueName::advance()];
+    let claim = Duration::from_secs(60);
+    loop {
+        let wait = Duration::from_secs(20);
+        let deliveries = match control
+            .platform()
+            .queue()
+            .receive(&queues, 256, claim, wait)
+            .await
+        {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                tracing::warn!(%error, "failed to receive");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let requests: BTreeSet<_> = deliveries
+            .iter()
+            .filter_map(|delivery| match &delivery.message {
+                Message::Advance { request } => Some(request.clone()),
+                _ => None,
+            })
+            .collect();
+        let mut failed = BTreeSet::new();
+        let mut running = JoinSet::new();
+        for request in requests {
+            if running.len() == WIDTH {
+                note(running.join_next().await, &mut failed);
+            }
+            let control = control.clone();
+            running.spawn(async move { (control.advance(&request).await, request) });
+        }
+        while let Some(done) = running.join_next().await {
+            note(Some(done), &mut failed);
+        }
+        for delivery in &deliveries {
+            let Message::Advance { request } = &delivery.message else {
+                continue;
+            };
+            // What failed comes back by itself when its claim ends.
+            if !failed.contains(request) {
+                control
+                    .platform()
+                    .queue()
+                    .acknowledge(&delivery.receipt)
+                    .await
+                    .ok();
+            }
+        }
+    }
+}
+
+type Advanced = (control::Result<()>, pipeline_spec::RequestPath);
+
+fn note(
+    done: Option<Result<Advanced, tokio::task::JoinError>>,
+    failed: &mut BTreeSet<pipeline_spec::RequestPath>,
+) {
+    if let Some(Ok((Err(error), request))) = done {
+        tracing::warn!(%request, %error, "failed to advance");
+        failed.insert(request);
+    }
+}
+
+pub(super) async fn dispatch_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.dispatch().await {
+            tracing::warn!(%error, "failed to dispatch");
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        }
+        control.changed().await;
+    }
+}
+
+pub(super) async fn report_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.report(Duration::from_secs(20)).await {
+            tracing::warn!(%error, "failed to report");
+            tokio::time::sleep(PAUSE).await;
+        }
+        tokio::time::sleep(REPORT).await;
+    }
+}
+
+pub(super) async fn lease_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.expire_leases().await {
+            tracing::warn!(%error, "failed to look at leases");
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+pub(super) async fn sweep_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    loop {
+        if let Err(error) = control.sweep().await {
+            tracing::warn!(%error, "failed to sweep");
+        }
+        tokio::time::sleep(SWEEP).await;
+    }
+}

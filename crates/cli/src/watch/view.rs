@@ -1,0 +1,221 @@
+//! What `millrace watch` draws.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use control::{RequestSummary, Status, StatusFile};
+
+use crate::render::{Output, clean, state_word};
+use crate::status::{broken, problems, row};
+
+/// A terminal's size when it does not tell.
+const SIZE: (usize, usize) = (80, 24);
+/// Width of the bar.
+const BAR: usize = 20;
+
+pub(crate) struct View<'a> {
+    output: &'a Output,
+    /// Lines drawn last time.
+    lines: usize,
+    /// Subject → last word printed, for the view without a terminal.
+    seen: BTreeMap<String, String>,
+}
+
+impl<'a> View<'a> {
+    pub(crate) fn new(output: &'a Output) -> Self {
+        Self {
+            output,
+            lines: 0,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn show(
+        &mut self,
+        status: &Status,
+        requests: &[&RequestSummary],
+        files: &[StatusFile],
+        elapsed: Duration,
+    ) -> anyhow::Result<()> {
+        if !self.output.live {
+            return self.tell(status, requests, files, elapsed);
+        }
+        let table = table(status, requests, files, elapsed, self.output);
+        let (width, height) = size();
+        let table = fit(&table, width, height);
+        let back = match self.lines {
+            0 => String::new(),
+            lines => format!("\u{1b}[{lines}A\u{1b}[J"),
+        };
+        self.lines = table.lines().count();
+        self.output.print(&format!("{back}{table}"))
+    }
+
+    /// A line for each change.
+    fn tell(
+        &mut self,
+        status: &Status,
+        requests: &[&RequestSummary],
+        files: &[StatusFile],
+        elapsed: Duration,
+    ) -> anyhow::Result<()> {
+        let mut text = String::new();
+        let plain = Output {
+            json: false,
+            color: false,
+            live: false,
+        };
+        let configuration = broken(status, &plain);
+        let known = self.seen.get("configuration").map_or("", String::as_str);
+        if configuration != known {
+            if self.output.json {
+                let line = serde_json::json!({"seconds": elapsed.as_secs(), "state": "broken", "what": configuration.trim_end()});
+                let _ = writeln!(text, "{line}");
+            } else {
+                text.push_str(&configuration);
+            }
+            self.seen.insert("configuration".to_owned(), configuration);
+        }
+        for (subject, word, what) in changes(requests, files) {
+            if self.seen.insert(subject, word.clone()).as_ref() == Some(&word) {
+                continue;
+            }
+            let seconds = elapsed.as_secs();
+            let _ = if self.output.json {
+                let line = serde_json::json!({"seconds": seconds, "state": word, "what": what});
+                writeln!(text, "{line}")
+            } else {
+                let state = self.output.word(state_word(&word), 10);
+                writeln!(text, "{seconds:>5} s  {state} {what}")
+            };
+        }
+        match text.is_empty() {
+            true => Ok(()),
+            false => self.output.print(&text),
+        }
+    }
+}
+
+fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<(String, String, String)> {
+    let mut changes = Vec::new();
+    for file in files {
+        for task in &file.tasks {
+            let reason = task.reason.as_deref().map(clean);
+            let reason = reason.map(|r| format!(": {r}")).unwrap_or_default();
+            let text = format!("{} {}{reason}", task.id.short(), task.title);
+            changes.push((task.id.to_string(), task.state.clone(), text));
+        }
+    }
+    for request in requests {
+        let mut text = request.path.to_string();
+        for problem in &request.problems {
+            let message = clean(&problem.message);
+            text.push_str(&format!("\n          {}: {message}", problem.subject));
+        }
+        changes.push((request.path.to_string(), request.phase.clone(), text));
+    }
+    changes
+}
+
+fn table(
+    status: &Status,
+    requests: &[&RequestSummary],
+    files: &[StatusFile],
+    elapsed: Duration,
+    output: &Output,
+) -> String {
+    let mut text = broken(status, output);
+    for request in requests {
+        let wanted = |state: &&String| !matches!(state.as_str(), "superseded" | "canceled");
+        let total: usize = request
+            .tasks
+            .iter()
+            .filter(|(state, _)| wanted(state))
+            .map(|(_, n)| n)
+            .sum();
+        let done: usize = ["succeeded", "excluded"]
+            .iter()
+            .filter_map(|state| request.tasks.get(*state))
+            .sum();
+        let filled = (done * BAR).checked_div(total).unwrap_or(0);
+        let _ = writeln!(
+            text,
+            "{} {}  [{}{}] {done}/{total}  {} s",
+            output.word(&request.phase, 10),
+            request.path,
+            "#".repeat(filled),
+            ".".repeat(BAR - filled),
+            elapsed.as_secs()
+        );
+        text.push_str(&problems(&request.problems, "  ", output));
+        let file = files.iter().find(|file| file.request == request.path);
+        for task in file.iter().flat_map(|file| &file.tasks) {
+            text.push_str(&row(task, output));
+            if let Some(reason) = task.reason.as_deref().filter(|_| task.state == "failed") {
+                let reason = clean(reason).replace('\n', " ");
+                let _ = writeln!(text, "      {}", output.problem(&reason));
+            }
+        }
+    }
+    text
+}
+
+fn size() -> (usize, usize) {
+    terminal_size::terminal_size().map_or(SIZE, |(width, height)| {
+        (usize::from(width.0), usize::from(height.0))
+    })
+}
+
+/// Cuts lines and their number to the terminal: a wrapped or scrolled line cannot be drawn over.
+fn fit(table: &str, width: usize, height: usize) -> String {
+    let room = height.saturating_sub(1).max(1);
+    let total = table.lines().count();
+    let kept = if total > room { room - 1 } else { total };
+    let mut text = String::new();
+    for line in table.lines().take(kept) {
+        text.push_str(&cut(line, width));
+        text.push('\n');
+    }
+    if kept < total {
+        let _ = writeln!(text, "… and {} more lines", total - kept);
+    }
+    text
+}
+
+/// The first `width` visible characters of a line; its colours stay whole.
+fn cut(line: &str, width: usize) -> String {
+    let mut shown = String::new();
+    let (mut left, mut escape) = (width, false);
+    for c in line.chars() {
+        match (escape, c) {
+            (false, '\u{1b}') => escape = true,
+            (true, 'm') => escape = false,
+            (true, _) => {}
+            (false, _) if left == 0 => continue,
+            (false, _) => left -= 1,
+        }
+        shown.push(c);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cut, fit};
+
+    #[test]
+    fn a_line_is_cut_and_its_colours_end() {
+        let check = |line: &str, expect: &str| assert_eq!(cut(line, 4), expect);
+        check("abc", "abc");
+        check("abcdef", "abcd");
+        check("\u{1b}[31mabcdef\u{1b}[0m", "\u{1b}[31mabcd\u{1b}[0m");
+        check("äöüßx", "äöüß");
+    }
+
+    #[test]
+    fn a_long_table_keeps_the_screen() {
+        assert_eq!(fit("1\n2\n3\n", 9, 4), "1\n2\n3\n");
+        assert_eq!(fit("1\n2\n3\n4\n", 9, 4), "1\n2\n… and 2 more lines\n");
+    }
+}

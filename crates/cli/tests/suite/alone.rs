@@ -1,0 +1,194 @@
+//! Commands without a control plane, or with one that is gone.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use crate::person::{Person, millrace, said};
+
+#[tokio::test]
+async fn a_reader_that_goes_away_is_no_error() {
+    let person = Person::with_failure().await;
+    for args in [
+        &["status"][..],
+        &["status", "--json"],
+        &["why", "builds/2026/11/app.yaml"],
+        &["man"],
+        &["completions", "bash"],
+        &["--help"],
+    ] {
+        let mut command = person.command(args);
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let child = command.stdout(writer).stderr(Stdio::piped()).spawn();
+        let ended = child.expect("it starts").wait_with_output().await;
+        let ended = ended.expect("it ends");
+        let err = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), &*err), (Some(0), ""), "{args:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_is_json_when_it_was_asked_for() {
+    let person = Person::new().await;
+    let check = async |args: &[&str], kind: &str, code: i32| {
+        let said = person.says(args).await;
+        assert_eq!(said.code, code, "{args:?}: {said:?}");
+        assert_eq!(said.out, "", "{args:?}");
+        let error: Value = serde_json::from_str(&said.err)
+            .unwrap_or_else(|_| panic!("{args:?} says {:?}", said.err));
+        let error = &error["error"];
+        assert_eq!(
+            (&error["kind"], &error["code"]),
+            (&kind.into(), &code.into())
+        );
+        assert!(error["message"].is_string(), "{error}");
+    };
+    check(
+        &["--json", "status", "builds/2026/11/no.yaml"],
+        "not-there",
+        4,
+    )
+    .await;
+    check(
+        &["--json", "watch", "builds/2026/11/no.yaml"],
+        "not-there",
+        4,
+    )
+    .await;
+    check(&["--json", "why", "abcd"], "not-there", 4).await;
+    check(&["--json", "logs", "abcd"], "not-there", 4).await;
+    check(&["--json", "plan", "no-branch"], "not-there", 4).await;
+    check(&["--json", "verify", "no-such"], "not-there", 4).await;
+    check(&["--json", "why", "not hex"], "usage", 2).await;
+    check(&["--json", "frobnicate"], "usage", 2).await;
+    check(&["--json", "lint", "/proc/self"], "not-there", 4).await;
+    check(
+        &["--json", "--url", "http://127.0.0.1:1", "status"],
+        "usage",
+        2,
+    )
+    .await;
+    check(
+        &["--json", "status", "--url", "http://127.0.0.1:1"],
+        "trouble",
+        3,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn without_a_control_plane_it_says_how_to_start_one() {
+    let person = Person::new().await;
+    let home = person.home().display().to_string();
+    let check = async |args: &[&str], expect: &str| {
+        let mut command = person.command(args);
+        command.env_remove("MILLRACE_URL");
+        let said = said(command).await;
+        assert_eq!(said.code, 3, "{said:?}");
+        let expect = expect.replace("HOME", &home);
+        assert_eq!(said.err.trim_end(), format!("millrace: {expect}"));
+    };
+    check(
+        &["status"],
+        "no control plane runs on HOME: start it with `millrace up --data HOME`",
+    )
+    .await;
+    check(
+        &["status", "--data", "/proc"],
+        "/proc is no data directory of millrace: give --data DIR or set MILLRACE_DATA to the one that `millrace init` made, or give --url",
+    )
+    .await;
+    // As kill -9 leaves it: the number is above what a process can have.
+    let note = r#"{"url":"http://127.0.0.1:1","pid":2147483646}"#;
+    std::fs::write(person.path("running.json"), note).expect("a note");
+    check(
+        &["watch"],
+        "the control plane on HOME is gone without having stopped (process 2147483646): start it again with `millrace up --data HOME`, and it goes on where it was",
+    )
+    .await;
+    // The number was given to another program since.
+    let note = format!(
+        r#"{{"url":"http://{}","pid":{}}}"#,
+        person.served.address,
+        std::process::id()
+    );
+    std::fs::write(person.path("running.json"), note).expect("a note");
+    let mut command = person.command(&["status"]);
+    command.env_remove("MILLRACE_URL");
+    let said = said(command).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("is gone without"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told_with_the_way_out() {
+    let person = Person::new().await;
+    let git = tokio::process::Command::new("git")
+        .args(["init", "--quiet", "--bare"])
+        .arg(person.path("state.git"))
+        .status()
+        .await;
+    assert!(git.expect("git starts").success());
+    let taken = person.served.address.to_string();
+    let said = person
+        .says(&["up", "--no-runners", "--listen", &taken])
+        .await;
+    assert_eq!(said.code, 3, "{said:?}");
+    let expect =
+        format!("millrace: listen on {taken}: choose another port with --listen 127.0.0.1:PORT");
+    assert!(said.err.contains(&expect), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_login_of_a_state_repository_is_nobody_elses() {
+    let person = Person::new().await;
+    let login = person.path("login");
+    std::fs::write(&login, "very-secret\n").expect("a login");
+    let up = [
+        "up",
+        "--no-runners",
+        "--state",
+        "https://git.example.org/x.git",
+        "--state-token-file",
+        login.to_str().expect("text"),
+    ];
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(&login, std::fs::Permissions::from_mode(0o644)).expect("a mode");
+    let said = person.says(&up).await;
+    assert_eq!(said.code, 3);
+    assert!(said.err.contains("can be read by others"), "{said:?}");
+    assert!(!said.err.contains("very-secret"), "{said:?}");
+}
+
+#[tokio::test]
+async fn wrong_and_missing_tokens_are_told_apart() {
+    let person = Person::with_failure().await;
+    let file = person.path("secrets/admin.token");
+    let retry = ["retry", "builds/2026/11/app.yaml"];
+    std::fs::write(&file, "0000000000000000").expect("a token");
+    let said = person.refused(&retry).await;
+    assert!(said.starts_with("3 millrace: the token is wrong"), "{said}");
+    std::fs::remove_file(&file).expect("it was there");
+    let said = person.refused(&retry).await;
+    let expect = format!(
+        "3 millrace: this command needs the token in {}, which is not there",
+        file.display()
+    );
+    assert!(said.starts_with(&expect), "{said}");
+}
+
+#[tokio::test]
+async fn every_command_teaches_by_example() {
+    let help = said(millrace(&["--help"])).await.out;
+    assert!(help.contains("Exit codes of every command"), "{help}");
+    for command in [
+        "init", "up", "lint", "plan", "status", "watch", "logs", "why", "cancel", "retry", "verify",
+    ] {
+        let help = said(millrace(&[command, "--help"])).await.out;
+        assert!(help.contains("Examples:\n  millrace "), "{command}: {help}");
+        let man = said(millrace(&["man"])).await.out;
+        let title = format!("MILLRACE {}", command.to_uppercase());
+        assert!(man.contains(&title), "{command}");
+    }
+}

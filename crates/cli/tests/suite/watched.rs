@@ -1,0 +1,72 @@
+//! `millrace watch` waits for what comes, and for nothing else.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use crate::fixture::{APP, build};
+use crate::person::Person;
+
+#[tokio::test]
+async fn a_request_that_no_commit_has_ends_it() {
+    let person = Person::new().await;
+    let said = person
+        .refused(&["watch", "builds/2026/11/hello.yaml"])
+        .await;
+    assert!(said.starts_with("4 millrace: "), "{said}");
+    assert!(said.contains("was never planned"), "{said}");
+    let said = person.refused(&["watch", "hello"]).await;
+    assert_eq!(
+        said,
+        "4 millrace: hello is no request: a request's path looks like builds/2026/11/hello.yaml"
+    );
+}
+
+#[tokio::test]
+async fn nothing_to_watch_is_said() {
+    let person = Person::new().await;
+    let said = person.says(&["watch"]).await;
+    assert_eq!(said.code, 0);
+    assert!(said.err.contains("there are no requests"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_broken_configuration_is_shown_and_ends_it() {
+    let mut person = Person::new().await;
+    let broken = ("platforms/el-10.yaml", Some("format: rpmm\n"));
+    let text = build(&["app"]);
+    person.world.merge(&[broken, (APP, Some(&text))]).await;
+    let said = person.says(&["watch", APP]).await;
+    assert_eq!(said.code, 5, "{said:?}");
+    assert!(said.out.contains("the configuration is broken"), "{said:?}");
+    assert!(said.out.contains("platforms/el-10.yaml"), "{said:?}");
+    let said = person.says(&["status"]).await;
+    assert!(said.out.contains("the configuration is broken"), "{said:?}");
+}
+
+#[tokio::test]
+async fn what_was_pushed_a_moment_ago_is_waited_for() {
+    let mut person = Person::new().await;
+    let text = build(&["app"]);
+    person.world.push(&[(APP, Some(&text))]);
+    let mut watch = person.starts(&["watch", APP]);
+    // It says at once that it waits; only then is the commit planned.
+    let mut lines = BufReader::new(watch.stderr.take().expect("a pipe")).lines();
+    let line = lines.next_line().await.expect("text").expect("a line");
+    assert!(line.contains("is not planned yet"), "{line}");
+    person.world.quiet().await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), watch.wait_with_output()).await;
+    let ended = ended.expect("it ends").expect("it ends");
+    assert_eq!(ended.status.code(), Some(0));
+    let out = String::from_utf8_lossy(&ended.stdout);
+    assert!(out.contains("succeeded  builds/2026/11/app.yaml"), "{out}");
+}
+
+#[tokio::test]
+async fn time_is_limited_when_it_was_said() {
+    let mut person = Person::new().await;
+    person.world.script(|_| crate::world::Act::Hold);
+    person.merge(&["app"]).await;
+    let said = person.refused(&["watch", "--timeout", "1", APP]).await;
+    assert!(said.starts_with("6 millrace: not at rest after "), "{said}");
+}

@@ -1,0 +1,144 @@
+//! One task: why it is where it is, and the end of its log; and the whole log as text.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Path, Query, State as Shared};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use control::TaskDetail;
+use ports::Platform;
+use serde::Deserialize;
+use tokio_util::io::ReaderStream;
+
+use super::html::{duration, escape, page, word};
+use crate::api::{detail, last_or};
+use crate::terminal::Sanitizer;
+use crate::{Error, State};
+
+/// The end of a log that is shown, in bytes.
+const TAIL: u64 = 32 * 1024;
+
+/// Which attempt's log.
+#[derive(Deserialize)]
+pub(crate) struct Which {
+    attempt: Option<u32>,
+}
+
+pub(crate) async fn task<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Path(id): Path<String>,
+) -> Result<Response, Error> {
+    let detail = detail(&state, &id).await?;
+    let task = &detail.task;
+    let mut body = format!(
+        "<h2><span class=\"state {}\">{}</span> {}</h2>\n",
+        task.state,
+        word(&task.state),
+        escape(&task.title)
+    );
+    body.push_str(&facts(&detail));
+    if let Some(reason) = &task.reason {
+        let card = if task.state == "failed" {
+            "bad"
+        } else {
+            "wait"
+        };
+        let fault = task.fault.as_deref().unwrap_or_default();
+        let lines = task.failure.iter().flat_map(|failure| &failure.excerpt);
+        let lines: Vec<&str> = lines.map(String::as_str).collect();
+        let excerpt = match lines.is_empty() {
+            true => String::new(),
+            false => format!("<pre>{}</pre>", escape(&lines.join("\n"))),
+        };
+        body.push_str(&format!(
+            "<div class=\"card {card}\"><b>{}</b> {}{excerpt}</div>\n",
+            escape(fault),
+            escape(reason)
+        ));
+    }
+    body.push_str(&attempts(&detail));
+    if task.attempt > 0 {
+        let tail = state.logs.tail(&task.id, task.attempt, TAIL).await;
+        let (bytes, cut) = tail.map_err(|error| {
+            Error::Unavailable(format!("read the log of {}: {error}", task.id.short()))
+        })?;
+        body.push_str(&format!(
+            "<h2>Log of attempt {} <a href=\"/log/{}\">all of it</a></h2>\n<pre>{}{}</pre>\n",
+            task.attempt,
+            task.id,
+            if cut { "…\n" } else { "" },
+            escape(&Sanitizer::default().push(&bytes))
+        ));
+    }
+    let aside = format!("task <code>{}</code>", task.id);
+    Ok(page("Millrace", &aside, &body))
+}
+
+fn facts(detail: &TaskDetail) -> String {
+    let task = &detail.task;
+    let mut rows = vec![(
+        "request",
+        format!("<code>{}</code>", escape(detail.request.as_str())),
+    )];
+    rows.extend(detail.because.iter().map(|why| ("because", escape(why))));
+    rows.extend(task.step.iter().map(|step| ("does now", escape(step))));
+    rows.extend(task.runner.iter().map(|runner| ("runner", escape(runner))));
+    rows.extend(task.ran.map(|(from, to)| ("took", duration(to - from))));
+    rows.extend(detail.inputs.iter().map(|(title, state)| {
+        let input = format!(
+            "{} <span class={state}>{}</span>",
+            escape(title),
+            word(state)
+        );
+        ("needs", input)
+    }));
+    let rows: String = rows
+        .into_iter()
+        .map(|(name, html)| format!("<dt>{name}<dd>{html}"))
+        .collect();
+    format!("<dl>{rows}</dl>\n")
+}
+
+fn attempts(detail: &TaskDetail) -> String {
+    let task = &detail.task;
+    if task.attempts.is_empty() {
+        return String::new();
+    }
+    let rows: String = task
+        .attempts
+        .iter()
+        .map(|attempt| {
+            format!(
+                "<tr><td><a href=\"/log/{}?attempt={n}\">attempt {n}</a><td>{}<td>{}</tr>",
+                task.id,
+                escape(&attempt.end),
+                escape(attempt.runner.as_str()),
+                n = attempt.attempt,
+            )
+        })
+        .collect();
+    format!("<h2>Ended attempts</h2>\n<table>{rows}</table>\n")
+}
+
+/// The whole log, as plain text that no browser takes for a page.
+pub(crate) async fn log<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Path(id): Path<String>,
+    Query(which): Query<Which>,
+) -> Result<Response, Error> {
+    let detail = detail(&state, &id).await?;
+    let attempt = last_or(which.attempt, &detail)?;
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    let file = state.logs.open(&detail.task.id, attempt).await;
+    let file = file.map_err(|error| {
+        Error::Unavailable(format!(
+            "read the log of {}: {error}",
+            detail.task.id.short()
+        ))
+    })?;
+    let Some(file) = file else {
+        return Ok((kind, "nothing has been written yet\n").into_response());
+    };
+    Ok((kind, Body::from_stream(ReaderStream::new(file))).into_response())
+}

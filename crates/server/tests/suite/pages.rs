@@ -1,0 +1,93 @@
+//! The pages, as somebody on call meets them.
+
+use runner_api::{Failure, FailureKind, Outcome};
+
+use crate::fixture::{APP, build};
+use crate::served::Served;
+use crate::world::{Act, World};
+
+const TOOL: &str = "builds/2026/11/tool.yaml";
+
+/// One request failed with a stranger's words, one runs.
+async fn busy() -> (World, Served) {
+    let mut world = World::new().await;
+    let served = Served::new(&world).await;
+    let mut first = true;
+    world.script(move |_| match std::mem::take(&mut first) {
+        true => Act::Say(Outcome::Failed {
+            failure: Failure {
+                kind: FailureKind::Build,
+                message: "<script>alert(1)</script> fails".to_owned(),
+                excerpt: vec!["make: *** [all] Error 2".to_owned()],
+            },
+            artifacts: Vec::new(),
+        }),
+        false => Act::Hold,
+    });
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    world.merge(&[(TOOL, Some(&build(&["tool"])))]).await;
+    (world, served)
+}
+
+#[tokio::test]
+async fn a_glance_shows_what_failed_why_and_where_its_log_is() {
+    let (world, served) = busy().await;
+    let page = served.text("/").await;
+    let id = world.tasks(APP).remove(0).task.id;
+    for expect in [
+        "<b class=failed>1</b>request failed",
+        "<b class=leased>1</b>task runs",
+        "<b>the package:</b> &lt;script&gt;alert(1)&lt;/script&gt; fails",
+        "make: *** [all] Error 2",
+        &format!("<a href=\"/log/{id}\">log</a>"),
+        "Example Linux",
+    ] {
+        assert!(page.contains(expect), "{expect}\n{page}");
+    }
+    let (failed, running) = (page.find("id=failed"), page.find("id=running"));
+    assert!(failed < running, "what failed stands first");
+    assert!(
+        !page.contains("<script>alert"),
+        "a stranger's words stay text"
+    );
+}
+
+#[tokio::test]
+async fn pages_load_nothing_from_elsewhere_and_work_without_scripts() {
+    let (_world, served) = busy().await;
+    let answer = served.get("/").await;
+    let policy = answer.headers()["content-security-policy"].to_str();
+    assert!(policy.expect("text").starts_with("default-src 'none'"));
+    let page = answer.text().await.expect("text");
+    assert!(!page.contains("://"), "{page}");
+    assert!(
+        page.contains("<noscript><meta http-equiv=refresh"),
+        "{page}"
+    );
+    assert!(page.contains("prefers-color-scheme: dark"), "{page}");
+    assert_eq!(served.get("/page.js").await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_empty_distribution_says_what_to_do() {
+    let world = World::new().await;
+    let page = Served::new(&world).await.text("/").await;
+    assert!(page.contains("There are no requests yet"), "{page}");
+}
+
+#[tokio::test]
+async fn a_task_has_the_end_of_its_log_without_escapes() {
+    let (world, served) = busy().await;
+    let id = world.tasks(APP).remove(0).task.id;
+    let mut log = b"the beginning\n".to_vec();
+    log.extend(std::iter::repeat_n(b"another line\n", 5_000).flatten());
+    log.extend(b"\x1b[31m<b>the end</b>\x1b[0m\n");
+    served.write_log(&id, 1, &log);
+    let page = served.text(&format!("/task/{id}")).await;
+    assert!(page.contains("\n&lt;b&gt;the end&lt;/b&gt;\n"), "{page}");
+    assert!(!page.contains("the beginning"), "only the end is shown");
+    let whole = served.get(&format!("/log/{id}")).await;
+    let kind = whole.headers()["content-type"].to_str().expect("text");
+    assert_eq!(kind, "text/plain; charset=utf-8");
+    assert_eq!(whole.bytes().await.expect("bytes"), log);
+}
