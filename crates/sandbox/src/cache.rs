@@ -1,7 +1,7 @@
 //! Roots that are made once and mounted many times.
 //!
 //! On disk, below the state directory: `roots/RANGE/KEY/upper` is a layer; `roots/RANGE/KEY.lock` is locked exclusively by
-//! the one who makes or removes it, and shared by all who use it. A root is made as `KEY.making` and renamed when it is
+//! the one who makes or removes it, and shared by all who use it; `roots/RANGE/KEY/size` is what a pruner has measured. A root is made as `KEY.making` and renamed when it is
 //! complete, so a layer without `.making` is whole. The kernel drops locks with their process: a `.making` directory
 //! whose lock is free belongs to a dead maker.
 
@@ -9,6 +9,7 @@ use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use crate::error::Error;
 use crate::host::{Identity, Overlay};
@@ -18,6 +19,10 @@ use crate::workspace::Workspace;
 
 /// The empty root of [`crate::probe`]; never pruned.
 pub(crate) const PROBE_KEY: &str = "millrace-probe";
+/// Beside a root's `upper`: its size in bytes.
+const SIZE: &str = "size";
+/// A block of a file system.
+const LEAST_BYTES: u64 = 4096;
 const MAX_KEY_BYTES: usize = 128;
 /// Room for the scratch directories of the commands that make a root; the root itself is not on this tmpfs.
 const MAKER_SCRATCH_BYTES: u64 = 4 << 30;
@@ -199,7 +204,7 @@ fn share(place: &Place, base: Option<&Root>, lock: File) -> Result<Option<Root>,
         return Ok(None);
     }
     // The time of last use, for pruning.
-    let now = std::fs::FileTimes::new().set_modified(std::time::SystemTime::now());
+    let now = std::fs::FileTimes::new().set_modified(SystemTime::now());
     lock.set_times(now)
         .map_err(Error::io("touch", &place.lock))?;
     Ok(Some(Root {
@@ -281,25 +286,23 @@ pub(crate) async fn sweep(sandbox: &Sandbox) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes roots beyond the `keep` used last.
-pub(crate) async fn prune(sandbox: &Sandbox, keep: usize) -> Result<usize, Error> {
+/// A root as the pruner sees it.
+struct Cached {
+    key: String,
+    bytes: u64,
+}
+
+/// Removes roots, the one used longest ago first, until the rest has at most `most_bytes`.
+pub(crate) async fn prune(sandbox: &Sandbox, most_bytes: u64) -> Result<usize, Error> {
     let directory = directory(sandbox)?;
-    let entries = std::fs::read_dir(&directory).map_err(Error::io("list", &directory))?;
-    let used = |entry: std::fs::DirEntry| {
-        let lock = entry.path();
-        let key = lock
-            .file_name()?
-            .to_str()?
-            .strip_suffix(".lock")?
-            .to_owned();
-        let used = entry.metadata().ok()?.modified().ok()?;
-        (key != PROBE_KEY && directory.join(&key).is_dir()).then_some((used, key))
-    };
-    let mut roots: Vec<_> = entries.flatten().filter_map(used).collect();
-    roots.sort();
+    let roots = cached(sandbox, &directory).await?;
+    let mut bytes: u64 = roots.iter().map(|root| root.bytes).sum();
     let mut removed = 0;
-    for (_, key) in &roots[..roots.len().saturating_sub(keep)] {
-        let path = directory.join(format!("{key}.lock"));
+    for root in roots {
+        if bytes <= most_bytes {
+            break;
+        }
+        let path = directory.join(format!("{}.lock", root.key));
         let lock = File::options()
             .write(true)
             .open(&path)
@@ -308,13 +311,56 @@ pub(crate) async fn prune(sandbox: &Sandbox, keep: usize) -> Result<usize, Error
         if lock.try_lock().is_err() {
             continue;
         }
-        let (ready, making) = (directory.join(key), directory.join(format!("{key}.making")));
+        let (ready, making) = (
+            directory.join(&root.key),
+            directory.join(format!("{}.making", root.key)),
+        );
+        if !ready.is_dir() {
+            // Another pruner was faster.
+            continue;
+        }
         discard(sandbox, &making).await?;
         std::fs::rename(&ready, &making).map_err(Error::io("put aside", &ready))?;
         discard(sandbox, &making).await?;
+        bytes -= root.bytes;
         removed += 1;
     }
     Ok(removed)
+}
+
+/// All roots with their sizes, the one used longest ago first.
+async fn cached(sandbox: &Sandbox, directory: &Path) -> Result<Vec<Cached>, Error> {
+    let entries = std::fs::read_dir(directory).map_err(Error::io("list", directory))?;
+    let found = |entry: std::fs::DirEntry| {
+        let lock = entry.path();
+        let key = lock.file_name()?.to_str()?.strip_suffix(".lock")?;
+        let used = entry.metadata().ok()?.modified().ok()?;
+        (key != PROBE_KEY && directory.join(key).is_dir()).then(|| (used, key.to_owned()))
+    };
+    let mut roots: Vec<_> = entries.flatten().filter_map(found).collect();
+    roots.sort();
+    let mut known = Vec::new();
+    for (_, key) in roots {
+        let bytes = size(sandbox, &directory.join(&key)).await?;
+        known.push(Cached { key, bytes });
+    }
+    Ok(known)
+}
+
+/// Bytes of a complete root, measured once: it never changes.
+async fn size(sandbox: &Sandbox, root: &Path) -> Result<u64, Error> {
+    let note = root.join(SIZE);
+    let noted = std::fs::read_to_string(&note).ok();
+    if let Some(bytes) = noted.and_then(|text| text.trim().parse().ok()) {
+        return Ok(bytes);
+    }
+    let tree = vec![root.join("upper")];
+    let bytes: u64 = sandbox.measure(tree).await?.into_iter().sum();
+    // At least a directory: an empty root is to be removed too when nothing may stay.
+    let bytes = bytes.max(LEAST_BYTES);
+    // Measured again if it cannot be noted, as when the root has just been pruned.
+    let _ = std::fs::write(&note, bytes.to_string());
+    Ok(bytes)
 }
 
 async fn blocking<T: Send + 'static>(

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::helper::{self, Helper, Ids};
 use crate::host::{self, Capabilities, Identity, Overlay};
 use crate::probe;
-use crate::wire::{Admin, Mapping, Request, Style, Upper};
+use crate::wire::{Admin, Mapping, Reply, Request, Style, Upper};
 use crate::workspace::Workspace;
 
 /// Where a sandbox keeps its state.
@@ -124,13 +124,13 @@ impl Sandbox {
         cache::root(self, key, base).await
     }
 
-    /// Removes the roots used longest ago until at most `keep` are left. Roots in use stay, and so do those they are on top of.
-    /// Returns how many were removed.
+    /// Removes the roots used longest ago until all together have at most `most_bytes`. Roots in use stay, and so do those
+    /// they are on top of. Returns how many were removed.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Helper`] when one cannot be removed; it is not found by [`Self::root`] any more.
-    pub async fn prune(&self, keep: usize) -> Result<usize, Error> {
-        cache::prune(self, keep).await
+    pub async fn prune(&self, most_bytes: u64) -> Result<usize, Error> {
+        cache::prune(self, most_bytes).await
     }
 
     /// A fresh writable workspace on top of a root; at most `disk_bytes` can be written in it. Everything in it is gone when
@@ -162,6 +162,29 @@ impl Sandbox {
         )
     }
 
+    /// Bytes on disk of trees that belong to ids of the range.
+    pub(crate) async fn measure(&self, trees: Vec<PathBuf>) -> Result<Vec<u64>, Error> {
+        let identity = &self.inner.capabilities.identity;
+        if mapping(identity) == Mapping::Direct {
+            let step = Error::io("measure", &self.inner.state);
+            return measure_trees(&trees).map_err(step);
+        }
+        let step = "measure a root";
+        let request = Request::Admin(Admin {
+            make: Vec::new(),
+            remove: Vec::new(),
+            measure: trees,
+        });
+        let mut helper = Helper::start(&self.inner.helper, request, Stdio::null()).await?;
+        match helper.reply(step, identity, Ids::Admin).await? {
+            Reply::Sizes(sizes) => Ok(sizes),
+            other => Err(Error::Helper {
+                step,
+                reason: format!("it said {other:?}"),
+            }),
+        }
+    }
+
     /// Makes directories for root inside; removes trees that belong to ids of the range.
     pub(crate) async fn admin(
         &self,
@@ -173,10 +196,30 @@ impl Sandbox {
             return direct_admin(&make, &remove);
         }
         let step = "prepare the directories of a root";
-        let request = Request::Admin(Admin { make, remove });
+        let request = Request::Admin(Admin {
+            make,
+            remove,
+            measure: Vec::new(),
+        });
         let mut helper = Helper::start(&self.inner.helper, request, Stdio::null()).await?;
         helper.reply(step, identity, Ids::Admin).await.map(drop)
     }
+}
+
+/// Bytes on disk of each tree; 0 for one that is gone. By `du`, which does not recurse and counts a file with two names once.
+pub(crate) fn measure_trees(paths: &[PathBuf]) -> std::io::Result<Vec<u64>> {
+    let mut sizes = Vec::new();
+    for path in paths {
+        let told = std::process::Command::new("du")
+            .args(["-sx", "--block-size=1", "--"])
+            .arg(path)
+            .stdin(Stdio::null())
+            .output()?;
+        let text = String::from_utf8_lossy(&told.stdout);
+        let size = text.split_whitespace().next().unwrap_or_default();
+        sizes.push(size.parse().unwrap_or(0));
+    }
+    Ok(sizes)
 }
 
 /// Removes trees, however deep a stranger has made them: `rm` does not recurse.

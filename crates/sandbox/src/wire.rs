@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 /// Raised with every change of a type in this module.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 
 /// Where things are in the holder's mount namespace. The host's own root is at [`HOST`]; everything else is ours.
 pub(crate) const HOST: &str = "/host";
@@ -39,7 +39,7 @@ pub(crate) enum Request {
     Get(Get),
     /// Answer with a directory's entries.
     List(List),
-    /// Make or remove directories that belong to ids of the range.
+    /// Make, remove or measure directories that belong to ids of the range.
     Admin(Admin),
 }
 
@@ -162,6 +162,8 @@ pub(crate) struct Admin {
     pub(crate) make: Vec<PathBuf>,
     /// Removed with all they contain.
     pub(crate) remove: Vec<PathBuf>,
+    /// Measured; answered with [`Reply::Sizes`] instead of [`Reply::Done`] if there are any.
+    pub(crate) measure: Vec<PathBuf>,
 }
 
 /// What a directory entry is, without following it.
@@ -199,6 +201,8 @@ pub(crate) enum Reply {
         size: u64,
     },
     Entries(Vec<Entry>),
+    /// Bytes on disk of each directory that was to be measured; 0 for one that is gone.
+    Sizes(Vec<u64>),
     Ended(ChildEnd),
     Failed(String),
 }

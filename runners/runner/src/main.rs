@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use pipeline_spec::Role;
+use pipeline_spec::{ByteSize, Role};
 use runner_agent::Shutdown;
 use runner_agent::cli::{EnrollArgs, RunArgs, parse_role, start_logging};
 
@@ -40,6 +40,9 @@ struct Run {
     /// Directory for build roots, best on a tmpfs; left out: below the work directory.
     #[arg(long, value_name = "DIR")]
     sandbox: Option<PathBuf>,
+    /// How much build roots may take; beyond it, those used longest ago are removed. Written like 20GiB.
+    #[arg(long, value_name = "SIZE", default_value = "20GiB")]
+    cache_size: ByteSize,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -78,7 +81,11 @@ fn run(args: Run) -> anyhow::Result<()> {
     runtime.block_on(async {
         let shutdown = Shutdown::on_signals()?;
         let roles = roles::open(&wanted, &config.work, &sandbox).await?;
-        runner_agent::run(config, roles, shutdown).await?;
+        if let Some(sandbox) = roles.sandbox {
+            roles::prune(&sandbox, args.cache_size).await;
+            tokio::spawn(roles::keep_pruned(sandbox, args.cache_size));
+        }
+        runner_agent::run(config, roles.roles, shutdown).await?;
         Ok(())
     })
 }

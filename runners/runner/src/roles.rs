@@ -1,9 +1,10 @@
 //! The roles that this program has.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use pipeline_spec::Role as Name;
+use pipeline_spec::{ByteSize, Role as Name};
 use runner_agent::Role;
 use runner_build_deb::BuildDeb;
 use runner_build_rpm::BuildRpm;
@@ -14,12 +15,36 @@ use sandbox::{Config as SandboxConfig, Sandbox};
 /// All but signing, which is a program of its own.
 pub(crate) const ALL: [Name; 4] = [Name::BuildDeb, Name::BuildRpm, Name::Test, Name::Compose];
 
+/// How often the cache of build roots is held against its bound.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// What was opened.
+pub(crate) struct Opened {
+    pub(crate) roles: Vec<Box<dyn Role>>,
+    /// Unless no role needs one.
+    pub(crate) sandbox: Option<Sandbox>,
+}
+
+/// Keeps the cached roots within `size`: looks every [`PRUNE_EVERY`].
+pub(crate) async fn keep_pruned(sandbox: Sandbox, size: ByteSize) {
+    loop {
+        tokio::time::sleep(PRUNE_EVERY).await;
+        prune(&sandbox, size).await;
+    }
+}
+
+/// Removes what is beyond `size`.
+pub(crate) async fn prune(sandbox: &Sandbox, size: ByteSize) {
+    match sandbox.prune(size.bytes()).await {
+        Ok(0) => {}
+        Ok(removed) => tracing::info!(removed, "build roots beyond {size} were removed"),
+        // Tried again; builds do not depend on it.
+        Err(error) => tracing::warn!("failed to remove old build roots: failed to {error}"),
+    }
+}
+
 /// Opens the wanted ones. `work` is for caches, `sandbox` for build roots.
-pub(crate) async fn open(
-    wanted: &[Name],
-    work: &Path,
-    sandbox: &Path,
-) -> anyhow::Result<Vec<Box<dyn Role>>> {
+pub(crate) async fn open(wanted: &[Name], work: &Path, sandbox: &Path) -> anyhow::Result<Opened> {
     let needs_sandbox = wanted.iter().any(|name| *name != Name::Compose);
     let sandbox = if needs_sandbox {
         std::fs::create_dir_all(sandbox)
@@ -45,5 +70,5 @@ pub(crate) async fn open(
             name => bail!("{name} is no role of this program"),
         });
     }
-    Ok(roles)
+    Ok(Opened { roles, sandbox })
 }

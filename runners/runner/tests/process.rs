@@ -47,25 +47,25 @@ impl Bench {
     }
 
     fn start(&self, drain_seconds: u32) -> Process {
+        self.start_as("compose", &["--drain-seconds", &drain_seconds.to_string()])
+    }
+
+    fn start_as(&self, role: &str, words: &[&str]) -> Process {
         let stderr = std::fs::File::options()
             .create(true)
             .append(true)
             .open(self.path("stderr"))
             .unwrap();
         let child = program()
-            .args(["run", "--role", "compose", "--runner", "b1"])
+            .args(["run", "--role", role, "--runner", "b1"])
             .args(["--control", &self.fake.url()])
             .arg("--key")
             .arg(self.path("key"))
             .arg("--work")
             .arg(self.path("work"))
             // While one slot works, the other one's take shows whether the runner drains.
-            .args([
-                "--capacity",
-                "2",
-                "--drain-seconds",
-                &drain_seconds.to_string(),
-            ])
+            .args(["--capacity", "2"])
+            .args(words)
             .env("MILLRACE_LOG", "trace")
             .stderr(stderr)
             .spawn()
@@ -248,6 +248,32 @@ async fn a_wrong_clock_is_named_and_the_key_never() {
     assert!(!stderr.contains("Millrace-Ed25519"), "{stderr}");
     let first: serde_json::Value = serde_json::from_str(stderr.lines().next().unwrap()).unwrap();
     assert!(first["timestamp"].is_string(), "{first}");
+}
+
+#[tokio::test]
+async fn roots_beyond_the_size_of_the_cache_are_removed() {
+    let bench = Bench::new();
+    let sandbox = testkit::sandbox(&bench.path("work")).await;
+    let key = sandbox::RootKey::new("old").unwrap();
+    let missing = async || match sandbox.root(&key, None).await.unwrap() {
+        sandbox::RootEntry::Missing(new) => Some(new),
+        sandbox::RootEntry::Ready(_) => None,
+    };
+    missing().await.unwrap().commit().await.unwrap();
+    let waits = |state: &State| (state.open_takes == 1).then_some(());
+    for (size, is_gone) in [("1GiB", false), ("1KiB", true)] {
+        let mut runner = bench.start_as("build-deb", &["--cache-size", size]);
+        bench.fake.until("a take", waits).await;
+        runner.signal(Signal::SIGTERM);
+        assert!(runner.wait().success(), "{}", bench.stderr());
+        assert_eq!(missing().await.is_some(), is_gone, "{size}");
+        bench
+            .fake
+            .until("the take ends", |state| {
+                (state.open_takes == 0).then_some(())
+            })
+            .await;
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, chown, unlinkat};
 
 use super::inside::{self, Links};
 use super::{Outcome, Peer, Step, become_id};
-use crate::sandbox::remove_trees;
+use crate::sandbox::{measure_trees, remove_trees};
 use crate::wire::{Admin, Entry, EntryKind, Get, List, Mapping, Put, ROOT, Reply};
 
 fn root(mapping: Mapping, holder: u32) -> Outcome<OwnedFd> {
@@ -135,5 +135,9 @@ pub(super) fn admin(peer: &mut Peer, spec: &Admin) -> Outcome<()> {
         .step(&step)?;
     }
     remove_trees(&spec.remove).step("remove a root's files")?;
-    peer.reply(&Reply::Done)
+    if spec.measure.is_empty() {
+        return peer.reply(&Reply::Done);
+    }
+    let sizes = measure_trees(&spec.measure).step("measure a root's files")?;
+    peer.reply(&Reply::Sizes(sizes))
 }

@@ -166,3 +166,40 @@ async fn pruning_keeps_what_is_used() {
     prune(&sandbox, 1).await;
     drop(missing(&sandbox, "one").await);
 }
+
+#[tokio::test]
+async fn pruning_takes_what_was_used_longest_ago_until_the_rest_fits() {
+    const MIB: u64 = 1 << 20;
+    let state = own_state();
+    let sandbox = open(state.path()).await;
+    for name in ["one", "two", "three"] {
+        let new = missing(&sandbox, name).await;
+        // Closed to us where we are no root: its maker's ids measure it.
+        let fill = "cd /workspace; dd if=/dev/urandom of=big bs=1M count=2 2>&1; mkdir -m 700 own; mv big own; chown -R 7:7 own";
+        let fill = Command::prepare_on_host(["sh", "-c", fill]);
+        assert!(run(new.workspace(), &fill).await.0.success());
+        new.commit().await.expect("a root");
+    }
+    let use_one = sandbox.root(&key("one"), None).await.expect("an entry");
+    assert!(matches!(use_one, RootEntry::Ready(_)));
+    drop(use_one);
+    assert_eq!(sandbox.prune(7 * MIB).await.expect("pruned"), 0, "all fit");
+    let mut removed = 0;
+    // See `prune`.
+    for _ in 0..1000 {
+        removed += sandbox.prune(5 * MIB).await.expect("pruned");
+        if removed > 0 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(removed, 1);
+    for name in ["one", "three"] {
+        let entry = sandbox.root(&key(name), None).await.expect("an entry");
+        assert!(
+            matches!(entry, RootEntry::Ready(_)),
+            "{name} was used later"
+        );
+    }
+    drop(missing(&sandbox, "two").await);
+}
