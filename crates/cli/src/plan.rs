@@ -141,6 +141,9 @@ fn changes(repository: &DryRunRepository, output: &Output) -> String {
                 "↓",
                 format!("{from} → {to}, older: clients that have {from} keep it"),
             ),
+            (PackageChange::Hidden, Some(from), Some(to)) => {
+                ("·", format!("{to} stays hidden: the repository has {from}"))
+            }
             (_, Some(from), Some(to)) => ("↑", format!("{from} → {to}")),
             (_, from, to) => ("?", format!("{from:?} → {to:?}")),
         };

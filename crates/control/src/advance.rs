@@ -266,7 +266,7 @@ impl<P: Platform> Control<P> {
     }
 
     /// The repositories `names`, and how many turns of them the release has.
-    async fn repositories(
+    pub(crate) async fn repositories(
         &self,
         loaded: &Loaded,
         names: &BTreeSet<RepositoryName>,

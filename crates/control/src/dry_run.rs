@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, Tasks};
-use pipeline_spec::{RepositoryName, RequestPath, Source};
+use pipeline_spec::{Config, RepositoryName, RequestKind, RequestPath, Source};
 use planner::{Plan, RequestView, Resolution, plan_build};
-use ports::{ChangeKind, Platform, Resolved, StateRepo};
+use ports::{ChangeKind, PathChange, Platform, Resolved, StateRepo};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::problems;
 use crate::files::{Checkout, Files};
+use crate::notice::{not_a_file, repository, unread};
 use crate::{Control, Result};
 
 /// What merging a tree would do.
@@ -76,7 +77,7 @@ pub struct DryRunPackage {
     /// Newest version that clients see now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// Newest version that they would see.
+    /// Newest version that they would see; of a package that stays hidden, its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// What that is.
@@ -93,6 +94,8 @@ pub enum PackageChange {
     Upgraded,
     /// By an older version: clients that have the newer one keep it.
     Downgraded,
+    /// The release brings an older version than the repository has, which clients will not see.
+    Hidden,
     /// It is not there any more.
     Removed,
 }
@@ -156,7 +159,9 @@ impl<P: Platform> Control<P> {
             Files::Checkout(_) => !head.commit.is_empty(),
         };
         let from = linear.then_some(head.commit.as_str());
-        for change in self.file_changes(from, files).await? {
+        let changes = self.file_changes(from, files).await?;
+        run.notes = self.dry_notes(&changes).await?;
+        for change in changes {
             let Ok(path) = change.path.parse::<RequestPath>() else {
                 continue;
             };
@@ -174,10 +179,16 @@ impl<P: Platform> Control<P> {
                         self.dry_build(&config, to(files), &build, &mut request)
                             .await?;
                     }
-                    Ok(RequestSpec::Release(release)) => dry_release(&release, &mut request),
+                    Ok(RequestSpec::Release(release)) => {
+                        let wish = Some(&*release);
+                        self.dry_release(&config, files, wish, &mut request).await?;
+                    }
                     Err(diagnostics) => request.problems = problems(&diagnostics),
                 },
-                None => self.dry_removal(&mut request).await?,
+                None if change.kind == ChangeKind::NotAFile => {
+                    request.problems = vec![not_a_file(path.as_str())];
+                }
+                None => self.dry_removal(&config, files, &mut request).await?,
             }
             run.requests.push(request);
         }
@@ -186,7 +197,7 @@ impl<P: Platform> Control<P> {
 
     async fn dry_build(
         &self,
-        config: &pipeline_spec::Config,
+        config: &Config,
         commit: &str,
         build: &pipeline_spec::BuildRequest,
         request: &mut DryRunRequest,
@@ -215,7 +226,8 @@ impl<P: Platform> Control<P> {
             };
             refs.insert(key, resolution);
         }
-        let row = row_for(&request.path, commit, build);
+        let spec = RequestSpec::Build(Box::new(build.clone()));
+        let row = row_for(&request.path, commit, spec);
         let view = RequestView {
             row: &row,
             tasks: &tasks,
@@ -242,67 +254,56 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    async fn dry_removal(&self, request: &mut DryRunRequest) -> Result<()> {
+    /// What no request says: files that nobody reads, repositories that go off the air.
+    async fn dry_notes(&self, changes: &[PathChange]) -> Result<Vec<Note>> {
+        let mut found: Vec<Problem> = changes.iter().filter_map(unread).collect();
+        for change in changes {
+            let gone = matches!(change.kind, ChangeKind::Removed | ChangeKind::NotAFile);
+            if let Some(name) = repository(&change.path).filter(|_| gone) {
+                found.extend(self.off_air(&name, "this change").await?);
+            }
+        }
+        let notes = found.into_iter().map(|found| Note {
+            subject: found.subject,
+            why: found.message,
+        });
+        Ok(notes.collect())
+    }
+
+    async fn dry_removal(
+        &self,
+        config: &Config,
+        files: Files<'_>,
+        request: &mut DryRunRequest,
+    ) -> Result<()> {
         let Some(loaded) = self.load(&request.path).await? else {
             return Ok(());
         };
+        if request.path.kind() == RequestKind::Release {
+            return self.dry_release(config, files, None, request).await;
+        }
         let open = loaded
             .tasks
             .values()
             .filter(|row| !row.state.is_closed())
             .count();
-        let why = match &loaded.row.spec {
-            Some(RequestSpec::Release(release)) if loaded.row.phase == Phase::Published => format!(
-                "its packages leave {}; what they replaced comes back",
-                release
-                    .to
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            ),
-            _ => format!("{open} open task(s) are canceled"),
-        };
         request.notes.push(Note {
             subject: request.path.to_string(),
-            why,
+            why: format!("{open} open task(s) are canceled; what was released of it stays"),
         });
         Ok(())
     }
 }
 
-fn dry_release(release: &pipeline_spec::ReleaseRequest, request: &mut DryRunRequest) {
-    for build in &release.from {
-        request.notes.push(Note {
-            subject: build.to_string(),
-            why: "its packages are released once all of it is built and tested".to_owned(),
-        });
-    }
-    for name in &release.to {
-        for step in [
-            "sign packages for",
-            "compose",
-            "sign metadata of",
-            "smoke-test",
-            "publish",
-        ] {
-            request.tasks.push(DryRunTask {
-                title: format!("{step} {name}"),
-                why: format!("{} releases to {name}", request.path),
-                state: "new".to_owned(),
-            });
-        }
-    }
-}
-
-fn row_for(path: &RequestPath, commit: &str, build: &pipeline_spec::BuildRequest) -> RequestRow {
+/// A request as it would be admitted.
+pub(crate) fn row_for(path: &RequestPath, commit: &str, spec: RequestSpec) -> RequestRow {
     RequestRow {
         path: path.clone(),
         commit: commit.to_owned(),
         time: 0,
         author: String::new(),
         sequence: 0,
-        spec: Some(RequestSpec::Build(Box::new(build.clone()))),
+        spec: Some(spec),
         phase: Phase::Open,
         problems: Vec::new(),
         notes: Vec::new(),
@@ -326,7 +327,7 @@ fn fill(request: &mut DryRunRequest, plan: Plan, tasks: &Tasks) {
         .collect();
 }
 
-fn to<'a>(files: Files<'a>) -> &'a str {
+pub(crate) fn to<'a>(files: Files<'a>) -> &'a str {
     match files {
         Files::Commit(commit) => commit,
         Files::Checkout(_) => CHECKOUT,

@@ -18,6 +18,7 @@ mod advance;
 mod command;
 mod config;
 mod dispatch;
+mod dry_release;
 mod dry_run;
 mod files;
 mod load;

@@ -41,7 +41,7 @@ impl<P: Platform> Control<P> {
             .removed_repositories(head, tip, config, changes)
             .await?
         {
-            if let Some(notice) = self.off_air(&name, &tip.commit).await? {
+            if let Some(notice) = self.off_air(&name, short(&tip.commit)).await? {
                 notices.push(notice);
             }
         }
@@ -80,19 +80,14 @@ impl<P: Platform> Control<P> {
     }
 
     /// What follows for clients when the file of a repository is gone. `None`: it was never published.
-    pub(crate) async fn off_air(
-        &self,
-        name: &RepositoryName,
-        commit: &str,
-    ) -> Result<Option<Problem>> {
+    pub(crate) async fn off_air(&self, name: &RepositoryName, by: &str) -> Result<Option<Problem>> {
         let Some((pointer, _)) = self.pointer(name.as_str()).await? else {
             return Ok(None);
         };
-        let short = &commit[..commit.len().min(12)];
         Ok(Some(Problem {
             subject: format!("repositories/{name}.yaml"),
             message: format!(
-                "removed by {short}: clients get 404 from the repository {name}, which is published (generation {}); nothing of it is deleted, and bringing the file back serves it again",
+                "removed by {by}: clients get 404 from the repository {name}, which is published (generation {}); nothing of it is deleted, and bringing the file back serves it again",
                 pointer.generation
             ),
         }))
@@ -171,6 +166,10 @@ pub(crate) fn not_a_file(path: &str) -> Problem {
 fn is_ours(path: &str) -> bool {
     let other = |path: &str| matches!(classify(path), PathKind::Other | PathKind::Reserved);
     !other(path) || !other(&format!("{path}/x.yaml"))
+}
+
+fn short(commit: &str) -> &str {
+    commit.get(..12).unwrap_or(commit)
 }
 
 fn is_gone(change: &PathChange) -> bool {

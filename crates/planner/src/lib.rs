@@ -16,5 +16,8 @@ mod view;
 pub use build::plan_build;
 pub use order::{Order, order};
 pub use platform::effective_platform;
-pub use release::{HoldsTurn, ReleasePlan, ReleaseView, plan_release};
+pub use release::{
+    Difference, HoldsTurn, PackageDifference, ReleasePlan, ReleasePreview, ReleaseView,
+    RepositoryPreview, plan_release, preview_release,
+};
 pub use view::{Plan, Planned, Progress, RepositoryView, RequestView, Resolution};

@@ -6,7 +6,12 @@
 
 mod content;
 mod place;
+mod preview;
 mod stage;
+
+pub use preview::{
+    Difference, PackageDifference, ReleasePreview, RepositoryPreview, preview_release,
+};
 
 use std::collections::BTreeMap;
 
@@ -61,14 +66,7 @@ pub enum HoldsTurn {
 
 /// Plans a release, or its revert.
 pub fn plan_release(view: &ReleaseView<'_>) -> ReleasePlan {
-    let mut planning = Planning {
-        view,
-        known: Known::new(view.request.tasks, &[]),
-        plan: Plan::empty(),
-        documents: Vec::new(),
-        wants_turn: Vec::new(),
-        decision: None,
-    };
+    let mut planning = Planning::new(view);
     let waiting = planning.run();
     let Planning {
         known,
@@ -96,7 +94,18 @@ struct Planning<'a> {
     decision: Option<Decision>,
 }
 
-impl Planning<'_> {
+impl<'a> Planning<'a> {
+    fn new(view: &'a ReleaseView<'a>) -> Self {
+        Self {
+            view,
+            known: Known::new(view.request.tasks, &[]),
+            plan: Plan::empty(),
+            documents: Vec::new(),
+            wants_turn: Vec::new(),
+            decision: None,
+        }
+    }
+
     fn run(&mut self) -> Waiting {
         let count = self.view.repositories.len();
         if count > MAX_REPOSITORIES {

@@ -3,6 +3,7 @@
 mod branches;
 mod builds;
 mod crashes;
+mod dry;
 mod faults;
 mod fixture;
 mod leases;

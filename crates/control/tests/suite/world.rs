@@ -297,6 +297,12 @@ impl World {
         self.status(request).await.phase
     }
 
+    /// Where a branch is.
+    pub(crate) async fn tip(&self, branch: &str) -> String {
+        let tip = self.memory.state_repo().head(branch).await;
+        tip.expect("memory").expect("it is there")
+    }
+
     /// The file on the status branch.
     pub(crate) async fn written(&self, request: &str) -> Option<String> {
         let repo = self.memory.state_repo();

@@ -60,14 +60,14 @@ pub(super) fn kept(repository: &Repository, mut content: Vec<Placed>) -> Vec<Pla
 
 /// A version in its system's order; one that does not parse sorts before all that do.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Version {
+pub(super) enum Version {
     Unreadable(String),
     Rpm(version::Evr),
     Deb(version::DebVersion),
 }
 
 impl Version {
-    fn parse(format: Format, text: &str) -> Self {
+    pub(super) fn parse(format: Format, text: &str) -> Self {
         let parsed = match format {
             Format::Rpm => text.parse().ok().map(Self::Rpm),
             Format::Deb => text.parse().ok().map(Self::Deb),

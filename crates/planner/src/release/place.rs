@@ -68,7 +68,7 @@ impl Planning<'_> {
         Some(placed)
     }
 
-    fn place_task(
+    pub(super) fn place_task(
         &mut self,
         wish: &ReleaseRequest,
         build: &RequestView<'_>,

@@ -8,8 +8,8 @@ use pipeline_spec::{
     Sha256Digest,
 };
 use runner_api::{
-    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, Pointer, SignMetadataTask, SmokeTask, TaskRef,
-    TaskSpec, TreeFile,
+    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, Pointer, SignMetadataTask, SmokeTask,
+    TaskRef, TaskSpec, TreeFile,
 };
 use sha2::{Digest, Sha256};
 
@@ -20,7 +20,7 @@ use crate::effective_platform;
 impl Planning<'_> {
     /// What the repository is to hold: what the other releases added, and `own`. Releases are merged
     /// in their own order, whichever of them is published first.
-    fn content(&self, name: &RepositoryName, own: &[Placed]) -> Vec<Placed> {
+    pub(super) fn content(&self, name: &RepositoryName, own: &[Placed]) -> Vec<Placed> {
         let row = self.view.request.row;
         let mut released: Vec<(u64, &RequestPath, &[Placed])> = self.view.repositories[name]
             .contributions
@@ -179,7 +179,7 @@ impl Planning<'_> {
 }
 
 /// Architectures that have new packages; the first one when nothing depends on the architecture.
-fn touched(repository: &Repository, packages: &[Placed]) -> Vec<Architecture> {
+pub(super) fn touched(repository: &Repository, packages: &[Placed]) -> Vec<Architecture> {
     let archs: BTreeSet<Architecture> = packages
         .iter()
         .filter_map(|placed| placed.artifact.package.as_ref()?.arch.parse().ok())
