@@ -82,12 +82,18 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> anyhow::Result<reqwest::Response> {
-        request.send().await.with_context(|| {
-            format!(
-                "reach the control plane at {}: is `millrace up --data {}` running?",
+        request.send().await.map_err(|error| {
+            // The innermost cause says it all: `Connection refused`.
+            let mut cause: &dyn std::error::Error = &error;
+            while let Some(source) = cause.source() {
+                cause = source;
+            }
+            let sentence = format!(
+                "no control plane answers at {} ({cause}): is `millrace up --data {}` running?",
                 self.base,
                 self.data.display()
-            )
+            );
+            Failure::new(Kind::Trouble, sentence).into()
         })
     }
 

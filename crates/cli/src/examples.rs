@@ -12,8 +12,8 @@ Examples:
 
 Exit codes of every command:
   0  done, and what was asked about is well
-  1  done, and it is not well: errors (lint, plan), a failed or invalid request (status, watch, why),
-     a finding (verify)
+  1  done, and it is not well: errors (lint, plan), a failed, invalid or canceled request (status,
+     watch, why), a finding (verify)
   2  the command's words are wrong
   3  trouble: the control plane cannot be reached or is in trouble, a file of this machine cannot be
      read, the token is refused
@@ -29,8 +29,8 @@ Examples:
   millrace init /srv/example --name 'Example Linux'
   millrace init ~/distro --jobs 4 --emulated arm64
 
-The programs millrace-runner and millrace-signer are looked for beside millrace: each makes its own keys,
-and millrace never sees a private one.";
+The programs millrace-runner and millrace-signer are looked for beside millrace: each makes its own
+keys, and millrace never sees a private one.";
 
 pub(crate) const UP: &str = "\
 Examples:
@@ -40,8 +40,8 @@ Examples:
   millrace up --data /srv/example --state https://git.example.org/distro.git \\
       --state-token-file /etc/millrace/git-token
 
-Ctrl-C or SIGTERM stops it and lets jobs finish for a while. Killed, it goes on where it was when it is
-started again. MILLRACE_LOG chooses log lines: `info` by default, `debug`, `control=debug`.";
+Ctrl-C or SIGTERM stops it and lets jobs finish for a while. Killed, it goes on where it was when it
+is started again. MILLRACE_LOG chooses log lines: `info` by default, `debug`, `control=debug`.";
 
 pub(crate) const LINT: &str = "\
 Examples:
@@ -56,8 +56,8 @@ Examples:
   millrace plan add-hello           # a branch of the state repository, or of the checkout here
   millrace plan 3f9a0c1e            # a commit
 
-What is planned is what merging would do: the changes since the commit that the checkout and the control
-plane have in common, on top of what is planned now. Nothing is written anywhere.";
+What is planned is what merging would do: the changes since the commit that the checkout and the
+control plane have in common, on top of what is planned now. Nothing is written anywhere.";
 
 pub(crate) const STATUS: &str = "\
 Examples:
@@ -71,8 +71,8 @@ Examples:
   millrace watch builds/2026/11/hello.yaml
   millrace watch --timeout 600 releases/2026/11/hello.yaml && echo published
 
-A commit that was pushed a moment ago is waited for. A request that no commit has ends the command with
-code 4, one that failed with code 1.";
+A commit that was pushed a moment ago is waited for. A request that no commit has ends the command
+with code 4, one that failed with code 1.";
 
 pub(crate) const LOGS: &str = "\
 Examples:
@@ -100,13 +100,13 @@ Examples:
   millrace retry 3f9a
   millrace retry builds/2026/11/hello.yaml
 
-The machine itself tries infrastructure trouble again, but never a package's failure. It needs the token of
-the data directory (--data).";
+The machine itself tries infrastructure trouble again, but never a package's failure. It needs the
+token of the data directory (--data).";
 
 pub(crate) const VERIFY: &str = "\
 Examples:
   millrace verify --data /srv/example
   millrace verify --data /srv/example debian-12
 
-It reads the disk and works without a running control plane. The state repository and its branches are
-those of the last `millrace up` on the data directory.";
+It reads the disk and works without a running control plane. The state repository and its branches
+are those of the last `millrace up` on the data directory.";

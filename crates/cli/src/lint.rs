@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use pipeline_spec::{Color, Severity, lint};
+use pipeline_spec::{Color, Diagnostic, Severity, lint};
 
 use crate::Verdict;
 use crate::args::LintArgs;
@@ -25,20 +25,35 @@ pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
         } else {
             Color::Never
         };
-        for diagnostic in &diagnostics {
-            println!("{}", diagnostic.render(color));
-        }
-        let found = match pipeline_spec::count(&diagnostics) {
-            none if none.is_empty() => "nothing to mend".to_owned(),
-            found => found,
-        };
-        println!("{} files read: {found}", files.len());
+        output.print(&text(&diagnostics, files.len(), args, color))?;
     }
     Ok(if is_well {
         Verdict::Well
     } else {
         Verdict::NotWell
     })
+}
+
+fn text(diagnostics: &[Diagnostic], files: usize, args: &LintArgs, color: Color) -> String {
+    let shown: Vec<Diagnostic> = diagnostics
+        .iter()
+        .filter(|d| args.notes || d.severity != Severity::Note)
+        .cloned()
+        .collect();
+    let mut text: String = shown
+        .iter()
+        .map(|d| format!("{}\n", d.render(color)))
+        .collect();
+    let found = match pipeline_spec::count(&shown) {
+        none if none.is_empty() => "nothing to mend".to_owned(),
+        found => found,
+    };
+    let hidden = match diagnostics.len() - shown.len() {
+        0 => String::new(),
+        n => format!("; {n} note(s) on what cannot be used yet: millrace lint --notes"),
+    };
+    text.push_str(&format!("{files} files read: {found}{hidden}\n"));
+    text
 }
 
 /// Every file below `directory` but git's own. Symbolic links are not followed.

@@ -74,9 +74,12 @@ impl Running {
         if kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH) {
             return false;
         }
-        // A process id is given out again: to another program, most likely.
-        std::fs::read_to_string(format!("/proc/{pid}/comm"))
-            .map_or(true, |name| name.trim() == "millrace")
+        // A process id is given out again: to another program, most likely. One that ended and that
+        // nobody has asked for has no command line.
+        let of_process = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}"));
+        let ended = of_process("cmdline").is_ok_and(|line| line.is_empty());
+        let ours = of_process("comm").map_or(true, |name| name.trim() == "millrace");
+        ours && !ended
     }
 }
 

@@ -58,13 +58,16 @@ async fn request(client: &Client, file: &StatusFile, output: &Output) -> anyhow:
         output.print_json(&details)?;
         return Ok(Verdict::of_phase(&file.phase));
     }
+    let total = file.tasks.len();
     let mut text = format!(
-        "{} {} at {}: {} of {} tasks are not done\n",
+        "{} {} at {}: {}\n",
         output.word(&file.phase, 0),
         file.request,
         short(&file.commit),
-        open.len(),
-        file.tasks.len()
+        match open.len() {
+            0 => format!("all of its {total} tasks are done"),
+            n => format!("{n} of its {total} tasks are not done"),
+        }
     );
     text.push_str(&problems(&file.problems, "  ", output));
     text.push_str(&notes(&file.notes, "  ", output));

@@ -49,6 +49,7 @@ pub(crate) async fn index<P: Platform>(
         }
         body.push_str(&rest(requests.len().saturating_sub(SHOWN)));
     }
+    body.push_str(&warnings(&status.warnings));
     body.push_str(&repositories(&status));
     body.push_str(&done(&groups.done, status.more));
     let aside = match status.commit.as_str() {
@@ -145,11 +146,6 @@ fn alerts(status: &Status) -> String {
         html.push_str(&said("problem", status.problems.iter().map(of_problem)));
         html.push_str("</div>\n");
     }
-    if !status.warnings.is_empty() {
-        html.push_str("<div class=\"card wait\">");
-        html.push_str(&said("warning", status.warnings.iter().map(of_problem)));
-        html.push_str("</div>\n");
-    }
     for need in &status.unserved {
         html.push_str(&format!(
             "<div class=\"card bad\"><a href=\"/task/{}\">{}</a> {}</div>\n",
@@ -159,6 +155,19 @@ fn alerts(status: &Status) -> String {
         ));
     }
     html
+}
+
+/// What stops nothing: its first line is enough on a page for urgent things.
+fn warnings(warnings: &[Problem]) -> String {
+    let n = match warnings.len() {
+        0 => return String::new(),
+        1 => "1 warning".to_owned(),
+        n => format!("{n} warnings"),
+    };
+    format!(
+        "<h2>Configuration</h2>\n<div class=\"card wait\"><details id=warnings><summary>{n}</summary>{}</details></div>\n",
+        said("warning", warnings.iter().map(of_problem))
+    )
 }
 
 fn of_problem(problem: &Problem) -> (&str, &str) {

@@ -58,3 +58,47 @@ impl Recorded {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use git::{CommitMeta, Repository};
+
+    use super::*;
+
+    /// What is found of one package, and of the branch, when `recorded` is all that the branch has.
+    fn check(recorded: Option<&str>, branch_is_missing: bool, package_is_unknown: bool) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let repository = Repository::init_bare(directory.path().join("state.git")).expect("made");
+        if let Some(text) = recorded {
+            let meta = CommitMeta {
+                name: "t".to_owned(),
+                email: "t@localhost".to_owned(),
+                time: 0,
+                message: "status\n".to_owned(),
+            };
+            let edits = [("builds/2026/11/x.yaml", Some(text.as_bytes()))];
+            let _made = repository
+                .commit_files("answers", None, &edits, &meta)
+                .expect("committed");
+        }
+        let recorded = Recorded::read(&repository, "answers").expect("read");
+        let file = TreeFile {
+            sha256: "a".repeat(64).parse().expect("a digest"),
+            size: 1,
+        };
+        let missing = recorded.branch_missing();
+        assert_eq!(missing.is_some(), branch_is_missing);
+        if let Some(finding) = missing {
+            assert_eq!(finding.path, "branch answers");
+        }
+        let unknown = recorded.missing("pool/x.deb", &file).is_some();
+        assert_eq!(unknown, package_is_unknown);
+    }
+
+    #[test]
+    fn a_missing_branch_is_one_finding_and_no_package_is_blamed() {
+        check(None, true, false);
+        check(Some("sha256: nothing\n"), false, true);
+        check(Some(&format!("sha256: {}\n", "a".repeat(64))), false, false);
+    }
+}

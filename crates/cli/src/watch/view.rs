@@ -18,7 +18,7 @@ pub(crate) struct View<'a> {
     output: &'a Output,
     /// Lines drawn last time.
     lines: usize,
-    /// Subject → last word printed, for the view without a terminal.
+    /// Subject → what was printed of it last, for the view without a terminal.
     seen: BTreeMap<String, String>,
 }
 
@@ -77,18 +77,13 @@ impl<'a> View<'a> {
             }
             self.seen.insert("configuration".to_owned(), configuration);
         }
-        for (subject, word, what) in changes(requests, files) {
-            if self.seen.insert(subject, word.clone()).as_ref() == Some(&word) {
+        for change in changes(requests, files) {
+            let now = format!("{} {}", change.state, change.step);
+            if self.seen.get(&change.subject) == Some(&now) {
                 continue;
             }
-            let seconds = elapsed.as_secs();
-            let _ = if self.output.json {
-                let line = serde_json::json!({"seconds": seconds, "state": word, "what": what});
-                writeln!(text, "{line}")
-            } else {
-                let state = self.output.word(state_word(&word), 10);
-                writeln!(text, "{seconds:>5} s  {state} {what}")
-            };
+            self.seen.insert(change.subject.clone(), now);
+            let _ = writeln!(text, "{}", change.line(elapsed.as_secs(), self.output));
         }
         match text.is_empty() {
             true => Ok(()),
@@ -97,23 +92,62 @@ impl<'a> View<'a> {
     }
 }
 
-fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<(String, String, String)> {
+/// A task or request as it is now.
+struct Change {
+    subject: String,
+    state: String,
+    /// What its runner does; empty: not known.
+    step: String,
+    what: String,
+}
+
+impl Change {
+    fn line(&self, seconds: u64, output: &Output) -> String {
+        let Self {
+            state, step, what, ..
+        } = self;
+        if output.json {
+            let mut line = serde_json::json!({"seconds": seconds, "state": state, "what": what});
+            if !step.is_empty() {
+                line["step"] = step.as_str().into();
+            }
+            return line.to_string();
+        }
+        let state = output.word(state_word(state), 10);
+        let step = match step.as_str() {
+            "" => String::new(),
+            step => output.dim(&format!(": {step}")),
+        };
+        format!("{seconds:>5} s  {state} {what}{step}")
+    }
+}
+
+fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<Change> {
     let mut changes = Vec::new();
     for file in files {
         for task in &file.tasks {
             let reason = task.reason.as_deref().map(clean);
             let reason = reason.map(|r| format!(": {r}")).unwrap_or_default();
-            let text = format!("{} {}{reason}", task.id.short(), task.title);
-            changes.push((task.id.to_string(), task.state.clone(), text));
+            changes.push(Change {
+                subject: task.id.to_string(),
+                state: task.state.clone(),
+                step: task.step.clone().unwrap_or_default(),
+                what: format!("{} {}{reason}", task.id.short(), task.title),
+            });
         }
     }
     for request in requests {
-        let mut text = request.path.to_string();
+        let mut what = request.path.to_string();
         for problem in &request.problems {
             let message = clean(&problem.message);
-            text.push_str(&format!("\n          {}: {message}", problem.subject));
+            what.push_str(&format!("\n          {}: {message}", problem.subject));
         }
-        changes.push((request.path.to_string(), request.phase.clone(), text));
+        changes.push(Change {
+            subject: request.path.to_string(),
+            state: request.phase.clone(),
+            step: String::new(),
+            what,
+        });
     }
     changes
 }

@@ -107,6 +107,23 @@ async fn without_a_control_plane_it_says_how_to_start_one() {
         "the control plane on HOME is gone without having stopped (process 2147483646): start it again with `millrace up --data HOME`, and it goes on where it was",
     )
     .await;
+    // Killed, and nobody has asked for its end yet.
+    let mut child = tokio::process::Command::new("true")
+        .spawn()
+        .expect("it starts");
+    let pid = child.id().expect("it was not waited for");
+    let ended = || std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.is_empty());
+    while !ended() {
+        tokio::task::yield_now().await;
+    }
+    let note = format!(r#"{{"url":"http://127.0.0.1:1","pid":{pid}}}"#);
+    std::fs::write(person.path("running.json"), note).expect("a note");
+    check(
+        &["status"],
+        &format!("the control plane on HOME is gone without having stopped (process {pid}): start it again with `millrace up --data HOME`, and it goes on where it was"),
+    )
+    .await;
+    child.wait().await.expect("it ended");
     // The number was given to another program since.
     let note = format!(
         r#"{{"url":"http://{}","pid":{}}}"#,
@@ -191,4 +208,65 @@ async fn every_command_teaches_by_example() {
         let title = format!("MILLRACE {}", command.to_uppercase());
         assert!(man.contains(&title), "{command}");
     }
+}
+
+/// `millrace` in a folder of its own, with these programs beside it. Each writes its words to `said`.
+fn installed(programs: &[&str]) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt as _;
+    // Beside the real one, so that it can be a link: a copy would be large.
+    let real = std::path::Path::new(env!("CARGO_BIN_EXE_millrace"));
+    let folder = tempfile::tempdir_in(real.parent().expect("a folder")).expect("a directory");
+    std::fs::hard_link(real, folder.path().join("millrace")).expect("a link");
+    for program in programs {
+        let file = folder.path().join(program);
+        let text =
+            "#!/bin/sh\necho \"${0##*/} $*\" >> \"${0%/*}/said\"\necho \"text of ${0##*/}\"\n";
+        std::fs::write(&file, text).expect("a program");
+        let mode = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&file, mode).expect("a mode");
+    }
+    folder
+}
+
+async fn init(folder: &std::path::Path) -> crate::person::Said {
+    let mut init = tokio::process::Command::new(folder.join("millrace"));
+    init.args(["init", "--name", "Example", "--jobs", "3"])
+        .arg(folder.join("new"));
+    said(init).await
+}
+
+#[tokio::test]
+async fn init_names_a_missing_program_before_it_makes_anything() {
+    let folder = installed(&["millrace-runner"]);
+    let said = init(folder.path()).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("millrace-signer is missing"), "{said:?}");
+    assert!(!folder.path().join("new").exists());
+}
+
+#[tokio::test]
+async fn the_signer_makes_the_signing_key_and_nobody_else() {
+    let folder = installed(&["millrace-runner", "millrace-signer"]);
+    let ended = init(folder.path()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let words = std::fs::read_to_string(folder.path().join("said")).expect("they were started");
+    let keys = folder.path().join("new/secrets/signing");
+    let keygen = format!(
+        "millrace-signer keygen --keys {} --file main.key --user-id Example packages\n",
+        keys.display()
+    );
+    assert!(words.contains(&keygen), "{words}");
+    assert!(words.contains("--capacity 3"), "{words}");
+    let made = std::fs::read_dir(&keys).expect("the folder").count();
+    assert_eq!(made, 0, "millrace itself writes no key");
+    let show = |path: &str| {
+        let repo = folder.path().join("new/state.git");
+        let mut git = std::process::Command::new("git");
+        git.arg("-C")
+            .arg(repo)
+            .args(["show", &format!("main:{path}")]);
+        String::from_utf8(git.output().expect("git starts").stdout).expect("text")
+    };
+    assert_eq!(show("keys/main.asc"), "text of millrace-signer\n");
+    assert!(show("keys/main.yaml").contains("private: {file: main.key}"));
 }

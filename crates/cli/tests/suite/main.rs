@@ -31,4 +31,5 @@ mod asked;
 mod logs;
 mod person;
 mod planned;
+mod reference;
 mod watched;

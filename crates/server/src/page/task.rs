@@ -102,7 +102,8 @@ fn facts(detail: &TaskDetail) -> String {
 
 fn attempts(detail: &TaskDetail) -> String {
     let task = &detail.task;
-    if task.attempts.is_empty() {
+    // A single one that failed is what stands above.
+    if task.attempts.is_empty() || task.attempts.len() == 1 && task.state == "failed" {
         return String::new();
     }
     let rows: String = task
@@ -118,7 +119,7 @@ fn attempts(detail: &TaskDetail) -> String {
             )
         })
         .collect();
-    format!("<h2>Ended attempts</h2>\n<table>{rows}</table>\n")
+    format!("<h2>Ended attempts</h2>\n<table class=attempts>{rows}</table>\n")
 }
 
 /// The whole log, as plain text that no browser takes for a page.
