@@ -54,7 +54,8 @@ impl<P: Platform> Control<P> {
             .receive(&queues, 1, CLAIM, wait)
             .await?;
         for delivery in deliveries {
-            if let Some(grant) = self.lease(id, &delivery).await? {
+            if let Some(mut grant) = self.lease(id, &delivery).await? {
+                grant.capacity = Some(runner.capacity);
                 return Ok(Taken::Granted(Box::new(grant)));
             }
         }
@@ -117,6 +118,7 @@ impl<P: Platform> Control<P> {
             inputs,
             lease_seconds: self.options.lease_seconds,
             heartbeat_seconds: self.options.heartbeat_seconds,
+            capacity: None,
         })
     }
 

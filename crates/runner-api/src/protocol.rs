@@ -14,6 +14,7 @@
 //! final, 5xx and broken connections are retried with backoff.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use pipeline_spec::RunnerId;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,9 @@ pub struct Grant {
     pub lease_seconds: u64,
     /// Send one this often.
     pub heartbeat_seconds: u64,
+    /// Jobs that the runner may have at a time, as `runners/<id>.yaml` says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capacity: Option<NonZeroU32>,
 }
 
 /// Names an attempt.

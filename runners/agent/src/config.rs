@@ -29,8 +29,8 @@ pub struct Config {
     pub work: PathBuf,
     /// Where job directories are made: best on a tmpfs.
     pub scratch: PathBuf,
-    /// Jobs at a time.
-    pub capacity: NonZeroU32,
+    /// Jobs at a time; `None`: as many as `runners/<id>.yaml` says.
+    pub capacity: Option<NonZeroU32>,
     /// How long running jobs get to finish after the first SIGTERM.
     pub drain: Duration,
 }
@@ -81,7 +81,7 @@ pub struct Settings {
     /// Directory for jobs, best on a tmpfs; left out: below the work directory.
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Jobs at a time; left out: 1.
+    /// Jobs at a time; left out: the capacity in runners/<ID>.yaml.
     #[arg(long, value_name = "N")]
     pub capacity: Option<NonZeroU32>,
     /// Seconds that running jobs get to finish after SIGTERM before they are handed back.
@@ -129,7 +129,7 @@ impl Settings {
             key: wanted(self.key, "key")?,
             scratch: self.scratch.unwrap_or_else(|| work.join("jobs")),
             work,
-            capacity: self.capacity.unwrap_or(NonZeroU32::MIN),
+            capacity: self.capacity,
             drain: Duration::from_secs(self.drain_seconds.unwrap_or(DEFAULT_DRAIN_SECONDS)),
         })
     }
@@ -172,7 +172,7 @@ mod tests {
             ..Settings::default()
         };
         let config = flags.or(file).complete().unwrap();
-        assert_eq!(config.capacity.get(), 7);
+        assert_eq!(config.capacity, NonZeroU32::new(7));
         assert_eq!(config.scratch, Path::new("/w/jobs"));
         assert_eq!(config.drain, Duration::from_secs(DEFAULT_DRAIN_SECONDS));
     }

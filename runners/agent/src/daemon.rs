@@ -1,6 +1,7 @@
 //! The daemon: takes leases while it has room, and drains when it is told to.
 
 use std::fs::File;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,7 +87,7 @@ pub async fn run(
         scratch,
         hand_back: CancellationToken::new(),
     });
-    tracing::info!(runner = %config.runner, control = %config.control.0, capacity = config.capacity, "started");
+    tracing::info!(runner = %config.runner, control = %config.control.0, "started");
 
     // Aborted with this function: whoever waits for them learns it from the lease's end then.
     let mut burials = JoinSet::new();
@@ -95,9 +96,9 @@ pub async fn run(
         burials.spawn(async move { attempt::bury(&shared, note).await });
     }
     let mut running = JoinSet::new();
-    let capacity = usize::try_from(config.capacity.get()).unwrap_or(usize::MAX);
-    let slots = Arc::new(Semaphore::new(capacity.min(Semaphore::MAX_PERMITS)));
-    while let Some((grant, slot)) = next(&shared, &slots, &shutdown).await {
+    let mut slots = Slots::new(config.capacity);
+    while let Some((grant, slot)) = next(&shared, &slots.free, &shutdown).await {
+        slots.learn(grant.capacity);
         let shared = Arc::clone(&shared);
         running.spawn(async move {
             attempt::work_off(&shared, grant).await;
@@ -109,6 +110,46 @@ pub async fn run(
     drain(running, &shared, &shutdown, config.drain).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// How many jobs there may be at a time.
+struct Slots {
+    free: Arc<Semaphore>,
+    all: usize,
+    /// The runner's own configuration wins over what it is told.
+    is_fixed: bool,
+}
+
+impl Slots {
+    /// One, until the first grant tells what `runners/<id>.yaml` says, unless `configured`.
+    fn new(configured: Option<NonZeroU32>) -> Self {
+        let all = configured.map_or(1, bounded);
+        Self {
+            free: Arc::new(Semaphore::new(all)),
+            all,
+            is_fixed: configured.is_some(),
+        }
+    }
+
+    fn learn(&mut self, told: Option<NonZeroU32>) {
+        let Some(told) = told.filter(|_| !self.is_fixed).map(bounded) else {
+            return;
+        };
+        if told > self.all {
+            self.free.add_permits(told - self.all);
+            self.all = told;
+        } else {
+            // Slots of running jobs go when those end and a later grant tells again.
+            self.all -= self.free.forget_permits(self.all - told);
+        }
+    }
+}
+
+/// A capacity is a small number; a mistyped one must not be a panic.
+fn bounded(capacity: NonZeroU32) -> usize {
+    usize::try_from(capacity.get())
+        .unwrap_or(usize::MAX)
+        .min(Semaphore::MAX_PERMITS)
 }
 
 /// The next lease and the slot it takes; `None` when the daemon drains.

@@ -62,7 +62,7 @@ impl Puppet {
                 let small = b"small".to_vec();
                 artifacts.push(job.store_bytes(small, "small", ArtifactKind::Tree).await?);
             }
-            "wait" => {
+            word if word.starts_with("wait") => {
                 job.log().line("waiting");
                 job.step(Step::Building);
                 tokio::select! {
@@ -133,7 +133,7 @@ impl Bench {
             key: self.home.path().join("key"),
             work: self.home.path().into(),
             scratch: self.home.path().join("jobs"),
-            capacity: NonZeroU32::new(2).unwrap(),
+            capacity: NonZeroU32::new(2),
             drain: Duration::from_secs(60),
         }
     }
@@ -375,6 +375,39 @@ async fn a_step_is_told_while_the_job_is_at_it() {
     bench.puppet.0.go.notify_waiters();
     bench.fake.result(task).await;
     daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_runner_takes_as_many_jobs_as_its_enrolment_says_unless_it_is_configured() {
+    for (configured, told, at_once) in [(None, Some(3), 3), (Some(1), Some(3), 1), (None, None, 1)]
+    {
+        let bench = Bench::new();
+        bench
+            .fake
+            .change(|state| state.capacity = told.and_then(NonZeroU32::new));
+        let daemon = bench.run_with(Config {
+            capacity: configured.and_then(NonZeroU32::new),
+            ..bench.config()
+        });
+        for word in ["wait", "wait-1", "wait-2", "wait-3"] {
+            bench.queue(word);
+        }
+        let busy = |state: &fake::State| {
+            let begun = state.tasks.iter().filter(|task| task.beats > 1).count();
+            (begun == at_once && state.open_takes == 0).then_some(())
+        };
+        bench.fake.until("all slots are taken", busy).await;
+        let leased = bench
+            .fake
+            .state()
+            .tasks
+            .iter()
+            .filter(|task| task.leased)
+            .count();
+        assert_eq!(leased, at_once, "{configured:?} {told:?}");
+        daemon.shutdown.now();
+        daemon.task.await.unwrap().unwrap();
+    }
 }
 
 #[tokio::test]

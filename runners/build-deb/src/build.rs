@@ -11,7 +11,7 @@ use runner_api::{
 };
 use runner_build::{Blame, Room};
 use sandbox::{Command, Ended, EntryKind, Network, Root};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::root::{LOCAL_SOURCE, Roots, apt, local_archive, workspace_with};
 
@@ -27,8 +27,15 @@ const UNMET: [&str; 5] = [
 /// runs offline.
 const SCRIPT_FAILED: &str = "script subprocess returned error";
 
+/// Part of every layer's name: counts up when what is done to a layer changes.
+const LAYER: &str = "2";
+/// Where a layer lists its packages, the base's included. Only root can write there.
+const BUILDROOT: &str = "/usr/lib/millrace/buildroot.json";
+/// Largest such list, in bytes: a full desktop has 3,000 packages of 200 bytes.
+const MAX_BUILDROOT_BYTES: u64 = 16 << 20;
+
 /// A package of the buildroot.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Installed {
     name: String,
     version: String,
@@ -56,7 +63,7 @@ pub(crate) async fn make(roots: &Roots, job: &Job, task: &BuildTask) -> Result<O
     let local = local_archive(job, &packages, &deps).await?;
     let root = dependencies(roots, job, task, &dsc_name, &local).await?;
     let room = workspace_with(roots, job, &root, &task.limits).await?;
-    let buildroot = record(&room).await?;
+    let buildroot = recorded(&room).await?;
     let scope = match task.scope {
         BuildScope::All => "-b",
         BuildScope::ArchitectureOnly => "-B",
@@ -146,7 +153,7 @@ async fn dependencies(
         BuildScope::All => "all",
         BuildScope::ArchitectureOnly => "arch",
     };
-    let inputs = [wanted.as_str(), local, scope, &profiles];
+    let inputs = [LAYER, wanted.as_str(), local, scope, &profiles];
     let path = format!("/in/{dsc_name}");
     job.step(Step::Dependencies);
     let mut words = vec!["build-dep"];
@@ -204,7 +211,21 @@ async fn install(room: &Room<'_>, job: &Job, words: &[&str], profiles: &str) -> 
         "rm -f /etc/apt/sources.list.d/millrace-build.list; apt-get clean",
     ])
     .network(Network::None);
-    room.run(&clean, "clean the root", Blame::Us).await
+    let list = record(room).await?;
+    let list = serde_json::to_vec(&list).map_err(Halt::infrastructure)?;
+    room.run(&clean, "clean the root", Blame::Us).await?;
+    let put = room
+        .workspace()
+        .write(BUILDROOT, 0o644, sandbox::Owner::Root, &list);
+    put.await.map_err(Halt::infrastructure)
+}
+
+/// What [`install`] wrote down of the root. apt takes a second to find it out again.
+async fn recorded(room: &Room<'_>) -> Result<Vec<Installed>, Halt> {
+    let list = room.workspace().read(BUILDROOT, MAX_BUILDROOT_BYTES).await;
+    let list = list.map_err(Halt::infrastructure)?;
+    serde_json::from_slice(&list)
+        .map_err(|error| Halt::trouble(format!("read {BUILDROOT} of the root: {error}")))
 }
 
 /// A dependency that does not exist is the package's fault; a mirror that does not answer is not.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use runner_agent::{Halt, Job};
 use runner_api::{BuildTask, FailureKind, SourceTask, Step};
 use runner_build::{Blame, Room};
-use sandbox::{Command, EntryKind, Network, Sandbox};
+use sandbox::{Command, EntryKind, Sandbox};
 
 use crate::backend::{Backend, Built, Srpm, Tree};
 use crate::local::LocalRepo;
+use crate::requirements::listed_packages;
 use crate::rpmbuild;
 
 /// The backend.
@@ -143,11 +144,7 @@ impl Backend for Dnf {
     ) -> Result<Built, Halt> {
         let root = self.complete(job, task, srpm, local).await?;
         let room = self.room(job, &root, &task.limits).await?;
-        let query = Command::prepare(["rpm", "-qa", "--qf", rpmbuild::INSTALLED_FORMAT])
-            .network(Network::None);
-        let installed = room
-            .query(&query, "list the packages of the root", Blame::Us)
-            .await?;
+        let installed = listed_packages(&room).await?;
         let command = source_script(rpmbuild::BUILD, task, srpm);
         job.step(Step::Building);
         let built = room

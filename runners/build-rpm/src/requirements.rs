@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use runner_agent::{Halt, Job};
 use runner_api::{BuildTask, Failure, FailureKind, Outcome, Step};
 use runner_build::{Blame, Room, key};
-use sandbox::{Command, Ended, Network, Root, RootEntry};
+use sandbox::{Command, Ended, Network, Owner, Root, RootEntry};
 
 use crate::backend::Srpm;
 use crate::dnf::{Dnf, conf, copy_packages, source_script};
@@ -13,6 +13,14 @@ use crate::local::{self, LocalRepo};
 use crate::repos::{LOCAL, Repos};
 use crate::root::{MAKING, STEPS};
 use crate::rpmbuild;
+
+/// Part of every layer's name: counts up when what is done to a layer changes.
+const LAYER: &str = "2";
+/// Where a layer lists its packages as [`rpmbuild::INSTALLED_FORMAT`] does, the base's included. Only
+/// root can write there.
+const BUILDROOT: &str = "/usr/lib/millrace/buildroot";
+/// Largest such list, in bytes: a full desktop has 3,000 packages of 120 bytes.
+const MAX_BUILDROOT_BYTES: u64 = 16 << 20;
 
 /// Where dnf sees the source RPM whose requirements it installs; it goes by the ending.
 const REQUIREMENTS: &str = "/requirements.src.rpm";
@@ -49,7 +57,11 @@ impl Dnf {
         local: &LocalRepo,
     ) -> Result<Root, Halt> {
         let wanted = requirements(srpm.package);
-        let key = key("rpm-layer", &[base_name, &local.digest, &wanted.join("\n")]);
+        let wanted_text = wanted.join("\n");
+        let key = key(
+            "rpm-layer",
+            &[LAYER, base_name, &local.digest, &wanted_text],
+        );
         let new = match self
             .sandbox
             .root(&key, Some(base))
@@ -85,6 +97,7 @@ impl Dnf {
         let clean = Command::prepare(["sh", "-ec", "rm -rf /var/cache/dnf /var/log/dnf*"])
             .network(Network::None);
         room.run(&clean, "clean the root", Blame::Us).await?;
+        list_packages(&room).await?;
         new.commit().await.map_err(Halt::infrastructure)
     }
 
@@ -142,6 +155,27 @@ impl Dnf {
             )),
         }
     }
+}
+
+/// Writes down what is installed, once for all builds in the root.
+async fn list_packages(room: &Room<'_>) -> Result<(), Halt> {
+    let query =
+        Command::prepare(["rpm", "-qa", "--qf", rpmbuild::INSTALLED_FORMAT]).network(Network::None);
+    let list = room
+        .query(&query, "list the packages of the root", Blame::Us)
+        .await?;
+    room.workspace()
+        .write(BUILDROOT, 0o644, Owner::Root, list.as_bytes())
+        .await
+        .map_err(Halt::infrastructure)
+}
+
+/// What [`list_packages`] wrote down.
+pub(crate) async fn listed_packages(room: &Room<'_>) -> Result<String, Halt> {
+    let list = room.workspace().read(BUILDROOT, MAX_BUILDROOT_BYTES).await;
+    let list = list.map_err(Halt::infrastructure)?;
+    String::from_utf8(list)
+        .map_err(|_| Halt::trouble(format!("read {BUILDROOT} of the root: it is not UTF-8")))
 }
 
 /// Whether `/build` has an entry of that name.

@@ -173,6 +173,7 @@ impl Bench {
             inputs: BTreeMap::new(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
+            capacity: None,
         };
         let job = Job::offline(grant, &self.path("jobs"), &self.path("blobs")).unwrap();
         Compose::open(self.path(cache)).unwrap().run(&job).await

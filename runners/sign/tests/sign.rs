@@ -115,6 +115,7 @@ impl Bench {
             inputs,
             lease_seconds: 60,
             heartbeat_seconds: 10,
+            capacity: None,
         };
         let job = Job::offline(grant, &self.path("jobs"), &self.path("blobs")).unwrap();
         let (keys, _) = Keys::open(self.path("keys")).unwrap();

@@ -55,6 +55,7 @@ impl Desk {
                 .collect(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
+            capacity: None,
         };
         Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job")
     }

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +38,8 @@ pub(crate) struct State {
     pub(crate) tasks: Vec<Task>,
     pub(crate) blobs: BTreeMap<Sha256Digest, Bytes>,
     pub(crate) faults: Vec<Fault>,
+    /// Told with every grant.
+    pub(crate) capacity: Option<NonZeroU32>,
     /// Added to the server's clock, in seconds.
     pub(crate) clock_ahead: i64,
     /// Takes that wait for work.
@@ -355,6 +358,7 @@ impl State {
             lease_seconds: 30,
             // The shortest that the runner accepts, far below a second.
             heartbeat_seconds: 0,
+            capacity: self.capacity,
         })
     }
 
