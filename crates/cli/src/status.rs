@@ -40,10 +40,7 @@ fn everything(status: &Status, output: &Output) -> String {
         commit => format!("planned commit {}\n", short(commit)),
     };
     text.push_str(&broken(status, output));
-    for warning in &status.warnings {
-        let line = clean(&format!("{}: {}", warning.subject, warning.message));
-        let _ = writeln!(text, "warning: {line}");
-    }
+    text.push_str(&warnings(&status.warnings));
     for need in &status.unserved {
         let line = format!(
             "{} ({}): {}",
@@ -70,6 +67,25 @@ fn everything(status: &Status, output: &Output) -> String {
             pointer.generation,
             short(&pointer.commit),
             repository.path
+        );
+    }
+    text
+}
+
+/// What stops nothing. What `millrace lint` says too is only counted.
+fn warnings(warnings: &[Problem]) -> String {
+    let (of_files, others): (Vec<&Problem>, Vec<&Problem>) =
+        warnings.iter().partition(|w| server::is_about_a_file(w));
+    let mut text = String::new();
+    for warning in others {
+        let line = clean(&format!("{}: {}", warning.subject, warning.message));
+        let _ = writeln!(text, "warning: {line}");
+    }
+    if !of_files.is_empty() {
+        let _ = writeln!(
+            text,
+            "{} remark(s) on files: `millrace lint --notes` in a checkout shows them",
+            of_files.len()
         );
     }
     text

@@ -30,6 +30,7 @@ use ports::Platform;
 pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
 pub use error::Error;
 pub use logs::Logs;
+pub use page::is_about_a_file;
 pub use terminal::Sanitizer;
 
 /// What handlers share.

@@ -49,7 +49,7 @@ pub(crate) async fn index<P: Platform>(
         }
         body.push_str(&rest(requests.len().saturating_sub(SHOWN)));
     }
-    body.push_str(&warnings(&status.warnings));
+    body.push_str(&remarks(&status.warnings));
     body.push_str(&repositories(&status));
     body.push_str(&done(&groups.done, status.more));
     let aside = match status.commit.as_str() {
@@ -146,6 +146,16 @@ fn alerts(status: &Status) -> String {
         html.push_str(&said("problem", status.problems.iter().map(of_problem)));
         html.push_str("</div>\n");
     }
+    let urgent: Vec<&Problem> = status
+        .warnings
+        .iter()
+        .filter(|w| !is_about_a_file(w))
+        .collect();
+    if !urgent.is_empty() {
+        html.push_str("<div class=\"card wait\">");
+        html.push_str(&said("warning", urgent.into_iter().map(of_problem)));
+        html.push_str("</div>\n");
+    }
     for need in &status.unserved {
         html.push_str(&format!(
             "<div class=\"card bad\"><a href=\"/task/{}\">{}</a> {}</div>\n",
@@ -157,17 +167,25 @@ fn alerts(status: &Status) -> String {
     html
 }
 
-/// What stops nothing: its first line is enough on a page for urgent things.
-fn warnings(warnings: &[Problem]) -> String {
-    let n = match warnings.len() {
+/// What `millrace lint` says too, and what stops nothing: out of the way of what is urgent.
+fn remarks(warnings: &[Problem]) -> String {
+    let of_files: Vec<&Problem> = warnings.iter().filter(|w| is_about_a_file(w)).collect();
+    let n = match of_files.len() {
         0 => return String::new(),
-        1 => "1 warning".to_owned(),
-        n => format!("{n} warnings"),
+        1 => "1 remark on a file".to_owned(),
+        n => format!("{n} remarks on files"),
     };
     format!(
-        "<h2>Configuration</h2>\n<div class=\"card wait\"><details id=warnings><summary>{n}</summary>{}</details></div>\n",
-        said("warning", warnings.iter().map(of_problem))
+        "<h2>Configuration</h2>\n<details id=remarks><summary>{n}</summary>{}</details>\n",
+        said("warning", of_files.into_iter().map(of_problem))
     )
+}
+
+/// Whether it names a place in a file, `platforms/x.yaml:3:1`, so that `millrace lint` says it too.
+pub fn is_about_a_file(warning: &Problem) -> bool {
+    let mut parts = warning.subject.rsplitn(3, ':');
+    let mut number = || parts.next().is_some_and(|part| part.parse::<u32>().is_ok());
+    number() && number()
 }
 
 fn of_problem(problem: &Problem) -> (&str, &str) {

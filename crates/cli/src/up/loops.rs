@@ -18,6 +18,10 @@ const LOOK: Duration = Duration::from_secs(5);
 const REPORT: Duration = Duration::from_millis(500);
 /// Requests advanced side by side.
 const WIDTH: usize = 16;
+/// A round that took longer than this is followed by a pause of twice its time, and of at most
+/// [`PAUSE`]: it reads all tasks of a big request, and one look after many of them ended is as good as
+/// one after each.
+const LONG_ROUND: Duration = Duration::from_millis(40);
 /// After trouble of the world's, a loop waits this long.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -59,6 +63,7 @@ pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyho
                 continue;
             }
         };
+        let begun = tokio::time::Instant::now();
         let requests: BTreeSet<_> = deliveries
             .iter()
             .filter_map(|delivery| match &delivery.message {
@@ -91,6 +96,11 @@ pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyho
                     .await
                     .ok();
             }
+        }
+        let took = begun.elapsed();
+        tracing::info!(took = took.as_millis() as u64, n = deliveries.len(), "XADV");
+        if took > LONG_ROUND {
+            tokio::time::sleep((took * 2).min(PAUSE)).await;
         }
     }
 }

@@ -93,3 +93,21 @@ async fn what_its_state_forbids_has_its_own_code() {
         "5 millrace: nothing of builds/2026/11/app.yaml is open"
     );
 }
+
+#[tokio::test]
+async fn remarks_on_files_are_counted_and_other_warnings_shown() {
+    let mut person = Person::new().await;
+    // A platform whose key is not there yet: `lint` has the place and the words.
+    person
+        .world
+        .merge(&[("keys/upstream/el-10.asc", None)])
+        .await;
+    let said = person.says(&["status"]).await;
+    assert!(said.out.contains("1 remark(s) on files"), "{said:?}");
+    assert!(!said.out.contains("el-10.asc"), "{said:?}");
+    let page = person.served.text("/").await;
+    assert!(
+        page.contains("<summary>1 remark on a file</summary>"),
+        "{page}"
+    );
+}
