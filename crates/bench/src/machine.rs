@@ -1,5 +1,6 @@
-//! The real `millrace up`, without runners, and a clone of its state repository.
+//! The real `millrace up`, with its runners or without, and a clone of its state repository.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -22,6 +23,21 @@ pub(crate) struct Machine {
 impl Machine {
     /// `millrace init`, the runner's enrolment, `millrace up --no-runners`.
     pub(crate) async fn start(scratch: &Path) -> Result<(Self, Runner)> {
+        let machine = Self::up(scratch, &["--no-runners".as_ref()])?;
+        let runner = Runner::new(&machine.url)?;
+        machine.commit(&[runner.enrolment()])?;
+        machine.push()?;
+        machine.enrolled(&runner).await?;
+        Ok((machine, runner))
+    }
+
+    /// `millrace init`, and `millrace up` with its own runners, whose roots are kept in `roots`.
+    pub(crate) fn with_runners(scratch: &Path, roots: &Path) -> Result<Self> {
+        std::fs::create_dir_all(scratch)?;
+        Self::up(scratch, &["--roots".as_ref(), roots.as_os_str()])
+    }
+
+    fn up(scratch: &Path, options: &[&OsStr]) -> Result<Self> {
         let (data, clone) = (scratch.join("one"), scratch.join("clone"));
         said(millrace()?.arg("init").arg(&data))?;
         said(
@@ -33,7 +49,9 @@ impl Machine {
         )?;
         let log = std::fs::File::create(scratch.join("up.log"))?;
         let up = millrace()?
-            .args(["up", "--no-runners", "--listen", "127.0.0.1:0", "--data"])
+            .args(["up", "--listen", "127.0.0.1:0"])
+            .args(options)
+            .arg("--data")
             .arg(&data)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -46,11 +64,7 @@ impl Machine {
             url: String::new(),
         };
         machine.url = machine.wait(&data.join("running.json"))?;
-        let runner = Runner::new(&machine.url)?;
-        machine.commit(&[runner.enrolment()])?;
-        machine.push()?;
-        machine.enrolled(&runner).await?;
-        Ok((machine, runner))
+        Ok(machine)
     }
 
     fn wait(&mut self, note: &Path) -> Result<String> {
@@ -85,6 +99,11 @@ impl Machine {
         }
     }
 
+    /// Where the control plane listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// The control plane's process.
     pub(crate) fn pid(&self) -> String {
         self.up.id().to_string()
@@ -113,8 +132,8 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // It may have ended by itself, which was said elsewhere.
-        let _gone = self.up.kill();
+        // SIGTERM: its runners end with it. It may have ended by itself, which was said elsewhere.
+        let _gone = Command::new("kill").arg(self.pid()).status();
         let _gone = self.up.wait();
     }
 }
@@ -131,7 +150,7 @@ fn millrace() -> Result<Command> {
 }
 
 /// Git without the machine's configuration.
-fn git(folder: &Path) -> Command {
+pub(crate) fn git(folder: &Path) -> Command {
     let mut command = Command::new("git");
     command
         .arg("-C")
@@ -146,7 +165,7 @@ fn git(folder: &Path) -> Command {
 }
 
 /// Runs to the end and answers its standard output.
-fn said(command: &mut Command) -> Result<String> {
+pub(crate) fn said(command: &mut Command) -> Result<String> {
     let output = command
         .output()
         .with_context(|| format!("start {command:?}"))?;

@@ -2,6 +2,7 @@
 //!
 //! | word | measures |
 //! |---|---|
+//! | `build ROOTS BRIDGE` | warm roots, the overhead over bare tools, and the time to a runner's first process |
 //! | `plan` | planning a push at 1,000 and at 100,000 requests: time and peak memory |
 //! | `status` | 500 status files in one commit, beside `git fast-import` |
 //! | `start` | from `git push` to the runner's lease, through the real `millrace up` |
@@ -16,6 +17,7 @@
     reason = "a measuring program: it starts programs, writes files and reads the clock"
 )]
 
+mod build;
 mod figures;
 mod machine;
 mod plan;
@@ -35,13 +37,17 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-const HELP: &str = "usage: millrace-bench plan|status|start|tasks [FOLDER]";
+const HELP: &str = "usage: millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench plan|status|start|tasks [FOLDER]";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let folder = |given: Option<&&str>| given.map_or_else(std::env::temp_dir, PathBuf::from);
     let line = match words[..] {
+        ["build", roots, bridge, ref rest @ ..] => {
+            let scratch = scratch(&folder(rest.first()))?;
+            build::run(&scratch, Path::new(roots), Path::new(bridge))?
+        }
         ["plan", ref rest @ ..] => plan::run(&scratch(&folder(rest.first()))?)?,
         [plan::CHILD, count, place] => plan::child(count.parse()?, Path::new(place))?,
         ["status", ref rest @ ..] => status::run(&scratch(&folder(rest.first()))?)?,
