@@ -223,7 +223,7 @@ pub(crate) fn status_task(row: &TaskRow) -> StatusTask {
                 }
                 FailedBy::Infrastructure { message } => {
                     status.fault = Some("infrastructure".to_owned());
-                    status.reason = Some(message.clone());
+                    status.reason = Some(gave_up(row, message));
                 }
             }
         }
@@ -235,6 +235,18 @@ pub(crate) fn status_task(row: &TaskRow) -> StatusTask {
         }
     }
     status
+}
+
+/// The history says it as a sentence, the state as a fragment.
+fn gave_up(row: &TaskRow, message: &str) -> String {
+    let said = row.attempts.last().map_or(message, |last| {
+        let end = last.end.as_str();
+        end.strip_prefix("infrastructure error: ").unwrap_or(end)
+    });
+    format!(
+        "gave up after attempt {}: {said}; mend the cause, then `millrace retry`",
+        row.state.attempt()
+    )
 }
 
 fn accepted(status: &mut StatusTask, result: &ResultManifest) {

@@ -123,7 +123,9 @@ async fn trouble_is_retried_and_ends() {
     );
     assert_eq!(
         task.reason.as_deref(),
-        Some("reach the mirror: no route to host")
+        Some(
+            "gave up after attempt 5: failed to reach the mirror: no route to host; mend the cause, then `millrace retry`"
+        )
     );
 }
 
