@@ -98,7 +98,6 @@ pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyho
             }
         }
         let took = begun.elapsed();
-        tracing::info!(took = took.as_millis() as u64, n = deliveries.len(), "XADV");
         if took > LONG_ROUND {
             tokio::time::sleep((took * 2).min(PAUSE)).await;
         }
