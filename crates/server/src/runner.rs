@@ -14,7 +14,7 @@ use pipeline_spec::{RequestPath, Runner, RunnerId};
 use ports::Platform;
 use runner_api::auth::Call;
 use runner_api::protocol::{
-    Attempt, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS, TakeRequest,
+    Heartbeat, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS, TakeRequest,
 };
 use runner_api::{HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef};
 use serde::Deserialize;
@@ -85,7 +85,7 @@ pub(crate) async fn heartbeat<P: Platform>(
     Ok(Json(
         state
             .control
-            .heartbeat(&id, &json::<Attempt>(&body)?)
+            .heartbeat(&id, json::<Heartbeat>(&body)?)
             .await?,
     ))
 }

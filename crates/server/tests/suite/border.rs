@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use ed25519_dalek::SigningKey;
+use ports::{Clock as _, Platform as _};
 use runner_api::FailureKind;
 use runner_api::auth::{self, Call};
+use runner_api::protocol::{Attempt, Heartbeat};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{APP, build};
@@ -171,4 +173,40 @@ async fn the_head_says_whether_planning_has_come_to_the_tip() {
     assert_eq!((between.tip, between.planned), (pushed.clone(), before.tip));
     world.quiet().await;
     assert_eq!(head().await.planned, pushed);
+}
+
+#[tokio::test]
+async fn a_heartbeat_tells_what_the_runner_does() {
+    let (mut world, served) = served().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let (runner, grant) = world.held.remove(0);
+    let step = runner_api::Step::MakingRoot;
+    let beat = Heartbeat {
+        attempt: Attempt {
+            task: grant.task.clone(),
+            attempt: grant.attempt,
+        },
+        step: Some(step),
+    };
+    let body = serde_json::to_vec(&beat).expect("JSON");
+    let now = world.memory.clock().now() / 1000;
+    let call = Call::new("POST", "/runner/v1/heartbeat", &body);
+    // The secret half of the fixture's runner: RFC 8032, test 1.
+    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let secret: [u8; 32] = hex::decode(secret)
+        .expect("hex")
+        .try_into()
+        .expect("32 bytes");
+    let header = auth::header(&SigningKey::from_bytes(&secret), &runner, now, &call);
+    let answer = served
+        .call("POST", "/runner/v1/heartbeat")
+        .header("authorization", header)
+        .body(body)
+        .send()
+        .await
+        .expect("it answers");
+    assert_eq!(answer.status(), 200);
+    let page = served.text("/").await;
+    assert!(page.contains(step.phrase()), "{page}");
 }
