@@ -18,6 +18,7 @@ mod keeper;
 mod lint;
 mod local;
 mod logs;
+mod memory;
 mod names;
 mod plan;
 mod render;
@@ -94,7 +95,10 @@ fn run(args: Args) -> anyhow::Result<Verdict> {
     match args.command {
         Command::Init(args) => init::run(&args, &output),
         Command::Lint(args) => lint::run(&args, &output),
-        Command::Up(args) => block_on(up::run(args, &output)),
+        Command::Up(args) => {
+            memory::with_few_arenas();
+            block_on(up::run(args, &output))
+        }
         Command::Plan(args) => block_on(plan::run(args, &output)),
         Command::Status(args) => block_on(status::run(args, &output)),
         Command::Why(args) => block_on(why::run(args, &output)),

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use control::{DryRun, DryRunRepository, DryRunRequest, PackageChange};
+use control::{DryRun, DryRunPackage, DryRunRepository, DryRunRequest, PackageChange};
 use server::{Head, PlanBody};
 
 use crate::Verdict;
@@ -130,39 +130,84 @@ fn one(request: &DryRunRequest, output: &Output) -> String {
 /// What clients of a repository would see change.
 fn changes(repository: &DryRunRepository, output: &Output) -> String {
     let mut text = format!(
-        "  repository {}, signed with {}\n",
+        "  repository {}, signed with {}",
         repository.name, repository.key
     );
+    if !repository.smoke.is_empty() {
+        let _ = write!(text, ", tried on {}", repository.smoke.join(", "));
+    }
+    text.push('\n');
     for package in &repository.packages {
-        let (sign, what) = match (package.change, &package.from, &package.to) {
-            (PackageChange::Added, _, Some(to)) => ("+", to.clone()),
-            (PackageChange::Removed, Some(from), _) => ("-", from.clone()),
-            (PackageChange::Downgraded, Some(from), Some(to)) => (
-                "↓",
-                format!("{from} → {to}, older: clients that have {from} keep it"),
-            ),
-            (PackageChange::Hidden, Some(from), Some(to)) => {
-                ("·", format!("{to} stays hidden: the repository has {from}"))
-            }
-            (_, Some(from), Some(to)) => ("↑", format!("{from} → {to}")),
-            (_, from, to) => ("?", format!("{from:?} → {to:?}")),
-        };
-        let line = format!("{sign} {} {} {what}", package.name, package.arch);
+        let line = format!("    {}", clean(&one_package(package)));
         let line = match package.change {
-            PackageChange::Removed | PackageChange::Downgraded => output.problem(&line),
-            _ => line,
+            PackageChange::Removed | PackageChange::Downgraded | PackageChange::Hidden => {
+                output.problem(&line)
+            }
+            PackageChange::Added | PackageChange::Upgraded => line,
         };
-        let _ = writeln!(text, "    {}", line);
+        let _ = writeln!(text, "{line}");
     }
     for awaited in &repository.awaited {
-        let _ = writeln!(
-            text,
-            "    {}",
-            output.dim(&clean(&format!("+ {awaited}, once it is built")))
-        );
+        let line = clean(&format!("+ {awaited}, once it is built"));
+        let _ = writeln!(text, "    {}", output.dim(&line));
     }
     if repository.packages.is_empty() && repository.awaited.is_empty() {
         let _ = writeln!(text, "    {}", output.dim("nothing changes"));
     }
     text
+}
+
+/// `+ hello amd64 2.12.3-1`, or what else becomes of it.
+fn one_package(package: &DryRunPackage) -> String {
+    let version = |version: &Option<String>| version.clone().unwrap_or_default();
+    let (from, to) = (version(&package.from), version(&package.to));
+    let (sign, what) = match package.change {
+        PackageChange::Added => ("+", to),
+        PackageChange::Removed => ("-", from),
+        PackageChange::Upgraded => ("↑", format!("{from} → {to}")),
+        PackageChange::Downgraded => (
+            "↓",
+            format!("{from} → {to}, which is older: clients that have {from} keep it"),
+        ),
+        PackageChange::Hidden => (
+            "·",
+            format!("{to} is older than {from}, which stays: clients do not see it"),
+        ),
+    };
+    format!("{sign} {} {} {what}", package.name, package.arch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packages_as_clients_see_them_change() {
+        let check = |change: PackageChange, from: &str, to: &str, expect: &str| {
+            let version = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+            let package = DryRunPackage {
+                name: "hello".to_owned(),
+                arch: "amd64".to_owned(),
+                from: version(from),
+                to: version(to),
+                change,
+            };
+            assert_eq!(one_package(&package), expect);
+        };
+        check(PackageChange::Added, "", "2", "+ hello amd64 2");
+        check(PackageChange::Removed, "2", "", "- hello amd64 2");
+        check(PackageChange::Upgraded, "1", "2", "↑ hello amd64 1 → 2");
+        check(
+            PackageChange::Downgraded,
+            "2",
+            "1",
+            "↓ hello amd64 2 → 1, which is older: clients that have 2 keep it",
+        );
+        check(
+            PackageChange::Hidden,
+            "2",
+            "1",
+            "· hello amd64 1 is older than 2, which stays: clients do not see it",
+        );
+    }
 }

@@ -16,6 +16,8 @@ const SWEEP: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(5);
 /// At most one status commit in this time.
 const REPORT: Duration = Duration::from_millis(500);
+/// Writing status takes at most a quarter of the time, as long as people need not wait longer for it.
+const LONGEST_REPORT_PAUSE: Duration = Duration::from_secs(5);
 /// Requests advanced side by side.
 const WIDTH: usize = 16;
 /// A round that took longer than this is followed by a pause of twice its time, and of at most
@@ -133,7 +135,8 @@ pub(super) async fn report_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow
             tracing::warn!(%error, "failed to report");
             tokio::time::sleep(PAUSE).await;
         }
-        tokio::time::sleep(REPORT).await;
+        let pause = (control.report_time() * 3).min(LONGEST_REPORT_PAUSE);
+        tokio::time::sleep(REPORT.max(pause)).await;
     }
 }
 

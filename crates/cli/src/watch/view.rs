@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use control::{RequestSummary, Status, StatusFile};
+use control::{RequestSummary, RunnerNeed, Status, StatusFile};
 
 use crate::render::{Output, clean, state_word};
 use crate::status::{broken, problems, row};
@@ -77,7 +77,7 @@ impl<'a> View<'a> {
             }
             self.seen.insert("configuration".to_owned(), configuration);
         }
-        for change in changes(requests, files) {
+        for change in unserved(status, requests).chain(changes(requests, files)) {
             let now = format!("{} {}", change.state, change.step);
             if self.seen.get(&change.subject) == Some(&now) {
                 continue;
@@ -120,6 +120,25 @@ impl Change {
         };
         format!("{seconds:>5} s  {state} {what}{step}")
     }
+}
+
+/// Work that waits for a runner that is not there: without a word it would be waited for in vain.
+fn unserved<'a>(
+    status: &'a Status,
+    requests: &'a [&RequestSummary],
+) -> impl Iterator<Item = Change> + 'a {
+    let here = |need: &&RunnerNeed| requests.iter().any(|r| r.path == need.task.request);
+    status.unserved.iter().filter(here).map(|need| Change {
+        subject: format!("unserved {}", need.task.id),
+        state: "waiting".to_owned(),
+        step: String::new(),
+        what: format!(
+            "{} {}: {}",
+            need.task.id.short(),
+            need.title,
+            need.sentence()
+        ),
+    })
 }
 
 fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<Change> {
@@ -186,6 +205,9 @@ fn table(
         let file = files.iter().find(|file| file.request == request.path);
         for task in file.iter().flat_map(|file| &file.tasks) {
             text.push_str(&row(task, output));
+            if let Some(need) = status.unserved.iter().find(|need| need.task.id == task.id) {
+                let _ = writeln!(text, "      {}", output.problem(&need.sentence()));
+            }
             if let Some(reason) = task.reason.as_deref().filter(|_| task.state == "failed") {
                 let reason = clean(reason).replace('\n', " ");
                 let _ = writeln!(text, "      {}", output.problem(&reason));

@@ -70,3 +70,17 @@ async fn time_is_limited_when_it_was_said() {
     let said = person.refused(&["watch", "--timeout", "1", APP]).await;
     assert!(said.starts_with("6 millrace: not at rest after "), "{said}");
 }
+
+#[tokio::test]
+async fn work_that_no_runner_serves_is_told() {
+    let mut person = Person::new().await;
+    let without = ("runners/builder.yaml", None);
+    let text = build(&["app"]);
+    person.world.merge(&[without, (APP, Some(&text))]).await;
+    let said = person.says(&["watch", "--timeout", "1", APP]).await;
+    assert_eq!(said.code, 6, "{said:?}");
+    assert!(
+        said.out.contains("no enrolled runner has the role"),
+        "{said:?}"
+    );
+}
