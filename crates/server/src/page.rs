@@ -49,9 +49,9 @@ pub(crate) async fn index<P: Platform>(
         }
         body.push_str(&rest(requests.len().saturating_sub(SHOWN)));
     }
-    body.push_str(&remarks(&status.warnings));
     body.push_str(&repositories(&status));
     body.push_str(&done(&groups.done, status.more));
+    body.push_str(&remarks(&status.warnings));
     let aside = match status.commit.as_str() {
         "" => "nothing is planned yet".to_owned(),
         commit => format!("planned commit <code>{}</code>", short(commit)),
