@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use pipeline_spec::{Architecture, ArchiveLocation, Contents, Keyring, Platform};
@@ -9,6 +10,7 @@ use runner_agent::Halt;
 use runner_api::PublicKeys;
 use sha2::{Digest, Sha256};
 use tokio::process::Command;
+use tokio::sync::Mutex;
 
 /// Indexes younger than this are not asked for again: an archive changes a few times a day, and a
 /// warm build must not wait for the network.
@@ -186,8 +188,13 @@ fn is_fresh(stamp: &Path) -> bool {
     })
 }
 
-/// Addresses that apt on this machine has for a suite and all of the components.
-async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, Halt> {
+/// What apt goes by, each file with its time and size, and what apt said of it.
+type Known = (Vec<(PathBuf, SystemTime, u64)>, Arc<str>);
+/// apt takes a second to read all its indexes before it answers, which a warm build must not wait for.
+static HOST: Mutex<Option<Known>> = Mutex::const_new(None);
+
+/// What apt on this machine is configured with: a line per index.
+async fn ask_apt() -> Result<String, Halt> {
     let output = Command::new("apt-get")
         .args([
             "indextargets",
@@ -199,7 +206,50 @@ async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, H
         .output()
         .await
         .map_err(|error| Halt::trouble(format!("ask apt-get for the host's archives: {error}")))?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The last answer of `ask`, unless a file of apt's configuration in `etc` or its set of indexes in
+/// `lists` has changed since.
+async fn remembered(
+    known: &Mutex<Option<Known>>,
+    (etc, lists): (&Path, &Path),
+    ask: impl AsyncFnOnce() -> Result<String, Halt>,
+) -> Result<Arc<str>, Halt> {
+    let mut known = known.lock().await;
+    let now = configuration(etc, lists);
+    if let Some((then, text)) = &*known
+        && *then == now
+    {
+        return Ok(Arc::clone(text));
+    }
+    let text: Arc<str> = ask().await?.into();
+    *known = Some((now, Arc::clone(&text)));
+    Ok(text)
+}
+
+fn configuration(etc: &Path, lists: &Path) -> Vec<(PathBuf, SystemTime, u64)> {
+    let mut files = vec![
+        lists.to_owned(),
+        etc.join("sources.list"),
+        etc.join("apt.conf"),
+    ];
+    for folder in ["sources.list.d", "apt.conf.d"] {
+        let entries = std::fs::read_dir(etc.join(folder)).into_iter().flatten();
+        files.extend(entries.flatten().map(|entry| entry.path()));
+    }
+    files.sort();
+    let stamp = |path: PathBuf| {
+        let meta = std::fs::metadata(&path).ok()?;
+        Some((path, meta.modified().ok()?, meta.len()))
+    };
+    files.into_iter().filter_map(stamp).collect()
+}
+
+/// Addresses that apt on this machine has for a suite and all of the components.
+async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, Halt> {
+    let places = ("/etc/apt".as_ref(), "/var/lib/apt/lists".as_ref());
+    let text = remembered(&HOST, places, ask_apt).await?;
     let mut places: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for line in text.lines() {
         let mut words = line.split_whitespace();
@@ -226,4 +276,37 @@ async fn configured(suite: &str, components: &[String]) -> Result<Vec<String>, H
         )));
     }
     Ok(complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn apt_is_asked_again_when_what_it_goes_by_has_changed() {
+        let etc = tempfile::tempdir().expect("a directory");
+        let known = Mutex::const_new(None);
+        let asked = std::cell::Cell::new(0);
+        let check = async |expect: u32| {
+            let ask = async || {
+                asked.set(asked.get() + 1);
+                Ok(format!("answer {}", asked.get()))
+            };
+            let lists = etc.path().join("lists");
+            let said = remembered(&known, (etc.path(), &lists), ask).await;
+            let said = said.map_err(runner_api::Outcome::from).expect("an answer");
+            assert_eq!(&*said, format!("answer {expect}"));
+        };
+        check(1).await;
+        check(1).await;
+        std::fs::write(etc.path().join("sources.list"), "deb http://one").expect("a file");
+        check(2).await;
+        std::fs::create_dir(etc.path().join("sources.list.d")).expect("a directory");
+        check(2).await;
+        std::fs::write(etc.path().join("sources.list.d/a.list"), "deb x").expect("a file");
+        check(3).await;
+        std::fs::create_dir(etc.path().join("lists")).expect("a directory");
+        check(4).await;
+        check(4).await;
+    }
 }
