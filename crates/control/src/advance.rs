@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use ledger::{
     Change, Condition, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow,
     RequestSpec, Row, TaskRow, TaskState, transition,
@@ -21,6 +22,9 @@ use crate::{Control, MAX_TRIES, Result, contended};
 
 /// Tasks written in one change: each is two rows and may have an effect.
 const BATCH: usize = 30;
+
+/// Changes of one request applied side by side.
+const WIDTH: usize = 8;
 
 /// Why the tasks of a request whose file is gone are canceled. They go on when the file is back.
 const FILE_REMOVED: &str = "the request's file was removed";
@@ -367,6 +371,7 @@ impl<P: Platform> Control<P> {
         let report = Message::Report {
             request: loaded.row.path.clone(),
         };
+        let mut batches = Vec::new();
         for batch in changes.chunks(BATCH) {
             let mut change = Change::default();
             change.conditions.push(unchanged(loaded));
@@ -382,7 +387,13 @@ impl<P: Platform> Control<P> {
                 ..Change::default()
             };
             change.merge(reported);
-            if let Applied::Conflict(_) = self.apply(change).await? {
+            batches.push(change);
+        }
+        // No batch needs another one, and each waits for the disk: a ledger syncs several at once.
+        while !batches.is_empty() {
+            let some = batches.drain(..batches.len().min(WIDTH));
+            let applied = try_join_all(some.map(|change| self.apply(change))).await?;
+            if applied.iter().any(|done| *done != Applied::Done) {
                 return Ok(Step::Conflict);
             }
         }

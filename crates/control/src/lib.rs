@@ -32,6 +32,7 @@ mod turns;
 mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use ledger::{Change, Key, Message, Millis, QueueName};
 use pipeline_spec::Diagnostic;
@@ -119,6 +120,8 @@ pub struct Control<P: Platform> {
     snapshots: Mutex<Vec<Arc<Snapshot>>>,
     /// Told after every change that has effects, so that dispatch need not poll.
     changed: Notify,
+    /// See [`Control::report_time`].
+    report_millis: AtomicI64,
 }
 
 impl<P: Platform> Control<P> {
@@ -129,6 +132,7 @@ impl<P: Platform> Control<P> {
             options,
             snapshots: Mutex::new(Vec::new()),
             changed: Notify::new(),
+            report_millis: AtomicI64::new(0),
         }
     }
 

@@ -5,6 +5,7 @@
 //! anew on top: a person's commit stays in the history and never in the answers.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,11 +66,21 @@ impl<P: Platform> Control<P> {
                 _ => None,
             })
             .collect();
+        let begun = self.now();
         let reported = self.write_status(&paths).await?;
+        let took = self.now().saturating_sub(begun).max(0);
+        self.report_millis.store(took, Ordering::Relaxed);
         for delivery in &deliveries {
             self.platform.queue().acknowledge(&delivery.receipt).await?;
         }
         Ok(reported)
+    }
+
+    /// How long the last report wrote, without its waiting. A status file of a thousand tasks is work, so
+    /// callers leave a pause between reports that grows with it.
+    pub fn report_time(&self) -> Duration {
+        let millis = self.report_millis.load(Ordering::Relaxed);
+        Duration::from_millis(millis.unsigned_abs())
     }
 
     async fn write_status(&self, paths: &BTreeSet<String>) -> Result<Reported> {
