@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Event, Message, Millis, QueueName, Refusal, Row, TaskState, partition, transition};
+use ledger::{Event, Millis, QueueName, Refusal, Row, TaskState, partition, transition};
 use ports::{Applied, Platform, TaskQueue};
 
 use crate::load::unexpected;
 use crate::{Control, Result};
 
-/// A ready task whose message should long have been taken is offered again after this long. Doubled
-/// offers are harmless: the lease decides.
+/// A ready task whose queue is empty is offered again after this long. Doubled offers are harmless: the
+/// lease decides.
 const REOFFER_MILLIS: Millis = 60_000;
+/// The same while its queue holds messages: perhaps its own, which waits its turn or is very late.
+const REOFFER_BUSY_MILLIS: Millis = 15 * 60_000;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -97,11 +99,7 @@ impl<P: Platform> Control<P> {
         let now = self.now();
         let mut offered = 0;
         for row in loaded.tasks.values() {
-            let TaskState::Ready {
-                attempt,
-                not_before,
-            } = row.state
-            else {
+            let TaskState::Ready { not_before, .. } = row.state else {
                 continue;
             };
             if not_before + REOFFER_MILLIS > now {
@@ -116,15 +114,16 @@ impl<P: Platform> Control<P> {
                     depth
                 }
             };
-            if depth > 0 {
+            if depth > 0 && not_before + REOFFER_BUSY_MILLIS > now {
                 continue;
             }
-            let message = Message::Attempt {
-                task: row.task.clone(),
-                attempt,
+            let version = loaded.versions[&row.task.id];
+            let Ok(change) = transition(row, version, &Event::Offer, now) else {
+                continue;
             };
-            self.platform.queue().send(&queue, &message, now).await?;
-            offered += 1;
+            if self.apply(change).await? == Applied::Done {
+                offered += 1;
+            }
         }
         Ok(offered)
     }

@@ -58,6 +58,7 @@ pub fn transition(
         )?,
         Event::Retry => retry(row, now)?,
         Event::Revive => revive(row, now)?,
+        Event::Offer => offer(row, now)?,
     };
     Ok(change_to(row, version, next, now))
 }
@@ -92,6 +93,29 @@ fn unblock(row: &TaskRow, now: Millis) -> Result<TaskRow, Refusal> {
         | TaskState::Excluded { .. }
         | TaskState::Canceled { .. }
         | TaskState::Superseded { .. } => Err(refuse(row, "be unblocked")),
+    }
+}
+
+/// The same attempt, due now: of two sweeps one offers it, and the next waits as long again.
+fn offer(row: &TaskRow, now: Millis) -> Result<TaskRow, Refusal> {
+    match &row.state {
+        TaskState::Ready { not_before, .. } if *not_before > now => {
+            Err(Refusal::NotDue { due: *not_before })
+        }
+        TaskState::Ready { attempt, .. } => Ok(with_state(
+            row,
+            TaskState::Ready {
+                attempt: *attempt,
+                not_before: now,
+            },
+        )),
+        TaskState::Blocked { .. }
+        | TaskState::Leased { .. }
+        | TaskState::Succeeded { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Excluded { .. }
+        | TaskState::Canceled { .. }
+        | TaskState::Superseded { .. } => Err(refuse(row, "be offered again")),
     }
 }
 

@@ -378,6 +378,7 @@ fn every_state_meets_every_event() {
         ("supersede".to_owned(), Event::Supersede { by: "c3" }),
         ("retry".to_owned(), Event::Retry),
         ("revive".to_owned(), Event::Revive),
+        ("offer".to_owned(), Event::Offer),
     ];
     for (name, result) in &results {
         events.push((format!("finish: {name}"), Event::Finish(result)));

@@ -66,6 +66,8 @@ pub enum Event<'a> {
     Retry,
     /// The request came back and wants it again.
     Revive,
+    /// Sweep thinks that the message to runners is lost or very late: it is sent once more.
+    Offer,
 }
 
 /// Why an event does not apply. A value, not a fault: callers answer with it.
