@@ -268,7 +268,7 @@ fn hangs(machine: &Machine) -> Case {
         ),
         task: "build",
         blame: Blame::Package("timed-out"),
-        says: &["ran longer than 60 s", "raise `limits: {hours"],
+        says: &["ran longer than 60 s", "raise `limits: {minutes"],
     }
 }
 

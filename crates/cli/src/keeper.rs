@@ -112,6 +112,7 @@ impl Keeper {
                     return;
                 }
             };
+            let started = tokio::time::Instant::now();
             tokio::select! {
                 () = process.ended() => {
                     tracing::warn!(runner = self.id, "the runner ended; it is started again");
@@ -120,6 +121,9 @@ impl Keeper {
                     process.terminate().await;
                     return;
                 }
+            }
+            if started.elapsed() > MAX_PAUSE {
+                pause = PAUSE;
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(MAX_PAUSE),

@@ -78,8 +78,10 @@ impl<P: Platform> Control<P> {
             }
             Err(error) => return Err(error),
         };
+        let info = repo.info(&tip).await?;
         let tip = Tip {
-            info: repo.info(&tip).await?,
+            time: info.time.max(head.row.time),
+            info,
             linear: self.is_linear(&head.row, &tip).await?,
             commit: tip,
         };
@@ -88,6 +90,7 @@ impl<P: Platform> Control<P> {
         let paths = self.changed_requests(&head.row, &tip, &changes).await?;
         let next = HeadRow {
             commit: tip.commit.clone(),
+            time: tip.time,
             sequence: head.row.sequence + paths.len() as u64,
             unfinished: Vec::new(),
             problems: Vec::new(),
@@ -98,6 +101,7 @@ impl<P: Platform> Control<P> {
         };
         // Written with the first request that is admitted: were this the last one, the next run
         // knows which requests may stand by this tip.
+        head.row.time = tip.time;
         let unfinished = &mut head.row.unfinished;
         if unfinished.len() < MAX_UNFINISHED && !unfinished.contains(&tip.commit) {
             unfinished.push(tip.commit.clone());
@@ -293,7 +297,7 @@ impl<P: Platform> Control<P> {
             let row = RequestRow {
                 path: path.clone(),
                 commit: tip.commit.clone(),
-                time: tip.info.time,
+                time: tip.time,
                 author: tip.info.author.clone(),
                 sequence: last.map_or(sequence, |row| row.sequence),
                 spec,
@@ -326,7 +330,7 @@ impl<P: Platform> Control<P> {
             };
             let row = RequestRow {
                 commit: tip.commit.clone(),
-                time: tip.info.time,
+                time: tip.time,
                 author: tip.info.author.clone(),
                 phase,
                 problems: Vec::new(),
@@ -418,6 +422,8 @@ impl<P: Platform> Control<P> {
 pub(crate) struct Tip {
     pub(crate) commit: String,
     pub(crate) info: CommitInfo,
+    /// For all that it publishes: its committer's, or that of a later commit that was planned before.
+    pub(crate) time: i64,
     /// Whether it descends from what was planned before.
     pub(crate) linear: bool,
 }

@@ -54,6 +54,10 @@ pub enum Row {
 pub struct HeadRow {
     /// Last commit planned whole, 40 hex digits.
     pub commit: String,
+    /// The latest committer time among all planned commits, seconds since 1970. What is published never
+    /// gets an earlier one: clients refuse indexes that are older than those they have.
+    #[serde(default)]
+    pub time: i64,
     /// Number of requests ever planned: gives the next its place in the order of merges.
     pub sequence: u64,
     /// Later commits of which some requests may have been planned, and perhaps not all.

@@ -114,6 +114,12 @@ impl SigningKey {
         &self.public
     }
 
+    /// When the signing part came to be, seconds since 1970: no signature is older.
+    #[must_use]
+    pub fn created(&self) -> u64 {
+        self.validity.created
+    }
+
     /// A detached armored signature over `data`: `repomd.xml.asc`, `Release.gpg`. `time` is in seconds since 1970.
     ///
     /// # Errors

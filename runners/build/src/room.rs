@@ -189,7 +189,11 @@ fn package_failure(
         Ended::TimedOut => (
             FailureKind::TimedOut,
             format!("it ran longer than {} s", limits.wall.as_secs()),
-            "hours",
+            if limits.wall.as_secs() < 3600 {
+                "minutes"
+            } else {
+                "hours"
+            },
         ),
         Ended::OutOfMemory => (
             FailureKind::OutOfMemory,

@@ -91,7 +91,7 @@ async fn a_hang_is_named_with_its_limit() {
     assert_failed(
         &outcome,
         FailureKind::TimedOut,
-        "failed to build: it ran longer than 1 s; raise `limits: {hours: …}` in millrace.yaml if the package needs it",
+        "failed to build: it ran longer than 1 s; raise `limits: {minutes: …}` in millrace.yaml if the package needs it",
     );
 }
 

@@ -64,11 +64,13 @@ fn refused(message: impl Into<String>) -> Halt {
     Halt::failed(FailureKind::SigningRefused, message)
 }
 
-/// Signature times are unsigned in OpenPGP.
-fn signature_time(key: &KeyId, time: i64) -> Result<u64, Halt> {
-    u64::try_from(time).map_err(|_| {
+/// The time of the commit; of a commit that is older than the key, the time of the key. Either way the
+/// same task gives the same signature. Signature times are unsigned in OpenPGP.
+fn signature_time(id: &KeyId, key: &openpgp::SigningKey, time: i64) -> Result<u64, Halt> {
+    let time = u64::try_from(time).map_err(|_| {
         refused(format!(
-            "Nothing is signed with {key}: the time of the commit, {time}, is before 1970."
+            "Nothing is signed with {id}: the time of the commit, {time}, is before 1970."
         ))
-    })
+    })?;
+    Ok(time.max(key.created()))
 }

@@ -20,9 +20,9 @@ enum Form<'a> {
 }
 
 pub(crate) async fn sign(job: &Job, task: &SignMetadataTask, keys: &Keys) -> Result<Outcome, Halt> {
-    let time = signature_time(&task.key, task.time)?;
     job.step(Step::Signing);
     let key = keys.of(&task.key, task.files.as_ref())?;
+    let time = signature_time(&task.key, &key, task.time)?;
     let unsigned: Vec<&Artifact> = job
         .input(&task.compose)?
         .iter()

@@ -22,9 +22,9 @@ struct Fetched {
 }
 
 pub(crate) async fn sign(job: &Job, task: &SignPackagesTask, keys: &Keys) -> Result<Outcome, Halt> {
-    let time = signature_time(&task.key, task.time)?;
     job.step(Step::Signing);
     let key = keys.of(&task.key, task.files.as_ref())?;
+    let time = signature_time(&task.key, &key, task.time)?;
     job.log().line(format_args!(
         "signing {} packages for {} with {} ({})",
         task.packages.len(),

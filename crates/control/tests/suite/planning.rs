@@ -1,7 +1,8 @@
 //! What a commit brings: requests, broken requests, broken configuration, rewritten history.
 
 use control::{Planned, Reported};
-use ports::Platform;
+use ledger::Row;
+use ports::{NewCommit, Platform};
 
 use crate::faults::When;
 use crate::fixture::{APP, CONFIG, RELEASE, build, build_on, release};
@@ -121,6 +122,33 @@ async fn rewritten_history_compares_every_request() {
     assert_eq!(world.phase(APP).await, "succeeded");
     // What was published and is wished for as before is left alone.
     assert_eq!(world.repository("base").await, released);
+}
+
+/// Clients refuse indexes that are older than those they have.
+#[tokio::test]
+async fn what_is_published_never_gets_an_earlier_time() {
+    let mut world = World::new().await;
+    let text = build(&["app"]);
+    world.merge(&[(APP, Some(&text))]).await;
+    let time_of = |world: &World, wanted: &str| {
+        let rows = world.rows().into_values();
+        let mut times = rows.filter_map(|record| match record.row {
+            Row::Request(row) if row.path.as_str() == wanted => Some(row.time),
+            _ => None,
+        });
+        times.next().expect("it is known")
+    };
+    let first = time_of(&world, APP);
+    let text = release(&[APP], &["base"]);
+    let older = NewCommit {
+        time: 1_000,
+        ..world.next_commit(&[(RELEASE, Some(&text))])
+    };
+    let repo = world.memory.state_repo();
+    repo.push("main", "Ada <ada@example.org>", older);
+    world.quiet().await;
+    assert_eq!(world.phase(RELEASE).await, "published");
+    assert_eq!(time_of(&world, RELEASE), first);
 }
 
 #[tokio::test]
