@@ -10,6 +10,7 @@ use crate::parse::{check_place, parse_build, parse_release};
 use crate::path::{PathKind, RequestKind, RequestPath, classify};
 use crate::read::report::Finding;
 use crate::release::ReleaseRequest;
+use crate::suggest;
 
 /// Checks every file of a state repository, given by path and contents. Sorted by path, line and
 /// column; empty when all is well.
@@ -20,7 +21,8 @@ pub fn lint<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> Vec<Diagnostic> 
         .collect();
     let (config, mut found) =
         Config::load(files.iter().filter(|(path, _)| crate::is_config_path(path)));
-    let broken = found.iter().any(|d| d.severity == Severity::Error);
+    let is_broken = |d: &Diagnostic| d.severity == Severity::Error && d.code != Code::MisplacedFile;
+    let broken = found.iter().any(is_broken);
     let mut requests = BTreeMap::new();
     for (path, bytes) in &files {
         match classify(path) {
@@ -36,24 +38,11 @@ pub fn lint<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> Vec<Diagnostic> 
         requests,
     };
     let (builds, releases) = tree.parse(&mut found);
+    let mut checked = tree.check(&builds, &releases);
     // Names that a broken configuration file defines would all be reported as unknown.
+    checked.retain(|d| !broken || !names_something(d.code));
+    found.extend(checked);
     if !broken {
-        for (path, request) in &builds {
-            found.extend(check_build(
-                request,
-                path,
-                tree.text(path),
-                &config,
-                &tree.exists(),
-            ));
-        }
-        for (path, request) in &releases {
-            let text = tree.text(path);
-            let checked = check_release(request, path, text, &config, &tree.exists());
-            found.extend(checked.into_iter().map(may_be_published));
-            found.extend(tree.idle_targets(path, request, &builds));
-        }
-        found.extend(tree.linked_circle(&builds));
         drop_early_warnings(&config, &builds, &releases, &mut found);
     }
     found.sort_by(|a, b| {
@@ -62,16 +51,17 @@ pub fn lint<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> Vec<Diagnostic> 
     found
 }
 
-/// A published release outlives the files of its builds. What is published is not in the files:
-/// `millrace plan` knows it, and calls a release that is not an error.
-fn may_be_published(mut diagnostic: Diagnostic) -> Diagnostic {
-    if diagnostic.code == Code::UnknownRequest {
-        diagnostic.severity = Severity::Warning;
-        diagnostic
-            .help
-            .push_str("; a release that is published already stays as it is");
-    }
-    diagnostic
+/// Whether the mistake is a name that the configuration does not define.
+fn names_something(code: Code) -> bool {
+    matches!(
+        code,
+        Code::UnknownPlatform
+            | Code::UnknownArchitecture
+            | Code::UnknownRepository
+            | Code::UnknownFlavor
+            | Code::UnknownKey
+            | Code::MissingKeyFile
+    )
 }
 
 struct Tree<'a> {
@@ -85,6 +75,52 @@ type Releases = BTreeMap<RequestPath, ReleaseRequest>;
 impl Tree<'_> {
     fn exists(&self) -> impl Fn(&RequestPath) -> bool {
         |path| self.requests.contains_key(path)
+    }
+
+    /// Each request against the configuration and against the others.
+    fn check(&self, builds: &Builds, releases: &Releases) -> Vec<Diagnostic> {
+        let mut found = Vec::new();
+        for (path, request) in builds {
+            let text = self.text(path);
+            let exists = &self.exists();
+            found.extend(check_build(request, path, text, self.config, exists));
+        }
+        for (path, request) in releases {
+            let text = self.text(path);
+            let checked = check_release(request, path, text, self.config, &self.exists());
+            let checked = checked.into_iter();
+            found.extend(checked.map(|found| self.may_be_published(request, found)));
+            found.extend(self.idle_targets(path, request, builds));
+        }
+        found.extend(self.linked_circle(builds));
+        found
+    }
+
+    /// A published release outlives the files of its builds. What is published is not in the files:
+    /// `millrace plan` knows it, and calls a release that is not an error. A slip of the pen is an error
+    /// here too.
+    fn may_be_published(&self, release: &ReleaseRequest, mut found: Diagnostic) -> Diagnostic {
+        if found.code != Code::UnknownRequest {
+            return found;
+        }
+        let builds = self.requests.keys();
+        let builds = builds.filter(|path| path.kind() == RequestKind::Build);
+        let builds = builds.map(RequestPath::as_str);
+        let named = |from: &&RequestPath| found.message.contains(from.as_str());
+        let slip = release
+            .from
+            .iter()
+            .find(named)
+            .and_then(|from| suggest::slip(from.as_str(), builds));
+        if let Some(meant) = slip {
+            found.help = format!("did you mean `{meant}`?");
+        } else {
+            found.severity = Severity::Warning;
+            found
+                .help
+                .push_str("; a release that is published already stays as it is");
+        }
+        found
     }
 
     /// The text of a request that was parsed, so is UTF-8.
@@ -122,7 +158,11 @@ impl Tree<'_> {
             .iter()
             .filter_map(|from| builds.get(from))
             .collect();
-        if sources.len() < release.from.len() {
+        let mut platforms = sources.iter().flat_map(|build| build.platforms.keys());
+        // What is missing or misspelt is told where it stands.
+        if sources.len() < release.from.len()
+            || platforms.any(|name| !self.config.platforms.contains_key(name))
+        {
             return Vec::new();
         }
         let mut file = File::new(path.as_str(), self.text(path));
@@ -130,16 +170,15 @@ impl Tree<'_> {
             let Some(repository) = self.config.repositories.get(name) else {
                 continue;
             };
-            if !sources
-                .iter()
-                .any(|build| build.platforms.contains_key(&repository.platform))
-            {
+            let is_known = self.config.platforms.contains_key(&repository.platform);
+            let built = |build: &&BuildRequest| build.platforms.contains_key(&repository.platform);
+            if is_known && !sources.iter().any(built) {
                 let message = format!(
                     "`{name}` gets nothing: no build is for its platform `{}`",
                     repository.platform
                 );
                 let help = "remove it, or add a build for that platform under `from`";
-                file.warning(
+                file.error(
                     &[Step::Field("to"), Step::Item(i)],
                     Finding::new(Code::Unused, message, help),
                 );

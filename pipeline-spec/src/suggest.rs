@@ -29,6 +29,19 @@ pub(crate) fn nearest<'a>(
     (distance <= length.max(best.chars().count()).div_ceil(3)).then_some(best)
 }
 
+/// As [`nearest`], for a name that may be of something that was there once: one or two edits, none of
+/// them in a number.
+pub(crate) fn slip<'a>(
+    written: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    const MOST_EDITS: usize = 2;
+    let digits = |text: &str| text.replace(|c: char| !c.is_ascii_digit(), "");
+    let best = nearest(written, candidates)?;
+    let is_slip = distance(written, best) <= MOST_EDITS && digits(written) == digits(best);
+    is_slip.then_some(best)
+}
+
 /// Edits (insert, delete, replace, swap neighbours) that turn `a` into `b`.
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());

@@ -133,6 +133,9 @@ fn broken_configuration_is_answered() {
         ("a runner with a cut key", &[edit("runners/one.yaml", "", "key: 11qYAYKxCrfVS\nroles: [test]\narchitectures: [amd64, aarch46]\n")]),
         ("a runner in a folder", &[edit("runners/lab/one.yaml", "", "roles: [test]\n")]),
         ("a policy that nothing reads", &[edit("polcy.yaml", "", "gates: {}\n")]),
+        ("a misplaced file does not hide the other mistakes", &[edit("build/2026/11/hello.yaml", "", "reason: x\n"), edit(HELLO, "debian-12:", "debian-21:")]),
+        ("a broken platform hides only its own name", &[edit("platforms/debian-12.yaml", "format: deb", "format: debian"), edit(HELLO, "dsc: https", "dsc: gopher")]),
+        ("a slip in the name of a build", &[edit(RELEASE, "builds/2026/11/hello.yaml", "builds/2026/11/helo.yaml")]),
         ("a platform in a .yml file", &[edit("platforms/fedora-43.yml", "", "format: rpm\n")]),
     ];
     insta::assert_snapshot!("configuration", answers(table));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Note, Phase, RequestSpec, TaskRow, Tasks};
+use ledger::{Note, Phase, Problem, RequestSpec, TaskRow, Tasks};
 use pipeline_spec::{Config, Format, ReleaseRequest, RequestPath};
 use planner::{
     Difference, HoldsTurn, PackageDifference, ReleaseView, RepositoryPreview, RequestView,
@@ -49,6 +49,21 @@ impl<P: Platform> Control<P> {
         });
         request.problems = preview.problems;
         request.notes = preview.notes;
+        for build in from.iter().filter(|build| is_stuck(&build.row.phase)) {
+            let path = build.row.path.to_string();
+            let why = format!(
+                "it is {}, and the release would wait until it has succeeded: mend it, or run it again with `millrace retry {path}`",
+                build.row.phase.word()
+            );
+            request.notes.retain(|note| note.subject != path);
+            request.problems.push(Problem {
+                subject: path,
+                message: why,
+            });
+        }
+        if !request.problems.is_empty() {
+            return Ok(());
+        }
         let awaited = awaited(&from);
         if !awaited.is_empty() {
             request.notes.push(Note {
@@ -107,6 +122,11 @@ impl<P: Platform> Control<P> {
             (None, None) => Loaded::awaited(path),
         })
     }
+}
+
+/// Without a person it does not succeed any more.
+fn is_stuck(phase: &Phase) -> bool {
+    matches!(phase, Phase::Failed | Phase::Canceled)
 }
 
 fn view(loaded: &Loaded) -> RequestView<'_> {

@@ -245,6 +245,10 @@ impl<P: Platform> Control<P> {
                 .map(|arch| arch.as_str())
                 .collect();
             for package in build.packages_on(platform, platform_config.format()) {
+                let name = package.name.as_str();
+                if request.problems.iter().any(|found| found.subject == name) {
+                    continue;
+                }
                 request.notes.push(Note {
                     subject: package.name.to_string(),
                     why: format!("then built and tested for {platform} on {}, unless its source says otherwise", archs.join(", ")),
@@ -287,9 +291,14 @@ impl<P: Platform> Control<P> {
             .values()
             .filter(|row| !row.state.is_closed())
             .count();
+        let stopped = match open {
+            0 => "nothing of it is open".to_owned(),
+            1 => "1 open task is canceled".to_owned(),
+            open => format!("{open} open tasks are canceled"),
+        };
         request.notes.push(Note {
             subject: request.path.to_string(),
-            why: format!("{open} open task(s) are canceled; what was released of it stays"),
+            why: format!("{stopped}; what was released of it stays"),
         });
         Ok(())
     }
