@@ -17,6 +17,7 @@ mod admit;
 mod advance;
 mod command;
 mod config;
+mod consistency;
 mod dispatch;
 mod dry_release;
 mod dry_run;

@@ -119,6 +119,18 @@ impl<P: Platform> Control<P> {
     async fn missing(&self, flip: &Flip) -> Result<Option<String>> {
         let pointer = &flip.pointer;
         let store = self.platform.store();
+        let name = pointer.repository.as_str();
+        let present = self.pointer(name).await?.map(|(present, _)| present);
+        if let Some(present) = &present
+            && present != pointer
+            && present.generation + 1 != pointer.generation
+        {
+            return Ok(Some(format!(
+                "clients see its generation {}, and this release was composed upon generation {}: somebody else published there; look at who did, then retry",
+                present.generation,
+                pointer.generation - 1
+            )));
+        }
         if store.size(&pointer.tree).await?.is_none() {
             return Ok(Some(format!(
                 "its tree ({}) is not in the artifact store: bring it back, then retry",
@@ -126,9 +138,9 @@ impl<P: Platform> Control<P> {
             )));
         }
         let tree = self.tree(pointer).await?;
-        let present = match self.pointer(pointer.repository.as_str()).await? {
+        let present = match present {
             // Of a tree that is gone nothing is taken for granted.
-            Some((present, _)) if store.size(&present.tree).await?.is_some() => {
+            Some(present) if store.size(&present.tree).await?.is_some() => {
                 self.tree(&present).await?
             }
             _ => Tree::default(),

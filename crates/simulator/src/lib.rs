@@ -42,6 +42,16 @@ impl MemoryPlatform {
     }
 }
 
+impl MemoryPlatform {
+    /// The same world with an empty ledger: the file is lost.
+    pub fn without_ledger(&self) -> Self {
+        Self {
+            ledger: MemoryLedger::default(),
+            ..self.clone()
+        }
+    }
+}
+
 impl Default for MemoryPlatform {
     fn default() -> Self {
         Self::new()

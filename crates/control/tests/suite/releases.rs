@@ -409,3 +409,31 @@ async fn a_published_release_is_not_retried() {
         format!("{RELEASE} is published: nothing of it failed")
     );
 }
+
+#[tokio::test]
+async fn a_lost_ledger_does_not_go_on() {
+    let new = World::new().await;
+    let calm = new.control.check_ledger().await.expect("nothing fails");
+    assert_eq!(calm, []);
+    let mut world = built().await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    let calm = world.control.check_ledger().await.expect("nothing fails");
+    assert_eq!(calm, []);
+    let lost = control::Control::new(world.memory.without_ledger(), control::Options::default());
+    let problems = lost.check_ledger().await.expect("nothing fails");
+    let subjects: Vec<&str> = problems.iter().map(|it| it.subject.as_str()).collect();
+    assert_eq!(subjects, ["the ledger", "base"], "{problems:?}");
+    assert!(
+        problems[0]
+            .message
+            .contains("the branch `status` has answers")
+    );
+    assert!(
+        problems[1]
+            .message
+            .contains("clients see generation 1, and the ledger knows 0"),
+        "{problems:?}"
+    );
+}

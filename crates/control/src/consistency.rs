@@ -1,0 +1,128 @@
+//! Whether the ledger is the one that published what is public.
+//!
+//! A ledger that was lost, or that a backup brought back, knows less than the artifact store and the
+//! status branch. Working on with it would build everything again, and write its ignorance over the
+//! branch from which people could see what was there.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use ledger::{Key, Phase, Problem, RepositoryRow, Row, partition};
+use pipeline_spec::{RepositoryName, RequestPath};
+use ports::{ArtifactStore, Ledger, Platform, StateRepo};
+use runner_api::Pointer;
+
+use crate::{Control, Error, Result};
+
+impl<P: Platform> Control<P> {
+    /// Why this ledger must not go on; asked once, before anything else. A pointer that is missing in
+    /// the store and known to the ledger is set again.
+    ///
+    /// # Errors
+    /// A port's trouble. A configuration that cannot be read is none: nothing is planned with it.
+    pub async fn check_ledger(&self) -> Result<Vec<Problem>> {
+        let (head, version) = self.head_row().await?;
+        let noted = self.platform.ledger().get(&Key::status_branch()).await?;
+        let is_new = version.is_none() && noted.is_none();
+        let mut problems = Vec::new();
+        if is_new && self.has_answers().await? {
+            let status = &self.options.status_branch;
+            problems.push(Problem {
+                subject: "the ledger".to_owned(),
+                message: format!("it is empty, and the branch `{status}` has answers: bring back the ledger that gave them; or, to build everything anew, delete that branch in the state repository first"),
+            });
+        }
+        let commit = match head.commit.is_empty() {
+            false => Some(head.commit),
+            true => {
+                self.platform
+                    .state_repo()
+                    .head(&self.options.branch)
+                    .await?
+            }
+        };
+        let Some(commit) = commit else {
+            return Ok(problems);
+        };
+        let names: Vec<RepositoryName> = match self.snapshot(&commit).await {
+            Ok(snapshot) => snapshot.config.repositories.keys().cloned().collect(),
+            Err(Error::Config { .. }) => return Ok(problems),
+            Err(error) => return Err(error),
+        };
+        let decided = self.decided().await?;
+        for name in names {
+            problems.extend(self.check_pointer(&name, &decided).await?);
+        }
+        Ok(problems)
+    }
+
+    /// Whether the status branch tells of requests.
+    async fn has_answers(&self) -> Result<bool> {
+        let repo = self.platform.state_repo();
+        let Some(tip) = repo.head(&self.options.status_branch).await? else {
+            return Ok(false);
+        };
+        let paths = repo.list(&tip, "").await?;
+        Ok(paths.iter().any(|path| path.parse::<RequestPath>().is_ok()))
+    }
+
+    /// Pointers that open requests have decided to set.
+    async fn decided(&self) -> Result<Vec<Pointer>> {
+        let mut decided = Vec::new();
+        let open: BTreeSet<RequestPath> = self
+            .indexed(partition::OPEN, "releases/")
+            .await?
+            .into_iter()
+            .collect();
+        for path in open {
+            if let Some(loaded) = self.load(&path).await?
+                && let Phase::Publishing(decision) = loaded.row.phase
+            {
+                decided.extend(decision.flips.into_iter().map(|flip| flip.pointer));
+            }
+        }
+        Ok(decided)
+    }
+
+    async fn check_pointer(
+        &self,
+        name: &RepositoryName,
+        decided: &[Pointer],
+    ) -> Result<Option<Problem>> {
+        let record = self.platform.ledger().get(&Key::repository(name)).await?;
+        let known = match record.map(|record| record.row) {
+            Some(Row::Repository(RepositoryRow { pointer })) => Some(pointer),
+            _ => None,
+        };
+        let public = self
+            .pointer(name.as_str())
+            .await?
+            .map(|(pointer, _)| pointer);
+        let of = |pointer: &Option<Pointer>| pointer.as_ref().map_or(0, |it| it.generation);
+        let (known_at, public_at) = (of(&known), of(&public));
+        let problem = |message: String| {
+            Ok(Some(Problem {
+                subject: name.to_string(),
+                message,
+            }))
+        };
+        match (known, public) {
+            (known, public) if known == public => Ok(None),
+            (Some(known), None) => {
+                let bytes = serde_json::to_vec(&known).expect("a pointer has only string keys");
+                let store = self.platform.store();
+                let set = store.set_pointer(name.as_str(), None, Bytes::from(bytes));
+                let _another_set_it = set.await?;
+                tracing::warn!(repository = %name, generation = known_at, "its pointer was gone from the artifact store; it is set again");
+                Ok(None)
+            }
+            (_, Some(public)) if decided.contains(&public) => Ok(None),
+            (_, Some(_)) if public_at > known_at => problem(format!(
+                "clients see generation {public_at}, and the ledger knows {known_at}: it is older than what was published; bring the newest ledger back"
+            )),
+            _ => problem(format!(
+                "clients see generation {public_at}, and the ledger published {known_at}: the artifact store is older than the ledger; bring the newest store back"
+            )),
+        }
+    }
+}
