@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::diagnostic::{Color, Diagnostic, Severity};
+use crate::visible::visible;
 
 struct Paint {
     head: &'static str,
@@ -50,7 +51,8 @@ impl Diagnostic {
             Severity::Warning => "warning",
             Severity::Note => return self.render_note(color),
         };
-        let (path, line, column) = (&self.path, self.line, self.column);
+        let path: String = self.path.chars().map(visible).collect();
+        let (line, column) = (self.line, self.column);
         let number = line.to_string();
         let gap = " ".repeat(number.len());
         let mut out = String::new();
@@ -87,7 +89,8 @@ impl Diagnostic {
     /// One line: nothing has to be done now.
     fn render_note(&self, color: Color) -> String {
         let Paint { head, reset, .. } = paint(self.severity, color);
-        let (path, line, column) = (&self.path, self.line, self.column);
+        let path: String = self.path.chars().map(visible).collect();
+        let (line, column) = (self.line, self.column);
         format!(
             "{head}note[{}]{reset}: {} ({path}:{line}:{column})\n",
             self.code, self.message

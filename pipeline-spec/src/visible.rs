@@ -4,10 +4,15 @@
 const MAX_CHARS: usize = 60;
 
 /// Whether a character shows nothing or reorders what is shown: control characters, marks of
-/// direction ("Trojan Source", CVE-2021-42574) and the byte order mark.
+/// direction ("Trojan Source", CVE-2021-42574), and what Unicode calls default ignorable, but for the
+/// joiners and variation selectors that scripts and emoji need.
 pub(crate) fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}' | '\u{200e}' | '\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}'
+            | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A piece of text for a message: bounded, without hidden characters and credentials.
@@ -28,7 +33,8 @@ pub(crate) fn visible(c: char) -> char {
     }
 }
 
-/// The characters of a text with `*` for what stands between `://` and `@`: as many as there were.
+/// The characters of a text with `*` for what stands in an address between `://` and `@`, or after its
+/// `?` or `#`: as many as there were.
 pub(crate) fn without_credentials(text: &str) -> Vec<char> {
     let mut chars: Vec<char> = text.chars().collect();
     let mut i = 0;
@@ -46,6 +52,13 @@ pub(crate) fn without_credentials(text: &str) -> Vec<char> {
         let host = &mut chars[start..start + length];
         if let Some(at) = host.iter().rposition(|c| *c == '@') {
             host[..at].fill('*');
+        }
+        let ends = |c: &char| c.is_whitespace() || matches!(c, '"' | '\'');
+        let left = chars.len() - start;
+        let length = chars[start..].iter().position(ends).unwrap_or(left);
+        let address = &mut chars[start..start + length];
+        if let Some(query) = address.iter().position(|c| matches!(c, '?' | '#')) {
+            address[query + 1..].fill('*');
         }
         i = start + length;
     }
@@ -67,6 +80,11 @@ mod tests {
         );
         check("ssh://git@example.org/x@y", "ssh://***@example.org/x@y");
         check("https://example.org/a@b", "https://example.org/a@b");
+        check(
+            "https://a.org/x?t=s3cr3t y?z",
+            "https://a.org/x?******** y?z",
+        );
+        check("a\u{200b}b\u{e0041}", "a\u{fffd}b\u{fffd}");
         check(&"x".repeat(61), &format!("{}…", "x".repeat(60)));
     }
 }

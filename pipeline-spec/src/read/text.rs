@@ -43,7 +43,7 @@ fn one(path: &str, text: &str, position: usize, c: char) -> Diagnostic {
         '\r' => "a carriage return without a line feed",
         '\u{feff}' => "a byte order mark",
         c if c.is_control() => "a control character",
-        _ => "a character that changes the direction of the text",
+        _ => "a character that shows nothing or changes the direction of the text",
     };
     let finding = Finding::new(
         Code::ControlCharacter,

@@ -155,6 +155,8 @@ impl Archives {
         if output.status.success() {
             return Ok(());
         }
+        // Half of an index is no use to the next try, and may be what fills the disk.
+        let _gone_is_fine = std::fs::remove_dir_all(directory.join("lists/partial"));
         let text = String::from_utf8_lossy(&output.stderr);
         let errors: Vec<&str> = text
             .lines()

@@ -21,7 +21,7 @@ const MAKING: Limits = Limits {
     log_bytes: 64 << 20,
 };
 /// Options of every apt-get inside a root.
-pub(crate) const APT: [&str; 12] = [
+pub(crate) const APT: [&str; 14] = [
     "apt-get",
     "-q",
     "-y",
@@ -34,6 +34,9 @@ pub(crate) const APT: [&str; 12] = [
     "Dpkg::Use-Pty=0",
     "-o",
     "APT::Sandbox::User=root",
+    // Else apt takes an archive that it could not reach for one that has nothing.
+    "-o",
+    "APT::Update::Error-Mode=any",
 ];
 
 /// What a base root is for.

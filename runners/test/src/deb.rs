@@ -132,8 +132,6 @@ pub(crate) fn update_only() -> Vec<String> {
         "Dir::Etc::SourceList=/dev/null",
         "-o",
         "Dir::Etc::SourceParts=/etc/apt/sources.list.d",
-        "-o",
-        "APT::Update::Error-Mode=any",
         "--no-list-cleanup",
         "update",
     ];
