@@ -28,6 +28,7 @@ mod publish;
 mod query;
 mod render;
 mod report;
+mod shape;
 mod sweep;
 mod turns;
 mod work;

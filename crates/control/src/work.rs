@@ -7,10 +7,12 @@ use ledger::{Event, Message, QueueName, Refusal, TaskRow, transition};
 use pipeline_spec::{Role, Runner, RunnerId};
 use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
 use runner_api::{
-    ArtifactKind, Facts, Grant, Heartbeat, HeartbeatReply, Outcome, ResultManifest, ResultReply,
-    TaskSpec,
+    ArtifactKind, Grant, Heartbeat, HeartbeatReply, Outcome, ResultManifest, ResultReply, TaskSpec,
+    Tree,
 };
 
+use crate::publish::MAX_DOCUMENT_BYTES;
+use crate::shape::{check_shape, is_plain_path};
 use crate::{Control, MAX_TRIES, Result, contended};
 
 /// A message is hidden this long while its lease is being written.
@@ -177,6 +179,9 @@ impl<P: Platform> Control<P> {
             if let Err(why) = check_shape(&row.spec, &result.outcome) {
                 return Ok(Err(Refused(why)));
             }
+            if let Err(why) = self.check_tree(&row.spec, &result.outcome).await? {
+                return Ok(Err(Refused(why)));
+            }
             match transition(&row, version, &Event::Finish(result), self.now()) {
                 Ok(change) => {
                     if self.apply(change).await? == Applied::Done {
@@ -192,6 +197,31 @@ impl<P: Platform> Control<P> {
             }
         }
         Err(contended(&ledger::Key::task(&result.task)))
+    }
+
+    /// What a compose says that the repository holds: plain paths alone.
+    async fn check_tree(
+        &self,
+        spec: &TaskSpec,
+        outcome: &Outcome,
+    ) -> Result<std::result::Result<(), String>> {
+        let (TaskSpec::Compose(_), Outcome::Succeeded { artifacts, .. }) = (spec, outcome) else {
+            return Ok(Ok(()));
+        };
+        for artifact in artifacts.iter().filter(|it| it.kind == ArtifactKind::Tree) {
+            let store = self.platform.store();
+            let bytes = store.get(&artifact.sha256, MAX_DOCUMENT_BYTES).await?;
+            let tree: Option<Tree> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let Some(tree) = tree else {
+                return Ok(Err(format!("{} is no tree of files", artifact.name)));
+            };
+            if let Some(path) = tree.files.keys().find(|path| !is_plain_path(path)) {
+                return Ok(Err(format!(
+                    "the tree names {path:?}, which is no plain path"
+                )));
+            }
+        }
+        Ok(Ok(()))
     }
 
     /// A stranger's word is checked before it becomes a row: version, identity, names, and that every
@@ -246,52 +276,6 @@ impl<P: Platform> Control<P> {
         }
         Ok(Ok(()))
     }
-}
-
-/// What later steps rely on: a task answers with the facts of its kind.
-fn check_shape(spec: &TaskSpec, outcome: &Outcome) -> std::result::Result<(), String> {
-    let Outcome::Succeeded { artifacts, facts } = outcome else {
-        return Ok(());
-    };
-    let fits = match spec {
-        TaskSpec::Source(_) => matches!(facts, Facts::Source(_)),
-        TaskSpec::Build(_) => matches!(facts, Facts::Build(_)),
-        TaskSpec::Test(_) | TaskSpec::Smoke(_) => matches!(facts, Facts::Test(_)),
-        TaskSpec::SignPackages(_) | TaskSpec::Compose(_) | TaskSpec::SignMetadata(_) => true,
-    };
-    if !fits {
-        return Err(format!(
-            "the result of \"{}\" has facts of another kind of task",
-            spec.title()
-        ));
-    }
-    let failed = match facts {
-        Facts::Test(facts) => facts.cases.iter().find(|case| case.problem.is_some()),
-        _ => None,
-    };
-    if let Some(case) = failed {
-        return Err(format!(
-            "the result says that it succeeded and that {:?} failed",
-            case.name
-        ));
-    }
-    let trees = artifacts
-        .iter()
-        .filter(|artifact| artifact.kind == ArtifactKind::Tree)
-        .count();
-    if matches!(spec, TaskSpec::Compose(_)) && trees != 1 {
-        return Err(format!("a compose makes one tree, not {trees}"));
-    }
-    Ok(())
-}
-
-/// Relative, no empty part, no dot-dot, nothing that a shell or a terminal would mind.
-fn is_plain_path(name: &str) -> bool {
-    let plain = |c: char| !c.is_control() && c != '\\';
-    !name.is_empty()
-        && name.len() <= 512
-        && name.chars().all(plain)
-        && name.split('/').all(|part| !matches!(part, "" | "." | ".."))
 }
 
 /// Queues that an enrolled runner may be served from.
