@@ -161,6 +161,15 @@ impl<P: Platform> Control<P> {
         let from = linear.then_some(head.commit.as_str());
         let changes = self.file_changes(from, files).await?;
         run.notes = self.dry_notes(&changes).await?;
+        if !head.commit.is_empty()
+            && let Ok(planned) = self.snapshot(&head.commit).await
+        {
+            let moved = self.moved_repositories(&planned.config, &config).await?;
+            run.notes.extend(moved.into_iter().map(|found| Note {
+                subject: found.subject,
+                why: found.message,
+            }));
+        }
         for change in changes {
             let Ok(path) = change.path.parse::<RequestPath>() else {
                 continue;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use ledger::{HeadRow, Problem, limits};
-use pipeline_spec::{Config, PathKind, RepositoryName, check_place, classify};
+use pipeline_spec::{Config, Layout, PathKind, RepositoryName, Severity, check_place, classify};
 use ports::{ChangeKind, PathChange, Platform, StateRepo};
 
 use crate::admit::Tip;
@@ -45,6 +45,13 @@ impl<P: Platform> Control<P> {
                 notices.push(notice);
             }
         }
+        let touches = changes.iter().any(|change| is_repository(&change.path));
+        if touches
+            && !head.commit.is_empty()
+            && let Ok(old) = self.snapshot(&head.commit).await
+        {
+            notices.extend(self.moved_repositories(&old.config, config).await?);
+        }
         notices.sort_by(|a, b| a.subject.cmp(&b.subject));
         notices.dedup_by(|a, b| a.subject == b.subject);
         notices.truncate(limits::NOTICES_KEPT);
@@ -79,6 +86,30 @@ impl<P: Platform> Control<P> {
             .collect())
     }
 
+    /// What follows for clients of published repositories whose address or suite is another one now.
+    pub(crate) async fn moved_repositories(
+        &self,
+        old: &Config,
+        new: &Config,
+    ) -> Result<Vec<Problem>> {
+        let mut moved = Vec::new();
+        for (name, is) in &new.repositories {
+            let Some(was) = old.repositories.get(name) else {
+                continue;
+            };
+            let Some(what) = moved_from(&was.layout, &is.layout) else {
+                continue;
+            };
+            if self.pointer(name.as_str()).await?.is_some() {
+                moved.push(Problem {
+                    subject: format!("repositories/{name}.yaml"),
+                    message: format!("{what}; it is published, so change its clients' configuration, or write the old value again"),
+                });
+            }
+        }
+        Ok(moved)
+    }
+
     /// What follows for clients when the file of a repository is gone. `None`: it was never published.
     pub(crate) async fn off_air(&self, name: &RepositoryName, by: &str) -> Result<Option<Problem>> {
         let Some((pointer, _)) = self.pointer(name.as_str()).await? else {
@@ -103,6 +134,7 @@ impl<P: Platform> Control<P> {
         let mut warnings: Vec<Problem> = snapshot
             .warnings
             .iter()
+            .filter(|found| found.severity == Severity::Warning)
             .map(|found| Problem {
                 subject: format!("{}:{}:{}", found.path, found.line, found.column),
                 message: format!("{}; {}", found.message, found.help),
@@ -134,6 +166,24 @@ impl<P: Platform> Control<P> {
                 "`default_branch` is {written}, and this control plane plans {used}: start it with `--branch {written}`, or write `default_branch: {used}`"
             ),
         })
+    }
+}
+
+/// What clients notice when one layout follows another.
+fn moved_from(was: &Layout, is: &Layout) -> Option<String> {
+    if was.path() != is.path() {
+        let (was, is) = (was.path(), is.path());
+        return Some(format!(
+            "its address was {was} and is {is}: clients of the old one get 404"
+        ));
+    }
+    match (was, is) {
+        (Layout::Deb { suite: was, .. }, Layout::Deb { suite: is, .. }) if was != is => {
+            Some(format!(
+                "its suite was {was} and is {is}: the next release publishes it under that name alone"
+            ))
+        }
+        _ => None,
     }
 }
 

@@ -257,6 +257,32 @@ async fn a_removed_repository_is_told_of_while_it_is_published() {
 }
 
 #[tokio::test]
+async fn a_moved_repository_is_told_of_while_it_is_published() {
+    let mut world = World::new().await;
+    let base = CONFIG
+        .iter()
+        .find(|(path, _)| *path == "repositories/base.yaml");
+    let (file, text) = *base.expect("it is one");
+    let moved = text.replace("path: el/10/base", "path: el/10/other");
+    world.merge(&[(file, Some(&moved))]).await;
+    assert_eq!(warnings(&world).await, "");
+    world.merge(&[(file, Some(text))]).await;
+    let build = build_on("el-10: [x86_64]", &["app"]);
+    world.merge(&[(APP, Some(&build))]).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    world.merge(&[(file, Some(&moved))]).await;
+    let told = warnings(&world).await;
+    assert!(
+        told.contains(
+            "its address was el/10/base and is el/10/other: clients of the old one get 404"
+        ),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_published_release_outlives_the_file_of_its_build() {
     let mut world = World::new().await;
     let text = build_on("el-10: [x86_64]", &["app"]);
