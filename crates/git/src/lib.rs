@@ -23,6 +23,7 @@ mod durable;
 mod error;
 mod fetch;
 mod history;
+mod hold;
 mod http;
 mod id;
 mod local;

@@ -225,7 +225,7 @@ fn create(path: &Path) -> Result<()> {
     }
 }
 
-fn is_known(repo: &gix::Repository, commit: CommitId) -> Result<bool> {
+pub(crate) fn is_known(repo: &gix::Repository, commit: CommitId) -> Result<bool> {
     let found = repo
         .try_find_header(commit.0)
         .map_err(Error::corrupt(format!("read commit {commit}")))?;

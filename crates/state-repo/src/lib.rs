@@ -5,7 +5,7 @@
 //! differences alone, and a name that is not text is as if it were not there); a file that is too large never stops the rest from
 //! being planned.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,16 +26,23 @@ const RESOLVE_TIME: Duration = Duration::from_secs(60);
 /// Who commits, unless told otherwise.
 const COMMITTER: (&str, &str) = ("Millrace", "millrace@localhost");
 
+/// The branch that is planned, unless told otherwise.
+const MAIN: &str = "main";
+
 /// A state repository: bare on this disk, or on a server.
 #[derive(Debug, Clone)]
 pub struct GitStateRepo {
     repository: Arc<Repository>,
     name: String,
     email: String,
+    /// Every tip of it that is given out is kept from git's gc.
+    held: String,
+    /// The last tip that could not be held: it is told of once.
+    let_go: Arc<Mutex<Option<CommitId>>>,
 }
 
 impl GitStateRepo {
-    /// Commits are made by `Millrace <millrace@localhost>`.
+    /// Commits are made by `Millrace <millrace@localhost>`; tips of `main` are held.
     #[must_use]
     pub fn new(repository: Repository) -> Self {
         Self::with_committer(repository, COMMITTER.0, COMMITTER.1)
@@ -48,7 +55,33 @@ impl GitStateRepo {
             repository: Arc::new(repository),
             name: name.to_owned(),
             email: email.to_owned(),
+            held: MAIN.to_owned(),
+            let_go: Arc::default(),
         }
+    }
+
+    /// Tips of `branch` are held instead: it is the one that is planned. A forced push and `git gc` in the
+    /// repository then take nothing away that was planned before: see [`Repository::hold`].
+    #[must_use]
+    pub fn holding(mut self, branch: &str) -> Self {
+        branch.clone_into(&mut self.held);
+        self
+    }
+
+    /// Without it all goes on as long as nobody collects garbage, so a failure is told of, once, and stops
+    /// nothing.
+    async fn hold(&self, tip: CommitId) -> Result<()> {
+        let held = self
+            .call(move |repository| Ok(repository.hold(tip).err()))
+            .await?;
+        let mut let_go = self.let_go.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = std::mem::replace(&mut *let_go, held.is_some().then_some(tip));
+        if let Some(error) = held
+            && told != Some(tip)
+        {
+            tracing::warn!(commit = %tip, %error, "git may delete a commit that is planned, once it is not on the branch any more");
+        }
+        Ok(())
     }
 
     /// Runs `call` where it may block.
@@ -65,10 +98,16 @@ impl GitStateRepo {
 
 impl StateRepo for GitStateRepo {
     async fn head(&self, branch: &str) -> Result<Option<Commit>> {
+        let is_held = branch == self.held;
         let branch = branch.to_owned();
         let tip = self
             .call(move |repository| repository.head(&branch))
             .await?;
+        if let Some(tip) = tip
+            && is_held
+        {
+            self.hold(tip).await?;
+        }
         Ok(tip.map(|commit| commit.to_string()))
     }
 

@@ -221,3 +221,37 @@ async fn what_people_are_told_about_their_refs() {
         .unwrap_err();
     assert!(matches!(error, ports::Error::Transient { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn what_was_planned_outlives_a_forced_push_and_gc() {
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
+    let repository = Repository::open_bare(&person.origin).unwrap();
+    let repo = GitStateRepo::new(repository).holding("wishes");
+    let refs = || git(&person.origin, &["for-each-ref", "refs/millrace"]);
+    let on_branch =
+        |commit: &str| git(&person.origin, &["update-ref", "refs/heads/wishes", commit]);
+    let first = person.push(&[("x", Some("1"))], "first").await;
+    assert!(repo.head("main").await.unwrap().is_some());
+    assert_eq!(refs(), "", "only the planned branch is held");
+    on_branch(&first);
+    assert_eq!(repo.head("wishes").await.unwrap().as_ref(), Some(&first));
+
+    let other = person.rewrite(&[("x", "2")]).await;
+    on_branch(&other);
+    for _ in 0..2 {
+        git(&person.origin, &["gc", "-q", "--prune=now"]);
+        assert_eq!(repo.read(&first, "x").await.unwrap().unwrap(), "1");
+        assert_eq!(repo.head("wishes").await.unwrap().as_ref(), Some(&other));
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_held_is_read_all_the_same() {
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
+    let tip = person.push(&[("x", Some("1"))], "first").await;
+    std::fs::write(person.origin.join("refs/millrace"), "in the way").unwrap();
+    let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
+    assert_eq!(repo.head("main").await.unwrap(), Some(tip));
+}

@@ -8,6 +8,7 @@
 
 mod checkout;
 mod commit;
+mod hold;
 mod killed;
 mod packs;
 mod push;
