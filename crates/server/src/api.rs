@@ -35,10 +35,18 @@ pub(crate) async fn request<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     Path(path): Path<String>,
 ) -> Result<Json<StatusFile>, Error> {
-    let path = request_path(&path)?;
+    find_request(&state, &path).await.map(Json)
+}
+
+/// A request by its path.
+pub(crate) async fn find_request<P: Platform>(
+    state: &State<P>,
+    path: &str,
+) -> Result<StatusFile, Error> {
+    let path = request_path(path)?;
     let found = state.control.request_status(&path).await?;
     let branch = &state.control.options().branch;
-    found.map(Json).ok_or_else(|| unknown(&path, branch))
+    found.ok_or_else(|| unknown(&path, branch))
 }
 
 pub(crate) async fn task<P: Platform>(

@@ -67,9 +67,10 @@ impl From<control::CommandError> for Error {
     }
 }
 
-impl IntoResponse for Error {
-    fn into_response(self) -> Response {
-        let status = match self {
+impl Error {
+    /// Its code in an answer.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
@@ -77,9 +78,19 @@ impl IntoResponse for Error {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        let error = cut(&self.to_string(), MAX_SENTENCE_CHARS);
-        (status, Json(ErrorBody { error })).into_response()
+        }
+    }
+
+    /// Its sentence, of bounded length.
+    pub(crate) fn sentence(&self) -> String {
+        cut(&self.to_string(), MAX_SENTENCE_CHARS)
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let error = self.sentence();
+        (self.status(), Json(ErrorBody { error })).into_response()
     }
 }
 

@@ -16,6 +16,7 @@ mod identity;
 mod logs;
 mod page;
 mod published;
+mod requests;
 mod runner;
 mod terminal;
 
@@ -31,6 +32,7 @@ pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
 pub use error::Error;
 pub use logs::Logs;
 pub use page::is_about_a_file;
+pub use requests::{awaited, stuck, summary};
 pub use terminal::Sanitizer;
 
 /// What handlers share.
@@ -70,6 +72,7 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/", get(page::index::<P>))
         .route("/page.js", get(page::script))
         .route("/task/{id}", get(page::task::<P>))
+        .route("/request/{*path}", get(page::request::<P>))
         .route("/log/{id}", get(page::log::<P>))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/runner/v1/take", post(runner::take::<P>))

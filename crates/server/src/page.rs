@@ -1,23 +1,26 @@
 //! The page at `/`: in ten seconds, what failed and why, what runs, what is published.
 //!
 //! It is drawn from the same answers as the API's, works without JavaScript, and loads nothing from
-//! elsewhere. `/task/<id>` has one task with the end of its log, `/log/<id>` the whole log.
+//! elsewhere. `/request/<path>` has one request with all of its tasks, `/task/<id>` has one task with the end of its log, `/log/<id>` the whole log.
 
 pub(crate) mod html;
+mod request;
 mod task;
 
 use std::sync::Arc;
 
 use axum::extract::State as Shared;
+use axum::http::StatusCode;
 use axum::response::Response;
 use control::{RequestSummary, Status, StatusFile, StatusTask};
 use ledger::{Note, Problem};
 use ports::Platform;
 
-use crate::{Error, State};
+use crate::{Error, State, stuck};
 use html::{duration, escape, page, short, word};
 
 pub(crate) use html::script;
+pub(crate) use request::request;
 pub(crate) use task::{log, task};
 
 /// Requests that are shown with their tasks, of those that failed and of those that are open.
@@ -31,7 +34,7 @@ pub(crate) async fn index<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
 ) -> Result<Response, Error> {
     let status = state.control.status().await?;
-    let name = name(&state, &status).await?;
+    let name = name(&state).await;
     let groups = Groups::of(&status);
     let mut body = sums(&status, &groups);
     body.push_str(&alerts(&status));
@@ -40,12 +43,13 @@ pub(crate) async fn index<P: Platform>(
     }
     for (id, title, requests) in [
         ("failed", "Failed", &groups.failed),
+        ("waiting", "Waits for what failed", &groups.stuck),
         ("running", "In progress", &groups.open),
     ] {
         body.push_str(&heading(id, title, requests));
         for summary in requests.iter().take(SHOWN) {
             let file = state.control.request_status(&summary.path).await?;
-            body.push_str(&request(summary, file.as_ref()));
+            body.push_str(&card(summary, file.as_ref()));
         }
         body.push_str(&rest(requests.len().saturating_sub(SHOWN)));
     }
@@ -56,23 +60,40 @@ pub(crate) async fn index<P: Platform>(
         "" => "nothing is planned yet".to_owned(),
         commit => format!("planned commit <code>{}</code>", short(commit)),
     };
-    Ok(page(&name, &aside, &body))
+    Ok(page(&name, "", &aside, &body))
 }
 
 const EMPTY: &str = "<p>There are no requests yet. Write <code>builds/&lt;year&gt;/&lt;month&gt;/&lt;name&gt;.yaml</code> in a clone of the state repository, look at it with <code>millrace lint</code> and <code>millrace plan</code>, and push it.</p>\n";
 
-/// The distribution's name.
-async fn name<P: Platform>(state: &State<P>, status: &Status) -> Result<String, Error> {
-    if status.commit.is_empty() {
-        return Ok("Millrace".to_owned());
+/// The distribution's name; until there is one, or in trouble, the program's.
+pub(crate) async fn name<P: Platform>(state: &State<P>) -> String {
+    let unnamed = || "Millrace".to_owned();
+    match state.control.planned_commit().await {
+        Ok(commit) if !commit.is_empty() => match state.control.snapshot(&commit).await {
+            Ok(snapshot) => snapshot.config.project.name.clone(),
+            Err(_) => unnamed(),
+        },
+        _ => unnamed(),
     }
-    let snapshot = state.control.snapshot(&status.commit).await?;
-    Ok(snapshot.config.project.name.clone())
+}
+
+/// An error as a page, for somebody who followed a link.
+async fn refusal<P: Platform>(state: &State<P>, error: &Error) -> Response {
+    let body = format!("<p class=problem>{}</p>\n", escape(&error.sentence()));
+    let mut response = page(&name(state).await, "not there", "", &body);
+    *response.status_mut() = match error {
+        // A word that names nothing: for a reader it is not there.
+        Error::BadRequest(_) => StatusCode::NOT_FOUND,
+        error => error.status(),
+    };
+    response
 }
 
 /// Requests by what a person on call wants to know of them.
 struct Groups<'a> {
     failed: Vec<&'a RequestSummary>,
+    /// Open, and nothing of it goes on by itself.
+    stuck: Vec<&'a RequestSummary>,
     open: Vec<&'a RequestSummary>,
     done: Vec<&'a RequestSummary>,
 }
@@ -81,12 +102,15 @@ impl<'a> Groups<'a> {
     fn of(status: &'a Status) -> Self {
         let mut groups = Self {
             failed: Vec::new(),
+            stuck: Vec::new(),
             open: Vec::new(),
             done: Vec::new(),
         };
+        let stuck = stuck(&status.requests);
         for request in &status.requests {
             let of = match request.phase.as_str() {
                 "failed" | "invalid" => &mut groups.failed,
+                _ if stuck.contains(&request.path) => &mut groups.stuck,
                 _ if !request.at_rest => &mut groups.open,
                 _ => &mut groups.done,
             };
@@ -222,7 +246,7 @@ fn rest(more: usize) -> String {
     }
 }
 
-fn request(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
+fn card(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
     let total: usize = summary.tasks.values().sum();
     let done: usize = ["succeeded", "excluded"]
         .iter()
@@ -230,7 +254,7 @@ fn request(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
         .sum();
     let open = !summary.at_rest;
     let mut html = format!(
-        "<div class=\"card {}\"><div class=head><span class=\"state {1}\">{1}</span> <h3><code>{2}</code></h3><span class=\"dim right\">{3}</span></div>",
+        "<div class=\"card {}\"><div class=head><span class=\"state {1}\">{1}</span> <h3><a href=\"/request/{2}\"><code>{2}</code></a></h3><span class=\"dim right\">{3}</span></div>",
         if open { "run" } else { "bad" },
         summary.phase,
         escape(summary.path.as_str()),
@@ -365,7 +389,7 @@ fn done(requests: &[&RequestSummary], more: bool) -> String {
     for summary in requests.iter().take(LISTED) {
         let total: usize = summary.tasks.values().sum();
         html.push_str(&format!(
-            "<tr><td><span class=\"state {0}\">{0}</span><td><a href=\"/api/v1/request/{1}\"><code>{1}</code></a><td class=dim>{2}</tr>",
+            "<tr><td><span class=\"state {0}\">{0}</span><td><a href=\"/request/{1}\"><code>{1}</code></a><td class=dim>{2}</tr>",
             summary.phase,
             escape(summary.path.as_str()),
             if total == 0 { String::new() } else { format!("{total} tasks") }

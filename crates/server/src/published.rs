@@ -68,7 +68,8 @@ pub(crate) async fn file<P: Platform>(
         }
     }
     let present = trees.first().ok_or_else(missing)?;
-    listing(present, &path, &inside).ok_or_else(missing)
+    let name = crate::page::name(&state).await;
+    listing(&name, present, (&path, &inside)).ok_or_else(missing)
 }
 
 /// The repository whose layout path begins `path`, and the rest.
@@ -140,7 +141,7 @@ async fn send<P: Platform>(state: &State<P>, file: &TreeFile) -> Result<Response
 }
 
 /// A directory of the present tree, for people with a browser.
-fn listing(published: &Published, path: &str, inside: &str) -> Option<Response> {
+fn listing(name: &str, published: &Published, (path, inside): (&str, &str)) -> Option<Response> {
     let prefix = if inside.is_empty() {
         String::new()
     } else {
@@ -175,6 +176,10 @@ fn listing(published: &Published, path: &str, inside: &str) -> Option<Response> 
         })
         .collect();
     let title = published.pointer.repository.as_str();
-    let body = format!("<h2>/{}</h2>\n<ul>{rows}</ul>\n", escape(inside));
-    Some(page(title, "published repository", &body))
+    let body = format!(
+        "<h2>{} /{}</h2>\n<ul>{rows}</ul>\n",
+        escape(title),
+        escape(inside)
+    );
+    Some(page(name, title, "published repository", &body))
 }

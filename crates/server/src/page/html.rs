@@ -8,16 +8,22 @@ const SCRIPT: &str = include_str!("page.js");
 /// Only what this server sends, and no script but its own.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// A page. `body` is HTML already, `title` is not.
-pub(crate) fn page(title: &str, aside: &str, body: &str) -> Response {
+/// A page of the distribution `name`, about `subject`; empty: about all. `aside` and `body` are HTML
+/// already.
+pub(crate) fn page(name: &str, subject: &str, aside: &str, body: &str) -> Response {
+    let title = match subject {
+        "" => name.to_owned(),
+        subject => format!("{subject} – {name}"),
+    };
     let html = format!(
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n\
          <meta name=viewport content=\"width=device-width, initial-scale=1\">\n\
          <noscript><meta http-equiv=refresh content=5></noscript>\n\
          <title>{title}</title>\n<style>{STYLE}</style>\n\
-         <header><h1><a href=\"/\">{title}</a></h1> <span class=lost></span> <span class=\"dim right\">{aside}</span></header>\n\
+         <header><h1><a href=\"/\">{name}</a></h1> <span class=lost></span> <span class=\"dim right\">{aside}</span></header>\n\
          <main>\n{body}</main>\n<script src=\"/page.js\"></script>\n</html>\n",
-        title = escape(title),
+        title = escape(&title),
+        name = escape(name),
     );
     let mut response = Html(html).into_response();
     let headers = response.headers_mut();

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use super::html::{duration, escape, page, word};
+use super::{name, refusal};
 use crate::api::{detail, last_or};
 use crate::terminal::Sanitizer;
 use crate::{Error, State};
@@ -28,8 +29,15 @@ pub(crate) struct Which {
 pub(crate) async fn task<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     Path(id): Path<String>,
-) -> Result<Response, Error> {
-    let detail = detail(&state, &id).await?;
+) -> Response {
+    match show(&state, &id).await {
+        Ok(page) => page,
+        Err(error) => refusal(&state, &error).await,
+    }
+}
+
+async fn show<P: Platform>(state: &State<P>, id: &str) -> Result<Response, Error> {
+    let detail = detail(state, id).await?;
     let task = &detail.task;
     let mut body = format!(
         "<h2><span class=\"state {}\">{}</span> {}</h2>\n",
@@ -72,14 +80,17 @@ pub(crate) async fn task<P: Platform>(
         ));
     }
     let aside = format!("task <code>{}</code>", task.id);
-    Ok(page("Millrace", &aside, &body))
+    Ok(page(&name(state).await, &task.title, &aside, &body))
 }
 
 fn facts(detail: &TaskDetail) -> String {
     let task = &detail.task;
     let mut rows = vec![(
         "request",
-        format!("<code>{}</code>", escape(detail.request.as_str())),
+        format!(
+            "<a href=\"/request/{0}\"><code>{0}</code></a>",
+            escape(detail.request.as_str())
+        ),
     )];
     rows.extend(detail.because.iter().map(|why| ("because", escape(why))));
     rows.extend(task.step.iter().map(|step| ("does now", escape(step))));

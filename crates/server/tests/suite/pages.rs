@@ -2,7 +2,7 @@
 
 use runner_api::{Failure, FailureKind, Outcome};
 
-use crate::fixture::{APP, build};
+use crate::fixture::{APP, RELEASE, build, release};
 use crate::served::Served;
 use crate::world::{Act, World};
 
@@ -90,4 +90,69 @@ async fn a_task_has_the_end_of_its_log_without_escapes() {
     let kind = whole.headers()["content-type"].to_str().expect("text");
     assert_eq!(kind, "text/plain; charset=utf-8");
     assert_eq!(whole.bytes().await.expect("bytes"), log);
+}
+
+#[tokio::test]
+async fn a_request_has_a_page_with_its_tasks() {
+    let mut world = World::new().await;
+    let served = Served::new(&world).await;
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let link = format!("/request/{APP}");
+    let page = served.text("/").await;
+    assert!(page.contains(&format!("<a href=\"{link}\">")), "{page}");
+    let page = served.text(&link).await;
+    let title = format!("<title>{APP} – Example Linux</title>");
+    assert!(page.contains(&title), "{page}");
+    for row in world.tasks(APP) {
+        let task = format!("<a href=\"/task/{}\">", row.task.id);
+        assert!(page.contains(&task), "{task}\n{page}");
+    }
+    let page = served
+        .text(&format!("/task/{}", world.tasks(APP)[0].task.id))
+        .await;
+    assert!(page.contains(&format!("<a href=\"{link}\">")), "{page}");
+    assert!(page.contains("– Example Linux</title>"), "{page}");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_a_page_too() {
+    let world = World::new().await;
+    let served = Served::new(&world).await;
+    let check = async |path: &str, code: u16, expect: &str| {
+        let answer = served.get(path).await;
+        assert_eq!(answer.status().as_u16(), code, "{path}");
+        let kind = answer.headers()["content-type"].to_str().expect("text");
+        assert!(kind.starts_with("text/html"), "{path}: {kind}");
+        let page = answer.text().await.expect("text");
+        assert!(page.contains(expect), "{path}: {page}");
+    };
+    check("/task/abcd", 404, "no task or request is called abcd").await;
+    check("/task/nope", 404, "&quot;nope&quot; is neither").await;
+    check("/request/builds/2026/11/x.yaml", 404, "was never planned").await;
+    check("/request/<b>", 404, "&lt;b&gt;").await;
+}
+
+#[tokio::test]
+async fn what_waits_for_a_failure_is_not_in_progress() {
+    let mut world = World::new().await;
+    let served = Served::new(&world).await;
+    world.script(|_| {
+        Act::Say(Outcome::Failed {
+            failure: Failure {
+                kind: FailureKind::Build,
+                message: "make failed".to_owned(),
+                excerpt: Vec::new(),
+            },
+            artifacts: Vec::new(),
+        })
+    });
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let text = release(&[APP], &["base"]);
+    world.merge(&[(RELEASE, Some(&text))]).await;
+    let page = served.text("/").await;
+    assert!(
+        page.contains("<h2 id=waiting>Waits for what failed"),
+        "{page}"
+    );
+    assert!(!page.contains("In progress"), "{page}");
 }
