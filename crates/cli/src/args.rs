@@ -6,6 +6,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::examples;
 
+mod words;
+
+/// Where `millrace up` listens unless told otherwise.
+pub(crate) const LISTEN: &str = "127.0.0.1:7878";
+
 /// Build, test, sign and release RPM and Debian packages from a git repository.
 ///
 /// The wish is a commit: write what should be built and released as YAML, push it, and watch.
@@ -90,13 +95,13 @@ pub(crate) struct InitArgs {
     /// New directory for the state repository, its secrets and the data.
     pub(crate) directory: PathBuf,
     /// Name of the distribution.
-    #[arg(long, default_value = "example")]
+    #[arg(long, default_value = "example", value_parser = words::name)]
     pub(crate) name: String,
     /// Architecture of this machine in RPM's words.
     #[arg(long, default_value = std::env::consts::ARCH)]
     pub(crate) rpm_arch: String,
     /// Architecture that this machine runs through qemu-user, in the platforms' words; repeatable.
-    #[arg(long, value_name = "ARCH")]
+    #[arg(long, value_name = "ARCH", value_parser = words::emulated)]
     pub(crate) emulated: Vec<String>,
     /// Jobs at a time on this machine; written into runners/local-builder.yaml.
     #[arg(long, default_value = "2")]
@@ -123,7 +128,7 @@ pub(crate) struct UpArgs {
     #[arg(long)]
     pub(crate) jobs: Option<std::num::NonZeroU32>,
     /// Address to listen on. Port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:7878")]
+    #[arg(long, default_value = LISTEN, value_parser = words::listen)]
     pub(crate) listen: std::net::SocketAddr,
     /// Start no runner: they come from elsewhere.
     #[arg(long)]

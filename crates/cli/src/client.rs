@@ -25,7 +25,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(place: &Place) -> anyhow::Result<Self> {
         let base = match &place.url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
+            Some(url) => base(url)?,
             None => Running::read(&place.data)?.url,
         };
         let http = reqwest::Client::builder()
@@ -93,7 +93,7 @@ impl Client {
                 self.base,
                 self.data.display()
             );
-            Failure::new(Kind::Trouble, sentence).into()
+            Failure::new(Kind::Lost, sentence).into()
         })
     }
 
@@ -101,7 +101,7 @@ impl Client {
         if !response.status().is_success() {
             return Err(refusal(response).await?);
         }
-        let body = response.bytes().await.context("read the answer")?;
+        let body = body(response).await?;
         serde_json::from_slice(&body).with_context(|| {
             format!(
                 "read the answer of {}: is it a millrace of version {}?",
@@ -112,10 +112,32 @@ impl Client {
     }
 }
 
+/// An address as people write it, without a slash at its end.
+fn base(url: &str) -> anyhow::Result<String> {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        let sentence = match url.contains("://") {
+            true => format!(
+                "{url} is no address of a control plane: it begins with http:// or https://"
+            ),
+            false => format!("{url} is no URL: write http://{url}"),
+        };
+        return Err(Failure::new(Kind::Usage, sentence).into());
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}
+
+/// The whole answer. One that breaks off is the control plane's trouble.
+pub(crate) async fn body(response: reqwest::Response) -> anyhow::Result<Vec<u8>> {
+    match response.bytes().await {
+        Ok(body) => Ok(body.to_vec()),
+        Err(_) => Err(Failure::new(Kind::Lost, "the control plane's answer broke off").into()),
+    }
+}
+
 /// The control plane's words as an error of the right kind.
 async fn refusal(response: reqwest::Response) -> anyhow::Result<anyhow::Error> {
     let status = response.status();
-    let body = response.bytes().await.context("read the answer")?;
+    let body = body(response).await?;
     let sentence = serde_json::from_slice::<ErrorBody>(&body)
         .map(|body| body.error)
         .unwrap_or_else(|_| format!("the control plane answered {status}"));
@@ -123,6 +145,7 @@ async fn refusal(response: reqwest::Response) -> anyhow::Result<anyhow::Error> {
         400 | 422 => Kind::Usage,
         404 => Kind::NotThere,
         409 => Kind::NotNow,
+        500.. => Kind::Lost,
         _ => Kind::Trouble,
     };
     Ok(Failure::new(kind, sentence).into())

@@ -17,6 +17,8 @@ use crate::render::clean;
 pub(crate) enum Kind {
     Usage,
     Trouble,
+    /// Trouble of the control plane's: it may be over in a moment.
+    Lost,
     NotThere,
     NotNow,
     TimeOut,
@@ -26,7 +28,7 @@ impl Kind {
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Usage => 2,
-            Self::Trouble => 3,
+            Self::Trouble | Self::Lost => 3,
             Self::NotThere => 4,
             Self::NotNow => 5,
             Self::TimeOut => 6,
@@ -36,7 +38,7 @@ impl Kind {
     fn word(self) -> &'static str {
         match self {
             Self::Usage => "usage",
-            Self::Trouble => "trouble",
+            Self::Trouble | Self::Lost => "trouble",
             Self::NotThere => "not-there",
             Self::NotNow => "not-now",
             Self::TimeOut => "time-out",

@@ -1,5 +1,8 @@
 //! `millrace init`: a state repository from the template, with keys and runners for this machine.
 
+use std::fs::Permissions;
+use std::io::ErrorKind;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,6 +21,8 @@ static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../state-repo-te
 
 /// The signing key's file: `private` in the template's keys/main.yaml says the same.
 const KEY_FILE: &str = "main.key";
+/// Files in the way that an error names.
+const NAMED: usize = 5;
 /// What `init` and `up` start.
 const PROGRAMS: [&str; 2] = ["millrace-runner", "millrace-signer"];
 
@@ -32,11 +37,15 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         "{} has a state repository already: choose another directory, or remove it first",
         layout.root().display()
     );
+    ensure_free(layout.root())?;
     // Looked for before anything is made: an init that ends half way leaves a directory in the way.
     for program in PROGRAMS {
         sibling(program)?;
     }
     private_directory(&layout.secrets())?;
+    // Whatever was there before, and whatever the file system makes of a mode.
+    std::fs::set_permissions(layout.secrets(), Permissions::from_mode(0o700))
+        .with_context(|| format!("make {} private", layout.secrets().display()))?;
     private_directory(&layout.signing_keys())?;
     let mut token = [0u8; 32];
     rand::rngs::OsRng.fill_bytes(&mut token);
@@ -66,6 +75,36 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
     }
     output.print(&next_steps(&layout, files.len()))?;
     Ok(Verdict::Well)
+}
+
+/// A folder in which something lies may be somebody's: nothing is put beside it.
+fn ensure_free(root: &Path) -> anyhow::Result<()> {
+    let entries = match std::fs::read_dir(root) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error).with_context(|| format!("read {}", root.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        // A new file system begins with it.
+        if name != "lost+found" {
+            names.push(name);
+        }
+    }
+    names.sort();
+    let more = match names.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    names.truncate(NAMED);
+    ensure!(
+        names.is_empty(),
+        "{} is not empty: {}{more} would be in the way; choose a new directory",
+        root.display(),
+        names.join(", ")
+    );
+    Ok(())
 }
 
 fn next_steps(layout: &Layout, files: usize) -> String {

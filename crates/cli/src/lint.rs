@@ -8,13 +8,14 @@ use pipeline_spec::{Color, Diagnostic, Severity, lint};
 use crate::Verdict;
 use crate::args::LintArgs;
 use crate::failure::Failure;
-use crate::render::Output;
+use crate::render::{Output, note};
 
 /// Files of a checkout that are read at most.
 const MAX_FILES: usize = 1_000_000;
 
 pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
-    let files = read_tree(&args.directory)?;
+    let top = top(&args.directory)?;
+    let files = read_tree(&top)?;
     let diagnostics = lint(&files);
     let is_well = diagnostics.iter().all(|d| d.severity != Severity::Error);
     if output.json {
@@ -56,15 +57,36 @@ fn text(diagnostics: &[Diagnostic], files: usize, args: &LintArgs, color: Color)
     text
 }
 
-/// Every file below `directory` but git's own. Symbolic links are not followed.
-pub(crate) fn read_tree(directory: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
-    if !directory.join("millrace.yaml").exists() {
-        let sentence = format!(
-            "{} has no millrace.yaml: give the checkout of a state repository",
-            directory.display()
-        );
-        return Err(Failure::not_there(sentence).into());
+/// The checkout that `directory` lies in, as `git` looks for it.
+fn top(directory: &Path) -> anyhow::Result<PathBuf> {
+    let given = directory.display();
+    if !directory.exists() {
+        return Err(Failure::not_there(format!("{given} does not exist")).into());
     }
+    if directory.join("millrace.yaml").exists() {
+        return Ok(directory.to_owned());
+    }
+    let whole = directory
+        .canonicalize()
+        .with_context(|| format!("find {given}"))?;
+    // Above a checkout of something else there is nothing of ours.
+    let below = |above: &&Path| !above.join(".git").exists();
+    let inside = whole.ancestors().take_while(below).count() + 1;
+    let mut above = whole.ancestors().take(inside);
+    match above.find(|above| above.join("millrace.yaml").exists()) {
+        Some(top) => {
+            note(&format!("millrace: the checkout {}", top.display()));
+            Ok(top.to_owned())
+        }
+        None => Err(Failure::not_there(format!(
+            "{given} has no millrace.yaml, nor has a folder above it: give the checkout of a state repository"
+        ))
+        .into()),
+    }
+}
+
+/// Every file below `directory` but git's own. Symbolic links are not followed.
+fn read_tree(directory: &Path) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut files = Vec::new();
     let mut queue: Vec<PathBuf> = vec![directory.to_owned()];
     while let Some(current) = queue.pop() {

@@ -30,6 +30,19 @@ impl Layout {
         Ok(Self { root })
     }
 
+    /// Whether `millrace init` made it, as far as one sees.
+    pub(crate) fn is_made(&self) -> bool {
+        self.secrets().is_dir()
+    }
+
+    /// For people, when it is not.
+    pub(crate) fn not_made(&self) -> String {
+        format!(
+            "{} is no data directory of millrace: give --data DIR or set MILLRACE_DATA to the one that `millrace init` made",
+            self.root.display()
+        )
+    }
+
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }

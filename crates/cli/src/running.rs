@@ -8,7 +8,9 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
+use crate::args::LISTEN;
 use crate::failure::{Failure, Kind};
+use crate::local::Layout;
 
 /// Name of the note.
 pub(crate) const RUNNING: &str = "running.json";
@@ -34,21 +36,18 @@ impl Running {
     pub(crate) fn read(data: &Path) -> anyhow::Result<Self> {
         let data = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
         let path = data.join(RUNNING);
-        let start = format!("`millrace up --data {}`", data.display());
+        let start = format!("millrace up --data {}", data.display());
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                return Err(trouble(if data.join("secrets").is_dir() {
-                    format!(
-                        "no control plane runs on {}: start it with {start}",
-                        data.display()
-                    )
-                } else {
-                    format!(
-                        "{} is no data directory of millrace: give --data DIR or set MILLRACE_DATA to the one that `millrace init` made, or give --url",
-                        data.display()
-                    )
-                }));
+                let layout = Layout::new(&data)?;
+                if !layout.is_made() {
+                    return Err(trouble(format!("{}, or give --url", layout.not_made())));
+                }
+                return Err(trouble(format!(
+                    "no control plane runs on {}: start it with `{start}`",
+                    data.display()
+                )));
             }
             Err(error) => {
                 return Err(error).with_context(|| format!("read {}", path.display()));
@@ -58,12 +57,22 @@ impl Running {
             .with_context(|| format!("read {}: remove it", path.display()))?;
         if !running.is_alive() {
             return Err(trouble(format!(
-                "the control plane on {} is gone without having stopped (process {}): start it again with {start}, and it goes on where it was",
+                "the control plane on {} is gone without having stopped (process {}): start it again with `{start}{}`, and it goes on where it was",
                 data.display(),
-                running.pid
+                running.pid,
+                running.listen()
             )));
         }
         Ok(running)
+    }
+
+    /// The words that make the next one listen where this one did.
+    fn listen(&self) -> String {
+        let address = self.url.trim_start_matches("http://").trim_end_matches('/');
+        match address == LISTEN {
+            true => String::new(),
+            false => format!(" --listen {address}"),
+        }
     }
 
     /// Whether its process is there and is `millrace`. A process that may not be looked at counts.

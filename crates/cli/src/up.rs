@@ -5,8 +5,8 @@
 
 mod loops;
 
-use std::io::Write as _;
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Write as _};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use control::{Control, Options};
 use notify::Watcher;
 use pipeline_spec::Config;
 use platform_local::LocalPlatform;
-use ports::StateRepo;
+use ports::{Platform, StateRepo};
 use state_repo::GitStateRepo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -35,6 +35,7 @@ use loops::{advance_loop, dispatch_loop, lease_loop, plan_loop, report_loop, swe
 pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
     start_logging();
     let layout = Layout::new(&args.data)?;
+    anyhow::ensure!(layout.is_made(), layout.not_made());
     let token = admin_token(&layout)?;
     for directory in [layout.data(), layout.logs()] {
         private_directory(&directory)?;
@@ -52,6 +53,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
     let control = Arc::new(Control::new(platform, options));
+    refuse_old_ledger(&control, &layout).await?;
     let listener = listen(args.listen).await?;
     let address = listener.local_addr()?;
     let config = server::Config {
@@ -104,6 +106,26 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     }
 }
 
+/// A ledger that is lost, or older than what is public, would build all again and write over the proof.
+async fn refuse_old_ledger<P: Platform>(
+    control: &Control<P>,
+    layout: &Layout,
+) -> anyhow::Result<()> {
+    let problems = control.check_ledger().await.context("check the ledger")?;
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("  {}: {}", problem.subject, problem.message))
+        .collect();
+    anyhow::bail!(
+        "the ledger below {} is not the one that published what is public; nothing was started and nothing was changed:\n{}",
+        layout.data().display(),
+        lines.join("\n")
+    )
+}
+
 /// The first line. A reader that has gone away is no reason to stop.
 fn greet(url: &str, place: &StatePlace, output: &Output) {
     let line = if output.json {
@@ -118,15 +140,31 @@ fn greet(url: &str, place: &StatePlace, output: &Output) {
 }
 
 async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!(
-            "listen on {address}: choose another port with --listen {}:PORT, or a free one with --listen {0}:0",
-            match address.ip() {
-                std::net::IpAddr::V4(ip) => ip.to_string(),
-                std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-            }
-        )
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|error| {
+        let advice = advice(address, error.kind());
+        anyhow::Error::new(error).context(format!("listen on {address}: {advice}"))
     })
+}
+
+/// What to write in the place of an address that cannot be had.
+fn advice(address: SocketAddr, kind: ErrorKind) -> String {
+    let (ip, port) = (address.ip(), address.port());
+    let ip = match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    };
+    match kind {
+        ErrorKind::AddrNotAvailable => format!(
+            "{ip} is no address of this machine; give one that is, or --listen 127.0.0.1:{port} for this machine alone"
+        ),
+        ErrorKind::PermissionDenied => {
+            format!("port {port} is for root alone; choose one above 1023 with --listen {ip}:PORT")
+        }
+        _ => format!(
+            "choose another port with --listen {ip}:PORT, or a free one with --listen {ip}:0"
+        ),
+    }
 }
 
 fn admin_token(layout: &Layout) -> anyhow::Result<String> {

@@ -45,6 +45,7 @@ struct Report {
 
 pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<Verdict> {
     let layout = Layout::new(&args.data)?;
+    anyhow::ensure!(layout.is_made(), layout.not_made());
     let published = published(&layout)?;
     if published.is_empty() {
         let sentence = format!("nothing is published below {}", layout.data().display());
@@ -112,7 +113,7 @@ fn published(layout: &Layout) -> anyhow::Result<Vec<String>> {
     let directory = layout.data().join("artifacts/pointers");
     let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries,
-        // Nothing was published yet, or this is no data directory: the caller names it.
+        // Nothing was published yet.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
             return Err(error).with_context(|| format!("read {}", directory.display()));

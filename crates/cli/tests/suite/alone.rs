@@ -104,7 +104,7 @@ async fn without_a_control_plane_it_says_how_to_start_one() {
     std::fs::write(person.path("running.json"), note).expect("a note");
     check(
         &["watch"],
-        "the control plane on HOME is gone without having stopped (process 2147483646): start it again with `millrace up --data HOME`, and it goes on where it was",
+        "the control plane on HOME is gone without having stopped (process 2147483646): start it again with `millrace up --data HOME --listen 127.0.0.1:1`, and it goes on where it was",
     )
     .await;
     // Killed, and nobody has asked for its end yet.
@@ -120,7 +120,7 @@ async fn without_a_control_plane_it_says_how_to_start_one() {
     std::fs::write(person.path("running.json"), note).expect("a note");
     check(
         &["status"],
-        &format!("the control plane on HOME is gone without having stopped (process {pid}): start it again with `millrace up --data HOME`, and it goes on where it was"),
+        &format!("the control plane on HOME is gone without having stopped (process {pid}): start it again with `millrace up --data HOME --listen 127.0.0.1:1`, and it goes on where it was"),
     )
     .await;
     child.wait().await.expect("it ended");
@@ -269,4 +269,75 @@ async fn the_signer_makes_the_signing_key_and_nobody_else() {
     };
     assert_eq!(show("keys/main.asc"), "text of millrace-signer\n");
     assert!(show("keys/main.yaml").contains("private: {file: main.key}"));
+}
+
+#[tokio::test]
+async fn a_directory_of_something_else_is_told_by_all() {
+    for args in [&["verify"][..], &["up", "--no-runners"], &["status"]] {
+        let mut command = millrace(args);
+        command.args(["--data", "/proc"]);
+        let said = said(command).await;
+        assert_eq!(said.code, 3, "{args:?}: {said:?}");
+        assert!(
+            said.err.contains("/proc is no data directory of millrace"),
+            "{args:?}: {said:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn init_leaves_what_is_there_alone() {
+    let folder = installed(&["millrace-runner", "millrace-signer"]);
+    let new = folder.path().join("new");
+    std::fs::create_dir(&new).expect("a directory");
+    std::fs::write(new.join("thesis.tex"), "years of work").expect("a file");
+    let ended = init(folder.path()).await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(
+        ended.err.contains("thesis.tex would be in the way"),
+        "{ended:?}"
+    );
+    std::fs::remove_file(new.join("thesis.tex")).expect("it was there");
+    let ended = init(folder.path()).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    use std::os::unix::fs::PermissionsExt as _;
+    let secrets = std::fs::metadata(new.join("secrets")).expect("it is there");
+    assert_eq!(secrets.permissions().mode() & 0o777, 0o700);
+}
+
+#[tokio::test]
+async fn wrong_words_say_what_is_allowed() {
+    let check = async |args: &[&str], expect: &str| {
+        let said = said(millrace(args)).await;
+        assert_eq!(said.code, 2, "{args:?}: {said:?}");
+        assert!(said.err.contains(expect), "{args:?}: {said:?}");
+    };
+    check(&["init", "/nowhere/x", "--emulated", "arm99"], "arm64").await;
+    check(&["init", "/nowhere/x", "--name", ""], "1 to 100 characters").await;
+    check(&["up", "--listen", "127.0.0.1"], "127.0.0.1:7981").await;
+    check(
+        &["status", "--url", "127.0.0.1:7878"],
+        "write http://127.0.0.1:7878",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_strange_address_is_not_called_a_taken_port() {
+    let person = Person::new().await;
+    let git = tokio::process::Command::new("git")
+        .args(["init", "--quiet", "--bare"])
+        .arg(person.path("state.git"))
+        .status()
+        .await;
+    assert!(git.expect("git starts").success());
+    // An address for documentation: no machine has it.
+    let up = ["up", "--no-runners", "--listen", "192.0.2.1:7981"];
+    let said = person.says(&up).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(
+        said.err.contains("192.0.2.1 is no address of this machine"),
+        "{said:?}"
+    );
+    assert!(!said.err.contains("choose another port"), "{said:?}");
 }

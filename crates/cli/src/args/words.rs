@@ -1,0 +1,86 @@
+//! Single words of the command line. The errors say what is allowed.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Longest name of a distribution, in characters: it is in the signing key's user id.
+const MAX_NAME_CHARS: usize = 100;
+/// Architectures that qemu-user runs and that platforms are built for, as rpm or dpkg spells them.
+const EMULATED: [&str; 14] = [
+    "x86_64",
+    "amd64",
+    "aarch64",
+    "arm64",
+    "armv7hl",
+    "armhf",
+    "i686",
+    "i386",
+    "ppc64le",
+    "ppc64el",
+    "s390x",
+    "riscv64",
+    "loongarch64",
+    "loong64",
+];
+
+/// `7981`, `:7981` and `localhost:7981` are this machine alone.
+pub(crate) fn listen(text: &str) -> Result<SocketAddr, String> {
+    let port = text
+        .strip_prefix("localhost:")
+        .or_else(|| text.strip_prefix(':'))
+        .unwrap_or(text);
+    if let Ok(port) = port.parse() {
+        return Ok((Ipv4Addr::LOCALHOST, port).into());
+    }
+    text.parse().map_err(|_| {
+        "write an address and a port, 127.0.0.1:7981, or [::1]:7981, or the port alone".to_owned()
+    })
+}
+
+/// A distribution's name.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let length = text.chars().count();
+    if text.trim().is_empty() || length > MAX_NAME_CHARS || text.chars().any(char::is_control) {
+        return Err(format!(
+            "a name has 1 to {MAX_NAME_CHARS} characters on one line, as in 'Example Linux'"
+        ));
+    }
+    Ok(text.trim().to_owned())
+}
+
+pub(crate) fn emulated(text: &str) -> Result<String, String> {
+    match EMULATED.contains(&text) {
+        true => Ok(text.to_owned()),
+        false => Err(format!("it is one of {}", EMULATED.join(", "))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_write_them() {
+        let check = |text: &str, expect: &str| {
+            let found = listen(text).map_or_else(|error| error, |address| address.to_string());
+            assert!(found.starts_with(expect), "{text}: {found}");
+        };
+        check("7981", "127.0.0.1:7981");
+        check(":7981", "127.0.0.1:7981");
+        check("localhost:7981", "127.0.0.1:7981");
+        check("127.0.0.1:0", "127.0.0.1:0");
+        check("[::1]:7981", "[::1]:7981");
+        check("0.0.0.0:80", "0.0.0.0:80");
+        check("127.0.0.1", "write an address and a port, 127.0.0.1:7981");
+        check("99999", "write ");
+    }
+
+    #[test]
+    fn names_and_architectures() {
+        assert_eq!(name(" Example Linux"), Ok("Example Linux".to_owned()));
+        for wrong in ["", " ", "a\nb"] {
+            assert!(name(wrong).is_err(), "{wrong:?}");
+        }
+        assert_eq!(emulated("arm64"), Ok("arm64".to_owned()));
+        assert!(emulated("arm99").is_err_and(|said| said.contains("arm64")));
+    }
+}
