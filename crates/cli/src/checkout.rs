@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
+use pipeline_spec::RequestPath;
 
 use crate::failure::{Failure, Kind};
 
@@ -17,6 +18,20 @@ const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Path → new text, or nothing when the file goes.
 pub(crate) type Edits = BTreeMap<String, Option<String>>;
+
+/// Branches that a file is looked for on at most.
+const MAX_BRANCHES: usize = 100;
+
+/// How far a file came that the state repository does not have.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// It lies in the work tree.
+    WorkTree,
+    /// It is committed on this branch.
+    Branch(String),
+    /// It is committed on no branch.
+    Detached,
+}
 
 /// A work tree of git.
 pub(crate) struct Checkout {
@@ -89,6 +104,44 @@ impl Checkout {
         Ok(Some(edits))
     }
 
+    /// Where this checkout has the file `path`, which belongs on `branch`; `None`: nowhere.
+    pub(crate) fn whereabouts(
+        &self,
+        path: &RequestPath,
+        branch: &str,
+    ) -> anyhow::Result<Option<Whereabouts>> {
+        let has = |revision: &str| -> anyhow::Result<bool> {
+            let object = format!("{revision}:{path}");
+            Ok(git(&self.top, &["cat-file", "-e", &object])?.is_some())
+        };
+        if has("HEAD")? {
+            let name = git(&self.top, &["symbolic-ref", "--quiet", "--short", "HEAD"])?;
+            return Ok(Some(match name {
+                Some(name) => Whereabouts::Branch(String::from_utf8_lossy(&name).trim().to_owned()),
+                None => Whereabouts::Detached,
+            }));
+        }
+        if self.top.join(path.as_str()).is_file() {
+            return Ok(Some(Whereabouts::WorkTree));
+        }
+        let list = [
+            "for-each-ref",
+            "--format=%(refname:short)",
+            "refs/heads",
+            "refs/remotes",
+        ];
+        let list = git(&self.top, &list)?.unwrap_or_default();
+        let list = String::from_utf8_lossy(&list);
+        let mut names: Vec<&str> = list.lines().take(MAX_BRANCHES).collect();
+        names.sort_by_key(|name| *name != branch);
+        for name in names {
+            if has(name)? {
+                return Ok(Some(Whereabouts::Branch(name.to_owned())));
+            }
+        }
+        Ok(None)
+    }
+
     /// The newest commit that `revision` and the planned one have in common. `None`: nothing is planned,
     /// or nothing was committed here.
     fn common(&self, revision: &str, planned: &str) -> anyhow::Result<Option<String>> {
@@ -140,6 +193,6 @@ fn git(directory: &Path, args: &[&str]) -> anyhow::Result<Option<Vec<u8>>> {
         .arg(directory)
         .args(args)
         .output()
-        .context("run git: install it to plan a checkout")?;
+        .context("run git: install it to look at a checkout")?;
     Ok(output.status.success().then_some(output.stdout))
 }

@@ -3,14 +3,13 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::Context;
 use control::{StatusFile, StatusTask, TaskDetail};
 
 use crate::Verdict;
 use crate::args::LogsArgs;
-use crate::client::Client;
+use crate::client::{Client, body};
 use crate::failure::{Failure, Kind};
-use crate::names::{Subject, find_request};
+use crate::names::{Subject, find_request, invalid};
 use crate::render::{Output, note, state_word};
 use server::Sanitizer;
 
@@ -19,7 +18,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(args: LogsArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
-    let task = match Subject::read(&args.task) {
+    let task = match Subject::find(&client, &args.task).await? {
         Subject::Task(id) => id,
         Subject::Request(path) => {
             let file = find_request(&client, &path).await?;
@@ -85,7 +84,7 @@ async fn read(
     Ok(Part {
         state: header("millrace-state"),
         attempt: header("millrace-attempt").parse().unwrap_or(0),
-        bytes: response.bytes().await.context("read the log")?.to_vec(),
+        bytes: body(response).await?,
     })
 }
 
@@ -99,6 +98,9 @@ fn choose(file: &StatusFile) -> anyhow::Result<&StatusTask> {
     let running: Vec<&StatusTask> = of("leased").collect();
     match (running.as_slice(), begun.as_slice()) {
         ([one], _) | ([], [one]) => Ok(one),
+        (_, []) if file.phase == "invalid" => {
+            Err(Failure::new(Kind::NotNow, invalid(&file.request)).into())
+        }
         (_, []) => Err(Failure::new(
             Kind::NotNow,
             format!(

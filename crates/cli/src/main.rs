@@ -19,6 +19,7 @@ mod lint;
 mod local;
 mod logs;
 mod memory;
+mod missing;
 mod names;
 mod plan;
 mod render;

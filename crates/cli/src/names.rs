@@ -4,7 +4,8 @@ use control::{Status, StatusFile};
 use pipeline_spec::RequestPath;
 
 use crate::client::Client;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
+use crate::missing::missing;
 
 /// Candidates that a sentence lists at most.
 const MAX_LISTED: usize = 5;
@@ -27,10 +28,25 @@ impl Subject {
         }
     }
 
+    /// As [`Subject::read`]; what is neither is answered with the requests that it may mean.
+    pub(crate) async fn find(client: &Client, text: &str) -> anyhow::Result<Self> {
+        match Self::read(text) {
+            Self::Task(text) if !is_id(&text) => {
+                let status: Status = client.get("/api/v1/status").await?;
+                match of_name(&text, &status).as_str() {
+                    // The control plane says what is allowed.
+                    "" => Ok(Self::Task(text)),
+                    near => Err(not_a_request(&text, near)),
+                }
+            }
+            subject => Ok(subject),
+        }
+    }
+
     /// As the control plane names it.
-    pub(crate) fn into_name(self) -> String {
+    pub(crate) fn name(&self) -> &str {
         match self {
-            Self::Request(path) => path.to_string(),
+            Self::Request(path) => path.as_str(),
             Self::Task(text) => text,
         }
     }
@@ -44,13 +60,47 @@ fn request(text: &str) -> Option<RequestPath> {
 }
 
 /// A request's path, or why it is none.
-pub(crate) fn request_path(text: &str) -> anyhow::Result<RequestPath> {
-    request(text).ok_or_else(|| {
-        Failure::not_there(format!(
-            "{text} is no request: a request's path looks like builds/2026/11/hello.yaml"
-        ))
-        .into()
-    })
+pub(crate) async fn request_path(client: &Client, text: &str) -> anyhow::Result<RequestPath> {
+    if let Some(path) = request(text) {
+        return Ok(path);
+    }
+    if is_id(text) {
+        let sentence = format!("{text} looks like a task's id: `millrace why {text}` explains it");
+        return Err(Failure::new(Kind::Usage, sentence).into());
+    }
+    let status: Status = client.get("/api/v1/status").await?;
+    Err(not_a_request(text, &of_name(text, &status)))
+}
+
+fn not_a_request(text: &str, near: &str) -> anyhow::Error {
+    Failure::not_there(format!(
+        "{text} is no request: a request's path looks like builds/2026/11/hello.yaml{near}"
+    ))
+    .into()
+}
+
+/// A task's id or its beginning.
+fn is_id(text: &str) -> bool {
+    (4..=32).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// `; did you mean …?` with the requests whose files are called `text`, or nothing.
+fn of_name(text: &str, status: &Status) -> String {
+    let file = text.rsplit('/').next().unwrap_or_default();
+    let stem = file.strip_suffix(".yaml").unwrap_or(file);
+    let paths = status.requests.iter().map(|request| request.path.as_str());
+    let near: Vec<&str> = paths
+        .filter(|path| path.rsplit('/').next() == Some(&format!("{stem}.yaml")))
+        .take(MAX_LISTED)
+        .collect();
+    one_of(&near)
+}
+
+/// What there is to do about a request whose file has mistakes.
+pub(crate) fn invalid(path: &RequestPath) -> String {
+    format!(
+        "{path} is invalid: edit the file and push it; `millrace why {path}` shows the mistakes"
+    )
 }
 
 /// The request's status, or a sentence with the nearest name there is.
@@ -63,28 +113,18 @@ pub(crate) async fn find_request(
         Some(file) => Ok(file),
         None => {
             let status: Status = client.get("/api/v1/status").await?;
-            Err(Failure::not_there(unknown(path.as_str(), &status)).into())
+            Err(missing(client, path, &status).await?.into())
         }
     }
 }
 
-/// The sentence about a request that is not there.
-pub(crate) fn unknown(path: &str, status: &Status) -> String {
-    let known: Vec<&str> = status.requests.iter().map(|r| r.path.as_str()).collect();
-    let planned = match status.commit.as_str() {
-        "" => "no commit has been planned yet".to_owned(),
-        commit => format!("planned commit {}", crate::render::short(commit)),
-    };
-    format!(
-        "{path} was never planned ({planned}){}",
-        did_you_mean(path, &known)
-    )
+/// `; did you mean a or b?`, or nothing.
+pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
+    one_of(&nearest(written, known))
 }
 
-/// `; did you mean a or b?`, or nothing.
-fn did_you_mean(written: &str, known: &[&str]) -> String {
-    let near = nearest(written, known);
-    match near.as_slice() {
+fn one_of(near: &[&str]) -> String {
+    match near {
         [] => String::new(),
         near => format!("; did you mean {}?", near.join(" or ")),
     }
@@ -136,7 +176,7 @@ mod tests {
             } else {
                 "task"
             };
-            assert_eq!(format!("{kind} {}", subject.into_name()), expect);
+            assert_eq!(format!("{kind} {}", subject.name()), expect);
         };
         check("builds/2026/11/x.yaml", "request builds/2026/11/x.yaml");
         check("./builds/2026/11/x.yaml", "request builds/2026/11/x.yaml");

@@ -1,9 +1,11 @@
 //! `millrace status`: everything in short, or one request with its tasks.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use control::{RequestSummary, Status, StatusFile, StatusTask};
 use ledger::{Note, Problem};
+use pipeline_spec::RequestPath;
 
 use crate::Verdict;
 use crate::args::StatusArgs;
@@ -11,6 +13,11 @@ use crate::client::Client;
 use crate::names::{find_request, request_path};
 use crate::render::{Output, clean, short, state_word};
 
+/// Failed requests whose first failure is shown.
+const EXPLAINED: usize = 20;
+/// Longest such sentence, in characters.
+const MAX_SENTENCE: usize = 200;
+type Failures = BTreeMap<RequestPath, String>;
 /// Width of a phase or state word.
 const WORD: usize = 10;
 
@@ -21,11 +28,12 @@ pub(crate) async fn run(args: StatusArgs, output: &Output) -> anyhow::Result<Ver
         if output.json {
             output.print_json(&status)?;
         } else {
-            output.print(&everything(&status, output))?;
+            let failures = failures(&client, &status).await?;
+            output.print(&everything(&status, &failures, output))?;
         }
         return Ok(Verdict::Well);
     };
-    let file = find_request(&client, &request_path(request)?).await?;
+    let file = find_request(&client, &request_path(&client, request).await?).await?;
     if output.json {
         output.print_json(&file)?;
     } else {
@@ -34,7 +42,28 @@ pub(crate) async fn run(args: StatusArgs, output: &Output) -> anyhow::Result<Ver
     Ok(Verdict::of_phase(&file.phase))
 }
 
-fn everything(status: &Status, output: &Output) -> String {
+/// Request → the first sentence of its first failed task, of those that failed.
+async fn failures(client: &Client, status: &Status) -> anyhow::Result<Failures> {
+    let mut failures = Failures::new();
+    let failed = status.requests.iter().filter(|r| r.phase == "failed");
+    for request in failed.take(EXPLAINED) {
+        let url = format!("/api/v1/request/{}", request.path);
+        let Some(file) = client.find::<StatusFile>(&url).await? else {
+            continue;
+        };
+        let Some(task) = file.tasks.iter().find(|task| task.state == "failed") else {
+            continue;
+        };
+        let reason = task.reason.as_deref().unwrap_or_default();
+        let line = clean(reason.lines().next().unwrap_or_default());
+        let line: String = line.chars().take(MAX_SENTENCE).collect();
+        let line = format!("{}: {}{line}", task.title, fault(task));
+        failures.insert(request.path.clone(), line);
+    }
+    Ok(failures)
+}
+
+fn everything(status: &Status, failures: &Failures, output: &Output) -> String {
     let mut text = match status.commit.as_str() {
         "" => "no commit has been planned yet: push to the state repository\n".to_owned(),
         commit => format!("planned commit {}\n", short(commit)),
@@ -52,6 +81,12 @@ fn everything(status: &Status, output: &Output) -> String {
     }
     for request in &status.requests {
         text.push_str(&summary(request, output));
+        if let Some(line) = failures.get(&request.path) {
+            let _ = writeln!(text, "    {}", output.problem(line));
+        }
+        if matches!(&*request.phase, "failed" | "invalid") {
+            let _ = writeln!(text, "    see `millrace why {}`", request.path);
+        }
     }
     if status.more {
         text.push_str(
@@ -133,8 +168,7 @@ fn one(file: &StatusFile, output: &Output) -> String {
     for task in &file.tasks {
         text.push_str(&row(task, output));
         if let Some(reason) = &task.reason {
-            let fault = task.fault.as_deref();
-            let fault = fault.map(|f| format!("[{f}] ")).unwrap_or_default();
+            let fault = fault(task);
             let _ = writeln!(text, "      {fault}{}", clean(reason));
         }
         for line in task.failure.iter().flat_map(|failure| &failure.excerpt) {
@@ -142,6 +176,20 @@ fn one(file: &StatusFile, output: &Output) -> String {
         }
     }
     text
+}
+
+/// `[package: build-dependencies] `: whose fault a failure is, and its class; empty: it is none.
+/// docs/how-to/read-a-failed-build.md goes by it.
+pub(crate) fn fault(task: &StatusTask) -> String {
+    let Some(fault) = &task.fault else {
+        return String::new();
+    };
+    let kind = task.failure.as_ref().map(|failure| &failure.kind);
+    let kind = kind.and_then(|kind| serde_json::to_value(kind).ok());
+    match kind.as_ref().and_then(|kind| kind.as_str()) {
+        Some(kind) => format!("[{fault}: {kind}] "),
+        None => format!("[{fault}] "),
+    }
 }
 
 /// A task in a line: `3f9a0c1e2b4d running    build tree for debian-12 amd64: making a clean root`.

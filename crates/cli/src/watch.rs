@@ -6,21 +6,26 @@
 
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use control::{RequestSummary, Status, StatusFile};
 use pipeline_spec::RequestPath;
-use server::Head;
+use server::{Head, awaited, stuck, summary};
 
 use crate::Verdict;
-use crate::args::WatchArgs;
+use crate::args::{Place, WatchArgs};
 use crate::client::Client;
-use crate::failure::{Failure, Kind};
-use crate::names::{request_path, unknown};
+use crate::failure::{Failure, Kind, kind_of};
+use crate::missing::missing;
+use crate::names::{invalid, request_path};
 use crate::render::{Output, note, short};
 use view::View;
 
+/// How long a control plane that answered before may be away.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Requests of a bad end that are named at most.
+const POINTED: usize = 5;
 /// How often is looked.
 const POLL: Duration = Duration::from_millis(500);
 /// How long the control plane may take to plan a commit that is on the branch. A state repository on a
@@ -28,13 +33,14 @@ const POLL: Duration = Duration::from_millis(500);
 const PLANNING: Duration = Duration::from_secs(30);
 
 pub(crate) async fn run(args: WatchArgs, output: &Output) -> anyhow::Result<Verdict> {
-    let wanted = args
-        .requests
-        .iter()
-        .map(|text| request_path(text))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let watch = Watch {
-        client: Client::new(&args.place)?,
+    let client = Client::new(&args.place)?;
+    let mut wanted = Vec::new();
+    for text in &args.requests {
+        wanted.push(request_path(&client, text).await?);
+    }
+    let mut watch = Watch {
+        client,
+        place: args.place,
         started: Instant::now(),
         wanted,
         limit: args.timeout.map(Duration::from_secs),
@@ -43,6 +49,7 @@ pub(crate) async fn run(args: WatchArgs, output: &Output) -> anyhow::Result<Verd
 }
 
 struct Watch {
+    place: Place,
     client: Client,
     started: Instant,
     wanted: Vec<RequestPath>,
@@ -55,40 +62,104 @@ enum Look {
     Moving,
     /// Everything that is wanted is there and at rest.
     Rest,
-    /// No planned commit has this request; empty: there are no requests at all.
-    Missing(String),
+    /// No planned commit has this request; `None`: there are no requests at all.
+    Missing(Option<RequestPath>),
 }
 
 impl Watch {
-    async fn until_rest(&self, output: &Output) -> anyhow::Result<Verdict> {
+    async fn until_rest(&mut self, output: &Output) -> anyhow::Result<Verdict> {
         let mut view = View::new(output);
         let mut behind = Behind::default();
+        // One that never answered is not waited for: most likely nobody is there.
+        let mut answered = false;
+        let mut lost: Option<Instant> = None;
         loop {
-            let status: Status = self.client.get("/api/v1/status").await?;
-            let (requests, files) = self.of_interest(&status, output).await?;
-            let requests: Vec<&RequestSummary> = requests.iter().collect();
-            view.show(&status, &requests, &files, self.started.elapsed())?;
-            match self.look(&requests) {
-                Look::Moving => {}
-                Look::Rest => {
-                    if !behind.planning(&self.client, &status).await? {
-                        return Ok(verdict(&requests));
+            match self.round(&mut view, &mut behind, output).await {
+                Ok(Some(verdict)) => return Ok(verdict),
+                Ok(None) => (answered, lost) = (true, None),
+                Err(error) if answered && kind_of(&error) == Kind::Lost => {
+                    let since = lost.get_or_insert_with(|| {
+                        note("millrace: lost the control plane, waiting…");
+                        Instant::now()
+                    });
+                    if since.elapsed() > PATIENCE {
+                        return Err(error);
+                    }
+                    // The next one may listen elsewhere.
+                    if let Ok(client) = Client::new(&self.place) {
+                        self.client = client;
                     }
                 }
-                Look::Missing(path) => {
-                    let planning = behind.planning(&self.client, &status).await?;
-                    if !status.problems.is_empty() {
-                        return Err(broken(&path));
-                    }
-                    if !planning {
-                        return missing(&path, &status);
-                    }
-                    behind.say(&path);
-                }
+                Err(error) => return Err(error),
             }
             self.check_time()?;
             tokio::time::sleep(POLL).await;
         }
+    }
+
+    /// One look; `None`: there is more to come.
+    async fn round(
+        &self,
+        view: &mut View<'_>,
+        behind: &mut Behind,
+        output: &Output,
+    ) -> anyhow::Result<Option<Verdict>> {
+        let status: Status = self.client.get("/api/v1/status").await?;
+        let (requests, files) = self.of_interest(&status, output).await?;
+        let requests: Vec<&RequestSummary> = requests.iter().collect();
+        view.show(&status, &requests, &files, self.started.elapsed())?;
+        match self.look(&requests) {
+            Look::Moving => {
+                let stuck = self.stuck(&status, &requests).await?;
+                let rests = |r: &&RequestSummary| r.at_rest || stuck.contains(&r.path);
+                if requests.iter().all(rests) && !behind.planning(&self.client, &status).await? {
+                    say_end(&requests, &stuck, output);
+                    return Ok(Some(Verdict::NotWell));
+                }
+            }
+            Look::Rest => {
+                if !behind.planning(&self.client, &status).await? {
+                    say_end(&requests, &BTreeSet::new(), output);
+                    return Ok(Some(verdict(&requests)));
+                }
+            }
+            Look::Missing(path) => {
+                let planning = behind.planning(&self.client, &status).await?;
+                if !status.problems.is_empty() {
+                    return Err(broken(path.as_ref()));
+                }
+                match path {
+                    Some(path) if planning => behind.say(&path),
+                    Some(path) => return Err(missing(&self.client, &path, &status).await?.into()),
+                    None if planning => {}
+                    None => {
+                        note("millrace: there are no requests: push one to the state repository");
+                        return Ok(Some(Verdict::Well));
+                    }
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Of `requests`, those that only a person can move.
+    async fn stuck(
+        &self,
+        status: &Status,
+        requests: &[&RequestSummary],
+    ) -> anyhow::Result<BTreeSet<RequestPath>> {
+        let mut all = status.requests.clone();
+        for request in requests.iter().filter(|request| !request.at_rest) {
+            for path in awaited(request) {
+                if all.iter().any(|known| known.path == path) {
+                    continue;
+                }
+                let url = format!("/api/v1/request/{path}");
+                let file = self.client.find::<StatusFile>(&url).await?;
+                all.extend(file.map(|file| summary(&file)));
+            }
+        }
+        Ok(stuck(&all))
     }
 
     /// What is watched, and the tasks of what is shown with its tasks. A request that was asked for by
@@ -124,10 +195,10 @@ impl Watch {
     fn look(&self, requests: &[&RequestSummary]) -> Look {
         let there = |path: &&RequestPath| !requests.iter().any(|r| r.path == **path);
         if let Some(path) = self.wanted.iter().find(there) {
-            return Look::Missing(path.to_string());
+            return Look::Missing(Some(path.clone()));
         }
         if requests.is_empty() {
-            return Look::Missing(String::new());
+            return Look::Missing(None);
         }
         match requests.iter().all(|request| request.at_rest) {
             true => Look::Rest,
@@ -145,23 +216,6 @@ impl Watch {
     }
 }
 
-/// A request that is not in the list.
-fn summary(file: &StatusFile) -> RequestSummary {
-    let mut tasks = BTreeMap::new();
-    for task in &file.tasks {
-        *tasks.entry(task.state.clone()).or_default() += 1;
-    }
-    RequestSummary {
-        path: file.request.clone(),
-        phase: file.phase.clone(),
-        commit: file.commit.clone(),
-        at_rest: !matches!(file.phase.as_str(), "open" | "publishing" | "reverting"),
-        tasks,
-        problems: file.problems.clone(),
-        notes: file.notes.clone(),
-    }
-}
-
 fn verdict(requests: &[&RequestSummary]) -> Verdict {
     let bad = requests
         .iter()
@@ -169,22 +223,42 @@ fn verdict(requests: &[&RequestSummary]) -> Verdict {
     bad.map_or(Verdict::Well, |_| Verdict::NotWell)
 }
 
-fn broken(path: &str) -> anyhow::Error {
+/// Where to read on about what did not go well.
+fn say_end(requests: &[&RequestSummary], stuck: &BTreeSet<RequestPath>, output: &Output) {
+    if output.json {
+        return;
+    }
+    let bad = requests.iter().filter(|request| {
+        Verdict::of_phase(&request.phase) == Verdict::NotWell || stuck.contains(&request.path)
+    });
+    for request in bad.take(POINTED) {
+        let (path, phase) = (&request.path, &request.phase);
+        note(&match phase.as_str() {
+            _ if stuck.contains(path) => {
+                let awaited: Vec<String> = awaited(request).iter().map(|p| p.to_string()).collect();
+                format!(
+                    "millrace: {path} waits for {}, which will not succeed by itself: `millrace why {}`",
+                    awaited.join(" and "),
+                    awaited.first().map_or("", String::as_str)
+                )
+            }
+            "failed" => format!(
+                "millrace: {path} failed: `millrace why {path}` says why, `millrace logs {path}` has the log"
+            ),
+            "invalid" => format!("millrace: {}", invalid(path)),
+            phase => format!("millrace: {path} is {phase}: `millrace why {path}`"),
+        });
+    }
+}
+
+fn broken(path: Option<&RequestPath>) -> anyhow::Error {
     let what = match path {
-        "" => "nothing".to_owned(),
-        path => format!("{path} is not"),
+        None => "nothing is".to_owned(),
+        Some(path) => format!("{path} is not"),
     };
     let sentence =
         format!("{what} planned: the configuration is broken as said above; mend it and push");
     Failure::new(Kind::NotNow, sentence).into()
-}
-
-fn missing(path: &str, status: &Status) -> anyhow::Result<Verdict> {
-    if path.is_empty() {
-        note("millrace: there are no requests: push one to the state repository");
-        return Ok(Verdict::Well);
-    }
-    Err(Failure::not_there(unknown(path, status)).into())
 }
 
 /// Whether planning is behind the branch, and since when.
@@ -216,8 +290,8 @@ impl Behind {
         Ok(true)
     }
 
-    fn say(&mut self, path: &str) {
-        if !std::mem::replace(&mut self.said, true) && !path.is_empty() {
+    fn say(&mut self, path: &RequestPath) {
+        if !std::mem::replace(&mut self.said, true) {
             note(&format!(
                 "millrace: {path} is not planned yet; the newest commit is being looked at"
             ));

@@ -9,14 +9,14 @@ use crate::args::SubjectArgs;
 use crate::client::Client;
 use crate::names::{Subject, find_request};
 use crate::render::{Output, clean, short, state_word};
-use crate::status::{notes, problems};
+use crate::status::{fault, notes, problems};
 
 /// Tasks of a request that are explained in full; the rest is listed.
 const EXPLAINED: usize = 8;
 
 pub(crate) async fn run(args: SubjectArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
-    match Subject::read(&args.subject) {
+    match Subject::find(&client, &args.subject).await? {
         Subject::Request(path) => {
             let file = find_request(&client, &path).await?;
             request(&client, &file, output).await
@@ -34,7 +34,10 @@ pub(crate) async fn run(args: SubjectArgs, output: &Output) -> anyhow::Result<Ve
 }
 
 async fn request(client: &Client, file: &StatusFile, output: &Output) -> anyhow::Result<Verdict> {
+    let gone = file.phase == "removed";
     let rank = |state: &str| match state {
+        // Nobody wants them any more.
+        "failed" | "canceled" if gone => None,
         "failed" => Some(0),
         "leased" => Some(1),
         "ready" => Some(2),
@@ -58,16 +61,12 @@ async fn request(client: &Client, file: &StatusFile, output: &Output) -> anyhow:
         output.print_json(&details)?;
         return Ok(Verdict::of_phase(&file.phase));
     }
-    let total = file.tasks.len();
     let mut text = format!(
         "{} {} at {}: {}\n",
         output.word(&file.phase, 0),
         file.request,
         short(&file.commit),
-        match open.len() {
-            0 => format!("all of its {total} tasks are done"),
-            n => format!("{n} of its {total} tasks are not done"),
-        }
+        standing(file, open.len())
     );
     text.push_str(&problems(&file.problems, "  ", output));
     text.push_str(&notes(&file.notes, "  ", output));
@@ -79,6 +78,26 @@ async fn request(client: &Client, file: &StatusFile, output: &Output) -> anyhow:
     }
     output.print(&text)?;
     Ok(Verdict::of_phase(&file.phase))
+}
+
+/// Where a request stands, `open` of whose tasks are not done.
+fn standing(file: &StatusFile, open: usize) -> String {
+    let total = file.tasks.len();
+    match (file.phase.as_str(), open, total) {
+        ("invalid", ..) => "its file has mistakes; edit it and push it".to_owned(),
+        ("removed" | "reverted", ..) => "its file was removed, so nothing more is done".to_owned(),
+        ("open" | "reverting", _, 0) if !file.notes.is_empty() => {
+            "it has no task yet; it waits, as said below".to_owned()
+        }
+        ("open" | "reverting", _, 0) => "its tasks are being planned".to_owned(),
+        ("failed" | "canceled", _, 0) => "it has no task; what is wrong stands below".to_owned(),
+        (_, _, 0) => "it has no task".to_owned(),
+        (_, 0, 1) => "its one task is done".to_owned(),
+        (_, 0, n) => format!("all of its {n} tasks are done"),
+        (_, _, 1) => "its one task is not done".to_owned(),
+        (_, 1, n) => format!("1 of its {n} tasks is not done"),
+        (_, open, n) => format!("{open} of its {n} tasks are not done"),
+    }
 }
 
 fn task(detail: &TaskDetail, output: &Output) -> String {
@@ -110,8 +129,7 @@ fn task(detail: &TaskDetail, output: &Output) -> String {
         );
     }
     if let Some(reason) = &task.reason {
-        let fault = task.fault.as_deref();
-        let fault = fault.map(|f| format!("[{f}] ")).unwrap_or_default();
+        let fault = fault(task);
         let _ = writeln!(text, "  {fault}{}", clean(reason));
     }
     for line in task.failure.iter().flat_map(|failure| &failure.excerpt) {

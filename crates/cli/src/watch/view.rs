@@ -7,7 +7,7 @@ use std::time::Duration;
 use control::{RequestSummary, RunnerNeed, Status, StatusFile};
 
 use crate::render::{Output, clean, state_word};
-use crate::status::{broken, problems, row};
+use crate::status::{broken, notes, problems, row};
 
 /// A terminal's size when it does not tell.
 const SIZE: (usize, usize) = (80, 24);
@@ -79,10 +79,17 @@ impl<'a> View<'a> {
         }
         for change in unserved(status, requests).chain(changes(requests, files)) {
             let now = format!("{} {}", change.state, change.step);
-            if self.seen.get(&change.subject) == Some(&now) {
+            let same = self.seen.get(&change.subject) == Some(&now);
+            let is_new = |said: &&String| {
+                let key = format!("{}: {said}", change.subject);
+                self.seen.insert(key, String::new()).is_none()
+            };
+            let said: Vec<String> = change.said.iter().filter(is_new).cloned().collect();
+            if same && said.is_empty() {
                 continue;
             }
             self.seen.insert(change.subject.clone(), now);
+            let change = Change { said, ..change };
             let _ = writeln!(text, "{}", change.line(elapsed.as_secs(), self.output));
         }
         match text.is_empty() {
@@ -99,17 +106,26 @@ struct Change {
     /// What its runner does; empty: not known.
     step: String,
     what: String,
+    /// Problems and reasons to wait, a line each.
+    said: Vec<String>,
 }
 
 impl Change {
     fn line(&self, seconds: u64, output: &Output) -> String {
         let Self {
-            state, step, what, ..
+            state,
+            step,
+            what,
+            said,
+            ..
         } = self;
         if output.json {
             let mut line = serde_json::json!({"seconds": seconds, "state": state, "what": what});
             if !step.is_empty() {
                 line["step"] = step.as_str().into();
+            }
+            if !said.is_empty() {
+                line["said"] = said.as_slice().into();
             }
             return line.to_string();
         }
@@ -118,7 +134,11 @@ impl Change {
             "" => String::new(),
             step => output.dim(&format!(": {step}")),
         };
-        format!("{seconds:>5} s  {state} {what}{step}")
+        let said: String = said
+            .iter()
+            .map(|line| format!("\n          {line}"))
+            .collect();
+        format!("{seconds:>5} s  {state} {what}{step}{said}")
     }
 }
 
@@ -138,6 +158,7 @@ fn unserved<'a>(
             need.title,
             need.sentence()
         ),
+        said: Vec::new(),
     })
 }
 
@@ -152,20 +173,22 @@ fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<Change> {
                 state: task.state.clone(),
                 step: task.step.clone().unwrap_or_default(),
                 what: format!("{} {}{reason}", task.id.short(), task.title),
+                said: Vec::new(),
             });
         }
     }
     for request in requests {
-        let mut what = request.path.to_string();
-        for problem in &request.problems {
-            let message = clean(&problem.message);
-            what.push_str(&format!("\n          {}: {message}", problem.subject));
-        }
+        let problems = request.problems.iter().map(|p| (&p.subject, &p.message));
+        let notes = request.notes.iter().map(|n| (&n.subject, &n.why));
+        let said = problems.chain(notes);
         changes.push(Change {
             subject: request.path.to_string(),
             state: request.phase.clone(),
             step: String::new(),
-            what,
+            what: request.path.to_string(),
+            said: said
+                .map(|(subject, sentence)| clean(&format!("{subject}: {sentence}")))
+                .collect(),
         });
     }
     changes
@@ -202,6 +225,7 @@ fn table(
             elapsed.as_secs()
         );
         text.push_str(&problems(&request.problems, "  ", output));
+        text.push_str(&notes(&request.notes, "  ", output));
         let file = files.iter().find(|file| file.request == request.path);
         for task in file.iter().flat_map(|file| &file.tasks) {
             text.push_str(&row(task, output));

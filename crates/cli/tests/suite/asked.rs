@@ -33,7 +33,10 @@ async fn why_takes_a_request() {
     for name in [APP, "./builds/2026/11/app.yaml", "builds/2026/11/app"] {
         let said = person.says(&["why", name]).await;
         assert_eq!(said.code, 1, "{said:?}");
-        assert!(said.out.contains("[package] no spec file"), "{said:?}");
+        assert!(
+            said.out.contains("[package: build] no spec file"),
+            "{said:?}"
+        );
         assert!(said.out.contains("its log: millrace logs "), "{said:?}");
     }
 }
@@ -97,17 +100,71 @@ async fn what_its_state_forbids_has_its_own_code() {
 #[tokio::test]
 async fn remarks_on_files_are_counted_and_other_warnings_shown() {
     let mut person = Person::new().await;
-    // A platform whose key is not there yet: `lint` has the place and the words.
-    person
-        .world
-        .merge(&[("keys/upstream/el-10.asc", None)])
-        .await;
+    // A key without its public half: `lint` has the place and the words.
+    person.world.merge(&[("keys/main.asc", None)]).await;
     let said = person.says(&["status"]).await;
     assert!(said.out.contains("1 remark(s) on files"), "{said:?}");
-    assert!(!said.out.contains("el-10.asc"), "{said:?}");
+    assert!(!said.out.contains("main.asc"), "{said:?}");
     let page = person.served.text("/").await;
     assert!(
         page.contains("<summary>1 remark on a file</summary>"),
         "{page}"
     );
+}
+
+#[tokio::test]
+async fn a_list_says_in_a_line_what_failed() {
+    let person = Person::with_failure().await;
+    let said = person.says(&["status"]).await;
+    let line = "    source app for el-10: [package: build] no spec file\n    see `millrace why builds/2026/11/app.yaml`\n";
+    assert!(said.out.contains(line), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_broken_configuration_is_the_answer_and_no_guess() {
+    let mut person = Person::with_failure().await;
+    let broken = ("platforms/el-10.yaml", Some("format: rpmm\n"));
+    let text = build(&["app"]);
+    let new = "builds/2026/11/apq.yaml";
+    person.world.merge(&[broken, (new, Some(&text))]).await;
+    for command in ["status", "why", "logs"] {
+        let said = person.refused(&[command, new]).await;
+        assert!(said.starts_with("5 millrace: "), "{said}");
+        assert!(said.contains("the configuration is broken"), "{said}");
+        assert!(said.contains("platforms/el-10.yaml"), "{said}");
+        assert!(!said.contains(APP), "no guess: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_cancel_says_that_it_stops_already() {
+    let mut person = Person::new().await;
+    person.world.script(|_| Act::Hold);
+    person.merge(&["app"]).await;
+    let said = person.says(&["cancel", APP]).await;
+    assert_eq!((said.code, &*said.out), (0, "1 task stops\n"), "{said:?}");
+    let said = person.refused(&["cancel", APP]).await;
+    assert_eq!(
+        said,
+        "5 millrace: builds/2026/11/app.yaml is stopping already: 1 task ends when its runner hears of it"
+    );
+}
+
+#[tokio::test]
+async fn a_request_without_tasks_says_the_truth() {
+    let mut person = Person::new().await;
+    person.world.merge(&[(APP, Some("reason: [\n"))]).await;
+    let said = person.says(&["why", APP]).await;
+    assert!(said.out.contains("its file has mistakes"), "{said:?}");
+    for command in ["retry", "logs"] {
+        let said = person.refused(&[command, APP]).await;
+        assert!(said.starts_with("5 millrace: "), "{said}");
+        assert!(said.contains("edit the file and push it"), "{said}");
+    }
+    person.merge(&["app"]).await;
+    let said = person.says(&["why", APP]).await;
+    assert!(said.out.contains("tasks are done"), "{said:?}");
+    person.world.merge(&[(APP, None)]).await;
+    let said = person.says(&["why", APP]).await;
+    assert!(said.out.contains("its file was removed"), "{said:?}");
 }

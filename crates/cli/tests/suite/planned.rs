@@ -232,3 +232,79 @@ async fn a_directory_that_is_no_checkout_is_told() {
         "{said:?}"
     );
 }
+
+#[tokio::test]
+async fn a_checkout_knows_how_far_a_request_came() {
+    let real = Real::new().await;
+    real.planned().await;
+    let check = async |expect: &str| {
+        for command in ["status", "watch", "why", "logs"] {
+            let said = real.says(&[command, APP]).await;
+            assert_eq!(said.code, 4, "{said:?}");
+            assert!(said.err.contains("is not on branch `main`"), "{said:?}");
+            assert!(said.err.contains(expect), "{expect}: {said:?}");
+        }
+    };
+    check(": commit it and push it").await;
+    real.write(APP, &request());
+    check("it is not committed; `git add builds/2026/11/app.yaml`").await;
+    git(&real.clone(), &["switch", "--quiet", "--create", "topic"]);
+    real.commit("app");
+    real.push("topic");
+    check("has it on branch `topic`; merge that into `main`").await;
+    git(&real.clone(), &["switch", "--quiet", "main"]);
+    check("has it on branch `topic`; merge that into `main`").await;
+    git(&real.clone(), &["merge", "--quiet", "topic"]);
+    check("it is not pushed; `git push`").await;
+}
+
+#[tokio::test]
+async fn a_control_plane_that_comes_back_is_waited_for() {
+    let mut real = Real::new().await;
+    real.write(APP, &request());
+    real.commit("app");
+    real.push("main");
+    // Nobody works, so it is never at rest.
+    let mut watch = millrace(&["watch", "--timeout", "20", APP])
+        .env("MILLRACE_DATA", real.home.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("millrace starts");
+    let mut out = BufReader::new(watch.stdout.take().expect("a pipe")).lines();
+    let line = out.next_line().await.expect("text").expect("a line");
+    assert!(line.contains("app"), "{line}");
+    real._up.kill().await.expect("it ran");
+    let mut err = BufReader::new(watch.stderr.take().expect("a pipe")).lines();
+    loop {
+        let line = err.next_line().await.expect("text").expect("a line");
+        if line == "millrace: lost the control plane, waiting…" {
+            break;
+        }
+    }
+    // At another address, since the port is a free one.
+    real._up = start(real.home.path()).await;
+    git(&real.clone(), &["rm", "--quiet", APP]);
+    real.commit("gone");
+    real.push("main");
+    loop {
+        let line = out.next_line().await.expect("text").expect("it goes on");
+        if line.contains("removed    builds/2026/11/app.yaml") {
+            break;
+        }
+    }
+    let ended = watch.wait().await.expect("it ends");
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[tokio::test]
+async fn lint_finds_its_checkout_from_below() {
+    let real = Real::new().await;
+    let whole = real.says(&["lint"]).await;
+    let below = real.says(&["lint", "platforms"]).await;
+    assert_eq!((below.code, &below.out), (whole.code, &whole.out));
+    let said = real.says(&["lint", "/nowhere"]).await;
+    assert_eq!(said.code, 4, "{said:?}");
+    assert!(said.err.contains("/nowhere does not exist"), "{said:?}");
+}

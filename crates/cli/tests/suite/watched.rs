@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use crate::fixture::{APP, build};
+use crate::fixture::{APP, RELEASE, build, release};
 use crate::person::Person;
 
 #[tokio::test]
@@ -14,7 +14,11 @@ async fn a_request_that_no_commit_has_ends_it() {
         .refused(&["watch", "builds/2026/11/hello.yaml"])
         .await;
     assert!(said.starts_with("4 millrace: "), "{said}");
-    assert!(said.contains("was never planned"), "{said}");
+    assert!(
+        said.contains("is not on branch `main` (planned commit "),
+        "{said}"
+    );
+    assert!(said.ends_with(": commit it and push it"), "{said}");
     let said = person.refused(&["watch", "hello"]).await;
     assert_eq!(
         said,
@@ -83,4 +87,55 @@ async fn work_that_no_runner_serves_is_told() {
         said.out.contains("no enrolled runner has the role"),
         "{said:?}"
     );
+}
+
+#[tokio::test]
+async fn a_release_of_a_failed_build_ends_it_and_is_explained() {
+    let mut person = Person::with_failure().await;
+    let text = release(&[APP], &["base"]);
+    person.world.merge(&[(RELEASE, Some(&text))]).await;
+    let said = person.says(&["watch", RELEASE]).await;
+    assert_eq!(said.code, 1, "{said:?}");
+    let why = "builds/2026/11/app.yaml: it is failed; the release waits until it has succeeded";
+    assert_eq!(said.out.matches(why).count(), 1, "{said:?}");
+    assert!(
+        said.err.contains("`millrace why builds/2026/11/app.yaml`"),
+        "{said:?}"
+    );
+    let all = person.says(&["watch"]).await;
+    assert_eq!(all.code, 1, "{all:?}");
+    let why = person.says(&["why", RELEASE]).await;
+    assert!(why.out.contains("it has no task yet; it waits"), "{why:?}");
+}
+
+#[tokio::test]
+async fn a_bad_end_points_on() {
+    let person = Person::with_failure().await;
+    let said = person.says(&["watch", APP]).await;
+    assert_eq!(said.code, 1, "{said:?}");
+    for expect in ["millrace why ", "millrace logs "] {
+        let expect = format!("`{expect}{APP}`");
+        assert!(said.err.contains(&expect), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_without_its_folders_is_answered_with_the_path() {
+    let person = Person::with_failure().await;
+    for args in [
+        ["watch", "app"],
+        ["status", "app.yaml"],
+        ["why", "app.yaml"],
+    ] {
+        let said = person.refused(&args).await;
+        assert!(said.starts_with("4 millrace: app"), "{said}");
+        assert!(
+            said.ends_with("; did you mean builds/2026/11/app.yaml?"),
+            "{said}"
+        );
+    }
+    let id = person.task().to_string();
+    let said = person.refused(&["status", &id]).await;
+    assert!(said.starts_with("2 millrace: "), "{said}");
+    assert!(said.contains(&format!("`millrace why {id}`")), "{said}");
 }
