@@ -35,6 +35,7 @@ keys, and millrace never sees a private one.";
 pub(crate) const UP: &str = "\
 Examples:
   millrace up --data /srv/example
+  millrace up --data /srv/example --listen 7981           # on 127.0.0.1
   millrace up --data /srv/example --listen 127.0.0.1:0    # a free port; the first line says which
   millrace up --data /srv/example --roots /dev/shm/roots --scratch /dev/shm/jobs
   millrace up --data /srv/example --state https://git.example.org/distro.git \\
@@ -45,7 +46,7 @@ is started again. MILLRACE_LOG chooses log lines: `info` by default, `debug`, `c
 
 pub(crate) const LINT: &str = "\
 Examples:
-  millrace lint
+  millrace lint                     # the checkout that the current directory lies in
   millrace lint ~/my-distribution
   millrace lint --json | jq '.[] | select(.severity == \"error\")'";
 
@@ -71,8 +72,9 @@ Examples:
   millrace watch builds/2026/11/hello.yaml
   millrace watch --timeout 600 releases/2026/11/hello.yaml && echo published
 
-A commit that was pushed a moment ago is waited for. A request that no commit has ends the command
-with code 4, one that failed with code 1.";
+A commit that was pushed a moment ago is waited for, and so is a control plane that goes away, for 60
+seconds. A request that no commit has ends the command with code 4; one that failed, and one that
+waits only for such as failed, with code 1.";
 
 pub(crate) const LOGS: &str = "\
 Examples:
