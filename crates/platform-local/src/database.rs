@@ -3,6 +3,8 @@
 //! Ledger and queues share one file on purpose: what 32 callers want at one moment, rows and
 //! messages alike, is then one transaction and one fsync, and two files would be two.
 
+use std::fs::File;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -144,10 +146,11 @@ impl Drop for Lent {
 
 fn sqlite(path: &Path) -> impl FnOnce(rusqlite::Error) -> Error {
     let path: PathBuf = path.to_owned();
-    move |cause| Error::Sqlite { path, cause }
+    move |cause| Error::of_sqlite(&path, cause)
 }
 
 fn connect_writer(path: &Path) -> std::result::Result<Connection, Error> {
+    warm(path).map_err(io("read", path))?;
     let mut connection = Connection::open(path).map_err(sqlite(path))?;
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = pragma("user_version").map_err(sqlite(path))?;
@@ -172,7 +175,30 @@ fn connect_writer(path: &Path) -> std::result::Result<Connection, Error> {
         }
     }
     configure(&connection).map_err(sqlite(path))?;
+    check(&connection, path)?;
     Ok(connection)
+}
+
+/// Has the kernel read the file from front to back: [`check`] goes from page to page, which takes 4 s for
+/// 100 MB on a disk that takes 0.2 s for this. Before the first connection: closing a file would take
+/// this process's locks on it away.
+fn warm(path: &Path) -> std::io::Result<()> {
+    match File::open(path) {
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(()),
+        file => std::io::copy(&mut file?, &mut std::io::sink()).map(drop),
+    }
+}
+
+/// Reads the whole file (0.2 s for 100 MB in memory), so that damage is told of at the start and not again and again by every loop.
+/// It finds pages that are not what SQLite wrote; a flipped letter in a row is found when the row is read.
+fn check(connection: &Connection, path: &Path) -> std::result::Result<(), Error> {
+    let found: String = connection
+        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .map_err(sqlite(path))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        found => Err(Error::damaged(path, found)),
+    }
 }
 
 /// WAL first, since it cannot be set in a transaction; then all tables or none.

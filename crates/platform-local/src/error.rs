@@ -33,6 +33,17 @@ pub enum Error {
         /// The database.
         path: PathBuf,
     },
+    /// The database's bytes are not what SQLite wrote.
+    #[error(
+        "open {path}: the file is damaged: {found}. Move it and {path}-wal and {path}-shm away, \
+         put a backup in its place, and start again"
+    )]
+    Damaged {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite found first, in one line.
+        found: String,
+    },
     /// The file system says no.
     #[error("{operation} {path}: {cause}")]
     Io {
@@ -40,8 +51,7 @@ pub enum Error {
         operation: &'static str,
         /// On what.
         path: PathBuf,
-        /// What was said.
-        #[source]
+        /// What was said. The text above has it: as a source too, people would read it twice.
         cause: io::Error,
     },
     /// SQLite says no.
@@ -49,10 +59,32 @@ pub enum Error {
     Sqlite {
         /// The database.
         path: PathBuf,
-        /// What was said.
-        #[source]
+        /// What was said; as above.
         cause: rusqlite::Error,
     },
+}
+
+impl Error {
+    /// What SQLite says while it opens `path`.
+    pub(crate) fn of_sqlite(path: &Path, cause: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        match cause.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => Self::damaged(path, &cause.to_string()),
+            _ => Self::Sqlite {
+                path: path.to_owned(),
+                cause,
+            },
+        }
+    }
+
+    /// `path` is damaged; `found` may have several lines.
+    pub(crate) fn damaged(path: &Path, found: &str) -> Self {
+        let words: Vec<&str> = found.split_whitespace().collect();
+        Self::Damaged {
+            path: path.to_owned(),
+            found: words.join(" "),
+        }
+    }
 }
 
 /// Turns an [`io::Error`] into an error of `operation` on `path`.

@@ -146,8 +146,53 @@ fn only_our_own_format_is_opened() {
     let folder = scratch.folder();
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("millrace.db"), "no database ".repeat(1_000)).unwrap();
-    let text = refused(&folder);
-    assert!(text.contains("file is not a database"), "{text}");
+    let path = "<state>/millrace.db";
+    let advice = format!(
+        "Move it and {path}-wal and {path}-shm away, put a backup in its place, and start again"
+    );
+    assert_eq!(
+        refused(&folder),
+        format!("open {path}: the file is damaged: file is not a database. {advice}")
+    );
+}
+
+/// Bytes in the middle are noise: nobody who only looks at the beginning sees that.
+#[tokio::test]
+async fn a_database_damaged_in_the_middle_is_not_opened() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let ledger = SqliteLedger::new(Database::open(&folder).unwrap());
+    let mut change = Change::default();
+    for number in 0..100 {
+        let long = "x".repeat(1_000);
+        change.put(
+            key("request/x", &format!("{number:03}")),
+            row(number, &long),
+        );
+    }
+    let _ = ledger.apply(change, 1).await.unwrap();
+    drop(ledger);
+    let path = folder.join("millrace.db");
+    let whole = fs::read(&path).unwrap();
+    let middle = whole.len() / 2 / 4096 * 4096;
+    let mut noise = whole.clone();
+    noise[middle..middle + 4096].fill(0x5a);
+    for damaged in [&noise[..], &whole[..middle]] {
+        fs::write(&path, damaged).unwrap();
+        let error = Database::open(&folder).expect_err("it is damaged");
+        let text = error.to_string();
+        let begin = format!("open {}: the file is damaged: ", path.display());
+        assert!(text.starts_with(&begin), "{text}");
+        assert!(text.contains("put a backup in its place"), "{text}");
+        assert!(!text.contains('\n'), "{text}");
+        let cause = std::error::Error::source(&error);
+        assert!(cause.is_none(), "the cause is told once");
+    }
+    for gone in ["millrace.db-wal", "millrace.db-shm"] {
+        let _not_there = fs::remove_file(folder.join(gone));
+    }
+    fs::write(&path, whole).unwrap();
+    Database::open(&folder).expect("the backup is whole");
 }
 
 /// The one file in `objects`.
