@@ -29,6 +29,8 @@ pub(crate) enum Whereabouts {
     WorkTree,
     /// It is committed on this branch.
     Branch(String),
+    /// It is committed on the right branch, and on the one that this is pushed to.
+    Pushed,
     /// It is committed on no branch.
     Detached,
 }
@@ -116,9 +118,14 @@ impl Checkout {
         };
         if has("HEAD")? {
             let name = git(&self.top, &["symbolic-ref", "--quiet", "--short", "HEAD"])?;
-            return Ok(Some(match name {
-                Some(name) => Whereabouts::Branch(String::from_utf8_lossy(&name).trim().to_owned()),
-                None => Whereabouts::Detached,
+            let Some(name) = name else {
+                return Ok(Some(Whereabouts::Detached));
+            };
+            let name = String::from_utf8_lossy(&name).trim().to_owned();
+            let pushed = name == branch && has("@{upstream}")?;
+            return Ok(Some(match pushed {
+                true => Whereabouts::Pushed,
+                false => Whereabouts::Branch(name),
             }));
         }
         if self.top.join(path.as_str()).is_file() {

@@ -29,12 +29,13 @@ pub(crate) async fn missing(
         .flatten()
         .and_then(|checkout| Some((checkout.whereabouts(path, &head.branch).ok()??, checkout)));
     let known: Vec<&str> = status.requests.iter().map(|r| r.path.as_str()).collect();
+    let planning = head.tip != head.planned || head.planned != status.commit;
     let cause = match &found {
-        Some((place, checkout)) => local(place, path, &head.branch, checkout.top()),
-        None if head.tip != head.planned => format!(
-            "commit {} is being planned: ask again in a moment",
+        _ if planning => format!(
+            "commit {} is being planned; ask again in a moment",
             short(&head.tip)
         ),
+        Some((place, checkout)) => local(place, path, &head.branch, checkout.top()),
         None => format!(
             "commit it and push it{}",
             did_you_mean(path.as_str(), &known)
@@ -68,6 +69,9 @@ fn local(place: &Whereabouts, path: &RequestPath, branch: &str, top: &Path) -> S
         Whereabouts::Branch(other) if other == branch => {
             format!("the checkout {top} has it committed, and it is not pushed; `git push`")
         }
+        Whereabouts::Pushed => format!(
+            "the checkout {top} has it pushed; is it a checkout of this control plane's state repository?"
+        ),
         Whereabouts::Branch(other) => format!(
             "the checkout {top} has it on branch `{other}`; merge that into `{branch}` and push it"
         ),

@@ -85,6 +85,7 @@ impl Watch {
                     if since.elapsed() > PATIENCE {
                         return Err(error);
                     }
+                    view.begin_anew();
                     // The next one may listen elsewhere.
                     if let Ok(client) = Client::new(&self.place) {
                         self.client = client;

@@ -31,6 +31,11 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Something else was written below the table: it is not drawn over.
+    pub(crate) fn begin_anew(&mut self) {
+        self.lines = 0;
+    }
+
     pub(crate) fn show(
         &mut self,
         status: &Status,
