@@ -64,7 +64,7 @@ pub(crate) async fn file<P: Platform>(
             .get(&inside)
             .or_else(|| published.tree.files.get(&inside));
         if let Some(file) = file {
-            return send(&state, file).await;
+            return send(&state, &published.pointer, &inside, file).await;
         }
     }
     let present = trees.first().ok_or_else(missing)?;
@@ -101,7 +101,9 @@ async fn current<P: Platform>(
     state: &State<P>,
     repository: &str,
 ) -> Result<Vec<Arc<Published>>, Error> {
-    let Some((pointer, bytes)) = state.control.pointer(repository).await? else {
+    let pointer = state.control.pointer(repository).await;
+    let pointer = pointer.map_err(|error| broken_pointer(repository, error))?;
+    let Some((pointer, bytes)) = pointer else {
         return Ok(Vec::new());
     };
     let known = state.published.known(repository);
@@ -123,14 +125,20 @@ async fn current<P: Platform>(
     Ok(state.published.known(repository))
 }
 
-async fn send<P: Platform>(state: &State<P>, file: &TreeFile) -> Result<Response, Error> {
+async fn send<P: Platform>(
+    state: &State<P>,
+    pointer: &Pointer,
+    path: &str,
+    file: &TreeFile,
+) -> Result<Response, Error> {
     let store = state.control.platform().store();
-    let body = store.open(&file.sha256, 0).await?.ok_or_else(|| {
-        Error::Unavailable(format!(
-            "{} is named by a published tree but gone",
-            file.sha256
-        ))
-    })?;
+    // A body that ends before its announced length says nothing to anybody; a size costs one look.
+    let stored = store.size(&file.sha256).await?;
+    if stored != Some(file.size) {
+        return Err(spoilt(pointer, path, file, stored));
+    }
+    let body = store.open(&file.sha256, 0).await?;
+    let body = body.ok_or_else(|| spoilt(pointer, path, file, None))?;
     let headers = [(header::CONTENT_LENGTH, file.size.to_string())];
     Ok((
         StatusCode::OK,
@@ -138,6 +146,32 @@ async fn send<P: Platform>(state: &State<P>, file: &TreeFile) -> Result<Response
         Body::from_stream(ReaderStream::new(body)),
     )
         .into_response())
+}
+
+/// A published file that is not in the store as it was published: whoever looks after it is told, too.
+fn spoilt(pointer: &Pointer, path: &str, file: &TreeFile, stored: Option<u64>) -> Error {
+    let (repository, digest, size) = (&pointer.repository, &file.sha256, file.size);
+    let found = match stored {
+        None => "is not in the artifact store".to_owned(),
+        Some(stored) => format!("has {stored} bytes in the artifact store, not {size}"),
+    };
+    tracing::warn!(%repository, path, %digest, "a published file {found}: bring it back from a backup");
+    Error::Unavailable(format!(
+        "{} of {repository} cannot be served: the artifact {digest} {found}; bring it back from a backup",
+        quote(path)
+    ))
+}
+
+/// A pointer that cannot be read. The ledger knows what it was, and sets it again when it is gone.
+fn broken_pointer(repository: &str, error: control::Error) -> Error {
+    let control::Error::Port(ports::Error::Corrupt { cause, .. }) = &error else {
+        return error.into();
+    };
+    let file = format!("data/artifacts/pointers/{repository}");
+    tracing::warn!(repository, file, %cause, "a pointer is damaged: move its file away and start again");
+    Error::Unavailable(format!(
+        "{repository} cannot be served: its pointer, {file} in the data directory, is damaged: {cause}. Move that file away and start `millrace up` again: it sets the pointer as the ledger knows it"
+    ))
 }
 
 /// A directory of the present tree, for people with a browser.

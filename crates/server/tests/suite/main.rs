@@ -25,4 +25,5 @@ mod world;
 
 mod border;
 mod pages;
+mod published;
 mod served;
