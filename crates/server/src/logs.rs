@@ -49,6 +49,12 @@ impl Logs {
         let trouble = |error: std::io::Error| {
             Error::Unavailable(format!("append to the log of {}: {error}", task.short()))
         };
+        // Before any sum: it may be any number that a caller thinks of.
+        if offset > MAX_LOG_BYTES {
+            return Err(Error::BadRequest(format!(
+                "no log goes on at offset {offset}: {MAX_LOG_BYTES} bytes are the longest"
+            )));
+        }
         let path = self.path(task, attempt);
         let mut file = OpenOptions::new()
             .create(true)
@@ -72,7 +78,7 @@ impl Logs {
         Ok(Appended::Yes)
     }
 
-    /// Bytes from `offset`, at most 1 MiB; `None`: no such log.
+    /// Bytes from `offset`, at most 1 MiB, none after the end; `None`: no such log.
     pub async fn read(
         &self,
         task: &TaskId,
@@ -82,6 +88,10 @@ impl Logs {
         let Some(mut file) = self.open(task, attempt).await? else {
             return Ok(None);
         };
+        // No file is that long, and the system refuses to look beyond half of all numbers.
+        if offset > MAX_LOG_BYTES {
+            return Ok(Some(Vec::new()));
+        }
         file.seek(SeekFrom::Start(offset)).await?;
         let mut bytes = Vec::new();
         file.take(MAX_READ_BYTES).read_to_end(&mut bytes).await?;
@@ -116,5 +126,29 @@ impl Logs {
             _ => 0,
         };
         Ok((bytes[begin..].to_vec(), from > 0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_offset_is_any_number() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let logs = Logs::new(directory.path().to_owned());
+        let task: TaskId = "0123456789abcdef0123456789abcdef".parse().expect("an id");
+        let append = async |offset| logs.append(&task, 1, offset, b"line\n").await;
+        assert_eq!(append(0).await.expect("taken"), Appended::Yes);
+        assert_eq!(append(0).await.expect("again"), Appended::Yes);
+        assert_eq!(append(7).await.expect("looked"), Appended::Expected(5));
+        for offset in [MAX_LOG_BYTES + 1, 1 << 63, u64::MAX - 4, u64::MAX] {
+            let refused = append(offset).await;
+            assert!(matches!(refused, Err(Error::BadRequest(_))), "{refused:?}");
+            let read = logs.read(&task, 1, offset).await.expect("read");
+            assert_eq!(read.as_deref(), Some(&b""[..]), "{offset}");
+        }
+        let read = logs.read(&task, 1, 2).await.expect("read");
+        assert_eq!(read.as_deref(), Some(&b"ne\n"[..]));
     }
 }

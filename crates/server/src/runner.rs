@@ -1,10 +1,11 @@
 //! The runner API, version 1: see `runner_api::protocol`.
 
+mod body;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::{Body, to_bytes};
 use axum::extract::{Query, Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -24,6 +25,9 @@ use crate::identity::claimed;
 use crate::logs::Appended;
 use crate::{Error, State};
 
+/// Largest body of a take or a heartbeat, in bytes: either has some hundred.
+const MAX_SMALL_BYTES: usize = 64 * 1024;
+
 type Answer<T> = Result<Json<T>, Error>;
 
 /// Looks who says to call, then reads the body, at most `limit` bytes, and proves it.
@@ -34,19 +38,11 @@ async fn signed<P: Platform>(
 ) -> Result<(RunnerId, Runner, Bytes), Error> {
     let (parts, body) = request.into_parts();
     let claimed = claimed(state, &parts.headers).await?;
-    let body = read(body, limit).await?;
+    let body = body::read(body, limit).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let call = Call::new(parts.method.as_str(), path, &body);
     let (id, runner) = claimed.proven(state, &call)?;
     Ok((id, runner, body))
-}
-
-async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    to_bytes(body, limit).await.map_err(|_| {
-        Error::BadRequest(format!(
-            "the body is cut off or has more than {limit} bytes"
-        ))
-    })
 }
 
 fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
@@ -61,7 +57,7 @@ pub(crate) async fn take<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     request: Request,
 ) -> Answer<TakeReply> {
-    let (id, runner, body) = signed(&state, request, MAX_JSON_BYTES).await?;
+    let (id, runner, body) = signed(&state, request, MAX_SMALL_BYTES).await?;
     let wait = json::<TakeRequest>(&body)?
         .wait_seconds
         .min(MAX_WAIT_SECONDS);
@@ -81,7 +77,7 @@ pub(crate) async fn heartbeat<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     request: Request,
 ) -> Answer<HeartbeatReply> {
-    let (id, _, body) = signed(&state, request, MAX_JSON_BYTES).await?;
+    let (id, _, body) = signed(&state, request, MAX_SMALL_BYTES).await?;
     Ok(Json(
         state
             .control

@@ -96,12 +96,23 @@ async fn a_missing_token_and_a_wrong_one_read_differently() {
     assert_eq!(answer.text().await.expect("text"), r#"{"retried":1}"#);
 }
 
+/// The secret half of the fixture's runner: RFC 8032, test 1.
+fn builders_key() -> SigningKey {
+    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
+    let secret: [u8; 32] = hex::decode(secret)
+        .expect("hex")
+        .try_into()
+        .expect("32 bytes");
+    SigningKey::from_bytes(&secret)
+}
+
 /// The head of a call whose body never comes: it is refused by its head alone.
-async fn without_body(served: &Served, path: &str, header: &str) -> String {
+async fn without_body(served: &Served, path: &str, header: &str, length: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(served.address)
         .await
         .expect("it listens");
-    let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n{header}\r\n");
+    let head =
+        format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{header}\r\n");
     stream.write_all(head.as_bytes()).await.expect("sent");
     let mut answer = vec![0; 4096];
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut answer)).await;
@@ -116,7 +127,7 @@ async fn a_strangers_body_is_not_read() {
     let call = Call::new("POST", "/runner/v1/take", b"{}");
     let stranger = auth::header(&key, &"nobody".parse().expect("an id"), 0, &call);
     let check = async |path: &str, header: &str, expect: &str| {
-        let answer = without_body(&served, path, header).await;
+        let answer = without_body(&served, path, header, "1000").await;
         assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
         assert!(answer.contains(expect), "{answer}");
     };
@@ -128,6 +139,54 @@ async fn a_strangers_body_is_not_read() {
     )
     .await;
     check("/api/v1/cancel", "", "needs the header").await;
+}
+
+#[tokio::test]
+async fn a_name_alone_does_not_get_a_body_read() {
+    let (world, served) = served().await;
+    let now = world.memory.clock().now() / 1000;
+    let unsigned = "A".repeat(86);
+    let check = async |path: &str, time: i64, length: &str, expect: &str| {
+        let header =
+            format!("authorization: Millrace-Ed25519 id=builder,time={time},sig={unsigned}==\r\n");
+        let answer = without_body(&served, path, &header, length).await;
+        assert!(answer.contains(expect), "{answer}");
+    };
+    let large = (16 * 1024 * 1024 - 1).to_string();
+    for path in ["/runner/v1/take", "/runner/v1/result"] {
+        check(path, 1, &large, "the call's time differs").await;
+        check(path, now - 301, &large, "by 301 s; 300 s are allowed").await;
+    }
+    for path in ["/runner/v1/take", "/runner/v1/heartbeat"] {
+        check(path, now, &large, "has more than 65536 bytes").await;
+    }
+    let beyond = (16 * 1024 * 1024 + 1).to_string();
+    let too_long = "has more than 16777216 bytes";
+    check("/runner/v1/result", now, &beyond, too_long).await;
+}
+
+#[tokio::test]
+async fn a_log_at_an_impossible_offset_is_refused() {
+    let (mut world, served) = served().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let (runner, grant) = world.held.remove(0);
+    let send = async |offset: u64| {
+        let path = format!(
+            "/runner/v1/log?request={APP}&task={}&attempt={}&offset={offset}",
+            grant.task.id, grant.attempt
+        );
+        let call = Call::new("POST", &path, b"line\n");
+        let now = world.memory.clock().now() / 1000;
+        let header = auth::header(&builders_key(), &runner, now, &call);
+        let call = served.call("POST", &path).body("line\n");
+        let answer = call.header("authorization", header).send().await;
+        answer.expect("it answers").status().as_u16()
+    };
+    assert_eq!(send(0).await, 204);
+    assert_eq!(send(u64::MAX).await, 400);
+    assert_eq!(send(1 << 63).await, 400);
+    assert_eq!(send(5).await, 204, "the log goes on");
 }
 
 #[tokio::test]
@@ -192,13 +251,7 @@ async fn a_heartbeat_tells_what_the_runner_does() {
     let body = serde_json::to_vec(&beat).expect("JSON");
     let now = world.memory.clock().now() / 1000;
     let call = Call::new("POST", "/runner/v1/heartbeat", &body);
-    // The secret half of the fixture's runner: RFC 8032, test 1.
-    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-    let secret: [u8; 32] = hex::decode(secret)
-        .expect("hex")
-        .try_into()
-        .expect("32 bytes");
-    let header = auth::header(&SigningKey::from_bytes(&secret), &runner, now, &call);
+    let header = auth::header(&builders_key(), &runner, now, &call);
     let answer = served
         .call("POST", "/runner/v1/heartbeat")
         .header("authorization", header)
