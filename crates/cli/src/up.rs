@@ -46,7 +46,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         &args.branch,
         args.state_token_file.as_deref(),
     )?;
-    let state_repo = GitStateRepo::new(place.open(&layout)?);
+    let state_repo = GitStateRepo::new(place.open(&layout)?).holding(&args.branch);
     let config = configuration(&state_repo, &args.branch).await;
     let options = options(config.as_ref(), &args);
     let jobs = Jobs::of(args.jobs, config.as_ref());

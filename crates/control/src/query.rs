@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Key, Note, Problem, Row, TaskRow, TaskState, partition};
+use ledger::{Key, Note, Problem, Row, Stop, TaskRow, TaskState, partition};
 use pipeline_spec::{Config, RequestPath, Role};
 use ports::{Ledger, Platform, TaskQueue};
 use runner_api::{Pointer, Step, TaskRef};
@@ -202,10 +202,20 @@ impl<P: Platform> Control<P> {
                 runner,
                 attempt,
                 step,
+                stop,
                 ..
             } => {
                 let step = step.unwrap_or(Step::Working).phrase();
                 because.push(format!("runner {runner} is at attempt {attempt}: {step}"));
+                match stop {
+                    Some(Stop::Cancel { reason }) => {
+                        because.push(format!("it is stopping: {reason}"));
+                    }
+                    Some(Stop::Supersede { by }) => {
+                        because.push(format!("it is stopping: {by} wants another build"));
+                    }
+                    None => {}
+                }
             }
             _ => {}
         }
