@@ -29,6 +29,8 @@ usage: cargo xtask WORD
   bridge   make the RPM repository out of Debian packages, in target/bridge
   bench [--json] [NAME...]
            speed and memory, against limits and peers; fails when a line is missed
+  sim [--seeds N] [--from SEED] [--verbose]
+           random histories under random faults, each seed the same run every time
 ";
 
 fn main() -> ExitCode {
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
             println!("the bridge is in {}", path.display());
         }),
         ["bench", ref which @ ..] => bench::measure(which),
+        ["sim", ref which @ ..] => test::sim(which),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

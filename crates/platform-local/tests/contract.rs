@@ -6,9 +6,9 @@ mod common;
 use std::sync::Arc;
 
 use common::Scratch;
+use memory::ManualClock;
 use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, WallClock};
 use ports::contract;
-use simulator::ManualClock;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ledger() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use common::{Scratch, key, message, row};
 use ledger::{Change, Condition, Expect, Key, QueueName, partition};
+use memory::{ManualClock, MemoryLedger, MemoryQueue};
 use platform_local::{Database, SqliteLedger, SqliteQueue};
 use ports::contract::TestClock;
 use ports::{Ledger, TaskQueue};
 use proptest::prelude::*;
-use simulator::{ManualClock, MemoryLedger, MemoryQueue};
 use tokio::runtime::Runtime;
 
 fn keys() -> impl Strategy<Value = Key> {

@@ -1,6 +1,6 @@
 //! One suite per port: what every adapter must hold, run against fresh ones.
 //!
-//! Callers: the tests of `platform-*`, `state-repo` and `simulator`, with a closure that makes an
+//! Callers: the tests of `platform-*`, `state-repo` and `memory`, with a closure that makes an
 //! empty adapter. A suite panics with the sentence that was broken. Invariants: no sleeps and no
 //! wall time, a suite moves a [`TestClock`] instead; what one adapter does and another need not
 //! (delivery in order, exactly one receiver) is not asked here.

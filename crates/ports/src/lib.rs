@@ -1,6 +1,6 @@
 //! Ports: what the control plane needs of the world, one trait each, and the suite every adapter passes.
 //!
-//! Callers: `control` uses the traits; `platform-*`, `state-repo` and `simulator` implement them and run
+//! Callers: `control` uses the traits; `platform-*`, `state-repo`, `memory` and `simulator` implement them and run
 //! [`contract`] in their tests. Invariants: native `async fn`, static dispatch, one [`Platform`]
 //! bundle; an error is [`Error::Transient`] when the same call may succeed later.
 

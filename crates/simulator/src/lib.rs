@@ -1,92 +1,60 @@
-//! Every port in memory, under a clock that stands still until somebody moves it.
+//! The real control plane under a seeded scheduler: any interleaving, any of the world's faults, and
+//! the same seed gives the same run.
 //!
-//! Callers: tests of `control` and of the adapters, as a dev-dependency; no shipped program has it.
-//! Invariants: no wall time, no threads, no randomness: the same calls in the same order give the
-//! same answers. Handles are cheap to clone, and clones share what they hold.
+//! Callers: `cargo xtask sim`, tests. Invariants: one thread, a virtual clock, no randomness but the
+//! seed's. Every use case is a future that pauses at each port call, before and after its effect; who
+//! goes on next, who is killed there and what fails is the seed's choice.
 
-mod clock;
-mod ledger_rows;
-mod queue;
-mod state_repo;
-mod store;
+mod agent;
+mod gate;
+mod history;
+mod platform;
+mod rates;
+mod run;
+mod settle;
+mod story;
+mod upstream;
+mod witness;
+mod workshop;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use fastrand::Rng;
 
-pub use clock::ManualClock;
-pub use ledger_rows::MemoryLedger;
-pub use queue::MemoryQueue;
-pub use state_repo::MemoryStateRepo;
-pub use store::MemoryStore;
+pub use rates::Rates;
 
-/// All ports in memory. Clones share everything, so that a test keeps one to look behind the scenes.
+/// What came of one seed.
 #[derive(Debug, Clone)]
-pub struct MemoryPlatform {
-    ledger: MemoryLedger,
-    queue: MemoryQueue,
-    store: MemoryStore,
-    state_repo: MemoryStateRepo,
-    clock: ManualClock,
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What must not be, and was; empty for a clean run.
+    pub violations: Vec<String>,
+    /// Calls to the world.
+    pub calls: u64,
+    /// What happened, one line an event.
+    pub log: Vec<String>,
 }
 
-impl MemoryPlatform {
-    /// An empty one, at [`ManualClock::START`].
-    pub fn new() -> Self {
-        let clock = ManualClock::default();
-        Self {
-            ledger: MemoryLedger::default(),
-            queue: MemoryQueue::new(clock.clone()),
-            store: MemoryStore::default(),
-            state_repo: MemoryStateRepo::default(),
-            clock,
-        }
+/// Runs one seed: a random history of pushes under random faults, then calm, then judgement.
+pub fn simulate(seed: u64) -> Outcome {
+    let mut rng = Rng::with_seed(seed);
+    let rates = Rates::random(&mut rng);
+    let length = 2 + rng.usize(..8);
+    let acts = history::random(&mut rng, length);
+    let mut run = run::Run::new(rng.fork(), rates);
+    run.chaos(&acts);
+    run.settle();
+    let mut violations = run.violations();
+    if violations.is_empty() && history::is_determined(&acts) {
+        let mut twin = run::Run::new(rng.fork(), Rates::default());
+        twin.in_order(&acts);
+        twin.settle();
+        run.compare(&twin);
+        violations = run.violations();
     }
-}
-
-impl MemoryPlatform {
-    /// The same world with an empty ledger: the file is lost.
-    pub fn without_ledger(&self) -> Self {
-        Self {
-            ledger: MemoryLedger::default(),
-            ..self.clone()
-        }
+    Outcome {
+        seed,
+        violations,
+        calls: run.calls(),
+        log: run.take_log(),
     }
-}
-
-impl Default for MemoryPlatform {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl ports::Platform for MemoryPlatform {
-    type Ledger = MemoryLedger;
-    type Queue = MemoryQueue;
-    type Store = MemoryStore;
-    type StateRepo = MemoryStateRepo;
-    type Clock = ManualClock;
-
-    fn ledger(&self) -> &MemoryLedger {
-        &self.ledger
-    }
-
-    fn queue(&self) -> &MemoryQueue {
-        &self.queue
-    }
-
-    fn store(&self) -> &MemoryStore {
-        &self.store
-    }
-
-    fn state_repo(&self) -> &MemoryStateRepo {
-        &self.state_repo
-    }
-
-    fn clock(&self) -> &ManualClock {
-        &self.clock
-    }
-}
-
-/// A panic in one test's task must not hide the others' state.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger::{Change, Key, Message, Millis, QueueName, Record};
+use memory::{
+    ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
+};
 use pipeline_spec::Sha256Digest;
 use ports::{
     Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Ledger, NewCommit,
     PathChange, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
-};
-use simulator::{
-    ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
 };
 
 /// When a call fails.

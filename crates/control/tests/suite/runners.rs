@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use memory::MemoryPlatform;
 use pipeline_spec::{Architecture, RunnerId};
 use ports::{ArtifactStore, Platform};
 use runner_api::{
@@ -10,7 +11,6 @@ use runner_api::{
     FailureKind, Grant, Outcome, Placed, ResultManifest, SourceFacts, TaskSpec, TestCase,
     TestFacts, Tree, TreeFile,
 };
-use simulator::MemoryPlatform;
 
 /// What the sources say.
 #[derive(Debug, Clone, Default)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use control::{Control, Options, Planned, Reported, StatusFile, Taken};
 use ledger::{Key, Message, QueueName, Row, TaskRow};
+use memory::MemoryPlatform;
 use pipeline_spec::{RequestPath, RunnerId};
 use ports::{ArtifactStore, NewCommit, Platform, StateRepo, TaskQueue};
 use runner_api::{Grant, Outcome, Pointer, ResultManifest, ResultReply, Tree};
-use simulator::MemoryPlatform;
 
 use crate::faults::{Faults, FaultyPlatform};
 use crate::fixture::{CONFIG, url};

@@ -1,9 +1,9 @@
 //! The adapters in memory hold what the ports say.
 
 use bytes::Bytes;
+use memory::{ManualClock, MemoryLedger, MemoryQueue, MemoryStateRepo, MemoryStore};
 use ports::contract::{self, Upstream};
 use ports::{Commit, NewCommit};
-use simulator::{ManualClock, MemoryLedger, MemoryQueue, MemoryStateRepo, MemoryStore};
 
 #[tokio::test]
 async fn ledger() {

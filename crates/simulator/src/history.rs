@@ -1,0 +1,278 @@
+//! What people do: a random history of pushes, cancels and retries.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+
+use crate::upstream::{PACKAGES, VERSIONS, git_ref, url};
+
+/// A whole tree of files of the state repository.
+pub(crate) type Files = BTreeMap<String, String>;
+
+/// One thing that a person does.
+#[derive(Debug, Clone)]
+pub(crate) enum Act {
+    /// The branch becomes this tree, by an ordinary commit.
+    Push(Files),
+    /// The branch becomes this tree in one commit without parents.
+    ForcePush(Files),
+    /// Stops what is open of a request.
+    Cancel(String),
+    /// Runs again what failed of a request.
+    Retry(String),
+}
+
+const BUILDS: [&str; 4] = [
+    "builds/2026/11/a.yaml",
+    "builds/2026/11/b.yaml",
+    "builds/2026/11/c.yaml",
+    "builds/2026/11/d.yaml",
+];
+const RELEASES: [&str; 3] = [
+    "releases/2026/11/r.yaml",
+    "releases/2026/11/s.yaml",
+    "releases/2026/11/t.yaml",
+];
+const PLATFORMS: [(&str, &[&str]); 3] = [
+    ("el-10: [x86_64]", &["base", "extra"]),
+    ("el-10:", &["base", "extra"]),
+    ("debian-12:", &["debian"]),
+];
+
+#[derive(Clone)]
+struct Build {
+    platform: usize,
+    packages: Vec<(&'static str, u32)>,
+}
+
+struct Author<'r> {
+    rng: &'r mut Rng,
+    next_version: u32,
+    builds: BTreeMap<&'static str, Build>,
+    releases: BTreeMap<&'static str, Vec<&'static str>>,
+    /// A broken configuration, until it is mended.
+    broken: bool,
+    /// What is written stays: then the end is known beforehand, see [`is_determined`].
+    only_adds: bool,
+}
+
+/// A random history of about `length` acts. The last ones leave a configuration that can be read.
+pub(crate) fn random(rng: &mut Rng, length: usize) -> Vec<Act> {
+    let only_adds = rng.bool();
+    let mut author = Author {
+        only_adds,
+        rng,
+        next_version: 1,
+        builds: BTreeMap::new(),
+        releases: BTreeMap::new(),
+        broken: false,
+    };
+    let mut acts = Vec::new();
+    for _ in 0..length {
+        acts.push(author.act());
+    }
+    if std::mem::take(&mut author.broken) {
+        acts.push(Act::Push(author.files()));
+    }
+    acts
+}
+
+/// Whether the end depends on the wishes alone, and not on when each was seen: a release takes what
+/// its builds are at that moment, so no request may ever change once it was written.
+pub(crate) fn is_determined(acts: &[Act]) -> bool {
+    let mut written: BTreeMap<&str, &str> = BTreeMap::new();
+    let trees = acts.iter().filter_map(|act| match act {
+        Act::Push(files) | Act::ForcePush(files) => Some(files),
+        Act::Cancel(_) | Act::Retry(_) => None,
+    });
+    for files in trees {
+        for (path, text) in files.iter().filter(|(path, _)| path.contains("/2026/")) {
+            if *written.entry(path).or_insert(text) != text {
+                return false;
+            }
+        }
+        if written.keys().any(|path| !files.contains_key(*path)) {
+            return false;
+        }
+    }
+    true
+}
+
+impl Author<'_> {
+    fn act(&mut self) -> Act {
+        match self.rng.u32(..20) {
+            0..=5 => self.write_build(),
+            6..=10 => self.write_release(),
+            11 if !self.only_adds => {
+                let path = *self.one(&BUILDS);
+                self.builds.remove(path);
+            }
+            12..=13 if !self.only_adds => {
+                let path = *self.one(&RELEASES);
+                self.releases.remove(path);
+            }
+            11..=14 => self.broken = !self.broken,
+            15 => return Act::ForcePush(self.files()),
+            16..=17 => return Act::Cancel(self.request()),
+            _ => return Act::Retry(self.request()),
+        }
+        Act::Push(self.files())
+    }
+
+    fn one<'a, T>(&mut self, of: &'a [T]) -> &'a T {
+        &of[self.rng.usize(..of.len())]
+    }
+
+    fn request(&mut self) -> String {
+        if self.rng.bool() {
+            (*self.one(&BUILDS)).to_owned()
+        } else {
+            (*self.one(&RELEASES)).to_owned()
+        }
+    }
+
+    fn write_build(&mut self) {
+        let path = *self.one(&BUILDS);
+        if self.only_adds && self.builds.contains_key(path) {
+            return;
+        }
+        let count = 1 + self.rng.usize(..3);
+        let mut names: Vec<&'static str> = PACKAGES.iter().map(|(name, _)| *name).collect();
+        self.rng.shuffle(&mut names);
+        let version = self.next_version.min(VERSIONS);
+        self.next_version += 1;
+        let build = Build {
+            platform: self.rng.usize(..PLATFORMS.len()),
+            packages: names
+                .into_iter()
+                .take(count)
+                .map(|name| (name, version))
+                .collect(),
+        };
+        self.builds.insert(path, build);
+    }
+
+    /// Of some builds of one platform, to all its repositories.
+    fn write_release(&mut self) {
+        if self.builds.is_empty() {
+            return self.write_build();
+        }
+        let path = *self.one(&RELEASES);
+        if self.only_adds && self.releases.contains_key(path) {
+            return;
+        }
+        let known: Vec<&'static str> = self.builds.keys().copied().collect();
+        let first = *self.one(&known);
+        let format = |build: &Build| build.platform == 2;
+        let wanted = format(&self.builds[first]);
+        let mut from = vec![first];
+        for other in known {
+            if other != first && format(&self.builds[other]) == wanted && self.rng.bool() {
+                from.push(other);
+            }
+        }
+        self.releases.insert(path, from);
+    }
+
+    fn files(&self) -> Files {
+        let mut files: Files = CONFIG
+            .iter()
+            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+            .collect();
+        if self.broken {
+            files.insert("policy.yaml".to_owned(), "gates: [\n".to_owned());
+        }
+        for (path, build) in &self.builds {
+            let (platform, _) = PLATFORMS[build.platform];
+            let mut text = format!("reason: a test\nplatforms:\n  {platform}\npackages:\n");
+            for (package, version) in &build.packages {
+                let (url, git_ref) = (url(package), git_ref(*version));
+                text += &format!("  - source: {{git: \"{url}\", ref: {git_ref}}}\n");
+            }
+            files.insert((*path).to_owned(), text);
+        }
+        for (path, from) in &self.releases {
+            let platform = from.first().and_then(|build| self.builds.get(build));
+            let (_, to) = PLATFORMS[platform.map_or(0, |build| build.platform)];
+            let text = format!("from: [{}]\nto: [{}]\n", from.join(", "), to.join(", "));
+            files.insert((*path).to_owned(), text);
+        }
+        files
+    }
+}
+
+/// A small distribution: one RPM platform with two repositories, one Debian platform with one.
+pub(crate) const CONFIG: &[(&str, &str)] = &[
+    ("millrace.yaml", "version: 1\nname: Example Linux\n"),
+    (
+        "platforms/el-10.yaml",
+        "format: rpm
+architectures: [x86_64, aarch64]
+buildroot: [bash]
+repos:
+  - name: baseos
+    url: https://example.org/el/10/$arch/
+    keys: [keys/upstream/el-10.asc]
+",
+    ),
+    (
+        "platforms/debian-12.yaml",
+        "format: deb
+architectures: [amd64]
+archives:
+  - url: host
+    suites: [bookworm]
+    components: [main]
+",
+    ),
+    (
+        "repositories/base.yaml",
+        "format: rpm
+platform: el-10
+architectures: [x86_64, aarch64]
+key: main
+path: el/10/base
+refuses:
+  - {package: \"*-doc\"}
+",
+    ),
+    (
+        "repositories/extra.yaml",
+        "format: rpm
+platform: el-10
+architectures: [x86_64, aarch64]
+key: main
+path: el/10/extra
+accepts:
+  - {package: \"*-doc\"}
+",
+    ),
+    (
+        "repositories/debian.yaml",
+        "format: deb
+platform: debian-12
+architectures: [amd64]
+key: main
+path: debian/12
+suite: bookworm
+components: [main]
+",
+    ),
+    ("keys/main.yaml", "private: {file: main.key}\n"),
+    ("keys/main.asc", PUBLIC),
+    ("keys/upstream/el-10.asc", PUBLIC),
+    (
+        "runners/builder.yaml",
+        "key: 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=
+roles: [build-rpm, build-deb, test, compose]
+architectures: [x86_64, aarch64, amd64]
+",
+    ),
+    (
+        "runners/signer.yaml",
+        "key: PUAXw+hDiVqStwqnTRt+vJyYLM8uxJaMwM1V8Sr0Zgw=\nroles: [sign]\n",
+    ),
+];
+
+const PUBLIC: &str =
+    "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n-----END PGP PUBLIC KEY BLOCK-----\n";

@@ -1,0 +1,286 @@
+//! The third adapter of every port: memory behind the [`Gate`], watched by the [`Witness`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ledger::{Change, Key, Message, Millis, QueueName, Record};
+use memory::{
+    ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
+};
+use pipeline_spec::Sha256Digest;
+use ports::{
+    Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, Ledger, NewCommit,
+    PathChange, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+};
+
+use crate::gate::Gate;
+use crate::witness::Witness;
+
+#[derive(Clone)]
+pub(crate) struct Gated<T> {
+    inner: T,
+    gate: Gate,
+    witness: Witness,
+}
+
+/// A process's clock: the world's, and how far it is off.
+#[derive(Clone)]
+pub(crate) struct SkewedClock {
+    inner: ManualClock,
+    off: Millis,
+}
+
+/// What one process of the control plane has.
+#[derive(Clone)]
+pub(crate) struct SimPlatform {
+    ledger: Gated<MemoryLedger>,
+    queue: Gated<MemoryQueue>,
+    store: Gated<MemoryStore>,
+    state_repo: Gated<MemoryStateRepo>,
+    clock: SkewedClock,
+}
+
+impl SimPlatform {
+    pub(crate) fn new(
+        memory: &MemoryPlatform,
+        gate: &Gate,
+        witness: &Witness,
+        off: Millis,
+    ) -> Self {
+        fn with<T: Clone>(inner: &T, gate: &Gate, witness: &Witness) -> Gated<T> {
+            Gated {
+                inner: inner.clone(),
+                gate: gate.clone(),
+                witness: witness.clone(),
+            }
+        }
+        Self {
+            ledger: with(memory.ledger(), gate, witness),
+            queue: with(memory.queue(), gate, witness),
+            store: with(memory.store(), gate, witness),
+            state_repo: with(memory.state_repo(), gate, witness),
+            clock: SkewedClock {
+                inner: memory.clock().clone(),
+                off,
+            },
+        }
+    }
+}
+
+impl Platform for SimPlatform {
+    type Ledger = Gated<MemoryLedger>;
+    type Queue = Gated<MemoryQueue>;
+    type Store = Gated<MemoryStore>;
+    type StateRepo = Gated<MemoryStateRepo>;
+    type Clock = SkewedClock;
+
+    fn ledger(&self) -> &Self::Ledger {
+        &self.ledger
+    }
+    fn queue(&self) -> &Self::Queue {
+        &self.queue
+    }
+    fn store(&self) -> &Self::Store {
+        &self.store
+    }
+    fn state_repo(&self) -> &Self::StateRepo {
+        &self.state_repo
+    }
+    fn clock(&self) -> &Self::Clock {
+        &self.clock
+    }
+}
+
+impl Clock for SkewedClock {
+    fn now(&self) -> Millis {
+        self.inner.now() + self.off
+    }
+}
+
+impl Ledger for Gated<MemoryLedger> {
+    async fn get(&self, key: &Key) -> Result<Option<Record>> {
+        self.gate.call("ledger.get", self.inner.get(key)).await
+    }
+
+    async fn list(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Key, Record)>> {
+        let work = self.inner.list(partition, prefix, after, limit);
+        self.gate.call("ledger.list", work).await
+    }
+
+    async fn apply(&self, change: Change, now: Millis) -> Result<Applied> {
+        let work = async {
+            if let Some(condition) = change.conditions.first()
+                && self.gate.happens(|rates| rates.conflict)
+            {
+                return Ok(Applied::Conflict(condition.key.clone()));
+            }
+            let before = self.witness.before(&self.inner, &change).await;
+            let applied = self.inner.apply(change, now).await?;
+            if applied == Applied::Done {
+                self.witness.wrote(&self.inner, before).await;
+            }
+            Ok(applied)
+        };
+        self.gate.call("ledger.apply", work).await
+    }
+}
+
+impl TaskQueue for Gated<MemoryQueue> {
+    async fn send(&self, queue: &QueueName, message: &Message, not_before: Millis) -> Result<()> {
+        let work = async {
+            let mut due = not_before;
+            if self.gate.happens(|rates| rates.delay) {
+                due += 1000 * self.gate.below(300) as Millis;
+            }
+            if self.gate.happens(|rates| rates.very_late) {
+                due += 13 * 3600 * 1000;
+            }
+            self.inner.send(queue, message, due).await?;
+            if self.gate.happens(|rates| rates.duplicate) {
+                self.inner.send(queue, message, not_before).await?;
+            }
+            Ok(())
+        };
+        self.gate.call("queue.send", work).await
+    }
+
+    /// Never waits: the scheduler asks again.
+    async fn receive(
+        &self,
+        queues: &[QueueName],
+        limit: usize,
+        visibility: Duration,
+        _wait: Duration,
+    ) -> Result<Vec<Delivery>> {
+        let work = self
+            .inner
+            .receive(queues, limit, visibility, Duration::ZERO);
+        self.gate.call("queue.receive", work).await
+    }
+
+    async fn acknowledge(&self, receipt: &str) -> Result<()> {
+        let work = async {
+            if self.gate.happens(|rates| rates.lost_acknowledgement) {
+                return Ok(());
+            }
+            self.inner.acknowledge(receipt).await
+        };
+        self.gate.call("queue.acknowledge", work).await
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<u64> {
+        self.gate.call("queue.depth", self.inner.depth(queue)).await
+    }
+}
+
+impl ArtifactStore for Gated<MemoryStore> {
+    async fn put(&self, bytes: Bytes) -> Result<Sha256Digest> {
+        self.gate.call("store.put", self.inner.put(bytes)).await
+    }
+
+    async fn put_stream(
+        &self,
+        expected: Sha256Digest,
+        max_bytes: u64,
+        body: Body,
+    ) -> Result<Stored> {
+        let work = self.inner.put_stream(expected, max_bytes, body);
+        self.gate.call("store.put_stream", work).await
+    }
+
+    async fn size(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+        self.gate.call("store.size", self.inner.size(digest)).await
+    }
+
+    async fn get(&self, digest: &Sha256Digest, max_bytes: u64) -> Result<Option<Bytes>> {
+        self.gate
+            .call("store.get", self.inner.get(digest, max_bytes))
+            .await
+    }
+
+    async fn open(&self, digest: &Sha256Digest, offset: u64) -> Result<Option<Body>> {
+        self.gate
+            .call("store.open", self.inner.open(digest, offset))
+            .await
+    }
+
+    async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {
+        self.gate
+            .call("store.pointer", self.inner.pointer(name))
+            .await
+    }
+
+    async fn set_pointer(&self, name: &str, expected: Option<&[u8]>, new: Bytes) -> Result<bool> {
+        let work = async {
+            let before = self.inner.pointer(name).await?;
+            let set = self.inner.set_pointer(name, expected, new.clone()).await?;
+            if set {
+                self.witness.flipped(name, before.as_deref(), &new).await;
+            }
+            Ok(set)
+        };
+        self.gate.call("store.set_pointer", work).await
+    }
+}
+
+impl StateRepo for Gated<MemoryStateRepo> {
+    async fn head(&self, branch: &str) -> Result<Option<ports::Commit>> {
+        self.gate.call("repo.head", self.inner.head(branch)).await
+    }
+
+    async fn info(&self, commit: &str) -> Result<CommitInfo> {
+        self.gate.call("repo.info", self.inner.info(commit)).await
+    }
+
+    async fn changes(&self, from: Option<&str>, to: &str) -> Result<Vec<PathChange>> {
+        self.gate
+            .call("repo.changes", self.inner.changes(from, to))
+            .await
+    }
+
+    async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
+        self.gate
+            .call("repo.is_ancestor", self.inner.is_ancestor(old, new))
+            .await
+    }
+
+    async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
+        self.gate
+            .call("repo.list", self.inner.list(commit, dir))
+            .await
+    }
+
+    async fn read(&self, commit: &str, path: &str) -> Result<Option<Bytes>> {
+        self.gate
+            .call("repo.read", self.inner.read(commit, path))
+            .await
+    }
+
+    async fn commit(
+        &self,
+        branch: &str,
+        parent: Option<&str>,
+        new: NewCommit,
+    ) -> Result<Committed> {
+        let work = async {
+            let committed = self.inner.commit(branch, parent, new).await?;
+            if let Committed::Yes(commit) = &committed {
+                self.witness.committed(branch, parent, commit).await;
+            }
+            Ok(committed)
+        };
+        self.gate.call("repo.commit", work).await
+    }
+
+    async fn resolve(&self, url: &str, git_ref: &str) -> Result<Resolved> {
+        self.gate
+            .call("repo.resolve", self.inner.resolve(url, git_ref))
+            .await
+    }
+}

@@ -1,0 +1,61 @@
+//! Which faults a run has, and how often.
+
+use fastrand::Rng;
+
+/// Chances, each per opportunity: 0.0 never, 1.0 always.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rates {
+    /// A port call fails before it did anything.
+    pub fail_before: f64,
+    /// A port call does its work, and the answer is lost.
+    pub fail_after: f64,
+    /// A conditional write meets a conflict although its conditions hold.
+    pub conflict: f64,
+    /// A sent message is there twice.
+    pub duplicate: f64,
+    /// A sent message comes minutes later.
+    pub delay: f64,
+    /// A sent message comes 13 hours later.
+    pub very_late: f64,
+    /// An acknowledgement is lost, so that the message comes again.
+    pub lost_acknowledgement: f64,
+    /// A process of the control plane is killed.
+    pub kill_plane: f64,
+    /// A runner is killed; half of them come back with what they had, as zombies.
+    pub kill_runner: f64,
+    /// A runner has trouble of its own in the middle of a job.
+    pub trouble: f64,
+    /// A file of a result never reaches the store.
+    pub torn_upload: f64,
+    /// A push is noticed by no webhook: only the timer sees it.
+    pub lost_webhook: f64,
+    /// Somebody commits to the status branch.
+    pub status_rival: f64,
+    /// Clocks of the control plane's processes differ by up to five minutes.
+    pub skew: f64,
+}
+
+impl Rates {
+    /// A random subset of all faults, each with a random chance.
+    pub fn random(rng: &mut Rng) -> Self {
+        let mut rate = |most: f64| {
+            if rng.bool() { 0.0 } else { rng.f64() * most }
+        };
+        Self {
+            fail_before: rate(0.04),
+            fail_after: rate(0.04),
+            conflict: rate(0.08),
+            duplicate: rate(0.3),
+            delay: rate(0.3),
+            very_late: rate(0.1),
+            lost_acknowledgement: rate(0.3),
+            kill_plane: rate(0.002),
+            kill_runner: rate(0.003),
+            trouble: rate(0.1),
+            torn_upload: rate(0.1),
+            lost_webhook: rate(1.0),
+            status_rival: rate(0.01),
+            skew: rate(1.0),
+        }
+    }
+}
