@@ -5,6 +5,7 @@
 //! same answers. Handles are cheap to clone, and clones share what they hold.
 
 mod clock;
+mod distribution;
 mod ledger_rows;
 mod queue;
 mod state_repo;
@@ -13,6 +14,7 @@ mod store;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::ManualClock;
+pub use distribution::CONFIG;
 pub use ledger_rows::MemoryLedger;
 pub use queue::MemoryQueue;
 pub use state_repo::MemoryStateRepo;

@@ -1,20 +1,22 @@
 //! One run: processes of the control plane, runners, people, and the scheduler that picks who acts.
 
+mod agents;
+mod people;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use control::{Control, Options, Refused, Taken};
 use fastrand::Rng;
 use ledger::{Message, QueueName};
 use memory::MemoryPlatform;
-use pipeline_spec::{RequestPath, RunnerId};
-use ports::{NewCommit, Platform, TaskQueue};
+use pipeline_spec::RunnerId;
+use ports::{Platform, TaskQueue};
 use runner_api::protocol::Attempt;
-use runner_api::{HeartbeatReply, Outcome, ResultReply};
+use runner_api::{HeartbeatReply, ResultReply};
 
 use crate::agent::{Agent, Job};
 use crate::gate::Gate;
@@ -23,7 +25,6 @@ use crate::platform::SimPlatform;
 use crate::rates::Rates;
 use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
 use crate::witness::Witness;
-use crate::workshop::Workshop;
 
 /// Processes of the control plane.
 const PLANES: usize = 2;
@@ -211,157 +212,6 @@ impl Run {
         });
     }
 
-    fn agent_acts(&mut self) {
-        let agent = self.rng.usize(..self.agents.len());
-        let jobs = self.agents[agent].jobs.len();
-        if jobs > 0 && self.rng.u32(..4) > 0 {
-            let job = self.rng.usize(..jobs);
-            return self.job_acts(agent, job);
-        }
-        if jobs < 3 && !self.agents[agent].is_taking {
-            self.agents[agent].is_taking = true;
-            let id = self.agents[agent].id.clone();
-            self.call(agent, None, move |control| async move {
-                Answer::Taken(take(&control, &id).await.ok())
-            });
-        }
-    }
-
-    fn job_acts(&mut self, agent: usize, job: usize) {
-        let id = self.agents[agent].id.clone();
-        let job = &mut self.agents[agent].jobs[job];
-        if job.is_calling {
-            return;
-        }
-        let attempt = job.attempt();
-        match (job.result.clone(), self.rng.u32(..3)) {
-            (None, 0) => {
-                job.is_calling = true;
-                let beat = attempt.clone();
-                self.call(agent, Some(attempt), move |control| async move {
-                    Answer::Beat(control.heartbeat(&id, &beat).await.ok())
-                });
-            }
-            (None, _) => {
-                let grant = job.grant.clone();
-                let outcome = self.outcome(&grant);
-                if let Some(job) = self.agents[agent].job(&attempt) {
-                    job.says(&id, outcome);
-                }
-            }
-            (Some(result), _) => {
-                job.is_calling = true;
-                self.call(agent, Some(attempt), move |control| async move {
-                    Answer::Finished(control.finish(&id, &result).await.ok())
-                });
-            }
-        }
-    }
-
-    fn outcome(&mut self, grant: &runner_api::Grant) -> Outcome {
-        if self.gate.happens(|rates| rates.trouble) {
-            return Outcome::Infrastructure {
-                message: "reach the mirror: connection refused".to_owned(),
-            };
-        }
-        let mut outcome = block(
-            Workshop {
-                memory: &self.memory,
-            }
-            .work(grant),
-        );
-        if let Outcome::Succeeded { artifacts, .. } = &mut outcome
-            && let Some(artifact) = artifacts.first_mut()
-            && self.gate.happens(|rates| rates.torn_upload)
-        {
-            // What the result names is not what was stored.
-            artifact.size += 1;
-        }
-        outcome
-    }
-
-    /// A runner's call to a process that it happens to reach.
-    fn call<F>(&mut self, agent: usize, attempt: Option<Attempt>, make: impl FnOnce(Plane) -> F)
-    where
-        F: Future<Output = Answer> + 'static,
-    {
-        let plane = self.rng.usize(..self.planes.len());
-        let life = self.agents[agent].life;
-        let future = Box::pin(make(self.planes[plane].clone()));
-        self.calls.push(Call {
-            plane,
-            who: Who::Runner {
-                agent,
-                life,
-                attempt,
-            },
-            future,
-        });
-    }
-
-    fn hear(&mut self, who: &Who, answer: Answer) {
-        let Who::Runner {
-            agent,
-            life,
-            attempt,
-        } = who
-        else {
-            return;
-        };
-        let agent = &mut self.agents[*agent];
-        if agent.life != *life {
-            return;
-        }
-        match (answer, attempt) {
-            (Answer::Taken(taken), _) => {
-                agent.is_taking = false;
-                if let Some(Taken::Granted(grant)) = taken {
-                    self.log.push(format!(
-                        "{} takes {} #{}",
-                        agent.id,
-                        grant.spec.title(),
-                        grant.attempt
-                    ));
-                    agent.jobs.push(Job::new(*grant));
-                }
-            }
-            (Answer::Beat(reply), Some(attempt)) => {
-                let id = agent.id.clone();
-                match reply {
-                    Some(HeartbeatReply::Lost) => agent.drop_job(attempt),
-                    Some(HeartbeatReply::Cancel { reason }) => {
-                        if let Some(job) = agent.job(attempt) {
-                            job.is_calling = false;
-                            job.says(&id, Outcome::HandedBack { reason });
-                        }
-                    }
-                    Some(HeartbeatReply::Continue) | None => {
-                        if let Some(job) = agent.job(attempt) {
-                            job.is_calling = false;
-                        }
-                    }
-                }
-            }
-            (Answer::Finished(reply), Some(attempt)) => match reply {
-                Some(Ok(_)) => agent.drop_job(attempt),
-                Some(Err(refused)) => {
-                    self.log.push(format!("refused: {}", refused.0));
-                    let id = agent.id.clone();
-                    if let Some(job) = agent.job(attempt) {
-                        job.is_calling = false;
-                        job.says(&id, Outcome::Infrastructure { message: refused.0 });
-                    }
-                }
-                None => {
-                    if let Some(job) = agent.job(attempt) {
-                        job.is_calling = false;
-                    }
-                }
-            },
-            _ => {}
-        }
-    }
-
     /// Its calls end where they are; runners see a broken connection.
     fn kill_plane(&mut self) {
         let plane = self.rng.usize(..self.planes.len());
@@ -381,120 +231,6 @@ impl Run {
             drop(call.future);
             self.hear(&call.who, answer);
         }
-    }
-
-    fn kill_runner(&mut self) {
-        let agent = self.rng.usize(..self.agents.len());
-        self.log.push(format!("kill -9 {}", self.agents[agent].id));
-        let jobs = self.agents[agent].kill();
-        if self.rng.bool() {
-            self.zombies
-                .extend(jobs.into_iter().map(|job| (agent, job)));
-        }
-    }
-
-    /// A paused runner wakes up and says what it had to say, however old it is.
-    fn zombie_speaks(&mut self) {
-        let Some((agent, mut job)) = self.zombies.pop() else {
-            return;
-        };
-        let id = self.agents[agent].id.clone();
-        if job.result.is_none() {
-            let outcome = self.outcome(&job.grant);
-            job.says(&id, outcome);
-        }
-        let Some(result) = job.result else { return };
-        self.log.push(format!(
-            "zombie of {id} speaks of {} #{}",
-            result.task, result.attempt
-        ));
-        let plane = self.rng.usize(..self.planes.len());
-        let control = self.planes[plane].clone();
-        let future = Box::pin(async move {
-            let _ = control.finish(&id, &result).await;
-            Answer::Nothing
-        });
-        self.calls.push(Call {
-            plane,
-            who: Who::Nobody,
-            future,
-        });
-    }
-
-    fn status_rival(&mut self) {
-        self.pushes += 1;
-        let new = NewCommit {
-            files: vec![(
-                "NOTES.md".to_owned(),
-                Some(Bytes::from(self.pushes.to_string())),
-            )],
-            message: "by hand".to_owned(),
-            time: 1_782_000_000 + self.pushes,
-        };
-        let repo = self.memory.state_repo();
-        repo.push("status", "Ada <ada@example.org>", new);
-    }
-
-    /// What a person does, at once.
-    pub(crate) fn act(&mut self, act: &Act) {
-        match act {
-            Act::Push(files) => self.push(files, false),
-            Act::ForcePush(files) => self.push(files, true),
-            Act::Cancel(path) => self.person(path, "cancel"),
-            Act::Retry(path) => self.person(path, "retry"),
-        }
-    }
-
-    fn push(&mut self, files: &Files, by_force: bool) {
-        self.pushes += 1;
-        let removed = self.tree.keys().filter(|path| !files.contains_key(*path));
-        let removed = removed.map(|path| (path.clone(), None));
-        let written = files.iter().map(|(path, text)| {
-            let text = Bytes::copy_from_slice(text.as_bytes());
-            (path.clone(), Some(text))
-        });
-        let changed: Vec<&String> = files
-            .iter()
-            .filter(|(path, text)| self.tree.get(*path) != Some(*text))
-            .map(|(path, _)| path)
-            .collect();
-        self.log.push(format!(
-            "push {} (by force: {by_force}) {changed:?}",
-            self.pushes
-        ));
-        let new = NewCommit {
-            files: removed.chain(written).collect(),
-            message: format!("commit {}", self.pushes),
-            time: 1_782_000_000 + self.pushes,
-        };
-        let repo = self.memory.state_repo();
-        let author = "Ada <ada@example.org>";
-        if by_force {
-            repo.force_push("main", author, new);
-        } else {
-            repo.push("main", author, new);
-        }
-        self.tree.clone_from(files);
-    }
-
-    fn person(&mut self, path: &str, what: &'static str) {
-        self.log.push(format!("{what} {path}"));
-        let path: RequestPath = path.parse().expect("a request's path");
-        let plane = self.rng.usize(..self.planes.len());
-        let control = self.planes[plane].clone();
-        let future: Pin<Box<dyn Future<Output = Answer>>> = Box::pin(async move {
-            if what == "cancel" {
-                let _ = control.cancel_request(&path, "not needed").await;
-            } else {
-                let _ = control.retry_request(&path).await;
-            }
-            Answer::Nothing
-        });
-        self.calls.push(Call {
-            plane,
-            who: Who::Nobody,
-            future,
-        });
     }
 
     /// The twin's way: each act, and then calm.
@@ -561,29 +297,6 @@ impl Run {
         });
         for agent in 0..self.agents.len() {
             moved |= self.serve(agent);
-        }
-        moved
-    }
-
-    fn serve(&mut self, agent: usize) -> bool {
-        let control = self.planes[0].clone();
-        let id = self.agents[agent].id.clone();
-        let mut moved = false;
-        if let Ok(Taken::Granted(grant)) = block(take(&control, &id)) {
-            self.agents[agent].jobs.push(Job::new(*grant));
-        }
-        for mut job in std::mem::take(&mut self.agents[agent].jobs) {
-            moved = true;
-            if job.result.is_none() {
-                let outcome = self.outcome(&job.grant);
-                job.says(&id, outcome);
-            }
-            let Some(result) = job.result else { continue };
-            match block(control.finish(&id, &result)) {
-                Ok(Ok(_)) => {}
-                Ok(Err(_torn)) => {}
-                Err(error) => self.witness.violated(format!("in calm weather: {error}")),
-            }
         }
         moved
     }
