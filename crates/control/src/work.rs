@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ledger::{Event, Message, QueueName, Refusal, TaskRow, transition};
+use ledger::{Event, Message, Millis, QueueName, Refusal, TaskRow, transition};
 use pipeline_spec::{Role, Runner, RunnerId};
 use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
 use runner_api::{
@@ -47,21 +47,30 @@ impl<P: Platform> Control<P> {
             .cloned())
     }
 
-    /// Waits up to `wait` for a task that `runner` may do, and leases it.
+    /// Waits up to `wait` for a task that `runner` may do, and leases it. Messages that turn out to be
+    /// stale do not end the wait.
     pub async fn take(&self, id: &RunnerId, runner: &Runner, wait: Duration) -> Result<Taken> {
         let queues = queues(runner);
-        let deliveries = self
-            .platform
-            .queue()
-            .receive(&queues, 1, CLAIM, wait)
-            .await?;
-        for delivery in deliveries {
-            if let Some(mut grant) = self.lease(id, &delivery).await? {
-                grant.capacity = Some(runner.capacity);
-                return Ok(Taken::Granted(Box::new(grant)));
+        let end = self.now().saturating_add(wait.as_millis() as Millis);
+        loop {
+            let left = end.saturating_sub(self.now()).max(0).unsigned_abs();
+            // A clock that was set back must not make the wait longer.
+            let left = Duration::from_millis(left).min(wait);
+            let deliveries = self
+                .platform
+                .queue()
+                .receive(&queues, 1, CLAIM, left)
+                .await?;
+            if deliveries.is_empty() {
+                return Ok(Taken::Nothing);
+            }
+            for delivery in deliveries {
+                if let Some(mut grant) = self.lease(id, &delivery).await? {
+                    grant.capacity = Some(runner.capacity);
+                    return Ok(Taken::Granted(Box::new(grant)));
+                }
             }
         }
-        Ok(Taken::Nothing)
     }
 
     async fn lease(&self, id: &RunnerId, delivery: &Delivery) -> Result<Option<Grant>> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::blocks::{self, Block, BlockCache, BlockKey, GzipIndex, KeyBuilder, XzIndex};
+use crate::blocks::{self, BlockCache, BlockKey, Found, GzipIndex, KeyBuilder, XzIndex};
 use crate::digest::Sha256Digest;
 use crate::fragment::{self, Entry, Fragment, Kind, PoolFile};
 use crate::names::{Architecture, Component, PackageName, PackageVersion};
@@ -326,33 +326,35 @@ fn build_index(
     members: &[&Placed],
     fragments: &dyn Fragments,
     cache: &dyn BlockCache,
-    blocks: &mut Vec<BlockKey>,
+    keys: &mut Vec<BlockKey>,
 ) -> Result<Index, Error> {
-    let (mut hasher, mut size) = (Sha256::new(), 0);
-    let (mut gz, mut xz) = (GzipIndex::new(), XzIndex::new());
     let mut rest = members;
-    for length in blocks::cut(members.iter().map(|placed| placed.entry.digest())) {
+    let lengths = blocks::cut(members.iter().map(|placed| placed.entry.digest()));
+    let runs = lengths.into_iter().map(|length| {
         let (run, after) = rest.split_at(length);
         rest = after;
         let mut key = KeyBuilder::new();
         for Placed { component, entry } in run {
             key.package(entry.digest(), &entry.place(component));
         }
-        let key = key.finish();
-        let block = match cache.get(&key) {
-            Some(block) => block,
-            None => {
-                let block = Block::encode(&render(run, fragments)?);
-                cache.put(&key, &block);
-                block
-            }
-        };
+        (run, key.finish())
+    });
+    let look_up = |(run, key): &(&[&Placed], BlockKey)| match cache.get(key) {
+        Some(block) => Ok::<_, Error>(Found::Whole(block)),
+        None => Ok(Found::Text(render(run, fragments)?)),
+    };
+    let (mut hasher, mut size) = (Sha256::new(), 0);
+    let (mut gz, mut xz) = (GzipIndex::new(), XzIndex::new());
+    blocks::in_order(runs, look_up, |(_, key), block, is_new| {
+        if is_new {
+            cache.put(&key, block);
+        }
         hasher.update(block.text());
         size += block.text().len() as u64;
-        gz.push(&block);
-        xz.push(&block);
-        blocks.push(key);
-    }
+        gz.push(block);
+        xz.push(block);
+        keys.push(key);
+    })?;
     Ok(Index {
         plain: (size, <[u8; 32]>::from(hasher.finalize()).into()),
         gz: gz.finish().into(),

@@ -1,5 +1,9 @@
 //! Runners that fall silent, come back, or are not there.
 
+use std::time::Duration;
+
+use control::Taken;
+use ledger::{Message, QueueName};
 use ports::{Platform, TaskQueue};
 use runner_api::{Heartbeat, HeartbeatReply, ResultReply, Step, protocol::Attempt};
 
@@ -189,4 +193,37 @@ architectures: [x86_64]
             "build app for el-10 aarch64: no enrolled runner has the role build-rpm for aarch64: enrol one in runners/, or take the architecture out of the request"
         ]
     );
+}
+
+#[tokio::test]
+async fn a_stale_message_does_not_end_a_runners_wait() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app", "lib"])))]).await;
+    let (id, first) = world.held[0].clone();
+    // Two dispatchers had read the outbox: the message of a task that is leased comes once more.
+    let again = Message::Attempt {
+        task: first.task.clone(),
+        attempt: first.attempt,
+    };
+    let queue = QueueName::work(first.spec.role(), first.spec.arch());
+    let sent = world.memory.queue().send(&queue, &again, 0).await;
+    sent.expect("memory");
+    let tool = "builds/2026/11/tool.yaml";
+    world.push(&[(tool, Some(&build(&["tool"])))]);
+    world.control.plan_head().await.expect("no fault is armed");
+    let path = crate::world::path(tool);
+    world
+        .control
+        .advance(&path)
+        .await
+        .expect("no fault is armed");
+    world.control.dispatch().await.expect("no fault is armed");
+    let runner = world.control.runner(&id).await.expect("no fault is armed");
+    let runner = runner.expect("it is enrolled");
+    let taken = world.control.take(&id, &runner, Duration::ZERO).await;
+    let Taken::Granted(grant) = taken.expect("no fault is armed") else {
+        panic!("the runner is sent away, and there is work");
+    };
+    assert_eq!(grant.task.request, path);
 }

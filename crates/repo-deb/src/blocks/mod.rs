@@ -9,6 +9,7 @@
 //! Invariant: the bytes depend on the sorted packages alone, never on the order they came in or on what was cached.
 
 mod cache;
+mod encode;
 mod gzip;
 mod xz;
 
@@ -22,6 +23,7 @@ use crate::digest::Sha256Digest;
 use crate::fragment::STANZA_VERSION;
 
 pub use cache::{BlockCache, DirectoryCache, MemoryCache, NoCache};
+pub(crate) use encode::{Found, in_order};
 pub(crate) use gzip::GzipIndex;
 pub(crate) use xz::XzIndex;
 
