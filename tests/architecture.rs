@@ -71,6 +71,10 @@ const TABLE: &[(&str, &str)] = &[
         "bench",
         "pipeline-spec runner-api ledger ports control platform-local state-repo git",
     ),
+    (
+        "chaos",
+        "pipeline-spec runner-api ledger runner-agent runner-compose",
+    ),
     ("whole", ""),
     ("xtask", ""),
 ];
@@ -78,7 +82,8 @@ const TABLE: &[(&str, &str)] = &[
 /// Libraries that only one room may know, and which.
 const KEPT_IN: &[(&str, &[&str])] = &[
     ("gix", &["git"]),
-    ("rusqlite", &["platform-local"]),
+    // The judge of chaos reads the file itself, and believes no program of ours.
+    ("rusqlite", &["platform-local", "chaos"]),
     ("pgp", &["openpgp", "bridge", "repo-rpm"]),
 ];
 
