@@ -12,4 +12,5 @@ mod bad_input;
 mod bad_release;
 mod killed;
 mod life;
+mod lost;
 mod support;

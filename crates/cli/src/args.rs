@@ -70,6 +70,9 @@ pub(crate) enum Command {
     /// Hold a published repository against its commit, keys and digests, file by file.
     #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
+    /// Rebuild a lost ledger from the state repository and the artifact store.
+    #[command(after_help = examples::RECOVER)]
+    Recover(RecoverArgs),
     /// Print completions for a shell: `millrace completions bash > /etc/bash_completion.d/millrace`.
     Completions {
         /// Which shell.
@@ -216,6 +219,16 @@ pub(crate) struct CancelArgs {
     /// Shown in the status.
     #[arg(long, default_value = "")]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct RecoverArgs {
+    /// Directory that `millrace init` made.
+    #[arg(long, value_name = "DIR", env = "MILLRACE_DATA", default_value = ".")]
+    pub(crate) data: PathBuf,
+    /// Put a ledger that is there aside first: one that is damaged, or older than what is public.
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Debug, clap::Args)]

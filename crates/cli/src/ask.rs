@@ -77,7 +77,11 @@ fn better(error: anyhow::Error, sentence: Option<String>) -> anyhow::Error {
 /// When all that is open of a request was told to stop already.
 fn stopping(file: &StatusFile) -> Option<String> {
     let stops = |task: &&control::StatusTask| {
-        task.state == "leased" && task.reason.as_deref() == Some("stopping")
+        task.state == "leased"
+            && task
+                .reason
+                .as_deref()
+                .is_some_and(|it| it.starts_with("stopping"))
     };
     let path = &file.request;
     match file.tasks.iter().filter(stops).count() {

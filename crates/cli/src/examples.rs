@@ -112,3 +112,13 @@ Examples:
 
 It reads the disk and works without a running control plane. The state repository and its branches
 are those of the last `millrace up` on the data directory.";
+
+pub(crate) const RECOVER: &str = "\
+Examples:
+  millrace recover --data /srv/example                # the ledger is gone
+  millrace recover --data /srv/example --replace      # it is damaged, or an old backup
+
+Stop `millrace up` first, and start it again after. Everything that the branch `status` tells comes
+back as it was: what is built, tested and published is not done again. Tasks that runners had are run
+again. Requests and results that the branch had not heard of, seconds at most, are planned and run anew.
+A ledger that is put aside is in data/set-aside-<n>.";

@@ -22,6 +22,7 @@ mod memory;
 mod missing;
 mod names;
 mod plan;
+mod recover;
 mod render;
 mod running;
 mod state;
@@ -108,6 +109,7 @@ fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Watch(args) => block_on(watch::run(args, &output)),
         Command::Logs(args) => block_on(logs::run(args, &output)),
         Command::Verify(args) => verify::run(&args, &output),
+        Command::Recover(args) => block_on(recover::run(args, &output)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "millrace", &mut script);

@@ -186,7 +186,7 @@ fn admin_token(layout: &Layout) -> anyhow::Result<String> {
 }
 
 /// What the branch says. A file that cannot be read is told of when it is planned.
-async fn configuration(state_repo: &GitStateRepo, branch: &str) -> Option<Config> {
+pub(crate) async fn configuration(state_repo: &GitStateRepo, branch: &str) -> Option<Config> {
     let tip = state_repo.head(branch).await.ok()??;
     let runner = format!("runners/{BUILDER}.yaml");
     let mut files = Vec::new();

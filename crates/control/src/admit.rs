@@ -20,7 +20,7 @@ use crate::{Control, Error, MAX_TRIES, Result, contended};
 
 /// Linked requests that wake a request at once when they are done: the change that admits a request
 /// also has the turns that it gives back.
-const MAX_LINKS_INDEXED: usize = 50;
+pub(crate) const MAX_LINKS_INDEXED: usize = 50;
 
 /// Commits kept that were planned in part: each is a process that ended in the middle. Beyond that
 /// every request is compared.
@@ -65,7 +65,8 @@ impl<P: Platform> Control<P> {
         let Some(tip) = repo.head(&self.options.branch).await? else {
             return self.note_gone(&mut head).await;
         };
-        if head.row.commit == tip && head.row.unfinished.is_empty() {
+        let is_known = head.row.commit == tip && !head.row.recovered;
+        if is_known && head.row.unfinished.is_empty() {
             let noted = self.note_problems(&mut head, Vec::new()).await?;
             return Ok(noted.then_some(Planned::UpToDate));
         }
@@ -85,7 +86,7 @@ impl<P: Platform> Control<P> {
             linear: self.is_linear(&head.row, &tip).await?,
             commit: tip,
         };
-        let from = tip.linear.then_some(&*head.row.commit);
+        let from = (tip.linear && !head.row.recovered).then_some(&*head.row.commit);
         let changes = repo.changes(from, &tip.commit).await?;
         let paths = self.changed_requests(&head.row, &tip, &changes).await?;
         let next = HeadRow {
@@ -93,6 +94,7 @@ impl<P: Platform> Control<P> {
             time: tip.time,
             sequence: head.row.sequence + paths.len() as u64,
             unfinished: Vec::new(),
+            recovered: false,
             problems: Vec::new(),
             notices: self
                 .notices(&head.row, &tip, &snapshot.config, &changes)
@@ -199,6 +201,10 @@ impl<P: Platform> Control<P> {
         tip: &Tip,
         changes: &[PathChange],
     ) -> Result<Vec<RequestPath>> {
+        if head.recovered {
+            let unheard = self.unheard_of(&tip.commit, changes).await?;
+            return Ok(unheard.into_iter().collect());
+        }
         let mut paths = requests(changes);
         if !tip.linear {
             paths.extend(self.indexed(partition::REQUESTS, "").await?);

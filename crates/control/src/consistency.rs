@@ -29,7 +29,7 @@ impl<P: Platform> Control<P> {
             let status = &self.options.status_branch;
             problems.push(Problem {
                 subject: "the ledger".to_owned(),
-                message: format!("it is empty, and the branch `{status}` has answers: bring back the ledger that gave them; or, to build everything anew, delete that branch in the state repository first"),
+                message: format!("it is empty, and the branch `{status}` has answers: `millrace recover` rebuilds it from them; or, to build everything anew, delete that branch in the state repository first"),
             });
         }
         let commit = match head.commit.is_empty() {

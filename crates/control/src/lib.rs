@@ -8,6 +8,7 @@
 //! | [`Control::take`], [`Control::heartbeat`], [`Control::finish`] | a runner's calls | |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
+//! | [`Control::recover`] | a lost ledger, from `main`, `status` and the artifact store | a person |
 //!
 //! Callers: the functions and the command line. Invariants: every write is conditional or a function of
 //! rows under a condition; every use case may run twice, late, or be killed between any two steps, and
@@ -26,6 +27,7 @@ mod load;
 mod notice;
 mod publish;
 mod query;
+mod recover;
 mod render;
 mod report;
 mod shape;
@@ -49,6 +51,7 @@ pub use dry_run::{
 };
 pub use files::Checkout;
 pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail};
+pub use recover::Recovered;
 pub use render::{ConfigurationFile, StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
 pub use report::Reported;
 pub use sweep::Swept;

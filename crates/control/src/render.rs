@@ -1,10 +1,11 @@
 //! Status files: the machine's answer to a request, at the same path on the status branch.
 //!
-//! With `main` they hold what the ledger knows: refs, attempts and accepted results. They are a
-//! rendering of rows and of nothing else, so the same rows give the same bytes.
+//! With `main` and their records in the artifact store they hold what the ledger knows: refs, attempts
+//! and accepted results. They are a rendering of rows and of nothing else, so the same rows give the
+//! same bytes.
 
-use ledger::{AttemptRecord, FailedBy, HeadRow, Note, Problem, TaskRow, TaskState};
-use pipeline_spec::RequestPath;
+use ledger::{AttemptRecord, FailedBy, HeadRow, Note, Problem, Stop, TaskRow, TaskState};
+use pipeline_spec::{RequestPath, Sha256Digest};
 use runner_api::{Artifact, Facts, Failure, Outcome, ResultManifest, TaskId, TaskRef};
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +37,10 @@ pub struct StatusFile {
     /// Tasks, in the order of their stages.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<StatusTask>,
+    /// Digest of a document in the artifact store with what the tasks are to do, for `millrace recover`.
+    /// On the branch only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Sha256Digest>,
 }
 
 /// The file on the status branch that answers the configuration, at the place of the configuration's
@@ -135,6 +140,11 @@ pub struct StatusTask {
     pub attempts: Vec<AttemptRecord>,
 }
 
+/// Begins the reason of a task that a runner has and that is to end.
+pub(crate) const STOPPING: &str = "stopping: ";
+/// Follows it where a newer version of the request does not want the task.
+pub(crate) const SUPERSEDED: &str = "superseded by ";
+
 pub(crate) fn status_file(loaded: &Loaded) -> StatusFile {
     let row = &loaded.row;
     // What the request does not want any more is in the history of the branch.
@@ -158,6 +168,7 @@ pub(crate) fn status_file(loaded: &Loaded) -> StatusFile {
             })
             .collect(),
         tasks: tasks.into_iter().map(status_task).collect(),
+        record: None,
     }
 }
 
@@ -208,7 +219,10 @@ pub(crate) fn status_task(row: &TaskRow) -> StatusTask {
         } => {
             status.runner = Some(runner.to_string());
             status.step = step.map(|step| step.phrase().to_owned());
-            status.reason = stop.as_ref().map(|_| "stopping".to_owned());
+            status.reason = stop.as_ref().map(|stop| match stop {
+                Stop::Cancel { reason } => format!("{STOPPING}{reason}"),
+                Stop::Supersede { by } => format!("{STOPPING}{SUPERSEDED}{by}"),
+            });
         }
         TaskState::Succeeded { result } => accepted(&mut status, result),
         TaskState::Failed { by, result, .. } => {

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger::{Change, Expect, Key, Message, QueueName, Row, StatusBranchRow, partition};
-use pipeline_spec::RequestPath;
-use ports::{Committed, Ledger, NewCommit, PathChange, Platform, StateRepo, TaskQueue};
+use pipeline_spec::{RequestPath, Sha256Digest};
+use ports::{
+    ArtifactStore, Committed, Ledger, NewCommit, PathChange, Platform, StateRepo, TaskQueue,
+};
 
 use crate::load::unexpected;
+use crate::recover::RequestRecord;
 use crate::render::{CONFIGURATION, configuration_file, status_file};
 use crate::{Control, Error, MAX_TRIES, Result};
 
@@ -31,6 +34,15 @@ pub enum Reported {
     Nothing,
     /// The commit on the status branch and the number of files in it.
     Commit(String, usize),
+}
+
+/// A file of the status branch.
+#[derive(Default)]
+struct Rendered {
+    /// `None`: it should not be there.
+    file: Option<Bytes>,
+    /// The record that the file names.
+    record: Option<(Sha256Digest, Bytes)>,
 }
 
 /// The branch as it is, and as the machine left it.
@@ -213,7 +225,7 @@ impl<P: Platform> Control<P> {
                 Some(head) => self.platform.state_repo().read(head, path).await?,
                 None => None,
             };
-            if is != self.render(path).await? {
+            if is != self.render(path).await?.file {
                 differing.insert(path.clone());
             }
         }
@@ -246,7 +258,12 @@ impl<P: Platform> Control<P> {
         // Rendered after the parent was read, so that a retry never writes older rows over newer ones.
         let mut files = Vec::new();
         for path in paths {
-            files.push((path.clone(), self.render(path).await?));
+            let rendered = self.render(path).await?;
+            // Before the file that names it.
+            if let Some(record) = rendered.record {
+                self.keep_record(record).await?;
+            }
+            files.push((path.clone(), rendered.file));
         }
         if parent.is_none() {
             // A branch begins with an answer.
@@ -267,26 +284,37 @@ impl<P: Platform> Control<P> {
             .await?)
     }
 
-    /// What the branch should have at `path`; `None`: nothing.
-    async fn render(&self, path: &str) -> Result<Option<Bytes>> {
-        let text = match path.parse::<RequestPath>() {
-            Ok(path) => match self.load(&path).await? {
-                Some(loaded) => {
-                    let mut file = status_file(&loaded);
-                    file.tasks.iter_mut().for_each(|task| task.step = None);
-                    Some(to_yaml(&file)?)
-                }
-                None => None,
-            },
-            Err(_) => {
-                let (head, _) = self.head_row().await?;
-                configuration_file(&head)
-                    .as_ref()
-                    .map(to_yaml)
-                    .transpose()?
-            }
+    /// What the branch should have at `path`.
+    async fn render(&self, path: &str) -> Result<Rendered> {
+        let Ok(path) = path.parse::<RequestPath>() else {
+            let (head, _) = self.head_row().await?;
+            let file = configuration_file(&head);
+            let text = file.as_ref().map(to_yaml).transpose()?;
+            return Ok(Rendered {
+                file: text.map(Bytes::from),
+                record: None,
+            });
         };
-        Ok(text.map(Bytes::from))
+        let Some(loaded) = self.load(&path).await? else {
+            return Ok(Rendered::default());
+        };
+        let (digest, record) = RequestRecord::of(&loaded).document();
+        let mut file = status_file(&loaded);
+        file.tasks.iter_mut().for_each(|task| task.step = None);
+        file.record = Some(digest);
+        Ok(Rendered {
+            file: Some(Bytes::from(to_yaml(&file)?)),
+            record: Some((digest, Bytes::from(record))),
+        })
+    }
+
+    /// Stores a record if it is not there: it changes far less often than the file that names it.
+    async fn keep_record(&self, (digest, record): (Sha256Digest, Bytes)) -> Result<()> {
+        let store = self.platform.store();
+        if store.size(&digest).await?.is_none() {
+            store.put(record).await?;
+        }
+        Ok(())
     }
 
     fn status_contended(&self) -> Error {

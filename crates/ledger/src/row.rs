@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, RunnerId};
+use pipeline_spec::{
+    BuildRequest, ReleaseRequest, RepositoryName, RequestPath, RunnerId, Sha256Digest,
+};
 use runner_api::{
-    Failure, Outcome, Placed, Pointer, ResultManifest, Step, TaskId, TaskRef, TaskSpec,
+    Failure, Outcome, Placed, Pointer, Publication, ResultManifest, Step, TaskId, TaskRef, TaskSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +65,10 @@ pub struct HeadRow {
     /// Later commits of which some requests may have been planned, and perhaps not all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unfinished: Vec<String>,
+    /// The rows were read back from the status branch, which may be behind: every request is compared
+    /// with the next commit that is planned.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub recovered: bool,
     /// Why the newest commit could not be planned: its configuration is broken, or the branch is gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -174,6 +180,22 @@ pub struct Decision {
     pub reverts: bool,
     /// One per repository, in name order.
     pub flips: Vec<Flip>,
+}
+
+impl Decision {
+    /// The decision that `publication` writes down; `digest` is of its document.
+    pub fn of(publication: &Publication, digest: Sha256Digest) -> Self {
+        let flips = publication.repositories.iter().filter_map(|(name, it)| {
+            Some(Flip {
+                pointer: publication.pointer(name, digest)?,
+                packages: it.packages.clone(),
+            })
+        });
+        Self {
+            reverts: publication.reverts,
+            flips: flips.collect(),
+        }
+    }
 }
 
 /// One repository's new pointer and what it changes in the ledger.

@@ -43,6 +43,16 @@ impl MemoryQueue {
         }
     }
 
+    /// Every message is lost.
+    pub fn lose(&self) {
+        lock(&self.messages).by_id.clear();
+    }
+
+    /// Whether there is no message, hidden ones included.
+    pub fn is_empty(&self) -> bool {
+        lock(&self.messages).by_id.is_empty()
+    }
+
     /// All messages with their queues, delivered or not, in the order of sending.
     pub fn messages(&self) -> Vec<(QueueName, Message)> {
         let messages = lock(&self.messages);

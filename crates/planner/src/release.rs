@@ -15,9 +15,9 @@ pub use preview::{
 
 use std::collections::BTreeMap;
 
-use ledger::{Decision, Flip, TaskRow, TaskState};
+use ledger::{Decision, TaskRow, TaskState};
 use pipeline_spec::{Config, Format, ReleaseRequest, Repository, RepositoryName};
-use runner_api::{Placed, Recorded, SignPackagesTask, TaskRef, TaskSpec};
+use runner_api::{Placed, Publication, Recorded, SignPackagesTask, TaskRef, TaskSpec};
 
 use crate::view::{Known, Waiting, conclude};
 use crate::{Plan, RepositoryView, RequestView};
@@ -129,17 +129,26 @@ impl<'a> Planning<'a> {
         if !self.plan.problems.is_empty() {
             return Waiting::No;
         }
-        let mut flips = Vec::new();
+        let mut repositories = BTreeMap::new();
         for (name, packages) in signed {
-            if let Some(pointer) = self.staged(&name, &packages) {
-                flips.push(Flip { pointer, packages });
+            if let Some(published) = self.staged(&name, &packages) {
+                repositories.insert(name, published);
             }
         }
-        if flips.len() == self.view.repositories.len() {
-            self.decision = Some(Decision {
+        if repositories.len() == self.view.repositories.len() {
+            let row = self.view.request.row;
+            let publication = Publication {
+                version: runner_api::VERSION,
+                release: row.path.clone(),
+                commit: row.commit.clone(),
+                time: row.time,
+                sequence: row.sequence,
                 reverts: self.view.wish.is_none(),
-                flips,
-            });
+                repositories,
+            };
+            let (digest, document) = publication.document();
+            self.decision = Some(Decision::of(&publication, digest));
+            self.documents.push(document);
         }
         Waiting::No
     }

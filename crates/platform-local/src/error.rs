@@ -35,8 +35,8 @@ pub enum Error {
     },
     /// The database's bytes are not what SQLite wrote.
     #[error(
-        "open {path}: the file is damaged: {found}. Move it and {path}-wal and {path}-shm away, \
-         put a backup in its place, and start again"
+        "open {path}: the file is damaged: {found}. Rebuild it with `millrace recover --replace`; or \
+         move it and {path}-wal and {path}-shm away, put a backup in its place, and start again"
     )]
     Damaged {
         /// The database.

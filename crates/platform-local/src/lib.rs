@@ -8,12 +8,14 @@
 //! <state>/lock           held while open; the holder's process id
 //! <state>/millrace.db    ledger rows and queue messages (WAL)
 //! <state>/artifacts/     see DirectoryStore
+//! <state>/set-aside-1/   a database that was replaced, see set_aside
 //! ```
 #![allow(
     clippy::disallowed_methods,
     reason = "this adapter's business is the file system, the clock and the database's threads"
 )]
 
+mod aside;
 mod blocking;
 mod clock;
 mod database;
@@ -30,6 +32,7 @@ use std::sync::Arc;
 
 use ports::Clock;
 
+pub use aside::set_aside;
 pub use clock::WallClock;
 pub use database::Database;
 pub use error::Error;

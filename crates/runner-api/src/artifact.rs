@@ -116,4 +116,6 @@ pub struct Pointer {
     pub tree: Sha256Digest,
     /// Signatures over the tree's metadata, by path inside the repository.
     pub signatures: BTreeMap<String, TreeFile>,
+    /// Digest of the [`crate::Publication`] that set it.
+    pub publication: Sha256Digest,
 }

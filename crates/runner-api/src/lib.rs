@@ -11,11 +11,13 @@
 pub mod artifact;
 pub mod auth;
 pub mod protocol;
+pub mod publication;
 pub mod result;
 pub mod task;
 
 pub use artifact::{Artifact, ArtifactKind, BuiltPackage, Placed, Pointer, Tree, TreeFile};
 pub use protocol::{Grant, Heartbeat, HeartbeatReply, ResultReply, Step, TakeReply};
+pub use publication::{Publication, Published};
 pub use result::{
     ArchVerdict, BuildFacts, Facts, Failure, FailureKind, Outcome, ResultManifest, SourceFacts,
     TestCase, TestFacts,

@@ -5,7 +5,7 @@ use crate::person::{millrace, said};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
 /// The first heading that is another program's: what follows is not looked at.
 const OTHERS: &str = "## millrace-runner ";
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "init",
     "up",
     "lint",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 13] = [
     "cancel",
     "retry",
     "verify",
+    "recover",
     "completions",
     "man",
 ];

@@ -4,9 +4,9 @@ use crate::faults::When;
 use crate::fixture::{APP, RELEASE, build_on, release};
 use crate::world::{World, path};
 
-type Scene = &'static [(&'static str, Option<fn() -> String>)];
+pub(crate) type Scene = &'static [(&'static str, Option<fn() -> String>)];
 
-const WRITES: [&str; 7] = [
+pub(crate) const WRITES: [&str; 7] = [
     "ledger.apply",
     "queue.send",
     "queue.receive",
@@ -16,19 +16,19 @@ const WRITES: [&str; 7] = [
     "repo.commit",
 ];
 
-const TWO: Scene = &[(APP, Some(|| build_on("el-10: [x86_64]", &["app", "lib"])))];
-const BUILD: Scene = &[(APP, Some(|| build_on("el-10: [x86_64]", &["app"])))];
-const RELEASED: Scene = &[(RELEASE, Some(|| release(&[APP], &["base", "extra"])))];
-const REVERTED: Scene = &[(RELEASE, None)];
+pub(crate) const TWO: Scene = &[(APP, Some(|| build_on("el-10: [x86_64]", &["app", "lib"])))];
+pub(crate) const BUILD: Scene = &[(APP, Some(|| build_on("el-10: [x86_64]", &["app"])))];
+pub(crate) const RELEASED: Scene = &[(RELEASE, Some(|| release(&[APP], &["base", "extra"])))];
+pub(crate) const REVERTED: Scene = &[(RELEASE, None)];
 
-fn push(world: &mut World, scene: Scene) {
+pub(crate) fn push(world: &mut World, scene: Scene) {
     for (path, text) in scene {
         let text = text.map(|text| text());
         world.push(&[(path, text.as_deref())]);
     }
 }
 
-async fn prepared(before: &[Scene]) -> World {
+pub(crate) async fn prepared(before: &[Scene]) -> World {
     let mut world = World::new().await;
     let requires = vec!["lib-devel".to_owned()];
     world.upstream.requires.insert("app".to_owned(), requires);

@@ -8,6 +8,7 @@ mod faults;
 mod fixture;
 mod leases;
 mod planning;
+mod recover;
 mod releases;
 mod runners;
 mod world;

@@ -130,6 +130,17 @@ impl World {
         self.control = control(&self.memory, &self.faults);
     }
 
+    /// The disk with ledger and queues is gone; both are made anew.
+    pub(crate) async fn lose_ledger(&mut self) -> control::Recovered {
+        self.memory.ledger().lose();
+        self.memory.queue().lose();
+        self.restart();
+        let recovered = self.control.recover(|_, _| {}).await;
+        let recovered = recovered.expect("no fault is armed");
+        assert_eq!(recovered.problems, []);
+        recovered
+    }
+
     pub(crate) fn pass(&self, seconds: u64) {
         self.memory.clock().pass(Duration::from_secs(seconds));
     }

@@ -8,7 +8,7 @@ use pipeline_spec::{
     Sha256Digest,
 };
 use runner_api::{
-    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, Pointer, SignMetadataTask, SmokeTask,
+    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, Published, SignMetadataTask, SmokeTask,
     TaskRef, TaskSpec, TreeFile,
 };
 use sha2::{Digest, Sha256};
@@ -34,8 +34,12 @@ impl Planning<'_> {
         packages.cloned().collect()
     }
 
-    /// Compose, sign, smoke. The new pointer once all three are done.
-    pub(super) fn staged(&mut self, name: &RepositoryName, packages: &[Placed]) -> Option<Pointer> {
+    /// Compose, sign, smoke. What is to be published once all three are done.
+    pub(super) fn staged(
+        &mut self,
+        name: &RepositoryName,
+        packages: &[Placed],
+    ) -> Option<Published> {
         let Some(repository) = self.view.config.repositories.get(name).cloned() else {
             self.plan.problem(name, format!("repositories/{name}.yaml is gone while packages of this release are in it: bring it back until the release is out"));
             return None;
@@ -86,7 +90,7 @@ impl Planning<'_> {
             );
             return None;
         };
-        smoked.then(|| self.pointer(name, tree, signatures))
+        smoked.then(|| self.published(name, tree, signatures, packages))
     }
 
     /// What the signer has to know of a key. `None`: its private half is in no file.
@@ -152,13 +156,16 @@ impl Planning<'_> {
         Some(passed)
     }
 
-    fn pointer(&self, name: &RepositoryName, tree: &Artifact, signatures: &TaskRow) -> Pointer {
+    fn published(
+        &self,
+        name: &RepositoryName,
+        tree: &Artifact,
+        signatures: &TaskRow,
+        packages: &[Placed],
+    ) -> Published {
         let present = self.view.repositories[name].pointer.as_ref();
-        Pointer {
-            version: runner_api::VERSION,
-            repository: name.clone(),
+        Published {
             generation: present.map_or(1, |pointer| pointer.generation + 1),
-            commit: self.view.request.row.commit.clone(),
             tree: tree.sha256,
             signatures: signatures
                 .artifacts()
@@ -174,6 +181,8 @@ impl Planning<'_> {
                     )
                 })
                 .collect(),
+            packages: packages.to_vec(),
+            previous: present.map(|pointer| pointer.publication),
         }
     }
 }

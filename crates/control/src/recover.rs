@@ -1,0 +1,451 @@
+//! Recovering: a lost ledger is folded back from `main`, `status` and the artifact store.
+//!
+//! Status files say how far each request is, their records what its tasks are to do, and the
+//! publications that pointers lead to what was released. What the status branch does not know yet was
+//! lost with the ledger: those tasks run again, and requests that it never heard of are planned anew.
+//! Nothing is written but ledger rows, the head last, so that a run that was killed is run again.
+
+mod publications;
+mod record;
+mod rows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::try_join_all;
+use ledger::{
+    Change, HeadRow, Key, Message, Phase, Problem, QueueName, RepositoryRow, RequestRow, Row,
+    StatusBranchRow, Write,
+};
+use pipeline_spec::{RepositoryName, RequestKind, RequestPath};
+use ports::{Applied, ArtifactStore, Ledger, PathChange, Platform, StateRepo};
+use runner_api::TaskSpec;
+
+use crate::admit::{MAX_LINKS_INDEXED, links, list};
+use crate::files::Files;
+use crate::publish::MAX_DOCUMENT_BYTES;
+use crate::render::StatusFile;
+use crate::{Control, Error, Result};
+use publications::{History, Newest};
+pub(crate) use record::RequestRecord;
+use rows::Answer;
+
+/// Rows in one change.
+const BATCH: usize = 90;
+/// Changes on their way at a time: a ledger makes several durable at once.
+const WIDTH: usize = 16;
+/// Precedes the commit on the main branch in the message of a status commit.
+const DESIRED: &str = "Desired: ";
+
+/// What a recovery brought back.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Requests.
+    pub requests: usize,
+    /// Their tasks.
+    pub tasks: usize,
+    /// Tasks of which an attempt was under way: it is made again.
+    pub again: usize,
+    /// Repositories with what they are made of.
+    pub repositories: usize,
+    /// Releases that are finished: the ledger was lost between two of their pointers.
+    pub finished: Vec<RequestPath>,
+    /// Answers that could not be used; these requests are planned anew.
+    pub problems: Vec<Problem>,
+}
+
+impl<P: Platform> Control<P> {
+    /// Whether the ledger was ever planned with: then it is not lost.
+    pub async fn is_planned(&self) -> Result<bool> {
+        Ok(self.head_row().await?.1.is_some())
+    }
+
+    /// Rebuilds an empty ledger. `told` hears of the answers read so far, and of how many there are.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] if the ledger is not empty, or a pointer or publication is not in the store.
+    pub async fn recover(&self, told: impl Fn(usize, usize)) -> Result<Recovered> {
+        if self.is_planned().await? {
+            let message = "recover the ledger: it is there, and only an empty one is rebuilt";
+            return Err(Error::Inconsistent(message.to_owned()));
+        }
+        let mut recovered = Recovered::default();
+        let repo = self.platform.state_repo();
+        let status = repo.head(&self.options.status_branch).await?;
+        let mut answers = match &status {
+            Some(tip) => self.answers(tip, &mut recovered, told).await?,
+            None => Vec::new(),
+        };
+        let planned = match &status {
+            Some(tip) => self.planned_at(tip).await?,
+            None => String::new(),
+        };
+        let names = self.published_names(&planned, &answers).await?;
+        let history = self.history(names).await?;
+        let newest = history.newest();
+        refuse_lost_pointers(&answers, &newest)?;
+        for (release, newest) in newest {
+            let at = answers.iter().position(|answer| answer.row.path == release);
+            let known = at.map(|at| &answers[at].row);
+            let Some(row) = self.caught_up(&release, known, &newest).await? else {
+                continue;
+            };
+            if matches!(row.phase, Phase::Publishing(_)) {
+                recovered.finished.push(release.clone());
+            }
+            match at {
+                Some(at) => answers[at].row = row,
+                None => answers.push(Answer {
+                    row,
+                    refs: Vec::new(),
+                    tasks: Vec::new(),
+                    again: 0,
+                }),
+            }
+        }
+        recovered.requests = answers.len();
+        recovered.tasks = answers.iter().map(|answer| answer.tasks.len()).sum();
+        recovered.again = answers.iter().map(|answer| answer.again).sum();
+        recovered.repositories = history.pointers.len();
+        self.write_rows(&answers, &history).await?;
+        let head = head(planned, &answers, &history);
+        self.write_head_row(head, status).await?;
+        Ok(recovered)
+    }
+
+    /// What the status branch says of each request.
+    async fn answers(
+        &self,
+        tip: &str,
+        recovered: &mut Recovered,
+        told: impl Fn(usize, usize),
+    ) -> Result<Vec<Answer>> {
+        let paths = self.platform.state_repo().list(tip, "").await?;
+        let paths: Vec<RequestPath> = paths.iter().filter_map(|path| path.parse().ok()).collect();
+        let mut answers = Vec::new();
+        for (n, path) in paths.iter().enumerate() {
+            match self.answer(tip, path).await? {
+                Ok(answer) => answers.push(answer),
+                Err(message) => recovered.problems.push(Problem {
+                    subject: path.to_string(),
+                    message: format!("{message}; the request is planned anew"),
+                }),
+            }
+            told(n + 1, paths.len());
+        }
+        Ok(answers)
+    }
+
+    async fn answer(
+        &self,
+        tip: &str,
+        path: &RequestPath,
+    ) -> Result<std::result::Result<Answer, String>> {
+        let bytes = self.platform.state_repo().read(tip, path.as_str()).await?;
+        let bytes = bytes.unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let file: StatusFile = match serde_saphyr::from_str(&text) {
+            Ok(file) => file,
+            Err(cause) => return Ok(Err(format!("its status cannot be read: {cause}"))),
+        };
+        if file.request != *path {
+            return Ok(Err(format!("its status is of {}", file.request)));
+        }
+        let Some(digest) = &file.record else {
+            return Ok(Err("its status names no record".to_owned()));
+        };
+        let store = self.platform.store();
+        let Some(bytes) = store.get(digest, MAX_DOCUMENT_BYTES).await? else {
+            return Ok(Err(format!(
+                "its record {digest} is not in the artifact store"
+            )));
+        };
+        let record: RequestRecord = match serde_json::from_slice(&bytes) {
+            Ok(record) => record,
+            Err(cause) => return Ok(Err(format!("its record {digest} cannot be read: {cause}"))),
+        };
+        let mut answer = match Answer::of(file, record, self.now()) {
+            Ok(answer) => answer,
+            Err(message) => return Ok(Err(message)),
+        };
+        // `publishing` does not say of which kind.
+        if answer.row.phase == Phase::Open && path.kind() == RequestKind::Release {
+            let wish = self
+                .platform
+                .state_repo()
+                .read(&answer.row.commit, path.as_str());
+            if let Ok(None) = wish.await {
+                answer.row.phase = Phase::Reverting;
+            }
+        }
+        Ok(Ok(answer))
+    }
+
+    /// The commit of the main branch that was planned whole when the status was written; empty if it
+    /// is not known any more.
+    async fn planned_at(&self, status: &str) -> Result<String> {
+        let repo = self.platform.state_repo();
+        let info = repo.info(status).await?;
+        let desired = info
+            .message
+            .lines()
+            .find_map(|line| line.strip_prefix(DESIRED));
+        let (Some(desired), Some(tip)) = (desired, repo.head(&self.options.branch).await?) else {
+            return Ok(String::new());
+        };
+        Ok(match repo.is_ancestor(desired, &tip).await? {
+            true => desired.to_owned(),
+            false => String::new(),
+        })
+    }
+
+    /// Repositories that the configuration knows, now or when the status was written, and those that
+    /// releases were composed for.
+    async fn published_names(
+        &self,
+        planned: &str,
+        answers: &[Answer],
+    ) -> Result<BTreeSet<RepositoryName>> {
+        let tip = self
+            .platform
+            .state_repo()
+            .head(&self.options.branch)
+            .await?;
+        let mut names = BTreeSet::new();
+        for commit in tip.iter().map(String::as_str).chain([planned]) {
+            if commit.is_empty() {
+                continue;
+            }
+            match self.snapshot(commit).await {
+                Ok(snapshot) => names.extend(snapshot.config.repositories.keys().cloned()),
+                Err(Error::Config { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let tasks = answers.iter().flat_map(|answer| &answer.tasks);
+        names.extend(tasks.filter_map(|task| match &task.spec {
+            TaskSpec::Compose(compose) => Some(compose.repository.clone()),
+            _ => None,
+        }));
+        Ok(names)
+    }
+
+    /// The row of a release whose publication is newer than its status; `None`: the status knows it.
+    async fn caught_up(
+        &self,
+        path: &RequestPath,
+        known: Option<&RequestRow>,
+        newest: &Newest,
+    ) -> Result<Option<RequestRow>> {
+        let publication = &newest.publication;
+        let phase = match (newest.complete, publication.reverts) {
+            (false, _) => Phase::Publishing(newest.decision.clone()),
+            (true, false) => Phase::Published,
+            (true, true) => Phase::Reverted,
+        };
+        if let Some(row) = known {
+            let same = row.commit == publication.commit;
+            let is_told = matches!(row.phase, Phase::Published | Phase::Reverted);
+            // At rest with a pointer missing: files had vanished, and a person has been told.
+            let at_rest = is_told || row.phase.is_at_rest() && !newest.complete;
+            if row.time > publication.time || same && at_rest {
+                return Ok(None);
+            }
+            if same {
+                return Ok(Some(RequestRow {
+                    phase,
+                    ..row.clone()
+                }));
+            }
+            let repo = self.platform.state_repo();
+            if !repo.is_ancestor(&row.commit, &publication.commit).await? {
+                return Ok(None);
+            }
+        }
+        let info = self.platform.state_repo().info(&publication.commit).await?;
+        Ok(Some(RequestRow {
+            path: path.clone(),
+            commit: publication.commit.clone(),
+            time: publication.time,
+            author: info.author,
+            sequence: publication.sequence,
+            spec: match publication.reverts {
+                true => known.and_then(|row| row.spec.clone()),
+                false => self.wish_at(&publication.commit, path).await?,
+            },
+            phase,
+            problems: Vec::new(),
+            notes: Vec::new(),
+        }))
+    }
+
+    async fn wish_at(
+        &self,
+        commit: &str,
+        path: &RequestPath,
+    ) -> Result<Option<ledger::RequestSpec>> {
+        let Some(text) = self
+            .platform
+            .state_repo()
+            .read(commit, path.as_str())
+            .await?
+        else {
+            return Ok(None);
+        };
+        let config = &self.snapshot(commit).await?.config;
+        let files = Files::Commit(commit);
+        Ok(self.read_wish(config, files, path, &text).await?.ok())
+    }
+
+    async fn write_rows(&self, answers: &[Answer], history: &History) -> Result<()> {
+        let mut change = Change::default();
+        for answer in answers {
+            request_rows(answer, &mut change, self.now());
+        }
+        for (name, pointer) in &history.pointers {
+            let pointer = pointer.clone();
+            let row = Row::Repository(RepositoryRow { pointer });
+            change.put(Key::repository(name), row);
+        }
+        for contribution in history.contributions() {
+            let key = Key::contribution(&contribution.repository, &contribution.release);
+            change.put(key, Row::Contribution(contribution));
+        }
+        // Without conditions: the ledger has no other writer, and a run that was killed is run again.
+        let (_, mut writes) = change.into_rows(self.now());
+        while !writes.is_empty() {
+            let mut changes = Vec::new();
+            while changes.len() < WIDTH && !writes.is_empty() {
+                let batch: Vec<Write> = writes.drain(..writes.len().min(BATCH)).collect();
+                changes.push(Change {
+                    writes: batch,
+                    ..Change::default()
+                });
+            }
+            let applied = changes.into_iter().map(|change| self.apply(change));
+            let _without_conditions = try_join_all(applied).await?;
+        }
+        Ok(())
+    }
+
+    async fn write_head_row(&self, head: HeadRow, status: Option<String>) -> Result<()> {
+        let mut change = Change::default();
+        if let Some(commit) = status {
+            let row = Row::StatusBranch(StatusBranchRow { commit });
+            change.put(Key::status_branch(), row);
+        }
+        change.replace(Key::head(), ledger::Expect::Absent, Row::Head(head));
+        match self.apply(change).await? {
+            Applied::Done => Ok(()),
+            Applied::Conflict(key) => Err(Error::Contended(key.to_string())),
+        }
+    }
+
+    /// Requests whose file at `tip` is not the one that their row was made of: the status branch had
+    /// not heard of them when the ledger was lost. `changes`: all files of the tip.
+    pub(crate) async fn unheard_of(
+        &self,
+        tip: &str,
+        changes: &[PathChange],
+    ) -> Result<BTreeSet<RequestPath>> {
+        let paths = changes.iter().filter_map(|change| change.path.parse().ok());
+        let mut paths: BTreeSet<RequestPath> = paths.collect();
+        paths.extend(self.indexed(ledger::partition::REQUESTS, "").await?);
+        let mut unheard = BTreeSet::new();
+        for path in paths {
+            if !self.is_answered(&path, tip).await? {
+                unheard.insert(path);
+            }
+        }
+        Ok(unheard)
+    }
+
+    async fn is_answered(&self, path: &RequestPath, tip: &str) -> Result<bool> {
+        let row = match self.platform.ledger().get(&Key::request(path)).await? {
+            None => None,
+            Some(record) => match record.row {
+                Row::Request(row) => Some(row),
+                _ => return Err(crate::load::unexpected(&Key::request(path))),
+            },
+        };
+        let repo = self.platform.state_repo();
+        let gone = |row: &RequestRow| {
+            matches!(
+                row.phase,
+                Phase::Removed | Phase::Reverting | Phase::Reverted
+            )
+        };
+        Ok(match (repo.read(tip, path.as_str()).await?, row) {
+            (None, None) => true,
+            (Some(_), None) => false,
+            (None, Some(row)) => gone(&row),
+            (Some(_), Some(row)) if gone(&row) => false,
+            (Some(wish), Some(row)) => match repo.read(&row.commit, path.as_str()).await {
+                Ok(answered) => answered.as_ref() == Some(&wish),
+                // The commit is gone, as after a force-push.
+                Err(ports::Error::Corrupt { .. }) => false,
+                Err(error) => return Err(error.into()),
+            },
+        })
+    }
+}
+
+/// Of a published release, pointers lead to its publication. Without them the repositories would be made
+/// anew from what is left, and clients would see packages vanish.
+fn refuse_lost_pointers(answers: &[Answer], newest: &BTreeMap<RequestPath, Newest>) -> Result<()> {
+    let lost = |answer: &&Answer| {
+        answer.row.phase == Phase::Published && !newest.contains_key(&answer.row.path)
+    };
+    match answers.iter().find(lost) {
+        None => Ok(()),
+        Some(answer) => Err(Error::Inconsistent(format!(
+            "find what {} has published: no repository's pointer in the artifact store leads to it; bring the pointers back from a copy of the store",
+            answer.row.path
+        ))),
+    }
+}
+
+fn head(planned: String, answers: &[Answer], history: &History) -> HeadRow {
+    let (sequence, time) = history.latest();
+    let rows = || answers.iter().map(|answer| &answer.row);
+    HeadRow {
+        commit: planned,
+        time: rows().map(|row| row.time).fold(time, i64::max),
+        sequence: rows().map(|row| row.sequence).fold(sequence, u64::max),
+        recovered: true,
+        ..HeadRow::default()
+    }
+}
+
+/// All rows of a request with their indexes, and the messages that its open tasks need.
+fn request_rows(answer: &Answer, change: &mut Change, now: ledger::Millis) {
+    let row = &answer.row;
+    let path = &row.path;
+    let index = || Row::Index {
+        request: path.clone(),
+    };
+    for link in row.spec.iter().flat_map(links).take(MAX_LINKS_INDEXED) {
+        change.put(Key::waiter(&link, path), index());
+    }
+    change.put(Key::listed(path), index());
+    list(change, row);
+    if let Phase::Publishing(decision) = &row.phase {
+        for flip in &decision.flips {
+            change.put(Key::turn(&flip.pointer.repository), index());
+        }
+    }
+    change.put(Key::request(path), Row::Request(Box::new(row.clone())));
+    for it in &answer.refs {
+        let key = Key::git_ref(path, &it.url, &it.git_ref);
+        change.put(key, Row::Ref(it.clone()));
+    }
+    for task in &answer.tasks {
+        change.merge(task.insert());
+    }
+    if answer.is_open() {
+        change.put(Key::open(path), index());
+        let request = path.clone();
+        change.effect(QueueName::advance(), Message::Advance { request }, now);
+        let request = path.clone();
+        change.effect(QueueName::report(), Message::Report { request }, now);
+    }
+}

@@ -1,0 +1,116 @@
+//! A ledger that is lost at any call, and what is made of the status branch and the store.
+
+use ledger::Row;
+
+use crate::crashes::{BUILD, RELEASED, REVERTED, Scene, TWO, prepared, push};
+use crate::faults::When;
+use crate::fixture::{APP, RELEASE, build};
+use crate::world::{Act, World};
+
+/// What is not lost with ledger and queues, and the ledger.
+const WRITES: [&str; 4] = [
+    "ledger.apply",
+    "store.put",
+    "store.set_pointer",
+    "repo.commit",
+];
+
+/// Rows that are there when all is at rest. Of tasks and refs their keys alone: numbers of attempts and
+/// times tell of the loss.
+fn lasting(world: &World) -> Vec<String> {
+    let rows = world.rows().into_iter();
+    let text = |(key, record): (ledger::Key, ledger::Record)| match record.row {
+        // Its counter also counts reverts, which get no place of their own.
+        Row::Head(head) => format!("{key} {}", head.commit),
+        Row::Task(_) | Row::Ref(_) | Row::StatusBranch(_) => key.to_string(),
+        row => format!("{key} {}", serde_json::to_string(&row).expect("a row")),
+    };
+    rows.map(text).collect()
+}
+
+/// Plays `scene` after `before`, loses the ledger at every write, before and after it, and recovers; all
+/// must end as the run does that lost nothing.
+async fn check(before: &[Scene], scene: Scene) {
+    let mut world = prepared(before).await;
+    let from = world.faults.calls().len();
+    push(&mut world, scene);
+    world.quiet().await;
+    let calls = world.faults.calls().split_off(from);
+    world.heal().await;
+    let expect = (world.story().await, lasting(&world));
+    let writes = calls.iter().enumerate();
+    for (n, call) in writes.filter(|(_, call)| WRITES.contains(call)) {
+        for when in [When::Before, When::After] {
+            let mut world = prepared(before).await;
+            push(&mut world, scene);
+            world.faults.arm(n, when);
+            let _crashed = world.pump().await;
+            world.faults.disarm();
+            world.lose_ledger().await;
+            world.heal().await;
+            assert_eq!(
+                (world.story().await, lasting(&world)),
+                expect,
+                "lost {when:?} call {n} of {}, {call}",
+                calls.len()
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_build() {
+    check(&[], TWO).await;
+}
+
+#[tokio::test]
+async fn a_release_over_two_repositories() {
+    check(&[BUILD], RELEASED).await;
+}
+
+#[tokio::test]
+async fn a_revert() {
+    check(&[BUILD, RELEASED], REVERTED).await;
+}
+
+#[tokio::test]
+async fn what_is_done_is_not_done_again() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    let before = world.status(APP).await;
+    let recovered = world.lose_ledger().await;
+    assert_eq!((recovered.requests, recovered.again), (2, 0));
+    world.script(|grant| panic!("{} runs again", grant.task));
+    world.heal().await;
+    assert_eq!(world.status(APP).await, before);
+    assert_eq!(world.phase(RELEASE).await, "published");
+}
+
+#[tokio::test]
+async fn what_a_runner_has_is_given_out_again_with_a_number_of_its_own() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let recovered = world.lose_ledger().await;
+    assert_eq!((recovered.tasks, recovered.again), (1, 1));
+    let late = world.finish_held().await;
+    assert!(
+        matches!(late, runner_api::ResultReply::Stale { .. }),
+        "{late:?}"
+    );
+    world.script(|_| Act::Work);
+    world.heal().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    let task = world.task(APP, "source app for el-10");
+    assert_eq!(task.state.attempt(), 102);
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_there_is_not_written_over() {
+    let world = World::new().await;
+    let refused = world.control.recover(|_, _| {}).await;
+    let why = refused.expect_err("it is there").to_string();
+    assert_eq!(
+        why,
+        "recover the ledger: it is there, and only an empty one is rebuilt"
+    );
+}
