@@ -148,7 +148,8 @@ fn only_our_own_format_is_opened() {
     fs::write(folder.join("millrace.db"), "no database ".repeat(1_000)).unwrap();
     let path = "<state>/millrace.db";
     let advice = format!(
-        "Move it and {path}-wal and {path}-shm away, put a backup in its place, and start again"
+        "Rebuild it with `millrace recover --replace`; or move it and {path}-wal and {path}-shm away, \
+         put a backup in its place, and start again"
     );
     assert_eq!(
         refused(&folder),
