@@ -255,10 +255,14 @@ impl State {
     }
 
     fn placed(&self) -> Outcome<Vec<Placed>> {
-        match fs::read(self.manifest()) {
-            Ok(bytes) => {
-                let lines = serde_json::Deserializer::from_slice(&bytes).into_iter();
-                Ok(lines.collect::<Result<_, _>>()?)
+        match fs::read_to_string(self.manifest()) {
+            Ok(text) => {
+                // A line has about 260 bytes.
+                let mut placed = Vec::with_capacity(text.len() / 200);
+                for line in serde_json::Deserializer::from_str(&text).into_iter() {
+                    placed.push(line?);
+                }
+                Ok(placed)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(error.into()),
