@@ -51,19 +51,35 @@ impl Database {
         Ok(left)
     }
 
+    /// Every request that was ever planned, and its phase.
+    pub(crate) fn requests(&self) -> Result<Vec<(String, &'static str)>> {
+        let rows = self.documents("sort = 'request'")?.into_iter();
+        let requests = rows.filter_map(|row| match row {
+            Row::Request(row) => Some((row.path.to_string(), row.phase.word())),
+            _ => None,
+        });
+        Ok(requests.collect())
+    }
+
     /// Every task.
     pub(crate) fn tasks(&self) -> Result<Vec<TaskRow>> {
-        let mut rows = self
-            .0
-            .prepare("SELECT document FROM ledger WHERE sort LIKE 'task/%'")?;
+        let rows = self.documents("sort LIKE 'task/%'")?.into_iter();
+        let tasks = rows.filter_map(|row| match row {
+            Row::Task(row) => Some(*row),
+            _ => None,
+        });
+        Ok(tasks.collect())
+    }
+
+    fn documents(&self, which: &str) -> Result<Vec<Row>> {
+        let sql = format!("SELECT document FROM ledger WHERE {which}");
+        let mut rows = self.0.prepare(&sql)?;
         let documents = rows.query_map([], |row| row.get(0))?;
-        let mut tasks = Vec::new();
+        let mut rows = Vec::new();
         for document in documents {
             let document: String = document?;
-            if let Row::Task(task) = serde_json::from_str(&document).context("read a row")? {
-                tasks.push(*task);
-            }
+            rows.push(serde_json::from_str(&document).context("read a row")?);
         }
-        Ok(tasks)
+        Ok(rows)
     }
 }

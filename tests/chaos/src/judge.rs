@@ -31,19 +31,25 @@ pub(crate) struct End {
 /// A check: its name and what it found.
 type Check = fn(&Machine, &Wishes, &mut End) -> Result<Vec<String>>;
 const CHECKS: [(&str, Check); 9] = [
-    ("main is as people pushed it", main_branch),
-    ("every request has its end on the status branch", answers),
-    ("the status branch is linear and whole", status_branch),
-    ("no task was ever answered twice", history::one_result_each),
-    (
-        "the ledger is at rest, and its tasks have one result each",
-        ledger,
-    ),
-    ("pointers name whole objects", objects),
-    ("repositories are the sum of their releases", content),
-    ("millrace verify is clean", verify),
-    ("no process panicked", logs),
+    (MAIN, main_branch),
+    (ANSWERS, answers),
+    (STATUS, status_branch),
+    (RESULTS, history::one_result_each),
+    (LEDGER, ledger),
+    (OBJECTS, objects),
+    (CONTENT, content),
+    (VERIFY, verify),
+    (LOGS, logs),
 ];
+pub(crate) const MAIN: &str = "main is as people pushed it";
+pub(crate) const ANSWERS: &str = "every request has its end on the status branch";
+pub(crate) const STATUS: &str = "the status branch is linear and whole";
+pub(crate) const RESULTS: &str = "no task was ever answered twice";
+pub(crate) const LEDGER: &str = "the ledger is at rest, and its tasks have one result each";
+pub(crate) const OBJECTS: &str = "pointers name whole objects";
+pub(crate) const CONTENT: &str = "repositories are the sum of their releases";
+pub(crate) const VERIFY: &str = "millrace verify is clean";
+pub(crate) const LOGS: &str = "no process panicked";
 
 /// Everything that does not hold. The installation is stopped.
 pub(crate) fn judge(machine: &Machine, wishes: &Wishes) -> (Vec<String>, End) {

@@ -309,13 +309,22 @@ impl Machine {
     /// Writes until nothing more fits.
     pub(crate) fn fill_disk(&mut self) -> Result<()> {
         let path = self.data().join("filler");
-        let mut file = File::options().create(true).append(true).open(&path)?;
+        File::options().create(true).append(true).open(&path)?;
+        self.filler = Some(path);
+        self.keep_disk_full();
+        Ok(())
+    }
+
+    /// Takes what somebody has freed meanwhile, while the disk is to be full.
+    pub(crate) fn keep_disk_full(&self) {
+        let Some(path) = &self.filler else { return };
+        let Ok(mut file) = File::options().append(true).open(path) else {
+            return;
+        };
         for size in [1 << 20, 4096, 1] {
             let block = vec![0_u8; size];
             while file.write_all(&block).is_ok() {}
         }
-        self.filler = Some(path);
-        Ok(())
     }
 
     pub(crate) fn free_disk(&mut self) {

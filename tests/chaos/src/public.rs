@@ -82,6 +82,11 @@ pub(crate) fn tree(machine: &Machine, pointer: &Pointer) -> Result<Tree> {
     serde_json::from_slice(&bytes).with_context(|| format!("read {}", path.display()))
 }
 
+/// Where an object lies.
+pub(crate) fn object_path(machine: &Machine, digest: &str) -> PathBuf {
+    object(&artifacts(machine), digest)
+}
+
 fn object(artifacts: &Path, digest: &str) -> PathBuf {
     let (shard, rest) = digest.split_at(2);
     artifacts.join("objects").join(shard).join(rest)

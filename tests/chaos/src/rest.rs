@@ -4,9 +4,6 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use serde_json::Value;
-
 use crate::database::Database;
 use crate::http;
 use crate::machine::Machine;
@@ -14,6 +11,7 @@ use crate::people::People;
 use crate::programs::git;
 use crate::progress::Progress;
 use crate::wishes::{End, Wishes};
+use anyhow::Result;
 
 /// Longest time until all is at rest. A message that a killed process had claimed comes back after two
 /// minutes, an attempt that failed four times by the machine's fault begins anew within 80 s.
@@ -67,31 +65,30 @@ fn restless(machine: &Machine, people: &People, wishes: &Wishes) -> Option<Strin
     if head["tip"] != tip.as_str() {
         return Some("the newest commit to be seen".to_owned());
     }
-    let Some((200, status)) = http::get(machine.address(), "/api/v1/status") else {
-        return Some("the control plane's status".to_owned());
-    };
-    let ends = wishes.ends();
-    let waits = |path: &str| ends.get(path) == Some(&End::Waits);
-    let requests = status["requests"].as_array().cloned().unwrap_or_default();
-    for request in &requests {
-        let (path, phase) = (text(&request["path"]), text(&request["phase"]));
-        if given_up(&ends.get(path.as_str()).copied(), &phase) {
-            people.ask(machine, "retry", &path).ok();
-            return Some(format!("{path}, which is {phase} and was asked for again"));
-        }
-        let may_stay = waits(&path) && !has_open_task(request);
-        if request["at_rest"] == false && !may_stay {
-            return Some(format!("{path}, which is {phase}"));
-        }
-    }
-    match Database::open(machine).and_then(|database| database.left(&waiting(wishes))) {
-        Ok(left) => left.into_iter().next(),
+    match restless_rows(machine, people, wishes) {
+        Ok(what) => what,
         Err(error) => Some(format!("the database: {error:#}")),
     }
 }
 
+fn restless_rows(machine: &Machine, people: &People, wishes: &Wishes) -> Result<Option<String>> {
+    let database = Database::open(machine)?;
+    let ends = wishes.ends();
+    let mut what = None;
+    for (path, phase) in database.requests()? {
+        if given_up(ends.get(path.as_str()).copied(), phase) {
+            people.ask(machine, "retry", &path)?;
+            what = Some(format!("{path}, which is {phase} and was asked for again"));
+        }
+    }
+    if what.is_some() {
+        return Ok(what);
+    }
+    Ok(database.left(&waiting(wishes))?.into_iter().next())
+}
+
 /// Whether a person has to ask again: it failed by the machine's fault, or a person stopped it.
-fn given_up(end: &Option<End>, phase: &str) -> bool {
+fn given_up(end: Option<End>, phase: &str) -> bool {
     match end {
         // A broken package that somebody canceled has not failed yet.
         Some(End::Failed) => phase == "canceled",
@@ -104,14 +101,4 @@ pub(crate) fn waiting(wishes: &Wishes) -> BTreeSet<String> {
     let ends = wishes.ends().into_iter();
     let waits = ends.filter(|(_, end)| *end == End::Waits);
     waits.map(|(path, _)| path.to_owned()).collect()
-}
-
-fn has_open_task(request: &Value) -> bool {
-    ["blocked", "ready", "leased"]
-        .iter()
-        .any(|state| request["tasks"][*state].as_u64().unwrap_or(0) > 0)
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().unwrap_or_default().to_owned()
 }

@@ -88,14 +88,14 @@ impl Schedule {
         let mut at = CALM_MILLIS;
         while at < end {
             deeds.push((at, Deed::Hurt(fault(&mut fate))));
-            at += fate.u64(1_000..6_500);
+            at += fate.u64(500..4_000);
         }
         let mut haste = rng.fork();
         let mut author = Author::new(rng.fork(), sources);
         let mut at = 0;
         while at < end {
             deeds.push((at, author.act()));
-            at += haste.u64(200..1_700);
+            at += haste.u64(100..1_200);
         }
         let (last, wishes, versions) = author.end();
         deeds.extend(last.map(|deed| (end, deed)));

@@ -67,6 +67,7 @@ impl<'a> Storm<'a> {
             let due = began + Duration::from_millis(*at);
             loop {
                 self.undo(Instant::now());
+                self.machine.keep_disk_full();
                 self.machine.look()?;
                 if looked.elapsed() > LOOK {
                     looked = Instant::now();

@@ -67,6 +67,20 @@ pub(crate) struct Wishes {
 }
 
 impl Wishes {
+    /// Forgets a release whose packages no other one brings. `false`: there is none.
+    pub(crate) fn without_a_published_release(&mut self) -> bool {
+        let content = |wishes: &Self| REPOSITORIES.map(|(name, ..)| wishes.content(name));
+        let before = content(self);
+        for (path, release) in self.releases.clone() {
+            self.releases.remove(&path);
+            if content(self) != before {
+                return true;
+            }
+            self.releases.insert(path, release);
+        }
+        false
+    }
+
     /// How every request must end.
     pub(crate) fn ends(&self) -> BTreeMap<&str, End> {
         let builds = self.builds.iter().map(|(path, build)| {
