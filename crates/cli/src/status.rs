@@ -79,6 +79,15 @@ fn everything(status: &Status, failures: &Failures, output: &Output) -> String {
         );
         let _ = writeln!(text, "{}", output.problem(&line));
     }
+    for letter in &status.dead_letters {
+        let line = format!(
+            "given up after {} deliveries: {}: {}; see the control plane's log",
+            letter.deliveries,
+            letter.message.name(),
+            letter.error
+        );
+        let _ = writeln!(text, "{}", output.problem(&clean(&line)));
+    }
     for request in &status.requests {
         text.push_str(&summary(request, output));
         if let Some(line) = failures.get(&request.path) {

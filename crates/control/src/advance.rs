@@ -406,9 +406,12 @@ impl<P: Platform> Control<P> {
         loaded: &Loaded,
         phase: Phase,
         problems: Vec<Problem>,
-        notes: Vec<Note>,
+        mut notes: Vec<Note>,
     ) -> Result<Step> {
         let path = &loaded.row.path;
+        if !phase.is_at_rest() {
+            notes.extend(self.unserved_notes(loaded).await?);
+        }
         let mut row = loaded.row.clone();
         row.phase = phase;
         row.problems = problems;

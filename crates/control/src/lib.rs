@@ -19,6 +19,7 @@ mod advance;
 mod command;
 mod config;
 mod consistency;
+mod dead;
 mod dispatch;
 mod dry_release;
 mod dry_run;

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Key, Note, Problem, Row, Stop, TaskRow, TaskState, partition};
+use ledger::{DeadLetterRow, Key, Note, Problem, Row, Stop, TaskRow, TaskState, partition};
 use pipeline_spec::{Config, RequestPath, Role};
 use ports::{Ledger, Platform, TaskQueue};
 use runner_api::{Pointer, Step, TaskRef};
 use serde::{Deserialize, Serialize};
 
+use crate::dead::is_transient;
 use crate::load::Loaded;
 use crate::render::{StatusFile, StatusTask, status_file, status_task, warnings};
 use crate::{Control, Result};
@@ -37,6 +38,9 @@ pub struct Status {
     pub repositories: Vec<RepositoryStatus>,
     /// Work that no enrolled runner can do.
     pub unserved: Vec<RunnerNeed>,
+    /// Messages that were given up.
+    #[serde(default)]
+    pub dead_letters: Vec<DeadLetterRow>,
 }
 
 /// A request in a line.
@@ -105,6 +109,7 @@ impl<P: Platform> Control<P> {
             more: false,
             repositories: Vec::new(),
             unserved: Vec::new(),
+            dead_letters: self.dead_letters().await?,
         };
         if head.commit.is_empty() {
             return Ok(status);
@@ -114,8 +119,18 @@ impl<P: Platform> Control<P> {
         status.more = more;
         let mut order = Vec::new();
         for path in paths {
-            let Some(loaded) = self.load(&path).await? else {
-                continue;
+            let loaded = match self.load(&path).await {
+                Ok(Some(loaded)) => loaded,
+                Ok(None) => continue,
+                Err(error) if is_transient(&error) => return Err(error),
+                // One that cannot be read does not hide the others.
+                Err(error) => {
+                    status.problems.push(Problem {
+                        subject: path.to_string(),
+                        message: format!("its rows in the ledger cannot be read: {error}"),
+                    });
+                    continue;
+                }
             };
             let needs = loaded.tasks.values();
             status
@@ -225,6 +240,39 @@ impl<P: Platform> Control<P> {
             inputs,
             because,
         }))
+    }
+
+    /// For the status of a request: each kind of runner that its ready tasks wait for in vain.
+    pub(crate) async fn unserved_notes(&self, loaded: &Loaded) -> Result<Vec<Note>> {
+        let (head, _) = self.head_row().await?;
+        if head.commit.is_empty() {
+            return Ok(Vec::new());
+        }
+        let config = &self.snapshot(&head.commit).await?.config;
+        let mut kinds: BTreeMap<String, (RunnerNeed, usize)> = BTreeMap::new();
+        for need in loaded
+            .tasks
+            .values()
+            .filter_map(|row| unserved(row, config))
+        {
+            let kind = match &need.arch {
+                Some(arch) => format!("{} on {arch}", need.role),
+                None => need.role.to_string(),
+            };
+            kinds.entry(kind).or_insert((need, 0)).1 += 1;
+        }
+        let note = |(subject, (need, n)): (String, (RunnerNeed, usize))| {
+            let wait = if n == 1 {
+                "1 task waits"
+            } else {
+                &format!("{n} tasks wait")
+            };
+            Note {
+                subject,
+                why: format!("{wait}: {}", need.sentence()),
+            }
+        };
+        Ok(kinds.into_iter().map(note).collect())
     }
 
     async fn need(&self, row: &TaskRow) -> Result<Option<RunnerNeed>> {

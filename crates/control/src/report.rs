@@ -12,9 +12,11 @@ use bytes::Bytes;
 use ledger::{Change, Expect, Key, Message, QueueName, Row, StatusBranchRow, partition};
 use pipeline_spec::{RequestPath, Sha256Digest};
 use ports::{
-    ArtifactStore, Committed, Ledger, NewCommit, PathChange, Platform, StateRepo, TaskQueue,
+    ArtifactStore, Committed, Delivery, Ledger, NewCommit, PathChange, Platform, StateRepo,
+    TaskQueue,
 };
 
+use crate::dead::is_transient;
 use crate::load::unexpected;
 use crate::recover::RequestRecord;
 use crate::render::{CONFIGURATION, configuration_file, status_file};
@@ -72,20 +74,51 @@ impl<P: Platform> Control<P> {
         deliveries.extend(more);
         let paths: BTreeSet<String> = deliveries
             .iter()
-            .filter_map(|delivery| match &delivery.message {
-                Message::Report { request } => Some(request.to_string()),
-                Message::Configuration => Some(CONFIGURATION.to_owned()),
-                _ => None,
-            })
+            .filter_map(|delivery| path_of(&delivery.message))
             .collect();
         let begun = self.now();
-        let reported = self.write_status(&paths).await?;
+        let reported = match self.write_status(&paths).await {
+            Err(error) if paths.len() > 1 && !is_transient(&error) => {
+                tracing::error!(%error, "one of several answers cannot be written; each is tried alone");
+                return self.report_each(&deliveries).await;
+            }
+            Err(error) => {
+                for delivery in &deliveries {
+                    self.give_up(delivery, &error).await?;
+                }
+                return Err(error);
+            }
+            Ok(reported) => reported,
+        };
         let took = self.now().saturating_sub(begun).max(0);
         self.report_millis.store(took, Ordering::Relaxed);
         for delivery in &deliveries {
             self.platform.queue().acknowledge(&delivery.receipt).await?;
         }
         Ok(reported)
+    }
+
+    /// One answer that cannot be written does not stop the others.
+    async fn report_each(&self, deliveries: &[Delivery]) -> Result<Reported> {
+        let mut last = Reported::Nothing;
+        for delivery in deliveries {
+            let Some(path) = path_of(&delivery.message) else {
+                continue;
+            };
+            match self.write_status(&[path].into()).await {
+                Ok(reported) => {
+                    self.platform.queue().acknowledge(&delivery.receipt).await?;
+                    if reported != Reported::Nothing {
+                        last = reported;
+                    }
+                }
+                Err(error) if is_transient(&error) => return Err(error),
+                Err(error) => {
+                    self.give_up(delivery, &error).await?;
+                }
+            }
+        }
+        Ok(last)
     }
 
     /// How long the last report wrote, without its waiting. A status file of a thousand tasks is work, so
@@ -95,7 +128,7 @@ impl<P: Platform> Control<P> {
         Duration::from_millis(millis.unsigned_abs())
     }
 
-    async fn write_status(&self, paths: &BTreeSet<String>) -> Result<Reported> {
+    pub(crate) async fn write_status(&self, paths: &BTreeSet<String>) -> Result<Reported> {
         if paths.is_empty() {
             return Ok(Reported::Nothing);
         }
@@ -319,6 +352,15 @@ impl<P: Platform> Control<P> {
 
     fn status_contended(&self) -> Error {
         Error::Contended(format!("branch {}", self.options.status_branch))
+    }
+}
+
+/// The file that a message wants to be written.
+fn path_of(message: &Message) -> Option<String> {
+    match message {
+        Message::Report { request } => Some(request.to_string()),
+        Message::Configuration => Some(CONFIGURATION.to_owned()),
+        _ => None,
     }
 }
 

@@ -46,6 +46,7 @@ impl<P: Platform> Control<P> {
                 Err(error) => tracing::warn!(request = %path, %error, "failed to offer again"),
             }
         }
+        self.revive_letters().await?;
         swept.sent = self.dispatch().await?;
         Ok(swept)
     }

@@ -65,9 +65,17 @@ impl<P: Platform> Control<P> {
                 return Ok(Taken::Nothing);
             }
             for delivery in deliveries {
-                if let Some(mut grant) = self.lease(id, &delivery).await? {
-                    grant.capacity = Some(runner.capacity);
-                    return Ok(Taken::Granted(Box::new(grant)));
+                match self.lease(id, &delivery).await {
+                    Ok(None) => {}
+                    Ok(Some(mut grant)) => {
+                        grant.capacity = Some(runner.capacity);
+                        return Ok(Taken::Granted(Box::new(grant)));
+                    }
+                    Err(error) => {
+                        if !self.give_up(&delivery, &error).await? {
+                            return Err(error);
+                        }
+                    }
                 }
             }
         }

@@ -6,6 +6,8 @@ use pipeline_spec::{RepositoryName, RequestPath};
 use runner_api::{TaskId, TaskRef};
 use serde::{Deserialize, Serialize};
 
+use crate::{Message, QueueName};
+
 /// Names of the partitions that are not a request's.
 pub mod partition {
     /// The one [`crate::HeadRow`].
@@ -22,6 +24,8 @@ pub mod partition {
     pub const RECENT: &str = "recent";
     /// Of those, the ones that wait for a person, newest first.
     pub const FAILED: &str = "failed";
+    /// [`crate::DeadLetterRow`] by queue and message: what `millrace status` shows.
+    pub const DEAD: &str = "dead";
     /// The request of every task, by the task's id.
     pub const TASKS: &str = "tasks";
 }
@@ -82,6 +86,11 @@ impl Key {
     /// An outbox row: `stamp` orders, `what` makes it unique.
     pub fn outbox(stamp: crate::Millis, what: &str) -> Self {
         Self::new(partition::OUTBOX, format!("{stamp:015}/{what}"))
+    }
+
+    /// A message that was given up; one row however often it comes back.
+    pub fn dead_letter(queue: &QueueName, message: &Message) -> Self {
+        Self::new(partition::DEAD, format!("{queue} {}", message.name()))
     }
 
     /// Marks a request as not at rest.

@@ -14,9 +14,9 @@ mod transition;
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
-    AttemptRecord, Contribution, Decision, Ending, FailedBy, Flip, HeadRow, LeaseRow, Note,
-    OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow, RequestSpec, Row,
-    StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
+    AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip, HeadRow,
+    LeaseRow, Note, OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow,
+    RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use transition::{Event, Refusal, limits, transition};
 

@@ -10,7 +10,7 @@ use runner_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Effect, Millis};
+use crate::{Effect, Message, Millis, QueueName};
 
 /// A row as stored: its version counts writes, from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,6 +49,8 @@ pub enum Row {
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
     Contribution(Contribution),
+    /// At [`crate::Key::dead_letter`].
+    DeadLetter(DeadLetterRow),
 }
 
 /// How far the state repository has been planned.
@@ -484,6 +486,21 @@ pub struct LeaseRow {
 pub struct OutboxRow {
     /// The effect.
     pub effect: Effect,
+}
+
+/// A message that was given up: whoever took it failed again and again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterRow {
+    /// From which queue.
+    pub queue: QueueName,
+    /// The message.
+    pub message: Message,
+    /// How often it had been delivered.
+    pub deliveries: u32,
+    /// The last error.
+    pub error: String,
+    /// When it was given up.
+    pub at: Millis,
 }
 
 /// A published repository.

@@ -188,6 +188,14 @@ fn alerts(status: &Status) -> String {
             escape(&need.sentence())
         ));
     }
+    for letter in &status.dead_letters {
+        html.push_str(&format!(
+            "<div class=\"card bad\">given up after {} deliveries: {}: {}</div>\n",
+            letter.deliveries,
+            escape(&letter.message.name()),
+            escape(&letter.error)
+        ));
+    }
     html
 }
 

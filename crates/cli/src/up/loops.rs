@@ -1,6 +1,6 @@
 //! The loops of the control plane. Each reacts to what it is told and has a timer behind it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,7 +73,7 @@ pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyho
                 _ => None,
             })
             .collect();
-        let mut failed = BTreeSet::new();
+        let mut failed = BTreeMap::new();
         let mut running = JoinSet::new();
         for request in requests {
             if running.len() == WIDTH {
@@ -89,14 +89,13 @@ pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyho
             let Message::Advance { request } = &delivery.message else {
                 continue;
             };
-            // What failed comes back by itself when its claim ends.
-            if !failed.contains(request) {
-                control
-                    .platform()
-                    .queue()
-                    .acknowledge(&delivery.receipt)
-                    .await
-                    .ok();
+            // What failed comes back by itself when its claim ends, or is given up.
+            match failed.get(request) {
+                Some(error) => drop(control.give_up(delivery, error).await),
+                None => {
+                    let queue = control.platform().queue();
+                    queue.acknowledge(&delivery.receipt).await.ok();
+                }
             }
         }
         let took = begun.elapsed();
@@ -110,11 +109,11 @@ type Advanced = (control::Result<()>, pipeline_spec::RequestPath);
 
 fn note(
     done: Option<Result<Advanced, tokio::task::JoinError>>,
-    failed: &mut BTreeSet<pipeline_spec::RequestPath>,
+    failed: &mut BTreeMap<pipeline_spec::RequestPath, control::Error>,
 ) {
     if let Some(Ok((Err(error), request))) = done {
         tracing::warn!(%request, %error, "failed to advance");
-        failed.insert(request);
+        failed.insert(request, error);
     }
 }
 

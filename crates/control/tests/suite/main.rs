@@ -3,6 +3,7 @@
 mod branches;
 mod builds;
 mod crashes;
+mod dead;
 mod dry;
 mod faults;
 mod fixture;

@@ -26,11 +26,22 @@ pub(super) fn again(ended: &TaskRow, attempt: u32, message: &str, now: Millis) -
         };
     }
     let doublings = troubles % limits::MAX_ATTEMPTS - 1;
-    let doubled = limits::BACKOFF_MILLIS << doublings;
+    let doubled = (limits::BACKOFF_MILLIS << doublings).min(limits::MAX_BACKOFF_MILLIS);
     TaskState::Ready {
         attempt: attempt + 1,
-        not_before: now + doubled.min(limits::MAX_BACKOFF_MILLIS),
+        not_before: now + doubled + jitter(ended, attempt, doubled),
     }
+}
+
+/// Up to a quarter of `wait`, from the task's id and the attempt: what failed together, as when a mirror
+/// was down, does not come back together.
+fn jitter(row: &TaskRow, attempt: u32, wait: Millis) -> Millis {
+    let digits = row.task.id.as_str().bytes();
+    let seed = digits.fold(u64::from(attempt), |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let quarter = wait.unsigned_abs() / 4;
+    i64::try_from((seed >> 16) % (quarter + 1)).unwrap_or(0)
 }
 
 /// The row with its leased attempt written into the history.
