@@ -7,10 +7,13 @@
 
 mod bench;
 mod bridge;
+mod chaos;
 mod demo;
+mod fuzz;
 mod links;
 mod setup;
 mod sh;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -31,6 +34,16 @@ usage: cargo xtask WORD
            speed and memory, against limits and peers; fails when a line is missed
   sim [--seeds N] [--from SEED] [--verbose]
            random histories under random faults, each seed the same run every time
+  sim --seconds N
+           the same with fresh seeds, for so long
+  sim --sweep
+           every golden scenario with a failure before and after each call to the world
+  sim --bugs [NAME...]
+           bugs put into a copy of the product: each must be found within its seeds
+  chaos [--minutes N] [--seed S] [--json]
+           the real millrace up, killed, paused and starved of disk, and what is left judged
+  fuzz [--seconds N] [TARGET...]
+           strangers' bytes at every parser, for a minute each; needs a nightly toolchain
 ";
 
 fn main() -> ExitCode {
@@ -47,7 +60,9 @@ fn main() -> ExitCode {
             println!("the bridge is in {}", path.display());
         }),
         ["bench", ref which @ ..] => bench::measure(which),
-        ["sim", ref which @ ..] => test::sim(which),
+        ["chaos", ref which @ ..] => chaos::storm(which),
+        ["fuzz", ref which @ ..] => fuzz::run_targets(which),
+        ["sim", ref which @ ..] => sim::sim(which),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

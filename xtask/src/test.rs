@@ -63,9 +63,3 @@ pub(crate) fn ci() -> Result<()> {
     lint()?;
     all()
 }
-
-/// Seeds of the simulator, as fast as they go.
-pub(crate) fn sim(words: &[&str]) -> Result<()> {
-    let build = ["run", "--release", "--quiet", "-p", "simulator", "--"];
-    run(cmd("cargo", &build).args(words).current_dir(top()))
-}

@@ -38,6 +38,11 @@ impl MemoryStore {
         lock(&self.0).artifacts.remove(digest);
     }
 
+    /// Stored bytes as they are, whatever their digest is.
+    pub fn bytes(&self, digest: &Sha256Digest) -> Option<Bytes> {
+        self.find(digest)
+    }
+
     fn find(&self, digest: &Sha256Digest) -> Option<Bytes> {
         lock(&self.0).artifacts.get(digest).cloned()
     }

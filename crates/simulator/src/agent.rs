@@ -11,6 +11,8 @@ pub(crate) struct Agent {
     pub(crate) life: u32,
     /// It waits for an answer to a take.
     pub(crate) is_taking: bool,
+    /// How far its clock is off, in seconds.
+    pub(crate) off: i64,
     pub(crate) jobs: Vec<Job>,
 }
 
@@ -18,6 +20,8 @@ pub(crate) struct Agent {
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) grant: Grant,
+    /// See [`Agent::off`].
+    off: i64,
     /// What it has to say, once it is done.
     pub(crate) result: Option<ResultManifest>,
     /// A call about it is under way.
@@ -30,6 +34,7 @@ impl Agent {
             id: id.parse().expect("a runner's id"),
             life: 0,
             is_taking: false,
+            off: 0,
             jobs: Vec::new(),
         }
     }
@@ -51,9 +56,10 @@ impl Agent {
 }
 
 impl Job {
-    pub(crate) fn new(grant: Grant) -> Self {
+    pub(crate) fn new(grant: Grant, off: i64) -> Self {
         Self {
             grant,
+            off,
             result: None,
             is_calling: false,
         }
@@ -74,8 +80,8 @@ impl Job {
             runner: runner.clone(),
             outcome,
             log: None,
-            started: 100,
-            finished: 160,
+            started: 1_782_864_000 + self.off,
+            finished: 1_782_864_060 + self.off,
         });
     }
 }

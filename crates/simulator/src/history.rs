@@ -17,6 +17,8 @@ pub(crate) enum Act {
     Push(Files),
     /// The branch becomes this tree in one commit without parents.
     ForcePush(Files),
+    /// The branch is deleted.
+    Delete,
     /// Stops what is open of a request.
     Cancel(String),
     /// Runs again what failed of a request.
@@ -40,6 +42,15 @@ const PLATFORMS: [(&str, &[&str]); 3] = [
     ("debian-12:", &["debian"]),
 ];
 
+/// Two runners of one kind: only with them a lease can be in the wrong hands.
+const SECOND_BUILDER: (&str, &str) = (
+    "runners/builder2.yaml",
+    "key: /FHNjmIYoaONpH7QAjDwWAgW7RO6MwOsXeuRFUiQgCU=
+roles: [build-rpm, build-deb, test, compose]
+architectures: [x86_64, aarch64, amd64]
+",
+);
+
 #[derive(Clone)]
 struct Build {
     platform: usize,
@@ -53,6 +64,8 @@ struct Author<'r> {
     releases: BTreeMap<&'static str, Vec<&'static str>>,
     /// A broken configuration, until it is mended.
     broken: bool,
+    /// The branch is gone, until somebody pushes.
+    is_gone: bool,
     /// What is written stays: then the end is known beforehand, see [`is_determined`].
     only_adds: bool,
 }
@@ -67,12 +80,13 @@ pub(crate) fn random(rng: &mut Rng, length: usize) -> Vec<Act> {
         builds: BTreeMap::new(),
         releases: BTreeMap::new(),
         broken: false,
+        is_gone: false,
     };
     let mut acts = Vec::new();
     for _ in 0..length {
         acts.push(author.act());
     }
-    if std::mem::take(&mut author.broken) {
+    if std::mem::take(&mut author.broken) || author.is_gone {
         acts.push(Act::Push(author.files()));
     }
     acts
@@ -84,7 +98,7 @@ pub(crate) fn is_determined(acts: &[Act]) -> bool {
     let mut written: BTreeMap<&str, &str> = BTreeMap::new();
     let trees = acts.iter().filter_map(|act| match act {
         Act::Push(files) | Act::ForcePush(files) => Some(files),
-        Act::Cancel(_) | Act::Retry(_) => None,
+        Act::Delete | Act::Cancel(_) | Act::Retry(_) => None,
     });
     for files in trees {
         for (path, text) in files.iter().filter(|(path, _)| path.contains("/2026/")) {
@@ -97,6 +111,14 @@ pub(crate) fn is_determined(acts: &[Act]) -> bool {
         }
     }
     true
+}
+
+/// A state repository without requests.
+pub(crate) fn configuration() -> Files {
+    let files = CONFIG.iter().chain([&SECOND_BUILDER]);
+    files
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect()
 }
 
 impl Author<'_> {
@@ -112,11 +134,19 @@ impl Author<'_> {
                 let path = *self.one(&RELEASES);
                 self.releases.remove(path);
             }
-            11..=14 => self.broken = !self.broken,
-            15 => return Act::ForcePush(self.files()),
+            11..=13 => self.broken = !self.broken,
+            14 => {
+                self.is_gone = true;
+                return Act::Delete;
+            }
+            15 => {
+                self.is_gone = false;
+                return Act::ForcePush(self.files());
+            }
             16..=17 => return Act::Cancel(self.request()),
             _ => return Act::Retry(self.request()),
         }
+        self.is_gone = false;
         Act::Push(self.files())
     }
 
@@ -176,10 +206,7 @@ impl Author<'_> {
     }
 
     fn files(&self) -> Files {
-        let mut files: Files = CONFIG
-            .iter()
-            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-            .collect();
+        let mut files = configuration();
         if self.broken {
             files.insert("policy.yaml".to_owned(), "gates: [\n".to_owned());
         }

@@ -8,18 +8,22 @@
 mod agent;
 mod gate;
 mod history;
+mod past;
 mod platform;
 mod rates;
 mod run;
 mod settle;
 mod story;
+mod sweep;
 mod upstream;
+mod wishes;
 mod witness;
 mod workshop;
 
 use fastrand::Rng;
 
 pub use rates::Rates;
+pub use sweep::{SCENES, Swept, sweep, sweep_some};
 
 /// What came of one seed.
 #[derive(Debug, Clone)]
@@ -54,7 +58,7 @@ pub fn simulate(seed: u64) -> Outcome {
     Outcome {
         seed,
         violations,
-        calls: run.calls(),
+        calls: run.gate().calls(),
         log: run.take_log(),
     }
 }

@@ -14,6 +14,7 @@ use ports::{
 };
 
 use crate::gate::Gate;
+use crate::past::{Past, is_index};
 use crate::witness::Witness;
 
 #[derive(Clone)]
@@ -21,6 +22,7 @@ pub(crate) struct Gated<T> {
     inner: T,
     gate: Gate,
     witness: Witness,
+    past: Past,
 }
 
 /// A process's clock: the world's, and how far it is off.
@@ -44,21 +46,22 @@ impl SimPlatform {
     pub(crate) fn new(
         memory: &MemoryPlatform,
         gate: &Gate,
-        witness: &Witness,
+        (witness, past): (&Witness, &Past),
         off: Millis,
     ) -> Self {
-        fn with<T: Clone>(inner: &T, gate: &Gate, witness: &Witness) -> Gated<T> {
+        fn with<T: Clone>(inner: &T, gate: &Gate, witness: &Witness, past: &Past) -> Gated<T> {
             Gated {
                 inner: inner.clone(),
                 gate: gate.clone(),
                 witness: witness.clone(),
+                past: past.clone(),
             }
         }
         Self {
-            ledger: with(memory.ledger(), gate, witness),
-            queue: with(memory.queue(), gate, witness),
-            store: with(memory.store(), gate, witness),
-            state_repo: with(memory.state_repo(), gate, witness),
+            ledger: with(memory.ledger(), gate, witness, past),
+            queue: with(memory.queue(), gate, witness, past),
+            store: with(memory.store(), gate, witness, past),
+            state_repo: with(memory.state_repo(), gate, witness, past),
             clock: SkewedClock {
                 inner: memory.clock().clone(),
                 off,
@@ -109,7 +112,17 @@ impl Ledger for Gated<MemoryLedger> {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(Key, Record)>> {
-        let work = self.inner.list(partition, prefix, after, limit);
+        let work = async {
+            let mut rows = self.inner.list(partition, prefix, after, limit).await?;
+            if is_index(partition) && self.gate.happens(|rates| rates.stale_list) {
+                let is_asked =
+                    |sort: &str| sort.starts_with(prefix) && after.is_none_or(|after| sort > after);
+                let die = |sides| self.gate.below(sides);
+                self.past.undo(partition, is_asked, die, &mut rows);
+                rows.truncate(limit);
+            }
+            Ok(rows)
+        };
         self.gate.call("ledger.list", work).await
     }
 
@@ -120,10 +133,11 @@ impl Ledger for Gated<MemoryLedger> {
             {
                 return Ok(Applied::Conflict(condition.key.clone()));
             }
-            let before = self.witness.before(&self.inner, &change).await;
+            let before = self.witness.before(&change);
             let applied = self.inner.apply(change, now).await?;
             if applied == Applied::Done {
-                self.witness.wrote(&self.inner, before).await;
+                self.past.keep(&before);
+                self.witness.wrote(before);
             }
             Ok(applied)
         };
@@ -221,7 +235,7 @@ impl ArtifactStore for Gated<MemoryStore> {
             let before = self.inner.pointer(name).await?;
             let set = self.inner.set_pointer(name, expected, new.clone()).await?;
             if set {
-                self.witness.flipped(name, before.as_deref(), &new).await;
+                self.witness.flipped(name, before.as_deref(), &new);
             }
             Ok(set)
         };
@@ -269,9 +283,9 @@ impl StateRepo for Gated<MemoryStateRepo> {
         new: NewCommit,
     ) -> Result<Committed> {
         let work = async {
-            let committed = self.inner.commit(branch, parent, new).await?;
+            let committed = self.inner.commit(branch, parent, new.clone()).await?;
             if let Committed::Yes(commit) = &committed {
-                self.witness.committed(branch, parent, commit).await;
+                self.witness.committed(branch, parent, commit, &new);
             }
             Ok(committed)
         };

@@ -9,8 +9,13 @@ pub struct Rates {
     pub fail_before: f64,
     /// A port call does its work, and the answer is lost.
     pub fail_after: f64,
+    /// A port is out of order for a while: a full disk takes no writes, a forge answers nobody who asked
+    /// too often.
+    pub outage: f64,
     /// A conditional write meets a conflict although its conditions hold.
     pub conflict: f64,
+    /// A list of an index is that of some writes ago.
+    pub stale_list: f64,
     /// A sent message is there twice.
     pub duplicate: f64,
     /// A sent message comes minutes later.
@@ -25,13 +30,21 @@ pub struct Rates {
     pub kill_runner: f64,
     /// A runner has trouble of its own in the middle of a job.
     pub trouble: f64,
-    /// A file of a result never reaches the store.
+    /// A task that has trouble wherever it runs.
+    pub poison: f64,
+    /// A runner answers for an attempt that another one has.
+    pub impostor: f64,
+    /// A file of a result never reaches the store, or not whole.
     pub torn_upload: f64,
     /// A push is noticed by no webhook: only the timer sees it.
     pub lost_webhook: f64,
-    /// Somebody commits to the status branch.
+    /// A push is told of several times at once.
+    pub doubled_webhook: f64,
+    /// Somebody writes to the status branch, deletes it, or puts it back to where it was.
     pub status_rival: f64,
-    /// Clocks of the control plane's processes differ by up to five minutes.
+    /// A ref of a package's repository moves after a push named it.
+    pub moved_ref: f64,
+    /// Clocks of the control plane's processes, and of runners, differ by up to five minutes.
     pub skew: f64,
 }
 
@@ -44,17 +57,23 @@ impl Rates {
         Self {
             fail_before: rate(0.04),
             fail_after: rate(0.04),
+            outage: rate(0.002),
             conflict: rate(0.08),
+            stale_list: rate(0.3),
             duplicate: rate(0.3),
             delay: rate(0.3),
             very_late: rate(0.1),
             lost_acknowledgement: rate(0.3),
-            kill_plane: rate(0.002),
+            kill_plane: rate(0.004),
             kill_runner: rate(0.003),
             trouble: rate(0.1),
+            poison: rate(0.2),
+            impostor: rate(0.1),
             torn_upload: rate(0.1),
             lost_webhook: rate(1.0),
+            doubled_webhook: rate(1.0),
             status_rival: rate(0.01),
+            moved_ref: rate(0.5),
             skew: rate(1.0),
         }
     }

@@ -3,6 +3,7 @@
 mod agents;
 mod people;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use runner_api::{HeartbeatReply, ResultReply};
 use crate::agent::{Agent, Job};
 use crate::gate::Gate;
 use crate::history::{Act, Files};
+use crate::past::Past;
 use crate::platform::SimPlatform;
 use crate::rates::Rates;
 use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
@@ -72,8 +74,17 @@ pub(crate) struct Run {
     calls: Vec<Call>,
     /// Jobs of killed runners that will speak up once more.
     zombies: Vec<(usize, Job)>,
+    past: Past,
     pushes: i64,
+    /// Refs that moved.
+    moved: u32,
     tree: Files,
+    /// Runners keep builds until they hear that they are not wanted.
+    holds_builds: bool,
+    /// Runners have trouble with everything.
+    has_trouble: bool,
+    /// Failures are expected: they are no violation, and a process that died is started again.
+    is_swept: bool,
     log: Vec<String>,
 }
 
@@ -83,7 +94,7 @@ impl Run {
         for (package, _) in PACKAGES {
             for version in 1..=VERSIONS {
                 let repo = memory.state_repo();
-                repo.set_ref(&url(package), &git_ref(version), &commit(version));
+                repo.set_ref(&url(package), &git_ref(version), &commit(version, 0));
             }
         }
         let witness = Witness::new(&memory);
@@ -93,16 +104,26 @@ impl Run {
             witness,
             rng,
             planes: Vec::new(),
-            agents: vec![Agent::new("builder"), Agent::new("signer")],
+            agents: ["builder", "builder2", "signer"].map(Agent::new).into(),
             calls: Vec::new(),
             zombies: Vec::new(),
+            past: Past::default(),
             pushes: 0,
+            moved: 0,
             tree: Files::new(),
+            holds_builds: false,
+            has_trouble: false,
+            is_swept: false,
             log: vec![format!("{rates:?}")],
         };
         for _ in 0..PLANES {
             let plane = run.process();
             run.planes.push(plane);
+        }
+        for agent in 0..run.agents.len() {
+            if run.gate.happens(|rates| rates.skew) {
+                run.agents[agent].off = run.rng.i64(-300..300);
+            }
         }
         run
     }
@@ -113,7 +134,8 @@ impl Run {
         } else {
             0
         };
-        let platform = SimPlatform::new(&self.memory, &self.gate, &self.witness, off);
+        let behind = (&self.witness, &self.past);
+        let platform = SimPlatform::new(&self.memory, &self.gate, behind, off);
         Arc::new(Control::new(platform, Options::default()))
     }
 
@@ -130,6 +152,10 @@ impl Run {
                 next_act += 1 + self.rng.usize(..PACE);
             }
             self.step();
+            if self.gate.is_endless() {
+                self.witness.violated("calls to the world without end");
+                break;
+            }
         }
         for act in acts {
             self.act(act);
@@ -189,7 +215,7 @@ impl Run {
                 Answer::Nothing
             }),
             5..=9 => Box::pin(async move {
-                let _ = advance_one(&control).await;
+                let _ = advance(&control, 1).await;
                 Answer::Nothing
             }),
             10..=11 => Box::pin(async move {
@@ -240,6 +266,7 @@ impl Run {
             if matches!(act, Act::Push(_) | Act::ForcePush(_)) {
                 self.act(act);
                 self.quiet();
+                self.needs_no_timer();
             }
         }
     }
@@ -271,34 +298,50 @@ impl Run {
         self.witness.violated("it never comes to rest");
     }
 
-    fn round(&mut self) -> bool {
-        let control = self.planes[0].clone();
-        let mut moved = block(async {
-            let planned = control
-                .plan_head()
-                .await
-                .map_err(|error| error.to_string())?;
-            let mut moved = matches!(planned, control::Planned::New(..));
-            moved |= control
-                .dispatch()
-                .await
-                .map_err(|error| error.to_string())?
-                > 0;
-            moved |= advance_one(&control)
-                .await
-                .map_err(|error| error.to_string())?;
-            let reported = control.report(Duration::ZERO).await;
-            moved |= reported.map_err(|error| error.to_string())? != control::Reported::Nothing;
-            Ok(moved)
-        })
-        .unwrap_or_else(|error: String| {
-            self.witness.violated(format!("in calm weather: {error}"));
-            false
+    /// Whether anything moved.
+    pub(crate) fn round(&mut self) -> bool {
+        let control = self.control();
+        let mut moved = self.plain(async move {
+            let planned = control.plan_head().await?;
+            Ok(matches!(planned, control::Planned::New(..)))
         });
+        let control = self.control();
+        moved |= self.plain(async move { Ok(control.dispatch().await? > 0) });
+        let control = self.control();
+        moved |= self.plain(async move { advance(&control, 50).await });
         for agent in 0..self.agents.len() {
             moved |= self.serve(agent);
         }
+        // As in the world: one commit for all that happened together.
+        if !moved {
+            let control = self.control();
+            moved |= self.plain(async move {
+                let reported = control.report(Duration::ZERO).await?;
+                Ok(reported != control::Reported::Nothing)
+            });
+        }
         moved
+    }
+
+    /// A use case when nothing fails, or one failure is expected: that is worth another look.
+    fn plain(&mut self, work: impl Future<Output = control::Result<bool>>) -> bool {
+        match block(work) {
+            Ok(moved) => moved,
+            Err(error) => {
+                self.trouble(&error);
+                self.is_swept
+            }
+        }
+    }
+
+    pub(crate) fn trouble(&mut self, error: &control::Error) {
+        if !self.is_swept {
+            return self.witness.violated(format!("in calm weather: {error}"));
+        }
+        if self.gate.is_dead() {
+            self.gate.revive();
+            self.restart();
+        }
     }
 
     pub(crate) fn control(&self) -> Plane {
@@ -316,8 +359,13 @@ impl Run {
         &self.tree
     }
 
-    pub(crate) fn calls(&self) -> u64 {
-        self.gate.calls()
+    /// Whether a failing call is no violation.
+    pub(crate) fn expect_failures(&mut self, is_swept: bool) {
+        self.is_swept = is_swept;
+    }
+
+    pub(crate) fn gate(&self) -> &Gate {
+        &self.gate
     }
 
     pub(crate) fn violations(&self) -> Vec<String> {
@@ -333,16 +381,21 @@ impl Run {
     }
 }
 
-/// One message of the queue of requests to look at.
-async fn advance_one(control: &Plane) -> control::Result<bool> {
+/// Messages of the queue of requests to look at, as many as `limit`; one look is enough for several.
+async fn advance(control: &Plane, limit: usize) -> control::Result<bool> {
     let queue = control.platform().queue();
     let queues = [QueueName::advance()];
     let claim = Duration::from_secs(60);
-    let deliveries = queue.receive(&queues, 1, claim, Duration::ZERO).await?;
+    let deliveries = queue.receive(&queues, limit, claim, Duration::ZERO).await?;
+    let mut seen = BTreeSet::new();
     for delivery in &deliveries {
-        if let Message::Advance { request } = &delivery.message {
+        if let Message::Advance { request } = &delivery.message
+            && seen.insert(request)
+        {
             control.advance(request).await?;
         }
+    }
+    for delivery in &deliveries {
         queue.acknowledge(&delivery.receipt).await?;
     }
     Ok(!deliveries.is_empty())

@@ -3,12 +3,19 @@
 use std::time::Duration;
 
 use ledger::{Key, Phase, Row, partition};
+use pipeline_spec::RequestPath;
 use ports::{Platform, StateRepo};
 
+use crate::gate::Counts;
 use crate::run::{Run, block};
 
 /// Rounds of the timers until everything has ended.
 const ROUNDS: usize = 40;
+/// Looks in a row that find nothing to do, after which nothing will be: twenty minutes, more than any
+/// wait of the product's but that for a person.
+const IDLE: u32 = 4;
+/// How often everything is looked at in the hour of rest.
+const LOOKS: u64 = 3;
 
 impl Run {
     /// Lets everything end, then judges.
@@ -33,51 +40,80 @@ impl Run {
         self.judge();
     }
 
-    fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.quiet();
+        let mut idle = 0;
         for _ in 0..ROUNDS {
-            if self.left().is_empty() {
+            if self.is_done() || idle == IDLE {
                 return;
             }
-            self.memory.clock().pass(Duration::from_secs(301));
-            let control = self.control();
-            if let Err(error) = block(control.sweep()) {
-                self.witness.violated(format!("in calm weather: {error}"));
-            }
+            let before = self.memory.ledger().writes();
+            self.timers();
             self.quiet();
+            let is_idle = self.memory.ledger().writes() == before;
+            idle = if is_idle { idle + 1 } else { 0 };
+        }
+    }
+
+    /// Time passes, and everything is looked at.
+    pub(crate) fn timers(&mut self) {
+        self.memory.clock().pass(Duration::from_secs(301));
+        let control = self.control();
+        if let Err(error) = block(control.sweep()) {
+            self.trouble(&error);
+        }
+    }
+
+    /// Where nothing fails, every event is told of: nobody has to wait for a timer.
+    pub(crate) fn needs_no_timer(&mut self) {
+        let waits = self.waiting();
+        for left in self.left() {
+            if !waits.iter().any(|path| left.contains(path)) {
+                self.witness
+                    .violated(format!("not done without a timer: {left}"));
+            }
         }
     }
 
     fn ask_again(&mut self) -> bool {
         let mut asked = false;
         let control = self.control();
-        for (_, record) in self.memory.ledger().rows() {
-            if let Row::Request(row) = record.row
-                && matches!(row.phase.word(), "failed" | "canceled")
+        let mut ended = Vec::new();
+        self.memory.ledger().visit(|_, record| {
+            if let Row::Request(row) = &record.row
+                && matches!(row.phase, Phase::Failed | Phase::Canceled)
             {
-                asked |= block(control.retry_request(&row.path)).is_ok();
+                ended.push(row.path.clone());
             }
+        });
+        for path in ended {
+            asked |= block(control.retry_request(&path)).is_ok();
         }
         asked
     }
 
     /// What should not be there once all has ended.
     fn left(&self) -> Vec<String> {
-        let moving = [partition::OPEN, partition::LEASES, partition::OUTBOX];
-        let mut left: Vec<String> = self
-            .memory
-            .ledger()
-            .rows()
-            .into_keys()
-            .filter(|key| moving.contains(&key.partition.as_str()) || key.sort == "turn")
-            .map(|key| key.to_string())
-            .collect();
+        let mut left = Vec::new();
+        self.memory.ledger().visit(|key, _| {
+            if is_moving(key) {
+                left.push(key.to_string());
+            }
+        });
         let messages = self.memory.queue().messages().into_iter();
         left.extend(messages.map(|(queue, message)| format!("{queue}: {}", message.name())));
         left
     }
 
-    fn judge(&mut self) {
+    fn is_done(&self) -> bool {
+        let mut is_done = self.memory.queue().is_empty();
+        self.memory
+            .ledger()
+            .visit(|key, _| is_done &= !is_moving(key));
+        is_done
+    }
+
+    pub(crate) fn judge(&mut self) {
         let waits: Vec<String> = self.waiting();
         for left in self.left() {
             // A release of a build that failed waits for a person, and says so.
@@ -86,26 +122,30 @@ impl Run {
             }
         }
         self.head_is_planned();
+        self.wishes_are_planned();
         self.status_is_written();
         self.nothing_more_to_do();
+        self.rest_costs_nothing();
     }
 
     /// Open requests that say what they wait for.
     fn waiting(&self) -> Vec<String> {
-        let rows = self.memory.ledger().rows().into_values();
-        rows.filter_map(|record| match record.row {
-            Row::Request(row) if row.phase == Phase::Open && !row.notes.is_empty() => {
-                Some(row.path.to_string())
+        let mut waiting = Vec::new();
+        self.memory.ledger().visit(|_, record| {
+            if let Row::Request(row) = &record.row
+                && row.phase == Phase::Open
+                && !row.notes.is_empty()
+            {
+                waiting.push(row.path.to_string());
             }
-            _ => None,
-        })
-        .collect()
+        });
+        waiting
     }
 
     fn head_is_planned(&self) {
         let tip = block(self.memory.state_repo().head("main")).expect("memory");
-        let rows = self.memory.ledger().rows();
-        let planned = match rows.get(&Key::head()).map(|record| &record.row) {
+        let head = self.memory.ledger().row(&Key::head());
+        let planned = match head.as_ref().map(|record| &record.row) {
             Some(Row::Head(row)) => Some(row.commit.clone()),
             _ => None,
         };
@@ -126,9 +166,8 @@ impl Run {
             let Ok(request) = path.parse() else { continue };
             let status = block(control.request_status(&request)).expect("calm weather");
             let bytes = block(repo.read(&tip, path)).expect("memory");
-            let written = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            let written: Option<control::StatusFile> =
-                written.and_then(|text| serde_saphyr::from_str(&text).ok());
+            let written = bytes.map(|bytes| without_record(&String::from_utf8_lossy(&bytes)));
+            let status = status.map(|status| serde_saphyr::to_string(&status).expect("a status"));
             if written != status {
                 self.witness
                     .violated(format!("the status branch tells another story of {path}"));
@@ -138,21 +177,74 @@ impl Run {
 
     /// Looking at everything once more writes nothing.
     fn nothing_more_to_do(&mut self) {
-        let before = self.memory.ledger().rows();
+        let before = self.memory.ledger().writes();
         let control = self.control();
-        for (key, _) in before
-            .iter()
-            .filter(|(key, _)| key.partition == partition::REQUESTS)
-        {
-            let request = key.sort.parse().expect("a request's path");
+        for request in self.requests() {
             if let Err(error) = block(control.advance(&request)) {
                 self.witness.violated(format!("in calm weather: {error}"));
             }
-        }
-        for (key, record) in self.memory.ledger().rows() {
-            if before.get(&key) != Some(&record) {
-                self.witness.violated(format!("another look changed {key}"));
+            if self.memory.ledger().writes() != before {
+                return self
+                    .witness
+                    .violated(format!("another look changed {request}"));
             }
         }
     }
+
+    fn requests(&self) -> Vec<RequestPath> {
+        let mut requests = Vec::new();
+        self.memory.ledger().visit(|key, _| {
+            if key.partition == partition::REQUESTS {
+                requests.push(key.sort.parse().expect("a request's path"));
+            }
+        });
+        requests
+    }
+
+    /// An hour in which nobody wants anything: every timer looks, and nothing is written, sent or stored;
+    /// the state repository is asked for the heads of two branches.
+    fn rest_costs_nothing(&mut self) {
+        for _ in 0..LOOKS {
+            self.memory.clock().pass(Duration::from_secs(3600 / LOOKS));
+            let before = self.gate().counts();
+            let control = self.control();
+            let looked = block(async {
+                control.plan_head().await?;
+                control.expire_leases().await?;
+                control.sweep().await?;
+                control.report(Duration::ZERO).await
+            });
+            if let Err(error) = looked {
+                self.witness.violated(format!("in calm weather: {error}"));
+            }
+            let after = self.gate().counts();
+            let repo = after.repo - before.repo;
+            let rest = Counts {
+                repo: before.repo,
+                ..after
+            };
+            // Requests that wait may have a ref to look up, and their configuration to read.
+            if rest != before || (repo > 2 && self.is_done()) {
+                self.witness.violated(format!(
+                    "a look at what is at rest cost {repo} calls to the state repository, {} changes, {} messages and {} files",
+                    after.applies - before.applies,
+                    after.sends - before.sends,
+                    after.stores - before.stores
+                ));
+                return;
+            }
+        }
+    }
+}
+
+/// A status file without the name of its record, which only the branch has.
+fn without_record(text: &str) -> String {
+    let lines = text.lines().filter(|line| !line.starts_with("record: "));
+    lines.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// Rows of what is under way.
+fn is_moving(key: &Key) -> bool {
+    let moving = [partition::OPEN, partition::LEASES, partition::OUTBOX];
+    moving.contains(&key.partition.as_str()) || key.sort == "turn"
 }

@@ -12,8 +12,8 @@ impl Run {
     /// Requests of the newest commit and how they ended, and what each repository holds.
     pub(crate) fn story(&self) -> String {
         let mut text = String::new();
-        for record in self.memory.ledger().rows().into_values() {
-            if let Row::Request(row) = record.row
+        self.memory.ledger().visit(|_, record| {
+            if let Row::Request(row) = &record.row
                 && self.tree().contains_key(row.path.as_str())
             {
                 let _ = writeln!(text, "{} is {}", row.path, row.phase.word());
@@ -21,11 +21,26 @@ impl Run {
                     let _ = writeln!(text, "  {}: {}", problem.subject, problem.message);
                 }
             }
-        }
+        });
         for name in ["base", "extra", "debian"] {
             let _ = writeln!(text, "{name}: {}", self.packages(name).join(" "));
         }
         text
+    }
+
+    /// The same with the tasks that are wanted.
+    pub(crate) fn whole_story(&self) -> String {
+        let mut tasks = Vec::new();
+        self.memory.ledger().visit(|_, record| {
+            if let Row::Task(row) = &record.row
+                && !row.is_past()
+            {
+                let (title, state) = (row.spec.title(), row.state.word());
+                tasks.push(format!("{}: {title} is {state}", row.task.request));
+            }
+        });
+        tasks.sort();
+        format!("{}{}\n", self.story(), tasks.join("\n"))
     }
 
     fn packages(&self, repository: &str) -> Vec<String> {

@@ -21,8 +21,9 @@ pub(crate) fn git_ref(version: u32) -> String {
     format!("v{version}")
 }
 
-pub(crate) fn commit(version: u32) -> String {
-    format!("{version:040x}")
+/// A commit that has this version; a ref that moved names another one with the same.
+pub(crate) fn commit(version: u32, moved: u32) -> String {
+    format!("{moved:032x}{version:08x}")
 }
 
 /// The version of a commit made by [`commit`].

@@ -1,13 +1,23 @@
 //! Looks at every write and judges it at once: what must never happen, at no interleaving.
 
-use std::collections::BTreeMap;
+mod published;
+mod requests;
+mod status;
+mod tasks;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ledger::{Change, Key, Phase, Record, Row, TaskRow, TaskState, Write};
+use ledger::{Change, Decision, Key, Record, Row, Write};
 use memory::{MemoryLedger, MemoryPlatform};
-use pipeline_spec::{Format, Sha256Digest};
-use ports::{ArtifactStore, Ledger, Platform, StateRepo};
-use runner_api::{Pointer, TaskSpec, Tree};
+use pipeline_spec::{RequestPath, Sha256Digest};
+use ports::Platform;
+use runner_api::{TaskId, TaskRef};
+
+use status::Story;
+
+/// Violations that are kept: the first ones tell, the rest follows from them.
+const KEPT: usize = 20;
 
 /// Shared by all adapters of a run.
 #[derive(Clone)]
@@ -19,12 +29,30 @@ pub(crate) struct Witness {
 #[derive(Default)]
 struct State {
     violations: Vec<String>,
+    /// Changes that were applied.
+    writes: u64,
     /// Files of accepted results, and the kind of task that made them.
     accepted: BTreeMap<Sha256Digest, &'static str>,
+    /// The compose that made a tree.
+    composed: BTreeMap<Sha256Digest, TaskRef>,
+    /// Smoke tests of a compose, and whether they passed.
+    smoked: BTreeMap<TaskRef, BTreeMap<TaskId, bool>>,
+    /// Decisions that stand and are not carried out to the end.
+    decided: BTreeMap<RequestPath, Decision>,
+    /// Commits that a request was at before the present one.
+    left: BTreeMap<RequestPath, BTreeSet<String>>,
+    /// The write that brought the present version of a request.
+    asked: BTreeMap<RequestPath, u64>,
+    /// The write since which a task is not wanted.
+    dropped: BTreeMap<TaskId, u64>,
+    /// Trouble of a task since a person last asked for it.
+    troubles: BTreeMap<TaskId, u32>,
+    /// What the ledger said of each request, ever.
+    stories: BTreeMap<String, Story>,
 }
 
 /// Rows as they were before a write.
-pub(crate) type Before = Vec<(Key, Option<Record>)>;
+pub(crate) type Before = Vec<(Key, Option<Arc<Record>>)>;
 
 impl Witness {
     pub(crate) fn new(memory: &MemoryPlatform) -> Self {
@@ -40,196 +68,60 @@ impl Witness {
     }
 
     pub(crate) fn violated(&self, what: impl Into<String>) {
-        self.state().violations.push(what.into());
+        let mut state = self.state();
+        if state.violations.len() < KEPT {
+            state.violations.push(what.into());
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) async fn before(&self, ledger: &MemoryLedger, change: &Change) -> Before {
-        let mut before = Vec::new();
-        for write in &change.writes {
-            let (Write::Put(key, _) | Write::Delete(key)) = write;
-            let old = ledger.get(key).await.expect("memory");
-            before.push((key.clone(), old));
-        }
-        before
+    fn ledger(&self) -> &MemoryLedger {
+        self.memory.ledger()
     }
 
-    pub(crate) async fn wrote(&self, ledger: &MemoryLedger, before: Before) {
+    pub(crate) fn before(&self, change: &Change) -> Before {
+        let keys = change.writes.iter().map(|write| match write {
+            Write::Put(key, _) | Write::Delete(key) => key,
+        });
+        keys.map(|key| (key.clone(), self.ledger().row(key)))
+            .collect()
+    }
+
+    pub(crate) fn wrote(&self, before: Before) {
+        self.state().writes += 1;
         for (key, old) in before {
-            let new = ledger.get(&key).await.expect("memory");
-            let old = old.map(|record| record.row);
-            match (old, new.map(|record| record.row)) {
+            let new = self.ledger().row(&key);
+            let old = old.as_ref().map(|record| &record.row);
+            match (old, new.as_ref().map(|record| &record.row)) {
                 (old, Some(Row::Task(new))) => {
                     let old = match old {
-                        Some(Row::Task(old)) => Some(old),
+                        Some(Row::Task(old)) => Some(&**old),
                         _ => None,
                     };
-                    self.task(ledger, old.as_deref(), &new).await;
+                    self.task(old, new);
+                    self.tell(&new.task.request, |story| story.task(new));
                 }
-                (Some(Row::Task(_)), None) => self.violated(format!("{key} was deleted")),
-                (Some(Row::Request(old)), Some(Row::Request(new))) => {
-                    self.request(&old.phase, &new.phase, &key);
+                (old, Some(Row::Request(new))) => {
+                    let old = match old {
+                        Some(Row::Request(old)) => Some(&**old),
+                        _ => None,
+                    };
+                    self.request(old, new);
+                    self.tell(&new.path, |story| story.request(new));
+                }
+                (Some(Row::Ref(old)), new) => {
+                    if !matches!(new, Some(Row::Ref(new)) if new.commit == old.commit) {
+                        self.violated(format!("{key} was looked up a second time"));
+                    }
+                }
+                (Some(Row::Task(_) | Row::Request(_)), _) => {
+                    self.violated(format!("{key} was deleted"));
                 }
                 _ => {}
             }
         }
-    }
-
-    async fn task(&self, ledger: &MemoryLedger, old: Option<&TaskRow>, new: &TaskRow) {
-        use TaskState::*;
-        let title = new.spec.title();
-        let was = old.map_or("absent", |old| old.state.word());
-        let is = new.state.word();
-        let allowed = match (old.map(|old| &old.state), &new.state) {
-            (None, Blocked { .. } | Ready { .. } | Excluded { .. }) => true,
-            (None, _) => false,
-            (Some(Blocked { .. }), Ready { .. } | Canceled { .. } | Superseded { .. }) => true,
-            // Offered once more.
-            (Some(Ready { attempt: was, .. }), Ready { attempt: is, .. }) => was == is,
-            (Some(Ready { .. }), Leased { .. } | Canceled { .. } | Superseded { .. }) => true,
-            (Some(Leased { .. }), Blocked { .. }) => false,
-            (Some(Leased { .. }), _) => true,
-            (Some(Failed { .. } | Canceled { .. }), Blocked { .. } | Ready { .. }) => true,
-            (Some(Superseded { .. }), Blocked { .. }) => true,
-            // Only what is beside the state changes.
-            (Some(old), new) => old == new,
-        };
-        if !allowed {
-            self.violated(format!("{title} went from {was} to {is}"));
-        }
-        let Some(old) = old else { return };
-        if old.spec != new.spec || old.task != new.task {
-            self.violated(format!("{title} became another task"));
-        }
-        if new.state.attempt() < old.state.attempt() && !matches!(new.state, Excluded { .. }) {
-            self.violated(format!("{title} went back to an earlier attempt"));
-        }
-        match (&old.state, &new.state) {
-            (
-                Ready { attempt, .. },
-                Leased {
-                    attempt: leased, ..
-                },
-            ) => {
-                if attempt != leased {
-                    self.violated(format!(
-                        "{title}: attempt {leased} was leased for {attempt}"
-                    ));
-                }
-                for input in new.spec.inputs() {
-                    let row = ledger.get(&Key::task(input)).await.expect("memory");
-                    let done = matches!(row.map(|record| record.row), Some(Row::Task(row))
-                        if matches!(row.state, Succeeded { .. }));
-                    if !done {
-                        self.violated(format!("{title} runs before {input} has succeeded"));
-                    }
-                }
-            }
-            (
-                Leased {
-                    attempt, runner, ..
-                },
-                Succeeded { result },
-            ) => {
-                if result.attempt != *attempt || result.runner != *runner {
-                    self.violated(format!("{title} took a result of another attempt"));
-                }
-                let kind = kind(&new.spec);
-                let mut state = self.state();
-                for artifact in new.artifacts() {
-                    state.accepted.insert(artifact.sha256, kind);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn request(&self, old: &Phase, new: &Phase, key: &Key) {
-        let Phase::Publishing(decision) = old else {
-            return;
-        };
-        let fits = match new {
-            Phase::Publishing(next) => next == decision,
-            Phase::Published => !decision.reverts,
-            Phase::Reverted => decision.reverts,
-            _ => false,
-        };
-        if !fits {
-            self.violated(format!("{key} left its flips for {}", new.word()));
-        }
-    }
-
-    /// A pointer was set: all that it names must be there, signed, and made by accepted results.
-    pub(crate) async fn flipped(&self, name: &str, before: Option<&[u8]>, new: &[u8]) {
-        let parse = |bytes: &[u8]| serde_json::from_slice::<Pointer>(bytes).expect("a pointer");
-        let before = before.map_or(0, |bytes| parse(bytes).generation);
-        let pointer = parse(new);
-        if pointer.generation != before + 1 {
-            self.violated(format!(
-                "{name} went from generation {before} to {}",
-                pointer.generation
-            ));
-        }
-        if pointer.signatures.is_empty() {
-            self.violated(format!("{name} was published without a signature"));
-        }
-        let store = self.memory.store();
-        let Some(tree) = store.get(&pointer.tree, u64::MAX).await.expect("memory") else {
-            return self.violated(format!("{name} was published without its tree"));
-        };
-        let tree: Tree = serde_json::from_slice(&tree).expect("a tree");
-        for (path, file) in tree.files.iter().chain(&pointer.signatures) {
-            let size = store.size(&file.sha256).await.expect("memory");
-            if size != Some(file.size) {
-                self.violated(format!("{name} was published without {path}"));
-            }
-            let state = self.state();
-            let made_by = state.accepted.get(&file.sha256).copied();
-            drop(state);
-            let fits = match (path.starts_with("Packages/"), format(name)) {
-                (false, _) => true,
-                (true, Format::Rpm) => made_by == Some("sign-packages"),
-                (true, Format::Deb) => matches!(made_by, Some("build" | "source")),
-            };
-            if !fits {
-                self.violated(format!(
-                    "{name} was published with {path}, made by {made_by:?}"
-                ));
-            }
-        }
-    }
-
-    /// Of the status branch: one line of commits.
-    pub(crate) async fn committed(&self, branch: &str, parent: Option<&str>, commit: &str) {
-        if branch != "status" {
-            self.violated(format!("the machine wrote to {branch}"));
-        }
-        let info = self.memory.state_repo().info(commit).await.expect("memory");
-        if info.parents.iter().map(String::as_str).ne(parent) {
-            self.violated(format!("{commit} has other parents than {parent:?}"));
-        }
-    }
-}
-
-fn format(repository: &str) -> Format {
-    if repository == "debian" {
-        Format::Deb
-    } else {
-        Format::Rpm
-    }
-}
-
-fn kind(spec: &TaskSpec) -> &'static str {
-    match spec {
-        TaskSpec::Source(_) => "source",
-        TaskSpec::Build(_) => "build",
-        TaskSpec::Test(_) => "test",
-        TaskSpec::SignPackages(_) => "sign-packages",
-        TaskSpec::Compose(_) => "compose",
-        TaskSpec::SignMetadata(_) => "sign-metadata",
-        TaskSpec::Smoke(_) => "smoke",
     }
 }

@@ -3,13 +3,16 @@
 use std::future::Future;
 
 use control::Taken;
-use runner_api::HeartbeatReply;
-use runner_api::Outcome;
+use pipeline_spec::{RunnerId, Sha256Digest};
 use runner_api::protocol::Attempt;
+use runner_api::{HeartbeatReply, Outcome, ResultManifest, TaskSpec};
 
 use super::{Answer, Call, Plane, Run, Who, block, take};
 use crate::agent::Job;
 use crate::workshop::Workshop;
+
+/// Jobs that a runner has at a time.
+const JOBS: usize = 3;
 
 impl Run {
     pub(super) fn agent_acts(&mut self) {
@@ -19,7 +22,7 @@ impl Run {
             let job = self.rng.usize(..jobs);
             return self.job_acts(agent, job);
         }
-        if jobs < 3 && !self.agents[agent].is_taking {
+        if jobs < JOBS && !self.agents[agent].is_taking {
             self.agents[agent].is_taking = true;
             let id = self.agents[agent].id.clone();
             self.call(agent, None, move |control| async move {
@@ -52,6 +55,9 @@ impl Run {
             }
             (Some(result), _) => {
                 job.is_calling = true;
+                if self.gate.happens(|rates| rates.impostor) {
+                    self.impostor(agent, &result);
+                }
                 self.call(agent, Some(attempt), move |control| async move {
                     Answer::Finished(control.finish(&id, &result).await.ok())
                 });
@@ -60,7 +66,8 @@ impl Run {
     }
 
     fn outcome(&mut self, grant: &runner_api::Grant) -> Outcome {
-        if self.gate.happens(|rates| rates.trouble) {
+        let is_ill = self.has_trouble || self.is_poisoned(grant);
+        if is_ill || self.gate.happens(|rates| rates.trouble) {
             return Outcome::Infrastructure {
                 message: "reach the mirror: connection refused".to_owned(),
             };
@@ -75,10 +82,49 @@ impl Run {
             && let Some(artifact) = artifacts.first_mut()
             && self.gate.happens(|rates| rates.torn_upload)
         {
-            // What the result names is not what was stored.
-            artifact.size += 1;
+            // What the result names is not what was stored, or was not stored at all.
+            if self.rng.bool() {
+                artifact.size += 1;
+            } else {
+                artifact.sha256 = Sha256Digest::new([self.rng.u8(..); 32]);
+            }
         }
         outcome
+    }
+
+    /// The same tasks again and again, as long as there are faults.
+    fn is_poisoned(&self, grant: &runner_api::Grant) -> bool {
+        let rate = self.gate.rate(|rates| rates.poison);
+        let digits = u32::from_str_radix(&grant.task.id.as_str()[..4], 16).unwrap_or(0);
+        f64::from(digits) < rate * 65_536.0
+    }
+
+    /// Another runner speaks of an attempt that it does not have.
+    fn impostor(&mut self, agent: usize, said: &ResultManifest) {
+        let other = (agent + 1) % self.agents.len();
+        let id = self.agents[other].id.clone();
+        let mut result = said.clone();
+        result.runner = id.clone();
+        self.log.push(format!(
+            "{id} speaks of {} #{}, which it does not have",
+            result.task, result.attempt
+        ));
+        let beat = Attempt {
+            task: result.task.clone(),
+            attempt: result.attempt,
+        };
+        let plane = self.rng.usize(..self.planes.len());
+        let control = self.planes[plane].clone();
+        let future = Box::pin(async move {
+            let _ = control.heartbeat(&id, &beat).await;
+            let _ = control.finish(&id, &result).await;
+            Answer::Nothing
+        });
+        self.calls.push(Call {
+            plane,
+            who: Who::Nobody,
+            future,
+        });
     }
 
     /// A runner's call to a process that it happens to reach.
@@ -123,7 +169,8 @@ impl Run {
                         grant.spec.title(),
                         grant.attempt
                     ));
-                    agent.jobs.push(Job::new(*grant));
+                    let off = agent.off;
+                    agent.jobs.push(Job::new(*grant, off));
                 }
             }
             (Answer::Beat(reply), Some(attempt)) => {
@@ -201,26 +248,85 @@ impl Run {
         });
     }
 
+    /// One agent's turn when nobody else acts: asks for work, and ends what it has.
     pub(super) fn serve(&mut self, agent: usize) -> bool {
-        let control = self.planes[0].clone();
+        let control = self.control();
         let id = self.agents[agent].id.clone();
         let mut moved = false;
-        if let Ok(Taken::Granted(grant)) = block(take(&control, &id)) {
-            self.agents[agent].jobs.push(Job::new(*grant));
+        while self.agents[agent].jobs.len() < JOBS {
+            match block(take(&control, &id)) {
+                Ok(Taken::Granted(grant)) => {
+                    moved = true;
+                    let off = self.agents[agent].off;
+                    self.agents[agent].jobs.push(Job::new(*grant, off));
+                }
+                Ok(Taken::Nothing) => break,
+                Err(error) => {
+                    self.trouble(&error);
+                    break;
+                }
+            }
         }
         for mut job in std::mem::take(&mut self.agents[agent].jobs) {
+            if self.holds_builds && matches!(job.grant.spec, TaskSpec::Build(_)) {
+                if let Some(job) = self.hold(&id, job) {
+                    self.agents[agent].jobs.push(job);
+                }
+                continue;
+            }
             moved = true;
             if job.result.is_none() {
                 let outcome = self.outcome(&job.grant);
                 job.says(&id, outcome);
             }
-            let Some(result) = job.result else { continue };
-            match block(control.finish(&id, &result)) {
-                Ok(Ok(_)) => {}
-                Ok(Err(_torn)) => {}
-                Err(error) => self.witness.violated(format!("in calm weather: {error}")),
+            let Some(result) = &job.result else { continue };
+            if let Err(error) = block(self.control().finish(&id, result)) {
+                self.trouble(&error);
+                // It says the same again.
+                self.agents[agent].jobs.push(job);
             }
         }
         moved
+    }
+
+    /// Goes on with a job until it hears that it is not wanted. `None`: it gave it back.
+    fn hold(&mut self, id: &RunnerId, mut job: Job) -> Option<Job> {
+        let control = self.control();
+        if job.result.is_none() {
+            match block(control.heartbeat(id, &job.attempt())) {
+                Ok(HeartbeatReply::Continue) => return Some(job),
+                Ok(HeartbeatReply::Lost) => return None,
+                Ok(HeartbeatReply::Cancel { reason }) => {
+                    job.says(id, Outcome::HandedBack { reason });
+                }
+                Err(error) => {
+                    self.trouble(&error);
+                    return Some(job);
+                }
+            }
+        }
+        let result = job.result.as_ref()?;
+        match block(control.finish(id, result)) {
+            Ok(_) => None,
+            Err(error) => {
+                self.trouble(&error);
+                Some(job)
+            }
+        }
+    }
+
+    /// From now on runners keep builds, or no more.
+    pub(crate) fn hold_builds(&mut self, holds: bool) {
+        self.holds_builds = holds;
+    }
+
+    /// From now on runners have trouble with everything, or no more.
+    pub(crate) fn have_trouble(&mut self, has: bool) {
+        self.has_trouble = has;
+    }
+
+    pub(crate) fn is_building(&self) -> bool {
+        let mut jobs = self.agents.iter().flat_map(|agent| &agent.jobs);
+        jobs.any(|job| matches!(job.grant.spec, TaskSpec::Build(_)))
     }
 }

@@ -4,25 +4,71 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
+use control::CommandError;
 use pipeline_spec::RequestPath;
-use ports::{NewCommit, Platform};
+use ports::{NewCommit, Platform, StateRepo};
 
-use super::{Answer, Call, Run, Who};
+use super::{Answer, Call, Run, Who, block};
 use crate::history::{Act, Files};
+use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
 
 impl Run {
+    /// Somebody writes where only the machine should.
     pub(super) fn status_rival(&mut self) {
         self.pushes += 1;
-        let new = NewCommit {
-            files: vec![(
-                "NOTES.md".to_owned(),
-                Some(Bytes::from(self.pushes.to_string())),
-            )],
+        let repo = self.memory.state_repo().clone();
+        let Some(tip) = block(repo.head("status")).expect("memory") else {
+            return;
+        };
+        let author = "Ada <ada@example.org>";
+        let files = block(repo.list(&tip, "")).expect("memory");
+        let file = files.get(self.rng.usize(..files.len().max(1))).cloned();
+        let junk = Some(Bytes::from(format!("by hand {}", self.pushes)));
+        let write = |path: &str, content| NewCommit {
+            files: vec![(path.to_owned(), content)],
             message: "by hand".to_owned(),
             time: 1_782_000_000 + self.pushes,
         };
+        let what = match (self.rng.u32(..6), file) {
+            (0, _) => {
+                repo.delete("status");
+                "deletes the status branch".to_owned()
+            }
+            (1, _) => {
+                repo.force_push("status", author, write("NOTES.md", junk));
+                "replaces the status branch".to_owned()
+            }
+            (2, _) => {
+                let info = block(repo.info(&tip)).expect("memory");
+                if let Some(parent) = info.parents.first() {
+                    repo.reset("status", parent);
+                }
+                "puts the status branch back by one commit".to_owned()
+            }
+            (3, Some(file)) => {
+                repo.push("status", author, write(&file, None));
+                format!("deletes {file} on the status branch")
+            }
+            (4, Some(file)) => {
+                repo.push("status", author, write(&file, junk));
+                format!("writes {file} on the status branch")
+            }
+            _ => {
+                repo.push("status", author, write("NOTES.md", junk));
+                "commits to the status branch".to_owned()
+            }
+        };
+        self.log.push(format!("somebody {what}"));
+    }
+
+    /// A ref of a package's repository names another commit from now on.
+    pub(super) fn move_ref(&mut self) {
+        self.moved += 1;
+        let (package, _) = PACKAGES[self.rng.usize(..PACKAGES.len())];
+        let version = self.rng.u32(1..=VERSIONS.min(10));
+        let to = commit(version, self.moved);
         let repo = self.memory.state_repo();
-        repo.push("status", "Ada <ada@example.org>", new);
+        repo.set_ref(&url(package), &git_ref(version), &to);
     }
 
     /// What a person does, at once.
@@ -30,6 +76,10 @@ impl Run {
         match act {
             Act::Push(files) => self.push(files, false),
             Act::ForcePush(files) => self.push(files, true),
+            Act::Delete => {
+                self.log.push("delete main".to_owned());
+                self.memory.state_repo().delete("main");
+            }
             Act::Cancel(path) => self.person(path, "cancel"),
             Act::Retry(path) => self.person(path, "retry"),
         }
@@ -65,6 +115,29 @@ impl Run {
             repo.push("main", author, new);
         }
         self.tree.clone_from(files);
+        if self.gate.happens(|rates| rates.moved_ref) {
+            self.move_ref();
+        }
+        if self.gate.happens(|rates| rates.doubled_webhook) {
+            for _ in 0..2 {
+                self.webhook();
+            }
+        }
+    }
+
+    /// Somebody tells of a push.
+    fn webhook(&mut self) {
+        let plane = self.rng.usize(..self.planes.len());
+        let control = self.planes[plane].clone();
+        let future = Box::pin(async move {
+            let _ends_in_the_log = control.plan_head().await;
+            Answer::Nothing
+        });
+        self.calls.push(Call {
+            plane,
+            who: Who::Nobody,
+            future,
+        });
     }
 
     fn person(&mut self, path: &str, what: &'static str) {
@@ -85,5 +158,26 @@ impl Run {
             who: Who::Nobody,
             future,
         });
+    }
+
+    /// A person's command, given again until it is heard.
+    pub(crate) fn insist(&mut self, path: &str, what: &str) {
+        let path: RequestPath = path.parse().expect("a request's path");
+        for _ in 0..5 {
+            let control = self.control();
+            let done = block(async {
+                if what == "cancel" {
+                    control.cancel_request(&path, "not needed").await
+                } else {
+                    control.retry_request(&path).await
+                }
+            });
+            match done {
+                Err(CommandError::Control(error)) => self.trouble(&error),
+                Ok(_) | Err(_) => return,
+            }
+        }
+        self.witness
+            .violated(format!("nobody hears the {what} of {path}"));
     }
 }

@@ -1,0 +1,260 @@
+//! Seeded bugs: each is put into a copy of the product, built, and must be found by the simulator.
+//!
+//! The copy lies under the target directory and has a target directory of its own, so that neither the
+//! checkout nor its builds are touched. One bug is built while the one before it runs.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::PROFILE;
+use super::patch::{Bug, read_all};
+use crate::sh::{cmd, output, target, top, write};
+
+/// Crates that the simulator is made of.
+const CRATES: [&str; 8] = [
+    "pipeline-spec",
+    "crates/runner-api",
+    "crates/ledger",
+    "crates/planner",
+    "crates/ports",
+    "crates/control",
+    "crates/memory",
+    "crates/simulator",
+];
+/// Seeds that the copy without a bug must pass: else a bug proves nothing.
+const SOUND: u64 = 200;
+/// A run that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What came of one bug.
+struct Found {
+    /// Its line in the report.
+    line: String,
+    is_found: bool,
+}
+
+/// Finds all bugs, or those named. Fails when one is not found within its budget.
+pub(super) fn find(names: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    let mut bugs = read_all(&top().join("crates/simulator/bugs"))?;
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| bugs.iter().all(|bug| bug.name != **name))
+    {
+        let known: Vec<&str> = bugs.iter().map(|bug| bug.name.as_str()).collect();
+        bail!("no bug is called {unknown}: there are {}", known.join(", "));
+    }
+    bugs.retain(|bug| names.is_empty() || names.contains(&bug.name.as_str()));
+    let copy = Copy::make()?;
+    let program = copy.build("none")?;
+    let ended = simulate(&program, SOUND)?;
+    ensure!(
+        ended.is_clean,
+        "without any bug the simulator finds this, so that bugs prove nothing:\n{}",
+        ended.output
+    );
+    println!("without a bug: {SOUND} histories, clean");
+    let mut missed = Vec::new();
+    let mut running: Option<JoinHandle<Result<Found>>> = None;
+    for bug in bugs {
+        let (program, took) = copy.build_with(&bug)?;
+        let next = std::thread::spawn(move || look_for(&bug, &program, took));
+        if let Some(before) = running.replace(next) {
+            missed.extend(tell(before)?);
+        }
+    }
+    if let Some(last) = running {
+        missed.extend(tell(last)?);
+    }
+    println!("{:.0} s in all", begun.elapsed().as_secs_f64());
+    ensure!(
+        missed.is_empty(),
+        "not found, so a checker has a hole:\n{}",
+        missed.join("\n")
+    );
+    Ok(())
+}
+
+fn tell(running: JoinHandle<Result<Found>>) -> Result<Option<String>> {
+    let found = match running.join() {
+        Ok(found) => found?,
+        Err(_) => bail!("a thread that watched a run panicked"),
+    };
+    println!("{}", found.line);
+    Ok((!found.is_found).then_some(found.line))
+}
+
+fn look_for(bug: &Bug, program: &Path, built: Duration) -> Result<Found> {
+    let begun = Instant::now();
+    let ended = simulate(program, bug.budget)?;
+    std::fs::remove_file(program).ok();
+    let took = begun.elapsed().as_secs_f64();
+    let built = built.as_secs_f64();
+    let words = ended
+        .output
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("VIOLATION "));
+    let words: Vec<&str> = words.collect();
+    let word = words.iter().find(|word| word.contains(&bug.says));
+    let name = &bug.name;
+    let line = match (ended.seed, word) {
+        (Some(seed), Some(word)) => format!(
+            "{name}: found at seed {seed} after {seed} histories, {took:.1} s (built in {built:.0} s): {word}"
+        ),
+        (Some(seed), None) => format!(
+            "{name}: NOT FOUND as {:?}; at seed {seed} it says {words:?} ({took:.1} s)",
+            bug.says
+        ),
+        (None, _) if ended.is_clean => format!(
+            "{name}: NOT FOUND in {} histories, {took:.1} s: {}",
+            bug.budget, bug.what
+        ),
+        (None, _) => format!("{name}: NOT FOUND, it ended with:\n{}", ended.output),
+    };
+    Ok(Found {
+        line,
+        is_found: word.is_some(),
+    })
+}
+
+/// How a run ended.
+struct Ended {
+    is_clean: bool,
+    /// The first seed that failed.
+    seed: Option<u64>,
+    output: String,
+}
+
+fn simulate(program: &Path, seeds: u64) -> Result<Ended> {
+    let seeds = seeds.to_string();
+    let words = ["--from", "1", "--seeds", &seeds, "--most", "1"];
+    let mut command = cmd(program, &words);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let name = program.display();
+    let child = command.spawn().with_context(|| format!("start {name}"))?;
+    let watchdog = Watchdog::over(child.id());
+    let output = child
+        .wait_with_output()
+        .with_context(|| format!("wait for {name}"))?;
+    drop(watchdog);
+    let text = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let seed = text
+        .lines()
+        .find_map(|line| line.strip_prefix("seed ")?.strip_suffix(':')?.parse().ok());
+    Ok(Ended {
+        is_clean: output.status.success(),
+        seed,
+        output: text,
+    })
+}
+
+/// Ends a process that hangs.
+struct Watchdog(std::sync::mpsc::Sender<()>);
+
+impl Watchdog {
+    fn over(pid: u32) -> Self {
+        let (sender, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let waited = ended.recv_timeout(PATIENCE);
+            if matches!(waited, Err(std::sync::mpsc::RecvTimeoutError::Timeout)) {
+                let _ended_already = cmd("kill", &["-9", &pid.to_string()]).status();
+            }
+        });
+        Self(sender)
+    }
+}
+
+impl Drop for Watchdog {
+    fn drop(&mut self) {
+        let _nobody_waits = self.0.send(());
+    }
+}
+
+/// The crates, copied.
+struct Copy {
+    top: PathBuf,
+}
+
+impl Copy {
+    fn make() -> Result<Self> {
+        let copy = Self {
+            top: target().join("bugs").join("checkout"),
+        };
+        if copy.top.exists() {
+            std::fs::remove_dir_all(&copy.top)
+                .with_context(|| format!("remove {}", copy.top.display()))?;
+        }
+        let manifest =
+            std::fs::read_to_string(top().join("Cargo.toml")).context("read Cargo.toml")?;
+        write(&copy.top.join("Cargo.toml"), &with_members(&manifest)?)?;
+        for file in ["Cargo.lock", "clippy.toml"] {
+            copy.copy(&top().join(file), &copy.top.join(file))?;
+        }
+        for folder in CRATES {
+            copy.copy(&top().join(folder), &copy.top.join(folder))?;
+        }
+        Ok(copy)
+    }
+
+    /// With the time of now: what an earlier run built with a bug in it is built again.
+    fn copy(&self, from: &Path, to: &Path) -> Result<()> {
+        if let Some(parent) = to.parent() {
+            std::fs::create_dir_all(parent)
+                .with_context(|| format!("create {}", parent.display()))?;
+        }
+        let paths = [from.to_string_lossy(), to.to_string_lossy()];
+        output(&mut cmd("cp", &["-r", &paths[0], &paths[1]])).map(drop)
+    }
+
+    fn build_with(&self, bug: &Bug) -> Result<(PathBuf, Duration)> {
+        let begun = Instant::now();
+        let files = bug.patched(&top())?;
+        for (path, text) in &files {
+            write(&self.top.join(path), text)?;
+        }
+        let program = self.build(&bug.name);
+        for (path, _) in &files {
+            // Written anew, not copied with its time: cargo must see that it changed again.
+            let sound = std::fs::read_to_string(top().join(path))
+                .with_context(|| format!("read {}", path.display()))?;
+            write(&self.top.join(path), &sound)?;
+        }
+        Ok((program?, begun.elapsed()))
+    }
+
+    /// The program under a name of its own: the next one is built while it runs.
+    fn build(&self, name: &str) -> Result<PathBuf> {
+        let build = target().join("bugs").join("target");
+        let words = ["build", "--quiet", "--offline", "--profile", PROFILE];
+        let mut command = cmd("cargo", &words);
+        command
+            .args(["-p", "simulator", "--bin", "simulate", "--target-dir"])
+            .arg(&build)
+            // A bug is found in seconds; what takes time is to build it.
+            .env("CARGO_PROFILE_SIM_OPT_LEVEL", "1")
+            .env("CARGO_PROFILE_SIM_CODEGEN_UNITS", "256")
+            .current_dir(&self.top);
+        output(&mut command).with_context(|| format!("build the copy with the bug {name}"))?;
+        let program = build.join(format!("simulate-{name}"));
+        std::fs::copy(build.join(PROFILE).join("simulate"), &program)
+            .with_context(|| format!("copy {}", program.display()))?;
+        Ok(program)
+    }
+}
+
+/// The workspace's manifest with the members that the copy has.
+fn with_members(manifest: &str) -> Result<String> {
+    let line = manifest
+        .lines()
+        .find(|line| line.starts_with("members = "))
+        .context("find the line of members in Cargo.toml")?;
+    Ok(manifest.replacen(line, &format!("members = {CRATES:?}"), 1))
+}

@@ -1,0 +1,27 @@
+//! `cargo xtask sim`: the simulator, and the proof that it can fail.
+//!
+//! `--bugs [NAME…]` puts each of the bugs in `crates/simulator/bugs` into a copy of the product and runs the
+//! simulator over it; all other words are the simulator's own.
+
+mod bugs;
+mod patch;
+
+use anyhow::Result;
+
+use crate::sh::{cmd, run, top};
+
+/// Built once with optimisation, incrementally: the root `Cargo.toml` says how.
+const PROFILE: &str = "sim";
+
+/// Runs the simulator, or its bugs.
+pub(crate) fn sim(words: &[&str]) -> Result<()> {
+    if let ["--bugs", names @ ..] = words {
+        return bugs::find(names);
+    }
+    let words: Vec<&str> = ["run", "--quiet", "--profile", PROFILE, "-p", "simulator"]
+        .into_iter()
+        .chain(["--"])
+        .chain(words.iter().copied())
+        .collect();
+    run(cmd("cargo", &words).current_dir(top()))
+}
