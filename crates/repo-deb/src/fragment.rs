@@ -205,6 +205,8 @@ impl Fragment {
         let mut stanza = published(&dsc.paragraph);
         stanza.remove("Package");
         stanza.lead_with("Source", "Package");
+        // `Source` may carry a version in parentheses, as a `.changes` does; the index has the name alone.
+        stanza.set("Package", dsc.source.as_str());
         let Digests {
             size,
             md5,

@@ -140,3 +140,14 @@ proptest! {
         let _ = Dsc::parse(&text);
     }
 }
+
+/// Found by fuzzing (`dsc`): the entry was one that its own check refuses, so that no suite could have it.
+#[test]
+fn a_source_field_with_a_version_is_one_entry() {
+    let text = DSC.replacen("Source: hello\n", "Source: hello (2.9-1)\n", 1);
+    assert_ne!(text, DSC);
+    let dsc = Dsc::parse(text.as_bytes()).expect("a .dsc");
+    let digests = crate::Digests::of(text.as_bytes());
+    let fragment = crate::Fragment::from_dsc(&dsc, &digests).expect("an entry");
+    fragment.check(&fragment.entry).expect("its own entry");
+}
