@@ -26,6 +26,8 @@ pub struct Rates {
     pub lost_acknowledgement: f64,
     /// A process of the control plane is killed.
     pub kill_plane: f64,
+    /// The disk with ledger and queues is lost, and a person recovers them.
+    pub lost_ledger: f64,
     /// A runner is killed; half of them come back with what they had, as zombies.
     pub kill_runner: f64,
     /// A runner has trouble of its own in the middle of a job.
@@ -48,7 +50,20 @@ pub struct Rates {
     pub skew: f64,
 }
 
+/// In one run of so many the ledger may be lost.
+const LOSSES: u64 = 6;
+
 impl Rates {
+    /// As `self`, and in some of the seeds the ledger is lost now and then. Drawn apart: it is so rare, and
+    /// changes so much, that the other seeds keep their runs.
+    pub fn with_losses(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(!seed);
+        if rng.u64(..LOSSES) == 0 {
+            self.lost_ledger = rng.f64() * 0.004;
+        }
+        self
+    }
+
     /// A random subset of all faults, each with a random chance.
     pub fn random(rng: &mut Rng) -> Self {
         let mut rate = |most: f64| {
@@ -65,6 +80,7 @@ impl Rates {
             very_late: rate(0.1),
             lost_acknowledgement: rate(0.3),
             kill_plane: rate(0.004),
+            lost_ledger: 0.0,
             kill_runner: rate(0.003),
             trouble: rate(0.1),
             poison: rate(0.2),

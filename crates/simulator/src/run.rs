@@ -32,6 +32,8 @@ use crate::witness::Witness;
 const PLANES: usize = 2;
 /// Calls into the control plane under way at a time.
 const CALLS: usize = 8;
+/// Recoveries that fail before that is a finding.
+const RECOVERIES: usize = 500;
 /// Steps of the scheduler between two acts of people, at most.
 const PACE: usize = 700;
 /// A run that has not settled after so many steps is cut off there: the calm follows anyway.
@@ -83,6 +85,8 @@ pub(crate) struct Run {
     holds_builds: bool,
     /// Runners have trouble with everything.
     has_trouble: bool,
+    /// The clock of some process is off.
+    is_skewed: bool,
     /// Failures are expected: they are no violation, and a process that died is started again.
     is_swept: bool,
     log: Vec<String>,
@@ -113,6 +117,7 @@ impl Run {
             tree: Files::new(),
             holds_builds: false,
             has_trouble: false,
+            is_skewed: false,
             is_swept: false,
             log: vec![format!("{rates:?}")],
         };
@@ -130,6 +135,7 @@ impl Run {
 
     fn process(&mut self) -> Plane {
         let off = if self.gate.happens(|rates| rates.skew) {
+            self.is_skewed = true;
             self.rng.i64(-300_000..300_000)
         } else {
             0
@@ -164,7 +170,11 @@ impl Run {
 
     fn step(&mut self) {
         if self.gate.happens(|rates| rates.kill_plane) {
-            self.kill_plane();
+            let plane = self.rng.usize(..self.planes.len());
+            self.kill_plane(plane);
+        }
+        if self.gate.happens(|rates| rates.lost_ledger) {
+            self.lose_ledger();
         }
         if self.gate.happens(|rates| rates.kill_runner) {
             self.kill_runner();
@@ -239,8 +249,7 @@ impl Run {
     }
 
     /// Its calls end where they are; runners see a broken connection.
-    fn kill_plane(&mut self) {
-        let plane = self.rng.usize(..self.planes.len());
+    fn kill_plane(&mut self, plane: usize) {
         self.log.push(format!("kill -9 control plane {plane}"));
         let (dead, alive) = std::mem::take(&mut self.calls)
             .into_iter()
@@ -257,6 +266,32 @@ impl Run {
             drop(call.future);
             self.hear(&call.who, answer);
         }
+    }
+
+    /// Ledger and queues are gone, with all that the status branch had not heard of. A recovery that fails
+    /// half way is begun again.
+    fn lose_ledger(&mut self) {
+        self.log.push("the ledger is lost".to_owned());
+        for plane in 0..PLANES {
+            self.kill_plane(plane);
+        }
+        self.memory.ledger().lose();
+        self.memory.queue().lose();
+        self.past = Past::default();
+        self.witness.loses(true);
+        let recovered = (0..RECOVERIES).find_map(|_| {
+            let control = self.process();
+            let recovered = block(control.recover(|_, _| {}));
+            self.log.push(format!("recovered: {recovered:?}"));
+            // Of a last write whose answer was lost, the next try hears that the ledger is there.
+            let is_done = recovered.is_ok() || block(control.is_planned()).unwrap_or(false);
+            is_done.then_some(())
+        });
+        if recovered.is_none() {
+            self.witness.violated("the ledger cannot be recovered");
+        }
+        self.witness.loses(false);
+        self.restart();
     }
 
     /// The twin's way: each act, and then calm.
@@ -349,6 +384,13 @@ impl Run {
     }
 
     /// A process of before the calm may have a clock that is off.
+    pub(crate) fn set_clocks(&mut self) {
+        if std::mem::take(&mut self.is_skewed) {
+            self.restart();
+        }
+    }
+
+    /// Every process ends, and another one takes over.
     pub(crate) fn restart(&mut self) {
         for plane in 0..PLANES {
             self.planes[plane] = self.process();

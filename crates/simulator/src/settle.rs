@@ -21,7 +21,7 @@ impl Run {
     /// Lets everything end, then judges.
     pub(crate) fn settle(&mut self) {
         self.calm();
-        self.restart();
+        self.set_clocks();
         self.heal();
         // What failed by the world's fault, or was stopped by hand, is asked for again: then nothing
         // is left but what the newest commit wants.
@@ -146,7 +146,8 @@ impl Run {
         let tip = block(self.memory.state_repo().head("main")).expect("memory");
         let head = self.memory.ledger().row(&Key::head());
         let planned = match head.as_ref().map(|record| &record.row) {
-            Some(Row::Head(row)) => Some(row.commit.clone()),
+            // Recovered where there was nothing yet.
+            Some(Row::Head(row)) => Some(row.commit.clone()).filter(|it| !it.is_empty()),
             _ => None,
         };
         if tip != planned {
@@ -243,8 +244,13 @@ fn without_record(text: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Rows of what is under way.
+/// Rows of what is under way, or was given up.
 fn is_moving(key: &Key) -> bool {
-    let moving = [partition::OPEN, partition::LEASES, partition::OUTBOX];
+    let moving = [
+        partition::OPEN,
+        partition::LEASES,
+        partition::OUTBOX,
+        partition::DEAD,
+    ];
     moving.contains(&key.partition.as_str()) || key.sort == "turn"
 }

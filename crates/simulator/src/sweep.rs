@@ -25,6 +25,8 @@ enum Step {
     Retry(&'static str),
     /// From now on runners have trouble with everything, or no more.
     Trouble(bool),
+    /// The ledger and the queues are lost, and a person rebuilds them.
+    Recover,
 }
 
 /// A request's file.
@@ -36,7 +38,7 @@ enum Text {
     Release(&'static [&'static str], &'static str),
 }
 
-use Step::{Building, Calm, Cancel, Push, Retry, Trouble};
+use Step::{Building, Calm, Cancel, Push, Recover, Retry, Trouble};
 use Text::{Build, Release};
 
 /// A golden scenario.
@@ -113,6 +115,11 @@ pub const SCENES: &[Scene] = &[
         name: "a retry",
         before: ILL,
         then: &[Retry(A), Calm],
+    },
+    Scene {
+        name: "a recover",
+        before: RELEASED,
+        then: &[Recover, Calm],
     },
 ];
 
@@ -242,6 +249,7 @@ impl Run {
                 Cancel(path) => self.insist(path, "cancel"),
                 Retry(path) => self.insist(path, "retry"),
                 Trouble(is) => self.have_trouble(*is),
+                Recover => self.recover(),
             }
         }
     }

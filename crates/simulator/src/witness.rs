@@ -49,6 +49,8 @@ struct State {
     troubles: BTreeMap<TaskId, u32>,
     /// What the ledger said of each request, ever.
     stories: BTreeMap<String, Story>,
+    /// Rows are being written anew: what was there before is lost.
+    is_recovering: bool,
 }
 
 /// Rows as they were before a write.
@@ -72,6 +74,24 @@ impl Witness {
         if state.violations.len() < KEPT {
             state.violations.push(what.into());
         }
+    }
+
+    /// The ledger is lost, and rebuilt from now on; or that is over.
+    pub(crate) fn loses(&self, is_recovering: bool) {
+        let mut state = self.state();
+        state.is_recovering = is_recovering;
+        if is_recovering {
+            // Wishes of later commits than the status branch knows are planned once more.
+            state.left.clear();
+            state.decided.clear();
+            state.troubles.clear();
+            // What a person took from the branch before is known to nobody any more.
+            state.stories.clear();
+        }
+    }
+
+    fn is_recovering(&self) -> bool {
+        self.state().is_recovering
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -28,7 +28,7 @@ const CRATES: [&str; 8] = [
 /// Seeds that the copy without a bug must pass: else a bug proves nothing.
 const SOUND: u64 = 200;
 /// A run that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// What came of one bug.
 struct Found {
@@ -61,7 +61,15 @@ pub(super) fn find(names: &[&str]) -> Result<()> {
     let mut missed = Vec::new();
     let mut running: Option<JoinHandle<Result<Found>>> = None;
     for bug in bugs {
-        let (program, took) = copy.build_with(&bug)?;
+        let (program, took) = match copy.build_with(&bug) {
+            Ok(built) => built,
+            Err(error) => {
+                let line = format!("{}: NOT BUILT: {error:#}", bug.name);
+                println!("{line}");
+                missed.push(line);
+                continue;
+            }
+        };
         let next = std::thread::spawn(move || look_for(&bug, &program, took));
         if let Some(before) = running.replace(next) {
             missed.extend(tell(before)?);
@@ -113,7 +121,10 @@ fn look_for(bug: &Bug, program: &Path, built: Duration) -> Result<Found> {
             "{name}: NOT FOUND in {} histories, {took:.1} s: {}",
             bug.budget, bug.what
         ),
-        (None, _) => format!("{name}: NOT FOUND, it ended with:\n{}", ended.output),
+        (None, _) => format!(
+            "{name}: NOT FOUND, it was ended after {took:.0} s, or ended with:\n{}",
+            ended.output
+        ),
     };
     Ok(Found {
         line,
@@ -216,16 +227,19 @@ impl Copy {
 
     fn build_with(&self, bug: &Bug) -> Result<(PathBuf, Duration)> {
         let begun = Instant::now();
-        let files = bug.patched(&top())?;
+        // Of the copy, not of the checkout: somebody may work there meanwhile.
+        let files = bug.patched(&self.top)?;
+        let mut sound = Vec::new();
         for (path, text) in &files {
-            write(&self.top.join(path), text)?;
+            let path = self.top.join(path);
+            let before = std::fs::read_to_string(&path)
+                .with_context(|| format!("read {}", path.display()))?;
+            write(&path, text)?;
+            sound.push((path, before));
         }
         let program = self.build(&bug.name);
-        for (path, _) in &files {
-            // Written anew, not copied with its time: cargo must see that it changed again.
-            let sound = std::fs::read_to_string(top().join(path))
-                .with_context(|| format!("read {}", path.display()))?;
-            write(&self.top.join(path), &sound)?;
+        for (path, text) in &sound {
+            write(path, text)?;
         }
         Ok((program?, begun.elapsed()))
     }

@@ -13,6 +13,8 @@ use crate::workshop::Workshop;
 
 /// Jobs that a runner has at a time.
 const JOBS: usize = 3;
+/// The same when nobody else acts: what can be done together is done in one round.
+const CALM_JOBS: usize = 40;
 
 impl Run {
     pub(super) fn agent_acts(&mut self) {
@@ -253,7 +255,7 @@ impl Run {
         let control = self.control();
         let id = self.agents[agent].id.clone();
         let mut moved = false;
-        while self.agents[agent].jobs.len() < JOBS {
+        while self.agents[agent].jobs.len() < CALM_JOBS {
             match block(take(&control, &id)) {
                 Ok(Taken::Granted(grant)) => {
                     moved = true;

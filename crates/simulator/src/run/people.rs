@@ -10,6 +10,7 @@ use ports::{NewCommit, Platform, StateRepo};
 
 use super::{Answer, Call, Run, Who, block};
 use crate::history::{Act, Files};
+use crate::past::Past;
 use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
 
 impl Run {
@@ -179,5 +180,28 @@ impl Run {
         }
         self.witness
             .violated(format!("nobody hears the {what} of {path}"));
+    }
+
+    /// The ledger and the queues are lost. Each try of a person begins with an empty ledger.
+    pub(crate) fn recover(&mut self) {
+        for _ in 0..5 {
+            self.memory.ledger().lose();
+            self.memory.queue().lose();
+            self.past = Past::default();
+            self.witness.loses(true);
+            self.restart();
+            let control = self.control();
+            match block(control.recover(|_, _| {})) {
+                Ok(recovered) => {
+                    for problem in recovered.problems {
+                        self.witness
+                            .violated(format!("recover: {}: {}", problem.subject, problem.message));
+                    }
+                    return self.witness.loses(false);
+                }
+                Err(error) => self.trouble(&error),
+            }
+        }
+        self.witness.violated("the ledger cannot be rebuilt");
     }
 }

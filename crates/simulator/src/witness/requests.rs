@@ -10,7 +10,7 @@ const REPOSITORIES: [&str; 3] = ["base", "debian", "extra"];
 impl Witness {
     pub(super) fn request(&self, old: Option<&RequestRow>, new: &RequestRow) {
         let path = &new.path;
-        if let Some(old) = old {
+        if let Some(old) = old.filter(|_| !self.is_recovering()) {
             self.phase(old, new);
             if old.sequence != new.sequence {
                 self.violated(format!("{path} has another place in the order of merges"));
@@ -37,6 +37,9 @@ impl Witness {
             self.decide(new, decision);
         } else {
             self.state().decided.remove(path);
+        }
+        if self.is_recovering() {
+            return;
         }
         let is_open = self.ledger().row(&Key::open(path)).is_some();
         if !new.phase.is_at_rest() && !is_open {

@@ -11,9 +11,11 @@ const PATIENCE: u32 = 5;
 
 impl Witness {
     pub(super) fn task(&self, old: Option<&TaskRow>, new: &TaskRow) {
-        self.transition(old, new);
+        if !self.is_recovering() {
+            self.transition(old, new);
+            self.trouble(old, new);
+        }
         self.lease(new);
-        self.trouble(old, new);
         let mut state = self.state();
         let writes = state.writes;
         if !new.is_past() {
