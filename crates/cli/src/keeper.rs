@@ -105,21 +105,20 @@ impl Keeper {
             let stopped = stop.notified();
             tokio::pin!(stopped);
             stopped.as_mut().enable();
-            let mut process = match self.open().await {
-                Ok(process) => process,
-                Err(error) => {
-                    tracing::error!(runner = self.id, error = %format!("{error:#}"), "cannot be started");
-                    return;
-                }
-            };
             let started = tokio::time::Instant::now();
-            tokio::select! {
-                () = process.ended() => {
-                    tracing::warn!(runner = self.id, "the runner ended; it is started again");
-                }
-                () = &mut stopped => {
-                    process.terminate().await;
-                    return;
+            match self.open().await {
+                Ok(mut process) => tokio::select! {
+                    () = process.ended() => {
+                        tracing::warn!(runner = self.id, "the runner ended; it is started again");
+                    }
+                    () = &mut stopped => {
+                        process.terminate().await;
+                        return;
+                    }
+                },
+                // A disk that is full now may not be in a moment.
+                Err(error) => {
+                    tracing::error!(runner = self.id, error = %format!("{error:#}"), "cannot be started; it is tried again");
                 }
             }
             if started.elapsed() > MAX_PAUSE {

@@ -33,6 +33,8 @@ use rows::Answer;
 const BATCH: usize = 90;
 /// Changes on their way at a time: a ledger makes several durable at once.
 const WIDTH: usize = 16;
+/// Commits of the status branch that are looked through for an answer that can be read.
+const LOOK_BACK: usize = 100;
 /// Precedes the commit on the main branch in the message of a status commit.
 const DESIRED: &str = "Desired: ";
 
@@ -140,12 +142,9 @@ impl<P: Platform> Control<P> {
         tip: &str,
         path: &RequestPath,
     ) -> Result<std::result::Result<Answer, String>> {
-        let bytes = self.platform.state_repo().read(tip, path.as_str()).await?;
-        let bytes = bytes.unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        let file: StatusFile = match serde_saphyr::from_str(&text) {
+        let file = match self.status_at(tip, path).await? {
             Ok(file) => file,
-            Err(cause) => return Ok(Err(format!("its status cannot be read: {cause}"))),
+            Err(message) => return Ok(Err(message)),
         };
         if file.request != *path {
             return Ok(Err(format!("its status is of {}", file.request)));
@@ -180,6 +179,33 @@ impl<P: Platform> Control<P> {
         Ok(Ok(answer))
     }
 
+    /// The file on the status branch; of one that people made unreadable, as it was before them.
+    async fn status_at(
+        &self,
+        tip: &str,
+        path: &RequestPath,
+    ) -> Result<std::result::Result<StatusFile, String>> {
+        let repo = self.platform.state_repo();
+        let (mut commit, mut why) = (tip.to_owned(), String::new());
+        for _ in 0..LOOK_BACK {
+            let bytes = repo.read(&commit, path.as_str()).await?.unwrap_or_default();
+            match serde_saphyr::from_str(&String::from_utf8_lossy(&bytes)) {
+                Ok(file) => return Ok(Ok(file)),
+                Err(cause) if why.is_empty() => {
+                    let cause = cause.to_string();
+                    let line = cause.lines().next().unwrap_or_default();
+                    why = format!("its status cannot be read: {line}");
+                }
+                Err(_) => {}
+            }
+            match repo.info(&commit).await?.parents.into_iter().next() {
+                Some(parent) => commit = parent,
+                None => break,
+            }
+        }
+        Ok(Err(why))
+    }
+
     /// The commit of the main branch that was planned whole when the status was written; empty if it
     /// is not known any more.
     async fn planned_at(&self, status: &str) -> Result<String> {
@@ -189,10 +215,19 @@ impl<P: Platform> Control<P> {
             .message
             .lines()
             .find_map(|line| line.strip_prefix(DESIRED));
-        let (Some(desired), Some(tip)) = (desired, repo.head(&self.options.branch).await?) else {
+        let Some(desired) = desired else {
             return Ok(String::new());
         };
-        Ok(match repo.is_ancestor(desired, &tip).await? {
+        let is_known = match repo.head(&self.options.branch).await? {
+            Some(tip) => repo.is_ancestor(desired, &tip).await?,
+            // Deleted: what was planned goes on until it is back.
+            None => match repo.info(desired).await {
+                Ok(_) => true,
+                Err(ports::Error::Corrupt { .. }) => false,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        Ok(match is_known {
             true => desired.to_owned(),
             false => String::new(),
         })

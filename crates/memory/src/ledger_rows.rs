@@ -52,7 +52,10 @@ impl MemoryLedger {
 
 impl Ledger for MemoryLedger {
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
-        Ok(lock(&self.0).by_key.get(key).map(|record| Record::clone(record)))
+        Ok(lock(&self.0)
+            .by_key
+            .get(key)
+            .map(|record| Record::clone(record)))
     }
 
     async fn list(

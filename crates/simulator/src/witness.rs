@@ -132,10 +132,9 @@ impl Witness {
                     self.request(old, new);
                     self.tell(&new.path, |story| story.request(new));
                 }
-                (Some(Row::Ref(old)), new) => {
-                    if !matches!(new, Some(Row::Ref(new)) if new.commit == old.commit) {
-                        self.violated(format!("{key} was looked up a second time"));
-                    }
+                (Some(Row::Ref(old)), new) if !matches!(new, Some(Row::Ref(new)) if new.commit == old.commit) =>
+                {
+                    self.violated(format!("{key} was looked up a second time"));
                 }
                 (Some(Row::Task(_) | Row::Request(_)), _) => {
                     self.violated(format!("{key} was deleted"));
