@@ -33,6 +33,7 @@ impl Run {
         let what = match (self.rng.u32(..6), file) {
             (0, _) => {
                 repo.delete("status");
+                self.witness.status_may_return();
                 "deletes the status branch".to_owned()
             }
             (1, _) => {
@@ -43,6 +44,7 @@ impl Run {
                 let info = block(repo.info(&tip)).expect("memory");
                 if let Some(parent) = info.parents.first() {
                     repo.reset("status", parent);
+                    self.witness.status_may_return();
                 }
                 "puts the status branch back by one commit".to_owned()
             }

@@ -104,6 +104,13 @@ impl Witness {
         }
     }
 
+    /// A person put the branch to where it had been: a commit that was made for then fits once more, and
+    /// the next report mends what it brings.
+    pub(crate) fn status_may_return(&self) {
+        let mut state = self.state();
+        state.stories.values_mut().for_each(|story| story.told = 0);
+    }
+
     /// The machine committed.
     pub(crate) fn committed(
         &self,
