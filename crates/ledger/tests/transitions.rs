@@ -500,6 +500,21 @@ fn a_retry_gives_new_patience() {
     assert_eq!(said[3], "ready as attempt 5 in 5830 ms");
 }
 
+/// Also when more attempts were made than a row keeps.
+#[test]
+fn each_retry_gives_as_much_patience_as_the_first() {
+    let mut ends = Vec::new();
+    for _ in 0..8 {
+        ends.extend(["trouble"; 5]);
+        ends.push("retry");
+    }
+    let said = history(&ends);
+    let failed = said.iter().enumerate();
+    let failed = failed.filter(|(_, state)| state.starts_with("failed"));
+    let failed: Vec<usize> = failed.map(|(n, _)| n + 1).collect();
+    assert_eq!(failed, [5, 10, 15, 20, 25, 30, 35, 40]);
+}
+
 #[test]
 fn history_is_bounded_and_says_how_each_attempt_ended() {
     let mut row = row(free(), leased(30, None));

@@ -65,7 +65,9 @@ pub(super) fn ended(
             end,
         });
         let surplus = row.attempts.len().saturating_sub(limits::ATTEMPTS_KEPT);
-        row.attempts.drain(..surplus);
+        // In steps of patience, so that the count of what is kept goes on in its own.
+        let step = limits::MAX_ATTEMPTS as usize;
+        row.attempts.drain(..surplus.next_multiple_of(step));
     }
     row
 }

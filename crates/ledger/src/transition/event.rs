@@ -10,7 +10,7 @@ pub mod limits {
     /// Attempts that end in infrastructure trouble, without a result in between, before a task fails.
     /// A retry by a person gives as many again; an attempt that was handed back does not count.
     pub const MAX_ATTEMPTS: u32 = 5;
-    /// Ended attempts kept in a row, so that it stays far below 400 KB.
+    /// Ended attempts kept in a row at most, and at least as many less [`MAX_ATTEMPTS`] once there were more, so that it stays far below 400 KB.
     pub const ATTEMPTS_KEPT: usize = 20;
     /// Notices kept in the head's row, for the same reason. Those beyond are told of when others are mended.
     pub const NOTICES_KEPT: usize = 100;
