@@ -64,10 +64,11 @@ pub(super) fn ended(
             ending,
             end,
         });
-        let surplus = row.attempts.len().saturating_sub(limits::ATTEMPTS_KEPT);
+        let kept = row.attempts.len();
+        let surplus = kept.saturating_sub(limits::ATTEMPTS_KEPT);
         // In steps of patience, so that the count of what is kept goes on in its own.
         let step = limits::MAX_ATTEMPTS as usize;
-        row.attempts.drain(..surplus.next_multiple_of(step));
+        row.attempts.drain(..surplus.next_multiple_of(step).min(kept));
     }
     row
 }
