@@ -68,7 +68,8 @@ pub(super) fn ended(
         let surplus = kept.saturating_sub(limits::ATTEMPTS_KEPT);
         // In steps of patience, so that the count of what is kept goes on in its own.
         let step = limits::MAX_ATTEMPTS as usize;
-        row.attempts.drain(..surplus.next_multiple_of(step).min(kept));
+        row.attempts
+            .drain(..surplus.next_multiple_of(step).min(kept));
     }
     row
 }
