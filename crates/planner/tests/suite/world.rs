@@ -14,7 +14,7 @@ use planner::{
 };
 use runner_api::{
     ArchVerdict, Artifact, ArtifactKind, BuildFacts, BuildScope, BuiltPackage, Facts, Failure,
-    FailureKind, Outcome, Placed, ResultManifest, SourceFacts, TaskSpec, TestFacts,
+    FailureKind, Outcome, Placed, Publication, ResultManifest, SourceFacts, TaskSpec, TestFacts,
 };
 use sha2::{Digest, Sha256};
 
@@ -486,11 +486,17 @@ pub(crate) fn describe(plan: &Plan, tasks: &Tasks) -> String {
     text
 }
 
+/// Without the publication, which is there once it is decided, and tells of those before it.
+pub(crate) fn content_documents(plan: &ReleasePlan) -> Vec<Vec<u8>> {
+    let is_content = |it: &&Vec<u8>| serde_json::from_slice::<Publication>(it).is_err();
+    plan.documents.iter().filter(is_content).cloned().collect()
+}
+
 /// The content documents of a release, repository by repository, as lists of files.
 pub(crate) fn contents(plan: &ReleasePlan) -> String {
     let mut text = String::new();
-    for document in &plan.documents {
-        let placed: Vec<Placed> = serde_json::from_slice(document).expect("a content document");
+    for document in content_documents(plan) {
+        let placed: Vec<Placed> = serde_json::from_slice(&document).expect("a content document");
         let names: Vec<String> = placed
             .iter()
             .map(|placed| {
