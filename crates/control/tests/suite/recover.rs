@@ -1,6 +1,7 @@
 //! A ledger that is lost at any call, and what is made of the status branch and the store.
 
 use ledger::Row;
+use ports::Platform as _;
 
 use crate::crashes::{BUILD, RELEASED, REVERTED, Scene, TWO, prepared, push};
 use crate::faults::When;
@@ -112,5 +113,27 @@ async fn a_ledger_that_is_there_is_not_written_over() {
     assert_eq!(
         why,
         "recover the ledger: it is there, and only an empty one is rebuilt"
+    );
+}
+
+#[tokio::test]
+async fn a_publication_that_is_gone_is_refused_and_never_guessed() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    let pointer = world.pointer("base").await.expect("it is published");
+    world.memory.store().remove(&pointer.publication);
+    world.lose();
+    let refused = world.control.recover(|_, _| {}).await;
+    let why = refused.expect_err("nobody knows what is in it").to_string();
+    let publication = pointer.publication;
+    assert_eq!(
+        why,
+        format!(
+            "read how base came to be: publication {publication} is not in the artifact store; bring it back from a copy of the store"
+        )
+    );
+    let is_planned = world.control.is_planned().await;
+    assert!(
+        !is_planned.expect("no fault is armed"),
+        "it is left as lost"
     );
 }

@@ -130,11 +130,16 @@ impl World {
         self.control = control(&self.memory, &self.faults);
     }
 
-    /// The disk with ledger and queues is gone; both are made anew.
-    pub(crate) async fn lose_ledger(&mut self) -> control::Recovered {
+    /// The disk with ledger and queues is gone.
+    pub(crate) fn lose(&mut self) {
         self.memory.ledger().lose();
         self.memory.queue().lose();
         self.restart();
+    }
+
+    /// As [`World::lose`]; both are made anew.
+    pub(crate) async fn lose_ledger(&mut self) -> control::Recovered {
+        self.lose();
         let recovered = self.control.recover(|_, _| {}).await;
         let recovered = recovered.expect("no fault is armed");
         assert_eq!(recovered.problems, []);
