@@ -397,8 +397,9 @@ async fn a_key_that_is_younger_than_the_commit_signs_with_its_own_time() {
         created,
     };
     let public = Keys::generate(&bench.path("keys"), &"young.key".parse().unwrap(), new).unwrap();
-    let signed = made(bench.sign_with("young", vec![bench.package("aa")]).await);
-    let again = made(bench.sign_with("young", vec![bench.package("aa")]).await);
+    let package = bench.package("aa");
+    let signed = made(bench.sign_with("young", vec![package.clone()]).await);
+    let again = made(bench.sign_with("young", vec![package]).await);
     assert_eq!(signed, again);
     let file = bench.path("young.asc");
     std::fs::write(&file, public).unwrap();
