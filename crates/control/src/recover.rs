@@ -55,6 +55,29 @@ pub struct Recovered {
     pub problems: Vec<Problem>,
 }
 
+/// What was read of the status branch and is not written yet.
+#[derive(Default)]
+struct Read {
+    releases: BTreeMap<RequestPath, Answer>,
+    /// Rows of builds.
+    change: Change,
+    latest: Latest,
+}
+
+/// The latest time and the highest place in the order of merges.
+#[derive(Clone, Copy, Default)]
+struct Latest {
+    time: i64,
+    sequence: u64,
+}
+
+impl Latest {
+    fn saw(&mut self, row: &RequestRow) {
+        self.time = self.time.max(row.time);
+        self.sequence = self.sequence.max(row.sequence);
+    }
+}
+
 impl<P: Platform> Control<P> {
     /// Whether the ledger was ever planned with: then it is not lost.
     pub async fn is_planned(&self) -> Result<bool> {
@@ -73,68 +96,76 @@ impl<P: Platform> Control<P> {
         let mut recovered = Recovered::default();
         let repo = self.platform.state_repo();
         let status = repo.head(&self.options.status_branch).await?;
-        let mut answers = match &status {
-            Some(tip) => self.answers(tip, &mut recovered, told).await?,
-            None => Vec::new(),
-        };
-        let planned = match &status {
-            Some(tip) => self.planned_at(tip).await?,
-            None => String::new(),
-        };
-        let names = self.published_names(&planned, &answers).await?;
+        let (mut planned, mut read) = (String::new(), Read::default());
+        if let Some(tip) = &status {
+            read = self.answers(tip, &mut recovered, told).await?;
+            planned = self.planned_at(tip).await?;
+        }
+        let names = self.published_names(&planned, &read.releases).await?;
         let history = self.history(names).await?;
         let newest = history.newest();
-        refuse_lost_pointers(&answers, &newest)?;
+        refuse_lost_pointers(&read.releases, &newest)?;
         for (release, newest) in newest {
-            let at = answers.iter().position(|answer| answer.row.path == release);
-            let known = at.map(|at| &answers[at].row);
+            let known = read.releases.get(&release).map(|answer| &answer.row);
             let Some(row) = self.caught_up(&release, known, &newest).await? else {
                 continue;
             };
             if matches!(row.phase, Phase::Publishing(_)) {
                 recovered.finished.push(release.clone());
             }
-            match at {
-                Some(at) => answers[at].row = row,
-                None => answers.push(Answer {
-                    row,
-                    refs: Vec::new(),
-                    tasks: Vec::new(),
-                    again: 0,
-                }),
+            match read.releases.get_mut(&release) {
+                Some(answer) => answer.row = row,
+                None => {
+                    recovered.requests += 1;
+                    read.releases.insert(release, Answer::without_tasks(row));
+                }
             }
         }
-        recovered.requests = answers.len();
-        recovered.tasks = answers.iter().map(|answer| answer.tasks.len()).sum();
-        recovered.again = answers.iter().map(|answer| answer.again).sum();
         recovered.repositories = history.pointers.len();
-        self.write_rows(&answers, &history).await?;
-        let head = head(planned, &answers, &history);
-        self.write_head_row(head, status).await?;
+        self.write_releases(&mut read, &history).await?;
+        self.write_head_row(head(planned, read.latest, &history), status)
+            .await?;
         Ok(recovered)
     }
 
-    /// What the status branch says of each request.
+    /// What the status branch says of each request. Builds are in the ledger when this returns, so that
+    /// memory is not as large as the ledger; releases wait for their publications.
     async fn answers(
         &self,
         tip: &str,
         recovered: &mut Recovered,
         told: impl Fn(usize, usize),
-    ) -> Result<Vec<Answer>> {
+    ) -> Result<Read> {
         let paths = self.platform.state_repo().list(tip, "").await?;
         let paths: Vec<RequestPath> = paths.iter().filter_map(|path| path.parse().ok()).collect();
-        let mut answers = Vec::new();
+        let mut read = Read::default();
         for (n, path) in paths.iter().enumerate() {
             match self.answer(tip, path).await? {
-                Ok(answer) => answers.push(answer),
+                Ok(answer) => {
+                    recovered.requests += 1;
+                    recovered.tasks += answer.tasks.len();
+                    recovered.again += answer.again;
+                    read.latest.saw(&answer.row);
+                    match path.kind() {
+                        RequestKind::Build => {
+                            request_rows(&answer, &mut read.change, self.now());
+                        }
+                        RequestKind::Release => {
+                            read.releases.insert(path.clone(), answer);
+                        }
+                    }
+                }
                 Err(message) => recovered.problems.push(Problem {
                     subject: path.to_string(),
                     message: format!("{message}; the request is planned anew"),
                 }),
             }
+            if read.change.writes.len() >= BATCH * WIDTH {
+                self.write_rows(std::mem::take(&mut read.change)).await?;
+            }
             told(n + 1, paths.len());
         }
-        Ok(answers)
+        Ok(read)
     }
 
     async fn answer(
@@ -238,7 +269,7 @@ impl<P: Platform> Control<P> {
     async fn published_names(
         &self,
         planned: &str,
-        answers: &[Answer],
+        releases: &BTreeMap<RequestPath, Answer>,
     ) -> Result<BTreeSet<RepositoryName>> {
         let tip = self
             .platform
@@ -256,7 +287,7 @@ impl<P: Platform> Control<P> {
                 Err(error) => return Err(error),
             }
         }
-        let tasks = answers.iter().flat_map(|answer| &answer.tasks);
+        let tasks = releases.values().flat_map(|answer| &answer.tasks);
         names.extend(tasks.filter_map(|task| match &task.spec {
             TaskSpec::Compose(compose) => Some(compose.repository.clone()),
             _ => None,
@@ -331,9 +362,11 @@ impl<P: Platform> Control<P> {
         Ok(self.read_wish(config, files, path, &text).await?.ok())
     }
 
-    async fn write_rows(&self, answers: &[Answer], history: &History) -> Result<()> {
-        let mut change = Change::default();
-        for answer in answers {
+    /// Writes the rows of releases and repositories, and what is left of the builds'.
+    async fn write_releases(&self, read: &mut Read, history: &History) -> Result<()> {
+        let mut change = std::mem::take(&mut read.change);
+        for answer in read.releases.values() {
+            read.latest.saw(&answer.row);
             request_rows(answer, &mut change, self.now());
         }
         for (name, pointer) in &history.pointers {
@@ -345,7 +378,11 @@ impl<P: Platform> Control<P> {
             let key = Key::contribution(&contribution.repository, &contribution.release);
             change.put(key, Row::Contribution(contribution));
         }
-        // Without conditions: the ledger has no other writer, and a run that was killed is run again.
+        self.write_rows(change).await
+    }
+
+    /// Without conditions: the ledger has no other writer, and a run that was killed is run again.
+    async fn write_rows(&self, change: Change) -> Result<()> {
         let (_, mut writes) = change.into_rows(self.now());
         while !writes.is_empty() {
             let mut changes = Vec::new();
@@ -426,26 +463,27 @@ impl<P: Platform> Control<P> {
 
 /// Of a published release, pointers lead to its publication. Without them the repositories would be made
 /// anew from what is left, and clients would see packages vanish.
-fn refuse_lost_pointers(answers: &[Answer], newest: &BTreeMap<RequestPath, Newest>) -> Result<()> {
-    let lost = |answer: &&Answer| {
-        answer.row.phase == Phase::Published && !newest.contains_key(&answer.row.path)
+fn refuse_lost_pointers(
+    releases: &BTreeMap<RequestPath, Answer>,
+    newest: &BTreeMap<RequestPath, Newest>,
+) -> Result<()> {
+    let lost = |path: &&RequestPath| {
+        releases[*path].row.phase == Phase::Published && !newest.contains_key(*path)
     };
-    match answers.iter().find(lost) {
+    match releases.keys().find(lost) {
         None => Ok(()),
-        Some(answer) => Err(Error::Inconsistent(format!(
-            "find what {} has published: no repository's pointer in the artifact store leads to it; bring the pointers back from a copy of the store",
-            answer.row.path
+        Some(path) => Err(Error::Inconsistent(format!(
+            "find what {path} has published: no repository's pointer in the artifact store leads to it; bring the pointers back from a copy of the store"
         ))),
     }
 }
 
-fn head(planned: String, answers: &[Answer], history: &History) -> HeadRow {
+fn head(planned: String, latest: Latest, history: &History) -> HeadRow {
     let (sequence, time) = history.latest();
-    let rows = || answers.iter().map(|answer| &answer.row);
     HeadRow {
         commit: planned,
-        time: rows().map(|row| row.time).fold(time, i64::max),
-        sequence: rows().map(|row| row.sequence).fold(sequence, u64::max),
+        time: time.max(latest.time),
+        sequence: sequence.max(latest.sequence),
         recovered: true,
         ..HeadRow::default()
     }

@@ -64,6 +64,16 @@ impl Answer {
         })
     }
 
+    /// Of a release that the status branch had not heard of: its tasks are done, and lost.
+    pub(super) fn without_tasks(row: RequestRow) -> Self {
+        Self {
+            row,
+            refs: Vec::new(),
+            tasks: Vec::new(),
+            again: 0,
+        }
+    }
+
     /// Something of it may still happen.
     pub(super) fn is_open(&self) -> bool {
         !self.row.phase.is_at_rest() || self.tasks.iter().any(|row| !row.state.is_closed())
