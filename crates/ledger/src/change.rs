@@ -1,6 +1,7 @@
 //! A change: conditions, writes and effects that apply together or not at all.
 
 use std::fmt;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
 use pipeline_spec::{Architecture, RequestPath, Role};
 use runner_api::TaskRef;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Key, Millis, OutboxRow, Row};
 
 /// What must hold for a change to apply.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Condition {
     /// Of which row.
     pub key: Key,
@@ -18,7 +19,7 @@ pub struct Condition {
 }
 
 /// A condition on one row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expect {
     /// No such row.
     Absent,
@@ -113,9 +114,15 @@ impl Change {
     }
 
     /// Turns effects into outbox rows, so that adapters only know rows.
+    ///
+    /// A key is its change's alone: what it was conditioned on can only once be so. Else a dispatcher
+    /// that has sent the message of an earlier row, deleted by another one meanwhile, would delete a new
+    /// row of the same millisecond, whose version is the same.
     pub fn into_rows(mut self, now: Millis) -> (Vec<Condition>, Vec<Write>) {
+        let change = BuildHasherDefault::<DefaultHasher>::new().hash_one(&self.conditions);
         for effect in std::mem::take(&mut self.effects) {
-            let key = Key::outbox(now, &format!("{} {}", effect.queue, effect.message.name()));
+            let name = effect.message.name();
+            let key = Key::outbox(now, &format!("{} {name} {change:016x}", effect.queue));
             let row = Row::Outbox(OutboxRow { effect });
             self.writes.push(Write::Put(key, Box::new(row)));
         }

@@ -639,3 +639,22 @@ fn a_heartbeat_says_what_is_done_and_tells_nobody() {
     // A step is no news for the status branch: it would get a commit for each.
     assert_eq!(change.effects, []);
 }
+
+/// Who deletes an outbox row by its version must not meet another change's: a row that is written anew
+/// has the version that the deleted one had.
+#[test]
+fn changes_of_one_millisecond_have_outbox_rows_of_their_own() {
+    let key = |version: u64| {
+        let row = row(free(), leased(1, None));
+        let event = Event::Cancel { reason: "x" };
+        let change = transition(&row, version, &event, NOW).unwrap();
+        let (_, writes) = change.into_rows(NOW);
+        let report = |write: &Write| match write {
+            Write::Put(key, row) if matches!(**row, Row::Outbox(_)) => Some(key.clone()),
+            _ => None,
+        };
+        writes.iter().find_map(report).unwrap()
+    };
+    assert_ne!(key(1), key(2));
+    assert_eq!(key(1), key(1));
+}

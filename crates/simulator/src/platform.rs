@@ -133,6 +133,14 @@ impl Ledger for Gated<MemoryLedger> {
             {
                 return Ok(Applied::Conflict(condition.key.clone()));
             }
+            // The witness sees what is to be sent, too.
+            let (conditions, writes) = change.into_rows(now);
+            let effects = Vec::new();
+            let change = Change {
+                conditions,
+                writes,
+                effects,
+            };
             let before = self.witness.before(&change);
             let applied = self.inner.apply(change, now).await?;
             if applied == Applied::Done {
@@ -156,6 +164,7 @@ impl TaskQueue for Gated<MemoryQueue> {
                 due += 13 * 3600 * 1000;
             }
             self.inner.send(queue, message, due).await?;
+            self.witness.sent(queue, message);
             if self.gate.happens(|rates| rates.duplicate) {
                 self.inner.send(queue, message, not_before).await?;
             }
@@ -172,9 +181,14 @@ impl TaskQueue for Gated<MemoryQueue> {
         visibility: Duration,
         _wait: Duration,
     ) -> Result<Vec<Delivery>> {
-        let work = self
-            .inner
-            .receive(queues, limit, visibility, Duration::ZERO);
+        let work = async {
+            let found = self
+                .inner
+                .receive(queues, limit, visibility, Duration::ZERO)
+                .await?;
+            self.witness.received(&found);
+            Ok(found)
+        };
         self.gate.call("queue.receive", work).await
     }
 
@@ -183,6 +197,7 @@ impl TaskQueue for Gated<MemoryQueue> {
             if self.gate.happens(|rates| rates.lost_acknowledgement) {
                 return Ok(());
             }
+            self.witness.acknowledged(receipt);
             self.inner.acknowledge(receipt).await
         };
         self.gate.call("queue.acknowledge", work).await

@@ -34,8 +34,9 @@ const PLANES: usize = 2;
 const CALLS: usize = 8;
 /// Recoveries that fail before that is a finding.
 const RECOVERIES: usize = 500;
-/// Steps of the scheduler between two acts of people, at most.
-const PACE: usize = 700;
+/// Steps of the scheduler between two acts of people, at most: in most runs work is under way whatever
+/// they do, in some it has ended.
+const PACES: [usize; 4] = [700, 700, 700, 5_000];
 /// A run that has not settled after so many steps is cut off there: the calm follows anyway.
 const MAX_STEPS: usize = 40_000;
 
@@ -70,7 +71,7 @@ pub(crate) struct Run {
     pub(crate) memory: MemoryPlatform,
     pub(crate) witness: Witness,
     gate: Gate,
-    rng: Rng,
+    pub(crate) rng: Rng,
     planes: Vec<Plane>,
     agents: Vec<Agent>,
     calls: Vec<Call>,
@@ -147,6 +148,7 @@ impl Run {
 
     /// Everything at once, in the seed's order, until people have done all their acts and some more.
     pub(crate) fn chaos(&mut self, acts: &[Act]) {
+        let pace = PACES[self.rng.usize(..PACES.len())];
         let mut acts = acts.iter();
         let mut next_act = 0;
         for step in 0..MAX_STEPS {
@@ -155,7 +157,7 @@ impl Run {
                     Some(act) => self.act(act),
                     None => break,
                 }
-                next_act += 1 + self.rng.usize(..PACE);
+                next_act += 1 + self.rng.usize(..pace);
             }
             self.step();
             if self.gate.is_endless() {

@@ -23,6 +23,10 @@ impl Run {
         self.calm();
         self.set_clocks();
         self.heal();
+        self.who_waits_holds_no_turn();
+        if self.rng.bool() {
+            self.status_rival();
+        }
         // What failed by the world's fault, or was stopped by hand, is asked for again: then nothing
         // is left but what the newest commit wants.
         if self.ask_again() {
@@ -73,6 +77,21 @@ impl Run {
                     .violated(format!("not done without a timer: {left}"));
             }
         }
+    }
+
+    /// A release that waits for a person would hold up all others.
+    fn who_waits_holds_no_turn(&self) {
+        let waits = self.waiting();
+        self.memory.ledger().visit(|key, record| {
+            if let Row::Index { request } = &record.row
+                && key.sort == "turn"
+                && waits.iter().any(|path| path == request.as_str())
+            {
+                let name = &key.partition;
+                self.witness
+                    .violated(format!("{request} waits, and keeps its turn of {name}"));
+            }
+        });
     }
 
     fn ask_again(&mut self) -> bool {

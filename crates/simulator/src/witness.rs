@@ -1,5 +1,6 @@
 //! Looks at every write and judges it at once: what must never happen, at no interleaving.
 
+mod messages;
 mod published;
 mod requests;
 mod status;
@@ -49,6 +50,7 @@ struct State {
     troubles: BTreeMap<TaskId, u32>,
     /// What the ledger said of each request, ever.
     stories: BTreeMap<String, Story>,
+    messages: messages::Messages,
     /// Rows are being written anew: what was there before is lost.
     is_recovering: bool,
 }
@@ -87,6 +89,7 @@ impl Witness {
             state.troubles.clear();
             // What a person took from the branch before is known to nobody any more.
             state.stories.clear();
+            state.messages.lose();
         }
     }
 
@@ -132,10 +135,11 @@ impl Witness {
                     self.request(old, new);
                     self.tell(&new.path, |story| story.request(new));
                 }
-                (Some(Row::Ref(old)), new) if !matches!(new, Some(Row::Ref(new)) if new.commit == old.commit) =>
-                {
+                (Some(Row::Ref(_)), _) if !self.is_recovering() => {
                     self.violated(format!("{key} was looked up a second time"));
                 }
+                (_, Some(Row::Outbox(new))) => self.ordered(&key, &new.effect),
+                (Some(Row::Outbox(_)), None) => self.left_the_outbox(&key),
                 (Some(Row::Task(_) | Row::Request(_)), _) => {
                     self.violated(format!("{key} was deleted"));
                 }

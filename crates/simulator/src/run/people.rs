@@ -15,7 +15,7 @@ use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
 
 impl Run {
     /// Somebody writes where only the machine should.
-    pub(super) fn status_rival(&mut self) {
+    pub(crate) fn status_rival(&mut self) {
         self.pushes += 1;
         let repo = self.memory.state_repo().clone();
         let Some(tip) = block(repo.head("status")).expect("memory") else {

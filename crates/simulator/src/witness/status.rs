@@ -26,6 +26,8 @@ pub(super) struct Story {
     states: u64,
     /// The state that the branch told last.
     told: u64,
+    /// The digest that a report committed last.
+    reported: u64,
 }
 
 fn digest(words: &[&str]) -> u64 {
@@ -57,6 +59,21 @@ impl Story {
         self.keep();
     }
 
+    /// States so far.
+    pub(super) fn states(&self) -> u64 {
+        self.states
+    }
+
+    /// The last state with this digest; 0: there was none.
+    pub(super) fn place(&self, digest: u64) -> u64 {
+        self.seen.get(&digest).copied().unwrap_or(0)
+    }
+
+    /// The last state that says what a report committed last.
+    pub(super) fn reported(&self) -> u64 {
+        self.place(self.reported)
+    }
+
     fn keep(&mut self) {
         self.states += 1;
         self.seen.insert(self.head ^ self.all_tasks, self.states);
@@ -64,7 +81,7 @@ impl Story {
 }
 
 /// The digest of the state that a status file tells of.
-fn told(text: &str) -> u64 {
+pub(super) fn told(text: &str) -> u64 {
     let word = |line: &'_ str, start: &str| -> Option<String> {
         let value = line.strip_prefix(start)?;
         Some(value.trim_matches(['"', '\'']).to_owned())
@@ -153,7 +170,9 @@ impl Witness {
                 return self.violated(format!("the status branch tells of {path}, unknown"));
             }
         };
-        let problem = match story.seen.get(&told(text)) {
+        let digest = told(text);
+        story.reported = digest;
+        let problem = match story.seen.get(&digest) {
             None => "what the ledger never said",
             Some(place) if *place < story.told => "older rows than it told before",
             Some(place) => {
