@@ -30,6 +30,7 @@ mod parse;
 mod path;
 mod platform;
 mod policy;
+mod priority;
 mod project;
 mod read;
 mod release;
@@ -67,6 +68,7 @@ pub use platform::{
     Platform,
 };
 pub use policy::{Gate, Gates, Policy};
+pub use priority::{Priority, Weight};
 pub use project::{LanguageVersion, Limits, Project};
 pub use release::{Placement, ReleaseRequest};
 pub use render::{count, render_all};

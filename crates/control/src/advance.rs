@@ -383,6 +383,7 @@ impl<P: Platform> Control<P> {
                     queue: QueueName::report(),
                     message: report.clone(),
                     not_before: self.now(),
+                    share: ledger::Share::default(),
                 }],
                 ..Change::default()
             };

@@ -1,7 +1,7 @@
 //! Draining the outbox: what a change wanted to happen is handed to the queues.
 
 use ledger::{Change, Condition, Expect, Key, Row, partition};
-use ports::{Applied, Ledger, Platform, TaskQueue};
+use ports::{Applied, Ledger, Place, Platform, TaskQueue};
 
 use crate::load::unexpected;
 use crate::{Control, Result};
@@ -29,9 +29,13 @@ impl<P: Platform> Control<P> {
                     return Err(unexpected(key));
                 };
                 let effect = &row.effect;
+                let place = Place {
+                    not_before: effect.not_before,
+                    share: effect.share.clone(),
+                };
                 self.platform
                     .queue()
-                    .send(&effect.queue, &effect.message, effect.not_before)
+                    .send(&effect.queue, &effect.message, &place)
                     .await?;
                 delete(&mut change, key, record.version);
             }

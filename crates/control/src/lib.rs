@@ -41,7 +41,7 @@ use std::sync::atomic::AtomicI64;
 
 use ledger::{Change, Key, Message, Millis, QueueName};
 use pipeline_spec::Diagnostic;
-use ports::{Applied, Clock, Ledger, Platform, TaskQueue};
+use ports::{Applied, Clock, Ledger, Place, Platform, TaskQueue};
 use tokio::sync::{Mutex, Notify};
 
 pub use admit::Planned;
@@ -186,7 +186,7 @@ impl<P: Platform> Control<P> {
         Ok(self
             .platform
             .queue()
-            .send(&QueueName::advance(), &message, self.now())
+            .send(&QueueName::advance(), &message, &Place::at(self.now()))
             .await?)
     }
 }

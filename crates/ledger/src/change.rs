@@ -7,7 +7,7 @@ use pipeline_spec::{Architecture, RequestPath, Role};
 use runner_api::TaskRef;
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, Millis, OutboxRow, Row};
+use crate::{Key, Millis, OutboxRow, Row, Share};
 
 /// What must hold for a change to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -52,6 +52,9 @@ pub struct Effect {
     pub message: Message,
     /// Not delivered before.
     pub not_before: Millis,
+    /// Whose it is, and how much it hurries.
+    #[serde(default, skip_serializing_if = "Share::is_default")]
+    pub share: Share,
 }
 
 /// A conditional transaction. At most [`Change::MAX_ROWS`] rows, DynamoDB's limit for one transaction.
@@ -88,12 +91,13 @@ impl Change {
         self.writes.push(Write::Delete(key));
     }
 
-    /// Adds an effect that follows at once.
+    /// Adds an effect of the machine's own, for which no tenant waits his turn.
     pub fn effect(&mut self, queue: QueueName, message: Message, not_before: Millis) {
         self.effects.push(Effect {
             queue,
             message,
             not_before,
+            share: Share::default(),
         });
     }
 

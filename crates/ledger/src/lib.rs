@@ -9,6 +9,7 @@
 mod change;
 mod key;
 mod row;
+mod share;
 mod transition;
 
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
@@ -18,6 +19,7 @@ pub use row::{
     LeaseRow, Note, OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow,
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
+pub use share::{Share, Tenant};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

@@ -1,11 +1,11 @@
-//! Queues as one map, in the order of sending.
+//! Queues as one map, in the order of sending, and whose turn it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ledger::{Message, Millis, QueueName};
-use ports::{Clock, Delivery, Error, Result, TaskQueue};
+use ledger::{Message, Millis, QueueName, Share, Tenant};
+use ports::{Clock, Delivery, Error, Place, Result, TaskQueue};
 use tokio::sync::Notify;
 
 use crate::clock::millis;
@@ -23,6 +23,9 @@ pub struct MemoryQueue {
 struct Messages {
     last_id: u64,
     by_id: BTreeMap<u64, Waiting>,
+    /// When each tenant was served last in each queue, in deliveries since the beginning.
+    turns: BTreeMap<QueueName, BTreeMap<Tenant, u64>>,
+    last_turn: u64,
 }
 
 #[derive(Debug)]
@@ -30,7 +33,24 @@ struct Waiting {
     queue: QueueName,
     message: Message,
     due: Millis,
+    share: Share,
     deliveries: u32,
+}
+
+impl Messages {
+    /// The message that is next to go out.
+    fn next(&self, queues: &[QueueName], now: Millis) -> Option<u64> {
+        let due = self
+            .by_id
+            .iter()
+            .filter(|(_, waiting)| waiting.due <= now && queues.contains(&waiting.queue));
+        let next = due.min_by_key(|(id, waiting)| {
+            let turns = self.turns.get(&waiting.queue);
+            let served = turns.and_then(|turns| turns.get(&waiting.share.tenant));
+            (waiting.share.priority, served, waiting.due, **id)
+        });
+        next.map(|(id, _)| *id)
+    }
 }
 
 impl MemoryQueue {
@@ -64,27 +84,42 @@ impl MemoryQueue {
     fn take(&self, queues: &[QueueName], limit: usize, until: Millis) -> Vec<Delivery> {
         let now = self.clock.now();
         let mut messages = lock(&self.messages);
-        let due = messages
-            .by_id
-            .iter_mut()
-            .filter(|(_, waiting)| waiting.due <= now && queues.contains(&waiting.queue));
-        due.take(limit)
-            .map(|(id, waiting)| {
-                waiting.due = until;
-                waiting.deliveries += 1;
-                Delivery {
-                    queue: waiting.queue.clone(),
-                    message: waiting.message.clone(),
-                    receipt: format!("{id} {}", waiting.deliveries),
-                    deliveries: waiting.deliveries,
-                }
-            })
-            .collect()
+        let mut taken = Vec::new();
+        let mut ids = BTreeSet::new();
+        while taken.len() < limit {
+            let Some(id) = messages.next(queues, now) else {
+                break;
+            };
+            // Hidden for no time at all, it would come again in the same call.
+            if !ids.insert(id) {
+                break;
+            }
+            let Messages {
+                by_id,
+                turns,
+                last_turn,
+                ..
+            } = &mut *messages;
+            let waiting = by_id.get_mut(&id).expect("just found");
+            *last_turn += 1;
+            let tenants = turns.entry(waiting.queue.clone()).or_default();
+            tenants.insert(waiting.share.tenant.clone(), *last_turn);
+            waiting.due = until;
+            waiting.deliveries += 1;
+            taken.push(Delivery {
+                queue: waiting.queue.clone(),
+                message: waiting.message.clone(),
+                receipt: format!("{id} {}", waiting.deliveries),
+                deliveries: waiting.deliveries,
+                share: waiting.share.clone(),
+            });
+        }
+        taken
     }
 }
 
 impl TaskQueue for MemoryQueue {
-    async fn send(&self, queue: &QueueName, message: &Message, not_before: Millis) -> Result<()> {
+    async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
         {
             let mut messages = lock(&self.messages);
             messages.last_id += 1;
@@ -92,7 +127,8 @@ impl TaskQueue for MemoryQueue {
             let waiting = Waiting {
                 queue: queue.clone(),
                 message: message.clone(),
-                due: not_before,
+                due: place.not_before,
+                share: place.share.clone(),
                 deliveries: 0,
             };
             messages.by_id.insert(id, waiting);

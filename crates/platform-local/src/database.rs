@@ -18,7 +18,7 @@ use crate::writer::Writer;
 use crate::{Error, blocking, folders};
 
 /// Version of the tables and of the JSON in them: `PRAGMA user_version`.
-const FORMAT: i64 = 1;
+const FORMAT: i64 = STEPS.len() as i64;
 /// `Mill`: tells our databases from others.
 const APPLICATION: i64 = 0x4d69_6c6c;
 /// Concurrent reads. More than the processors of a small machine buys nothing, and each has a cache.
@@ -29,6 +29,9 @@ const CACHE_KIB: i64 = 2_048;
 const WAL_BYTES: i64 = 8 << 20;
 /// Statements kept prepared per connection: all there are.
 const STATEMENTS: usize = 32;
+
+/// What makes each version of the one before it; a new file goes through all. A step is never changed.
+const STEPS: [&str; 2] = [TABLES, SHARES];
 
 const TABLES: &str = "
 CREATE TABLE ledger (
@@ -48,6 +51,21 @@ CREATE TABLE messages (
     message    TEXT NOT NULL
 ) STRICT;
 CREATE INDEX messages_by_due ON messages (queue, due);
+";
+
+/// Whose turn it is. Messages of before are nobody's, and of normal priority.
+const SHARES: &str = "
+ALTER TABLE messages ADD COLUMN priority INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE messages ADD COLUMN tenant TEXT NOT NULL DEFAULT '';
+CREATE INDEX messages_by_share ON messages (queue, priority, tenant, due);
+
+CREATE TABLE turns (
+    queue  TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    turn   INTEGER NOT NULL,
+    PRIMARY KEY (queue, tenant)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX turns_by_age ON turns (turn);
 ";
 
 /// An open state database. Clones share it; dropping the last one closes it, and waits for that.
@@ -160,7 +178,7 @@ fn connect_writer(path: &Path) -> std::result::Result<Connection, Error> {
         .map_err(sqlite(path))?;
     match (application, found, tables) {
         (0, 0, 0_i64) => create(&mut connection).map_err(sqlite(path))?,
-        (APPLICATION, FORMAT, _) => {}
+        (APPLICATION, 1..=FORMAT, _) => upgrade(&mut connection, found).map_err(sqlite(path))?,
         (APPLICATION, found, _) if found > FORMAT => {
             return Err(Error::TooNew {
                 path: path.to_owned(),
@@ -205,8 +223,20 @@ fn check(connection: &Connection, path: &Path) -> std::result::Result<(), Error>
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
+    upgrade(connection, 0)
+}
+
+/// From version `found` to [`FORMAT`], all steps or none.
+fn upgrade(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    if found == FORMAT {
+        return Ok(());
+    }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(TABLES)?;
+    for (version, step) in (1..).zip(STEPS) {
+        if version > found {
+            transaction.execute_batch(step)?;
+        }
+    }
     transaction.pragma_update(None, "application_id", APPLICATION)?;
     transaction.pragma_update(None, "user_version", FORMAT)?;
     transaction.commit()

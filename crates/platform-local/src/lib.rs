@@ -25,6 +25,7 @@ mod ledger_rows;
 mod lock;
 mod queue;
 mod store;
+mod turns;
 mod writer;
 
 use std::path::Path;

@@ -6,20 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ledger::{Message, Millis, QueueName};
-use ports::{Delivery, Error, Result, TaskQueue};
+use ports::{Delivery, Error, Place, Result, TaskQueue};
 use rusqlite::{Connection, params};
 use tokio::sync::{Notify, futures::Notified};
 use tokio::time::Instant;
 
 use crate::error::sqlite;
+use crate::turns::{ASIDE, Take, insert};
 use crate::{Database, SharedClock};
 
-/// Where a message goes that cannot be read: never due, kept for a person to look at.
-const ASIDE: Millis = Millis::MAX;
 /// Longest wait of one `receive`; a timer further away than this is never needed.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
-/// Messages in one table, by queue and the time they are due.
+/// Messages in one table, by queue, priority, tenant and the time they are due.
 #[derive(Clone)]
 pub struct SqliteQueue {
     database: Database,
@@ -52,15 +51,15 @@ impl std::fmt::Debug for SqliteQueue {
 }
 
 impl TaskQueue for SqliteQueue {
-    async fn send(&self, queue: &QueueName, message: &Message, not_before: Millis) -> Result<()> {
+    async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
         let operation = format!("send a message to queue {queue}");
         let json = serde_json::to_string(message)
             .map_err(|cause| Error::corrupt(operation.as_str(), cause))?;
         let bell = self.bell(queue);
-        let name = queue.clone();
+        let (name, place) = (queue.clone(), place.clone());
         let context = operation.clone();
         let insert = move |db: &Connection| {
-            insert(db, &name, &json, not_before).map_err(|cause| sqlite(&context, &cause))
+            insert(db, &name, &json, &place).map_err(|cause| sqlite(&context, &cause))
         };
         // Rung by the writer: the sender may be gone by the time its message is durable.
         let writer = self.database.writer();
@@ -89,7 +88,7 @@ impl TaskQueue for SqliteQueue {
             }
             let now = self.clock.now();
             let take = Take {
-                queues: queues.to_vec(),
+                queues: queues.iter().cloned().collect(),
                 limit,
                 now,
                 // Just before ASIDE, so that no visibility sets a message aside.
@@ -153,14 +152,6 @@ async fn any(rings: &mut [Pin<Box<Notified<'_>>>]) {
     .await;
 }
 
-fn insert(db: &Connection, queue: &QueueName, json: &str, due: Millis) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO messages (queue, due, deliveries, message) VALUES (?1, ?2, 0, ?3)";
-    let due = due.min(ASIDE - 1);
-    db.prepare_cached(sql)?
-        .execute(params![queue.as_str(), due, json])?;
-    Ok(())
-}
-
 fn delete(db: &Connection, id: i64, deliveries: u32) -> rusqlite::Result<()> {
     let sql = "DELETE FROM messages WHERE id = ?1 AND deliveries = ?2";
     db.prepare_cached(sql)?.execute(params![id, deliveries])?;
@@ -171,103 +162,4 @@ fn depth(db: &Connection, queue: &QueueName) -> rusqlite::Result<u64> {
     let sql = "SELECT count(*) FROM messages WHERE queue = ?1 AND due < ?2";
     db.prepare_cached(sql)?
         .query_row(params![queue.as_str(), ASIDE], |row| row.get(0))
-}
-
-struct Take {
-    queues: Vec<QueueName>,
-    limit: usize,
-    now: Millis,
-    until: Millis,
-}
-
-struct Taken {
-    deliveries: Vec<Delivery>,
-    /// When there is nothing now: when there will be, as far as is known.
-    next_due: Option<Millis>,
-}
-
-struct Candidate {
-    due: Millis,
-    id: i64,
-    queue: QueueName,
-    deliveries: u32,
-    json: String,
-}
-
-impl Take {
-    fn run(&self, db: &Connection) -> rusqlite::Result<Taken> {
-        let mut candidates = Vec::new();
-        for queue in &self.queues {
-            candidates.extend(self.candidates(db, queue)?);
-        }
-        // The oldest of all queues first, so that a full one does not starve another.
-        candidates.sort_by_key(|candidate| (candidate.due, candidate.id));
-        candidates.dedup_by_key(|candidate| candidate.id);
-        let mut deliveries = Vec::new();
-        for candidate in candidates.into_iter().take(self.limit) {
-            deliveries.extend(self.deliver(db, candidate)?);
-        }
-        let next_due = if deliveries.is_empty() {
-            self.next_due(db)?
-        } else {
-            None
-        };
-        Ok(Taken {
-            deliveries,
-            next_due,
-        })
-    }
-
-    fn candidates(&self, db: &Connection, queue: &QueueName) -> rusqlite::Result<Vec<Candidate>> {
-        let sql = "SELECT due, id, deliveries, message FROM messages \
-                   WHERE queue = ?1 AND due <= ?2 ORDER BY due, id LIMIT ?3";
-        let mut statement = db.prepare_cached(sql)?;
-        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![queue.as_str(), self.now, limit], |row| {
-            Ok(Candidate {
-                due: row.get(0)?,
-                id: row.get(1)?,
-                queue: queue.clone(),
-                deliveries: row.get(2)?,
-                json: row.get(3)?,
-            })
-        })?;
-        rows.collect()
-    }
-
-    fn deliver(&self, db: &Connection, found: Candidate) -> rusqlite::Result<Option<Delivery>> {
-        let sql = "UPDATE messages SET due = ?2, deliveries = ?3 WHERE id = ?1";
-        let mut update = db.prepare_cached(sql)?;
-        let id = found.id;
-        let message = match serde_json::from_str(&found.json) {
-            Ok(message) => message,
-            Err(cause) => {
-                // The ledger knows what the message was about, and sweep sends another.
-                let queue = found.queue.as_str();
-                tracing::error!(queue, id, %cause, "an unreadable message is set aside");
-                update.execute(params![id, ASIDE, found.deliveries])?;
-                return Ok(None);
-            }
-        };
-        let deliveries = found.deliveries.saturating_add(1);
-        update.execute(params![id, self.until, deliveries])?;
-        Ok(Some(Delivery {
-            queue: found.queue,
-            message,
-            receipt: format!("{id} {deliveries}"),
-            deliveries,
-        }))
-    }
-
-    fn next_due(&self, db: &Connection) -> rusqlite::Result<Option<Millis>> {
-        let sql = "SELECT min(due) FROM messages WHERE queue = ?1 AND due < ?2";
-        let mut statement = db.prepare_cached(sql)?;
-        let mut next = None;
-        for queue in &self.queues {
-            let due: Option<Millis> =
-                statement.query_row(params![queue.as_str(), ASIDE], |row| row.get(0))?;
-            next = next.into_iter().chain(due).min();
-        }
-        Ok(next)
-    }
 }

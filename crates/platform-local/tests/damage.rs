@@ -15,9 +15,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{Scratch, key, message, row};
-use ledger::{Change, QueueName};
+use ledger::{Change, QueueName, Share};
+use pipeline_spec::Priority;
 use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, Verdict, WallClock};
-use ports::{ArtifactStore, Error, Ledger, TaskQueue};
+use ports::{ArtifactStore, Error, Ledger, Place, TaskQueue};
 
 /// Runs SQL on the closed database in `folder`.
 fn edit(folder: &Path, sql: &str) {
@@ -82,7 +83,9 @@ async fn unreadable_message_does_not_block_its_queue() {
     let open = || SqliteQueue::new(Database::open(&folder).unwrap(), Arc::new(WallClock));
     let queue = open();
     for name in ["bad", "good"] {
-        let sent = queue.send(&QueueName::report(), &message(name), 0).await;
+        let sent = queue
+            .send(&QueueName::report(), &message(name), &Place::at(0))
+            .await;
         sent.unwrap();
     }
     drop(queue);
@@ -121,18 +124,66 @@ fn second_process_is_told_of_the_first() {
     DirectoryStore::open(&folder).expect("it is free again");
 }
 
+/// The tables of format 1, as they were released.
+const FORMAT_1: &str = "
+PRAGMA journal_mode = WAL;
+CREATE TABLE ledger (
+    partition TEXT NOT NULL,
+    sort      TEXT NOT NULL,
+    version   INTEGER NOT NULL,
+    document  TEXT NOT NULL,
+    PRIMARY KEY (partition, sort)
+) STRICT;
+CREATE TABLE messages (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue      TEXT NOT NULL,
+    due        INTEGER NOT NULL,
+    deliveries INTEGER NOT NULL,
+    message    TEXT NOT NULL
+) STRICT;
+CREATE INDEX messages_by_due ON messages (queue, due);
+INSERT INTO messages (queue, due, deliveries, message) VALUES
+    ('report', 1, 3, '{\"message\":\"report\",\"request\":\"builds/2026/07/old.yaml\"}');
+PRAGMA application_id = 0x4d696c6c;
+PRAGMA user_version = 1;
+";
+
+#[tokio::test]
+async fn a_file_of_format_1_is_brought_up_to_date() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    fs::create_dir(&folder).unwrap();
+    edit(&folder, FORMAT_1);
+    // The second time there is nothing to do.
+    drop(Database::open(&folder).unwrap());
+    let queue = SqliteQueue::new(Database::open(&folder).unwrap(), Arc::new(WallClock));
+    let mut place = Place::at(0);
+    place.share.priority = Priority::Urgent;
+    let report = QueueName::report();
+    queue.send(&report, &message("new"), &place).await.unwrap();
+    let wait = Duration::from_secs(60);
+    let got = queue.receive(&[report], 2, wait, wait).await.unwrap();
+    let seen: Vec<_> = got
+        .iter()
+        .map(|got| (got.message.name(), got.deliveries))
+        .collect();
+    let (new, old) = (message("new").name(), message("old").name());
+    assert_eq!(seen, [(new, 1), (old, 4)], "what waited is still there");
+    assert_eq!(got[1].share, Share::default());
+}
+
 #[test]
 fn only_our_own_format_is_opened() {
     let scratch = Scratch::new();
     let folder = scratch.folder();
     drop(Database::open(&folder).unwrap());
-    edit(&folder, "PRAGMA user_version = 2");
+    edit(&folder, "PRAGMA user_version = 3");
     assert_eq!(
         refused(&folder),
-        "open <state>/millrace.db: its format is 2, and this program knows 1; \
+        "open <state>/millrace.db: its format is 3, and this program knows 2; \
          start the newer program that wrote it"
     );
-    edit(&folder, "PRAGMA user_version = 1");
+    edit(&folder, "PRAGMA user_version = 2");
     Database::open(&folder).expect("our own format");
 
     let folder = scratch.folder();

@@ -19,7 +19,7 @@ use common::{Scratch, key, message, number, row};
 use ledger::{Change, Expect, QueueName, partition};
 use pipeline_spec::Sha256Digest;
 use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, Verdict, WallClock};
-use ports::{Applied, ArtifactStore, Error, Ledger, Stored, TaskQueue};
+use ports::{Applied, ArtifactStore, Error, Ledger, Place, Stored, TaskQueue};
 use tokio::runtime::Runtime;
 
 const VICTIM: &str = "be-the-victim";
@@ -94,7 +94,10 @@ async fn write(state: &State, writer: i64) {
         let applied = state.ledger.apply(change, 1).await.expect("apply");
         assert_eq!(applied, Applied::Done);
         println!("row {writer} {round}");
-        let sent = state.queue.send(&QueueName::report(), &text, 0).await;
+        let sent = state
+            .queue
+            .send(&QueueName::report(), &text, &Place::at(0))
+            .await;
         sent.expect("send");
         println!("message {writer} {round}");
         let put = state.store.put(content(writer, round)).await;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Scratch, key, message, row};
-use ledger::{Change, Condition, Expect, Key, QueueName, partition};
+use ledger::{Change, Condition, Expect, Key, QueueName, Share, Tenant, partition};
 use memory::{ManualClock, MemoryLedger, MemoryQueue};
+use pipeline_spec::Priority;
 use platform_local::{Database, SqliteLedger, SqliteQueue};
 use ports::contract::TestClock;
-use ports::{Ledger, TaskQueue};
+use ports::{Ledger, Place, TaskQueue};
 use proptest::prelude::*;
 use tokio::runtime::Runtime;
 
@@ -62,19 +63,33 @@ async fn everything(ledger: &impl Ledger) -> Vec<(Key, ledger::Record)> {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Send(u8, u8, i64),
-    Receive(Vec<u8>, u64),
+    Send(u8, u8, i64, Share),
+    Receive(Vec<u8>, u64, usize),
     Acknowledge(prop::sample::Index),
     Pass(u64),
 }
 
 fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
-        (0..3_u8, 0..9_u8, -5..20_i64).prop_map(|(q, m, delay)| Step::Send(q, m, delay)),
-        (prop::collection::vec(0..3_u8, 0..4), 1..20_u64).prop_map(|(q, v)| Step::Receive(q, v)),
-        any::<prop::sample::Index>().prop_map(Step::Acknowledge),
-        (1..15_u64).prop_map(Step::Pass),
+        2 => (0..3_u8, 0..9_u8, -5..20_i64, shares())
+            .prop_map(|(q, m, delay, share)| Step::Send(q, m, delay, share)),
+        1 => (prop::collection::vec(0..3_u8, 0..4), 1..20_u64, 1..6_usize)
+            .prop_map(|(q, v, limit)| Step::Receive(q, v, limit)),
+        1 => any::<prop::sample::Index>().prop_map(Step::Acknowledge),
+        1 => (1..15_u64).prop_map(Step::Pass),
     ]
+}
+
+fn shares() -> impl Strategy<Value = Share> {
+    let priority = prop_oneof![
+        1 => Just(Priority::Urgent),
+        4 => Just(Priority::Normal),
+        1 => Just(Priority::Background),
+    ];
+    (0..4_u8, priority).prop_map(|(tenant, priority)| Share {
+        tenant: Tenant::of_author(["", "ann", "bob", "cay"][usize::from(tenant)]),
+        priority,
+    })
 }
 
 fn queue_name(number: u8) -> QueueName {
@@ -85,23 +100,26 @@ fn queue_name(number: u8) -> QueueName {
     }
 }
 
-/// What a receiver sees of everything due, and the receipts in the same order.
+/// What a receiver sees of a message.
+type Seen = (QueueName, String, u32, Share);
+
+/// What a receiver sees, in its order, and the receipts.
 async fn receive(
     queue: &impl TaskQueue,
     queues: &[QueueName],
-    hide: u64,
-) -> (Vec<(QueueName, String, u32)>, Vec<String>) {
+    (hide, limit): (u64, usize),
+) -> (Vec<Seen>, Vec<String>) {
     let hide = Duration::from_secs(hide);
-    let got = queue.receive(queues, 1_000, hide, Duration::ZERO).await;
-    let mut got: Vec<_> = got
-        .unwrap()
+    let got = queue.receive(queues, limit, hide, Duration::ZERO).await;
+    got.unwrap()
         .into_iter()
-        .map(|d| ((d.queue, d.message.name(), d.deliveries), d.receipt))
-        .collect();
-    // Receipts begin with a number that counts sends in both.
-    let order = |receipt: &str| receipt.split(' ').next().unwrap().parse::<u64>().unwrap();
-    got.sort_by_key(|(_, receipt)| order(receipt));
-    got.into_iter().unzip()
+        .map(|d| {
+            (
+                (d.queue, d.message.name(), d.deliveries, d.share),
+                d.receipt,
+            )
+        })
+        .unzip()
 }
 
 async fn compare_queues(scratch: &Scratch, steps: Vec<Step>) {
@@ -112,16 +130,19 @@ async fn compare_queues(scratch: &Scratch, steps: Vec<Step>) {
     let mut receipts: Vec<(String, String)> = Vec::new();
     for step in steps {
         match step {
-            Step::Send(queue, text, delay) => {
+            Step::Send(queue, text, delay, share) => {
                 let (queue, text) = (queue_name(queue), message(&text.to_string()));
-                let at = ports::Clock::now(&clock) + delay * 1_000;
-                memory.send(&queue, &text, at).await.unwrap();
-                sqlite.send(&queue, &text, at).await.unwrap();
+                let place = Place {
+                    not_before: ports::Clock::now(&clock) + delay * 1_000,
+                    share,
+                };
+                memory.send(&queue, &text, &place).await.unwrap();
+                sqlite.send(&queue, &text, &place).await.unwrap();
             }
-            Step::Receive(queues, hide) => {
+            Step::Receive(queues, hide, limit) => {
                 let queues: Vec<_> = queues.into_iter().map(queue_name).collect();
-                let (seen, left) = receive(&memory, &queues, hide).await;
-                let (also, right) = receive(&sqlite, &queues, hide).await;
+                let (seen, left) = receive(&memory, &queues, (hide, limit)).await;
+                let (also, right) = receive(&sqlite, &queues, (hide, limit)).await;
                 assert_eq!(seen, also);
                 receipts.extend(left.into_iter().zip(right));
             }

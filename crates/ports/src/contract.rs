@@ -3,9 +3,10 @@
 //! Callers: the tests of `platform-*`, `state-repo` and `memory`, with a closure that makes an
 //! empty adapter. A suite panics with the sentence that was broken. Invariants: no sleeps and no
 //! wall time, a suite moves a [`TestClock`] instead; what one adapter does and another need not
-//! (delivery in order, exactly one receiver) is not asked here.
+//! (exactly one receiver) is not asked here.
 
 mod commits;
+mod fair;
 mod files;
 mod messages;
 mod pointers;

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger::{Change, Key, Message, Millis, QueueName, Record};
+use ledger::{Change, Key, Message, Millis, QueueName, Record, Share};
 use pipeline_spec::Sha256Digest;
 use tokio::io::AsyncRead;
 
@@ -96,19 +96,55 @@ pub struct Delivery {
     pub receipt: String,
     /// How often it has been delivered, this time included.
     pub deliveries: u32,
+    /// As it was sent with.
+    pub share: Share,
 }
 
-/// Queues. *At least once, any order, may duplicate; unacknowledged comes back.*
+/// Where a message stands in its queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Not delivered before.
+    pub not_before: Millis,
+    /// Whose turn it takes, and before which others.
+    pub share: Share,
+}
+
+impl Place {
+    /// Of a message for which no tenant waits.
+    pub fn at(not_before: Millis) -> Self {
+        Self {
+            not_before,
+            share: Share::default(),
+        }
+    }
+}
+
+/// Queues. *At least once, may duplicate; unacknowledged comes back; tenants take turns.*
+///
+/// The order in which due messages go out is a promise to those who wait, not to those who receive:
+///
+/// 1. The highest priority first, over all queues that a call names.
+/// 2. Of those, the tenant that was served the longest time ago in that queue; one that was never
+///    served goes first, and of several such the one whose message has been due for longest.
+/// 3. Of that tenant's messages, the one that has been due for longest.
+///
+/// So a message waits for at most one message of each other tenant and queue that is asked for, however many wait there,
+/// and for its own tenant's older ones. A delivery that ends without an acknowledgement has used
+/// its turn. Messages without a tenant are together one tenant.
+///
+/// An adapter may treat several tenants as one, by a hash of their names over a fixed number of lanes
+/// (stochastic fairness queueing, McKenney 1990), which is what queues without an order by sender can do.
+/// Those who share a lane with a flood wait behind it.
 pub trait TaskQueue: Send + Sync {
-    /// Adds a message; durable when this returns. Not delivered before `not_before`.
+    /// Adds a message; durable when this returns.
     fn send(
         &self,
         queue: &QueueName,
         message: &Message,
-        not_before: Millis,
+        place: &Place,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Up to `limit` messages of any of `queues`, hidden from others for `visibility`; waits up to `wait` for the first.
+    /// Up to `limit` messages of any of `queues` in the order that the trait promises, hidden from others for `visibility`; waits up to `wait` for the first.
     fn receive(
         &self,
         queues: &[QueueName],

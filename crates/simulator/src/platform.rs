@@ -10,7 +10,7 @@ use memory::{
 use pipeline_spec::Sha256Digest;
 use ports::{
     Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, Ledger, NewCommit,
-    PathChange, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
 use crate::gate::Gate;
@@ -154,19 +154,19 @@ impl Ledger for Gated<MemoryLedger> {
 }
 
 impl TaskQueue for Gated<MemoryQueue> {
-    async fn send(&self, queue: &QueueName, message: &Message, not_before: Millis) -> Result<()> {
+    async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
         let work = async {
-            let mut due = not_before;
+            let mut late = place.clone();
             if self.gate.happens(|rates| rates.delay) {
-                due += 1000 * self.gate.below(300) as Millis;
+                late.not_before += 1000 * self.gate.below(300) as Millis;
             }
             if self.gate.happens(|rates| rates.very_late) {
-                due += 13 * 3600 * 1000;
+                late.not_before += 13 * 3600 * 1000;
             }
-            self.inner.send(queue, message, due).await?;
+            self.inner.send(queue, message, &late).await?;
             self.witness.sent(queue, message);
             if self.gate.happens(|rates| rates.duplicate) {
-                self.inner.send(queue, message, not_before).await?;
+                self.inner.send(queue, message, place).await?;
             }
             Ok(())
         };

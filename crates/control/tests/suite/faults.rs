@@ -13,7 +13,7 @@ use memory::{
 use pipeline_spec::Sha256Digest;
 use ports::{
     Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Ledger, NewCommit,
-    PathChange, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
 /// When a call fails.
@@ -203,8 +203,8 @@ impl Ledger for Faulty<MemoryLedger> {
 }
 
 impl TaskQueue for Faulty<MemoryQueue> {
-    async fn send(&self, queue: &QueueName, message: &Message, not_before: Millis) -> Result<()> {
-        let work = self.inner.send(queue, message, not_before);
+    async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
+        let work = self.inner.send(queue, message, place);
         self.faults.call("queue.send", work).await
     }
 

@@ -207,7 +207,11 @@ async fn a_stale_message_does_not_end_a_runners_wait() {
         attempt: first.attempt,
     };
     let queue = QueueName::work(first.spec.role(), first.spec.arch());
-    let sent = world.memory.queue().send(&queue, &again, 0).await;
+    let sent = world
+        .memory
+        .queue()
+        .send(&queue, &again, &ports::Place::at(0))
+        .await;
     sent.expect("memory");
     let tool = "builds/2026/11/tool.yaml";
     world.push(&[(tool, Some(&build(&["tool"])))]);

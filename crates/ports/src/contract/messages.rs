@@ -8,8 +8,8 @@ use ledger::{Message, QueueName};
 use pipeline_spec::Role;
 use tokio::task::JoinSet;
 
-use super::{RIVALS, TestClock};
-use crate::{Delivery, TaskQueue};
+use super::{RIVALS, TestClock, fair};
+use crate::{Delivery, Place, TaskQueue};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HIDDEN: Duration = Duration::from_secs(10);
@@ -18,7 +18,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 /// What a call that should end by itself gets before the suite gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// *At least once, any order, may duplicate; unacknowledged comes back.*
+/// *At least once, may duplicate; unacknowledged comes back; tenants take turns.*
 pub async fn queue<Q, C>(make: impl AsyncFn() -> (Q, C))
 where
     Q: TaskQueue + 'static,
@@ -36,13 +36,14 @@ where
     several_queues_in_one_receive(&queue).await;
     let (queue, _) = make().await;
     no_queue_starves(&queue).await;
+    fair::all(&make).await;
     let (queue, _) = make().await;
     send_wakes_a_waiter(queue).await;
     let (queue, _) = make().await;
     many_receivers_lose_nothing(queue).await;
 }
 
-fn message(name: &str) -> Message {
+pub(super) fn message(name: &str) -> Message {
     Message::Report {
         request: format!("builds/2026/07/{name}.yaml")
             .parse()
@@ -50,11 +51,11 @@ fn message(name: &str) -> Message {
     }
 }
 
-fn a() -> QueueName {
+pub(super) fn a() -> QueueName {
     QueueName::advance()
 }
 
-fn b() -> QueueName {
+pub(super) fn b() -> QueueName {
     QueueName::report()
 }
 
@@ -63,12 +64,16 @@ fn c() -> QueueName {
 }
 
 async fn send(queue: &impl TaskQueue, name: &QueueName, text: &str) {
-    let sent = queue.send(name, &message(text), 0).await;
+    let sent = queue.send(name, &message(text), &Place::at(0)).await;
     sent.expect("send a message");
 }
 
 /// What is due now.
-async fn due(queue: &impl TaskQueue, queues: &[QueueName], limit: usize) -> Vec<Delivery> {
+pub(super) async fn due(
+    queue: &impl TaskQueue,
+    queues: &[QueueName],
+    limit: usize,
+) -> Vec<Delivery> {
     let received = queue.receive(queues, limit, HIDDEN, Duration::ZERO);
     let received = tokio::time::timeout(PATIENCE, received).await;
     let received = received.expect("receive without a wait returns at once");
@@ -134,7 +139,7 @@ async fn unacknowledged_comes_back(queue: &impl TaskQueue, clock: &impl TestCloc
 
 async fn not_before_is_respected(queue: &impl TaskQueue, clock: &impl TestClock) {
     let at = clock.now() + 10_000;
-    let sent = queue.send(&a(), &message("late"), at).await;
+    let sent = queue.send(&a(), &message("late"), &Place::at(at)).await;
     sent.expect("send a message for later");
     send(queue, &a(), "now").await;
     assert_eq!(depth(queue, &a()).await, 2, "a delayed message counts");
@@ -155,7 +160,7 @@ async fn not_before_is_respected(queue: &impl TaskQueue, clock: &impl TestClock)
 
 async fn due_message_ends_a_wait(queue: &impl TaskQueue, clock: &impl TestClock) {
     let at = clock.now() + 50;
-    let sent = queue.send(&a(), &message("soon"), at).await;
+    let sent = queue.send(&a(), &message("soon"), &Place::at(at)).await;
     sent.expect("send a message for later");
     let queues = [a(), b()];
     let waiting = queue.receive(&queues, 10, HIDDEN, LONG);

@@ -1,6 +1,9 @@
 //! The suite of [`Ledger`].
 
-use ledger::{Change, Effect, Expect, Key, Message, QueueName, RefRow, Row, partition};
+use ledger::{
+    Change, Effect, Expect, Key, Message, QueueName, RefRow, Row, Share, Tenant, partition,
+};
+use pipeline_spec::Priority;
 
 use super::races;
 use crate::{Applied, Ledger};
@@ -244,7 +247,16 @@ async fn effects_are_outbox_rows(ledger: &impl Ledger) {
     const NOW: i64 = 1_234_567;
     let mut change = replace(&key("p", "a"), Expect::Absent, row(1, ""));
     change.effect(QueueName::report(), message("b"), 99);
-    change.effect(QueueName::advance(), message("a"), NOW + 5_000);
+    let urgent = Share {
+        tenant: Tenant::of_author("Ann <ann@example.org>"),
+        priority: Priority::Urgent,
+    };
+    change.effects.push(Effect {
+        queue: QueueName::advance(),
+        message: message("a"),
+        not_before: NOW + 5_000,
+        share: urgent.clone(),
+    });
     let applied = ledger.apply(change, NOW).await.expect("apply");
     assert_eq!(applied, Applied::Done);
     let outbox = ledger.list(partition::OUTBOX, "", None, 10).await;
@@ -264,11 +276,13 @@ async fn effects_are_outbox_rows(ledger: &impl Ledger) {
             queue: QueueName::report(),
             message: message("b"),
             not_before: 99,
+            share: Share::default(),
         },
         Effect {
             queue: QueueName::advance(),
             message: message("a"),
             not_before: NOW + 5_000,
+            share: urgent,
         },
     ];
     assert_eq!(effects, expect, "every effect is one outbox row, unchanged");
