@@ -9,6 +9,7 @@ use crate::ids::{Architecture, FlavorName, OptionName, PackageName, PlatformName
 use crate::macros::{MacroName, MacroValue};
 use crate::path::RequestPath;
 use crate::platform::Format;
+use crate::priority::{Priority, Weight};
 use crate::source::Source;
 
 /// What to build, for what, and why.
@@ -33,6 +34,9 @@ pub struct BuildRequest {
     /// Whether boot loaders and kernels are to be signed for Secure Boot.
     #[serde(default)]
     pub secure_boot: bool,
+    /// Before and after which others its work is done.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 impl BuildRequest {
@@ -67,6 +71,9 @@ pub struct PackageRequest {
     /// How to build it differently.
     #[serde(default, skip_serializing_if = "BuildOptions::is_empty")]
     pub options: BuildOptions,
+    /// Slots of a runner's capacity that each of its builds takes.
+    #[serde(default, skip_serializing_if = "Weight::is_one")]
+    pub weight: Weight,
 }
 
 impl PackageRequest {

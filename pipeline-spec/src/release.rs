@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::glob::Glob;
 use crate::ids::RepositoryName;
 use crate::path::{ErratumPath, RequestPath};
+use crate::priority::Priority;
 
 /// What to publish, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +24,9 @@ pub struct ReleaseRequest {
     /// Advisories that go with it. Their shape is checked; they are not published yet.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errata: Vec<ErratumPath>,
+    /// Before and after which others its work is done.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
 }
 
 /// An exception from the repositories' own rules.

@@ -172,6 +172,8 @@ fn broken_yaml_is_answered() {
         ("an alias", &[edit(HELLO, "platforms:", "flavors: &f [epel]\nwith: *f\nplatforms:")]),
         ("a merge key", &[edit(HELLO, "platforms:", "<<: {secure_boot: true}\nplatforms:")]),
         ("a tag", &[edit(HELLO, "reason: First", "reason: !!str First")]),
+        ("a priority of another system", &[edit(HELLO, "platforms:", "priority: high\nplatforms:")]),
+        ("a priority that is a number", &[edit(HELLO, "platforms:", "priority: 1\nplatforms:")]),
         ("a boolean in quotes", &[edit(HELLO, "platforms:", "secure_boot: 'yes'\nplatforms:")]),
         ("a second document", &[edit(HELLO, "packages:", "---\npackages:")]),
         ("a list at the top", &[edit(HELLO, "", "- reason\n")]),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use control::{RequestSummary, Status, StatusFile, StatusTask};
 use ledger::{Note, Problem};
-use pipeline_spec::RequestPath;
+use pipeline_spec::{Priority, RequestPath};
 
 use crate::Verdict;
 use crate::args::StatusArgs;
@@ -155,9 +155,10 @@ fn summary(request: &RequestSummary, output: &Output) -> String {
         .map(|(state, n)| format!("{n} {}", state_word(state)))
         .collect();
     let mut text = format!(
-        "{} {}  {}\n",
+        "{} {}{}  {}\n",
         output.word(&request.phase, WORD),
         request.path,
+        priority(request.priority),
         output.dim(&tasks.join(", "))
     );
     text.push_str(&problems(&request.problems, "    ", output));
@@ -165,11 +166,21 @@ fn summary(request: &RequestSummary, output: &Output) -> String {
     text
 }
 
+/// After the path, when it is not as most are.
+fn priority(priority: Priority) -> String {
+    if priority.is_normal() {
+        String::new()
+    } else {
+        format!(" ({priority})")
+    }
+}
+
 fn one(file: &StatusFile, output: &Output) -> String {
     let mut text = format!(
-        "{} {} at {}\n",
+        "{} {}{} at {}\n",
         output.word(&file.phase, 0),
         file.request,
+        priority(file.priority),
         short(&file.commit)
     );
     text.push_str(&problems(&file.problems, "  ", output));

@@ -300,10 +300,24 @@ impl<P: Platform> Control<P> {
                     found.clone(),
                 ),
             };
+            // What is published is not published again because nobody hurries any more.
+            let is_done = last.filter(|row| row.phase == Phase::Published);
+            let asked = is_done
+                .and_then(|row| row.spec.as_ref())
+                .zip(wish.as_ref().ok());
+            if asked.is_some_and(|(old, new)| new != old && new.asks_the_same(old)) {
+                return Ok(Admitted::Done);
+            }
+            // The time is in what is composed: it stays as it was when only the place among others changes.
+            let same = last.filter(|row| {
+                let spec = spec.as_ref().zip(row.spec.as_ref());
+                row.phase == Phase::Open
+                    && spec.is_some_and(|(new, old)| new.asks_the_same(old) && new != old)
+            });
             let row = RequestRow {
                 path: path.clone(),
                 commit: tip.commit.clone(),
-                time: tip.time,
+                time: same.map_or(tip.time, |row| row.time),
                 author: tip.info.author.clone(),
                 sequence: last.map_or(sequence, |row| row.sequence),
                 spec,

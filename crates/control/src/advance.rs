@@ -305,7 +305,10 @@ impl<P: Platform> Control<P> {
     /// Writes what differs between the plan's tasks and the ledger's.
     async fn write_tasks(&self, loaded: &Loaded, plan: &Plan) -> Result<Step> {
         let now = self.now();
-        let mut changes = Vec::new();
+        let mut changes = self.reshare(loaded, plan);
+        if !changes.is_empty() {
+            return self.write_batches(loaded, &changes).await;
+        }
         let wanted: BTreeSet<_> = plan.tasks.iter().map(|planned| &planned.task.id).collect();
         let by = &loaded.row.commit;
         let unwanted = |row: &&TaskRow| !row.is_past() && !wanted.contains(&row.task.id);
@@ -314,7 +317,7 @@ impl<P: Platform> Control<P> {
         }
         for planned in &plan.tasks {
             match loaded.tasks.get(&planned.task.id) {
-                None => changes.push(insert(planned, now)),
+                None => changes.push(insert(loaded, planned, now)),
                 Some(row) if is_revived(row, loaded) => {
                     changes.extend(self.change(loaded, row, &Event::Revive));
                 }
@@ -335,6 +338,22 @@ impl<P: Platform> Control<P> {
             return Ok(Step::Settled);
         }
         self.write_batches(loaded, &changes).await
+    }
+
+    /// What waits takes the place that the request has now.
+    fn reshare(&self, loaded: &Loaded, plan: &Plan) -> Vec<Change> {
+        let share = loaded.row.share();
+        let known = plan.tasks.iter().filter_map(|planned| {
+            let row = loaded.tasks.get(&planned.task.id)?;
+            Some((row, planned.weight))
+        });
+        known
+            .filter(|(row, weight)| row.share != share || row.weight != *weight)
+            .filter_map(|(row, weight)| {
+                let share = &share;
+                self.change(loaded, row, &Event::Share { share, weight })
+            })
+            .collect()
     }
 
     fn change(&self, loaded: &Loaded, row: &TaskRow, event: &Event<'_>) -> Option<Change> {
@@ -504,13 +523,15 @@ fn is_revived(row: &TaskRow, loaded: &Loaded) -> bool {
     row.is_past() || (by_removal && loaded.row.phase == Phase::Open)
 }
 
-fn insert(planned: &Planned, now: ledger::Millis) -> Change {
+fn insert(loaded: &Loaded, planned: &Planned, now: ledger::Millis) -> Change {
     let mut row = TaskRow::planned(
         planned.task.clone(),
         planned.spec.clone(),
         planned.why.clone(),
         now,
     );
+    row.share = loaded.row.share();
+    row.weight = planned.weight;
     if let Some(reason) = &planned.excluded {
         row.state = TaskState::Excluded {
             reason: reason.clone(),

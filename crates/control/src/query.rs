@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{DeadLetterRow, Key, Note, Problem, Row, Stop, TaskRow, TaskState, partition};
-use pipeline_spec::{Config, RequestPath, Role};
+use pipeline_spec::{Config, Priority, RequestPath, Role};
 use ports::{Ledger, Platform, TaskQueue};
 use runner_api::{Pointer, Step, TaskRef};
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct RequestSummary {
     pub path: RequestPath,
     /// Where it stands.
     pub phase: String,
+    /// Before and after which others its work is done.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// Its commit.
     pub commit: String,
     /// Whether nothing more will happen by itself.
@@ -321,6 +324,7 @@ fn summary(loaded: &Loaded) -> RequestSummary {
     RequestSummary {
         path: row.path.clone(),
         phase: row.phase.word().to_owned(),
+        priority: row.share().priority,
         commit: row.commit.clone(),
         at_rest: row.phase.is_at_rest(),
         tasks,

@@ -5,7 +5,7 @@
 //! same bytes.
 
 use ledger::{AttemptRecord, FailedBy, HeadRow, Note, Problem, Stop, TaskRow, TaskState};
-use pipeline_spec::{RequestPath, Sha256Digest};
+use pipeline_spec::{Priority, RequestPath, Sha256Digest};
 use runner_api::{Artifact, Facts, Failure, Outcome, ResultManifest, TaskId, TaskRef};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct StatusFile {
     pub commit: String,
     /// `open`, `succeeded`, `failed`, `canceled`, `published`, …
     pub phase: String,
+    /// Before and after which others its work is done.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// What a person must mend.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
@@ -155,6 +158,7 @@ pub(crate) fn status_file(loaded: &Loaded) -> StatusFile {
         request: row.path.clone(),
         commit: row.commit.clone(),
         phase: row.phase.word().to_owned(),
+        priority: loaded.row.share().priority,
         problems: row.problems.clone(),
         notes: row.notes.clone(),
         refs: loaded

@@ -96,6 +96,10 @@ impl<P: Platform> Control<P> {
             let Some((row, version)) = self.task_row(task).await? else {
                 break;
             };
+            // Sent before its request became less urgent. Another message has the new place.
+            if delivery.share.priority < row.share.priority {
+                break;
+            }
             let change = match transition(&row, version, &event, self.now()) {
                 Ok(change) => change,
                 // Too early: the message comes back by itself.
@@ -138,6 +142,7 @@ impl<P: Platform> Control<P> {
             lease_seconds: self.options.lease_seconds,
             heartbeat_seconds: self.options.heartbeat_seconds,
             capacity: None,
+            weight: row.weight,
         })
     }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use pipeline_spec::{
-    BuildRequest, ReleaseRequest, RepositoryName, RequestPath, RunnerId, Sha256Digest,
+    BuildRequest, Priority, ReleaseRequest, RepositoryName, RequestPath, RunnerId, Sha256Digest,
+    Weight,
 };
 use runner_api::{
     Failure, Outcome, Placed, Pointer, Publication, ResultManifest, Step, TaskId, TaskRef, TaskSpec,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Effect, Message, Millis, QueueName};
+use crate::{Effect, Message, Millis, QueueName, Share, Tenant};
 
 /// A row as stored: its version counts writes, from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +125,46 @@ pub enum RequestSpec {
     Build(Box<BuildRequest>),
     /// Of `releases/`.
     Release(Box<ReleaseRequest>),
+}
+
+impl RequestSpec {
+    /// Whether `other` differs at most in what builds nothing anew: its place among others, and sizes.
+    pub fn asks_the_same(&self, other: &Self) -> bool {
+        let plain = |spec: &Self| {
+            let mut spec = spec.clone();
+            match &mut spec {
+                Self::Build(request) => {
+                    request.priority = Priority::Normal;
+                    let packages = request.packages.iter_mut();
+                    packages.for_each(|package| package.weight = Weight::ONE);
+                }
+                Self::Release(request) => request.priority = Priority::Normal,
+            }
+            spec
+        };
+        plain(self) == plain(other)
+    }
+
+    /// Before and after which others its work is done.
+    pub fn priority(&self) -> Priority {
+        match self {
+            Self::Build(request) => request.priority,
+            Self::Release(request) => request.priority,
+        }
+    }
+}
+
+impl RequestRow {
+    /// What its tasks claim: on behalf of who brought this version of it.
+    pub fn share(&self) -> Share {
+        Share {
+            tenant: Tenant::of_author(&self.author),
+            priority: self
+                .spec
+                .as_ref()
+                .map_or(Priority::Normal, RequestSpec::priority),
+        }
+    }
 }
 
 /// Where a request stands.
@@ -260,6 +301,12 @@ pub struct TaskRow {
     /// for the case that it is wanted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dropped: Option<String>,
+    /// Its claim to runners.
+    #[serde(default, skip_serializing_if = "Share::is_default")]
+    pub share: Share,
+    /// Slots of a runner's capacity that it takes.
+    #[serde(default, skip_serializing_if = "Weight::is_one")]
+    pub weight: Weight,
 }
 
 /// An ended attempt.

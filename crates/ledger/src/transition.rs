@@ -14,10 +14,10 @@ mod attempt;
 mod effects;
 mod event;
 
-use pipeline_spec::RunnerId;
+use pipeline_spec::{RunnerId, Weight};
 use runner_api::{Outcome, ResultManifest, Step, TaskRef, TaskSpec};
 
-use crate::{Change, Ending, FailedBy, Millis, Stop, TaskRow, TaskState};
+use crate::{Change, Ending, FailedBy, Millis, Share, Stop, TaskRow, TaskState};
 use attempt::{again, describe, describe_stop, ended, ending};
 use effects::change_to;
 pub use event::{Event, Refusal, limits};
@@ -58,6 +58,7 @@ pub fn transition(
         )?,
         Event::Retry => retry(row, now)?,
         Event::Revive => revive(row, now)?,
+        Event::Share { share, weight } => reshare(row, share, *weight)?,
         Event::Offer => offer(row, now)?,
     };
     Ok(change_to(row, version, next, now))
@@ -93,6 +94,24 @@ fn unblock(row: &TaskRow, now: Millis) -> Result<TaskRow, Refusal> {
         | TaskState::Excluded { .. }
         | TaskState::Canceled { .. }
         | TaskState::Superseded { .. } => Err(refuse(row, "be unblocked")),
+    }
+}
+
+/// The same state with another claim. One that is offered is offered once more, in its new place; what
+/// is under way is not, since its runner was told already.
+fn reshare(row: &TaskRow, share: &Share, weight: Weight) -> Result<TaskRow, Refusal> {
+    match &row.state {
+        TaskState::Blocked { .. } | TaskState::Ready { .. } => Ok(TaskRow {
+            share: share.clone(),
+            weight,
+            ..row.clone()
+        }),
+        TaskState::Leased { .. }
+        | TaskState::Succeeded { .. }
+        | TaskState::Failed { .. }
+        | TaskState::Excluded { .. }
+        | TaskState::Canceled { .. }
+        | TaskState::Superseded { .. } => Err(refuse(row, "take another place")),
     }
 }
 
@@ -428,6 +447,8 @@ impl TaskRow {
             planned: now,
             attempts: Vec::new(),
             dropped: None,
+            share: Share::default(),
+            weight: Weight::ONE,
         }
     }
 }

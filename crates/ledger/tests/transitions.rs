@@ -1,10 +1,10 @@
 //! The transition table, every state against every event, as people would read it.
 
 use ledger::{
-    AttemptRecord, Change, Ending, Event, Expect, FailedBy, Key, Millis, Refusal, Row, Stop,
+    AttemptRecord, Change, Ending, Event, Expect, FailedBy, Key, Millis, Refusal, Row, Share, Stop,
     TaskRow, TaskState, Write, limits, transition,
 };
-use pipeline_spec::{RequestPath, RunnerId};
+use pipeline_spec::{Priority, RequestPath, RunnerId, Weight};
 use runner_api::{
     Facts, Failure, FailureKind, Outcome, ResultManifest, SignMetadataTask, SignPackagesTask, Step,
     TaskId, TaskRef, TaskSpec,
@@ -64,6 +64,8 @@ fn row(spec: TaskSpec, state: TaskState) -> TaskRow {
         planned: 0,
         attempts: Vec::new(),
         dropped: None,
+        share: Share::default(),
+        weight: Weight::ONE,
     }
 }
 
@@ -319,6 +321,10 @@ fn every_state_meets_every_event() {
             result
         }),
     ];
+    let share = Share {
+        priority: Priority::Urgent,
+        ..Share::default()
+    };
     let mut events = vec![
         ("unblock".to_owned(), Event::Unblock),
         (
@@ -379,6 +385,13 @@ fn every_state_meets_every_event() {
         ("retry".to_owned(), Event::Retry),
         ("revive".to_owned(), Event::Revive),
         ("offer".to_owned(), Event::Offer),
+        (
+            "share".to_owned(),
+            Event::Share {
+                share: &share,
+                weight: Weight::ONE,
+            },
+        ),
     ];
     for (name, result) in &results {
         events.push((format!("finish: {name}"), Event::Finish(result)));

@@ -386,8 +386,10 @@ fn plan_package(
             why.push_str(&format!("; {}", because.join("; ")));
         }
         let task = plan.want(target.path, spec, why);
+        let planned = plan.tasks.last_mut().expect("just added");
+        planned.weight = package.weight;
         if let Some(reason) = excluded {
-            plan.tasks.last_mut().expect("just added").excluded = Some(reason);
+            planned.excluded = Some(reason);
         } else {
             builds.push((arch.clone(), task));
         }

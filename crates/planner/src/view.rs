@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::{Contribution, Note, Phase, Problem, RequestRow, TaskRow, TaskState, Tasks};
+use pipeline_spec::Weight;
 use runner_api::{Pointer, TaskId, TaskRef, TaskSpec};
 
 /// A request with its tasks: the one that is planned, or one that it builds on.
@@ -43,6 +44,8 @@ pub struct Planned {
     pub why: String,
     /// `Some`: it never runs, because the package says so in this line.
     pub excluded: Option<String>,
+    /// Slots of a runner that it takes. Like [`Planned::why`] no part of what is to be done.
+    pub weight: Weight,
 }
 
 /// How far a request is, judged by the tasks that it wants.
@@ -105,6 +108,7 @@ impl Plan {
             spec,
             why,
             excluded: None,
+            weight: Weight::ONE,
         });
         task
     }

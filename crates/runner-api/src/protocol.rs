@@ -16,7 +16,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use pipeline_spec::RunnerId;
+use pipeline_spec::{RunnerId, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::{Artifact, TaskId, TaskRef, TaskSpec};
@@ -65,6 +65,9 @@ pub struct Grant {
     /// Jobs that the runner may have at a time, as `runners/<id>.yaml` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity: Option<NonZeroU32>,
+    /// How many of them this one takes; all of them, if it has fewer.
+    #[serde(default, skip_serializing_if = "Weight::is_one")]
+    pub weight: Weight,
 }
 
 /// Names an attempt.
@@ -100,6 +103,8 @@ impl From<&Attempt> for Heartbeat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// Nothing yet: it takes more of the runner than is free.
+    Waiting,
     /// Sources or inputs are being fetched.
     Fetching,
     /// A clean root is being made, or waited for while another job makes it.
@@ -127,6 +132,7 @@ impl Step {
     /// As people read it after "the runner is": `making a clean root`.
     pub fn phrase(self) -> &'static str {
         match self {
+            Self::Waiting => "waiting for other jobs to end",
             Self::Fetching => "fetching sources",
             Self::MakingRoot => "making a clean root",
             Self::Dependencies => "installing build dependencies",

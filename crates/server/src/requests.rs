@@ -14,6 +14,7 @@ pub fn summary(file: &StatusFile) -> RequestSummary {
     RequestSummary {
         path: file.request.clone(),
         phase: file.phase.clone(),
+        priority: file.priority,
         commit: file.commit.clone(),
         at_rest: !matches!(file.phase.as_str(), "open" | "publishing" | "reverting"),
         tasks,
@@ -74,6 +75,7 @@ mod tests {
             |(name, phase, task, waits_for): (&str, &str, &str, &[&str])| RequestSummary {
                 path: path(name),
                 phase: phase.to_owned(),
+                priority: pipeline_spec::Priority::Normal,
                 commit: String::new(),
                 at_rest: phase != "open",
                 tasks: BTreeMap::from([(task.to_owned(), 1)]),

@@ -18,6 +18,7 @@ impl Decode for BuildRequest {
             "flavors",
             "with",
             "secure_boot",
+            "priority",
         ];
         let fields = Fields::open(node, "a build request", known, report)?;
         let reason = fields.required::<Prose>("reason", "reason: <why, in a sentence>", report);
@@ -31,6 +32,7 @@ impl Decode for BuildRequest {
         let flavors = fields.optional::<Unique<FlavorName>>("flavors", report);
         let with = fields.optional::<Unique<RequestPath>>("with", report);
         let secure_boot = fields.or_default("secure_boot", report);
+        let priority = fields.or_default("priority", report);
         Some(Self {
             reason: reason?.0,
             platforms: platforms?.0,
@@ -38,6 +40,7 @@ impl Decode for BuildRequest {
             flavors: flavors?.map(|Unique(list)| list).unwrap_or_default(),
             with: with?.map(|Unique(list)| list).unwrap_or_default(),
             secure_boot: secure_boot?,
+            priority: priority?,
         })
     }
 }
@@ -104,13 +107,14 @@ impl Decode for ArchitectureChoice {
 
 impl Decode for PackageRequest {
     fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
-        let known = &["name", "source", "on", "after", "options"];
+        let known = &["name", "source", "on", "after", "options", "weight"];
         let fields = Fields::open(node, "a package", known, report)?;
         let source = fields.required::<Source>("source", "source: {git: …, ref: …}", report);
         let name = fields.optional::<PackageName>("name", report);
         let on = fields.optional::<NonEmpty<PlatformName>>("on", report);
         let after = fields.optional::<Unique<PackageName>>("after", report);
         let options = fields.or_default("options", report);
+        let weight = fields.or_default("weight", report);
         let source = source?;
         let Some(name) = name?.or_else(|| source.derived_name()) else {
             let message = "the source's address does not tell the package's name";
@@ -127,6 +131,7 @@ impl Decode for PackageRequest {
             on: on?.map(|NonEmpty(list)| list),
             after: after?.map(|Unique(list)| list).unwrap_or_default(),
             options: options?,
+            weight: weight?,
         })
     }
 }
@@ -226,7 +231,7 @@ impl Decode for BuildOptions {
 
 impl Decode for ReleaseRequest {
     fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
-        let known = &["from", "to", "place", "errata"];
+        let known = &["from", "to", "place", "errata", "priority"];
         let fields = Fields::open(node, "a release request", known, report)?;
         let example = "from: [builds/2026/11/openssl-fix.yaml]";
         let from = fields.required::<NonEmpty<RequestPath>>("from", example, report);
@@ -237,11 +242,13 @@ impl Decode for ReleaseRequest {
         );
         let place = fields.or_default("place", report);
         let errata = fields.optional::<Unique<ErratumPath>>("errata", report);
+        let priority = fields.or_default("priority", report);
         Some(Self {
             from: from?.0,
             to: to?.0,
             place: place?,
             errata: errata?.map(|Unique(list)| list).unwrap_or_default(),
+            priority: priority?,
         })
     }
 }

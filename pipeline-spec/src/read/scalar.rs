@@ -282,6 +282,13 @@ impl<const MAX: u32> Decode for Count<MAX> {
     }
 }
 
+impl Decode for Weight {
+    fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
+        let Count(slots) = Count::<{ Weight::MAX as u32 }>::decode(node, report)?;
+        u8::try_from(slots.get()).ok().and_then(Self::new)
+    }
+}
+
 /// One word of a fixed set, each standing for a value.
 pub(crate) fn word<T: Copy>(
     node: &Node,
@@ -332,6 +339,11 @@ words! {
     }
     KeyKind: "a kind of key" { "ed25519" => Self::Ed25519, "rsa4096" => Self::Rsa4096, }
     Gate: "a gate's strictness" { "required" => Self::Required, "advisory" => Self::Advisory, }
+    Priority: "a priority" {
+        "urgent" => Self::Urgent,
+        "normal" => Self::Normal,
+        "background" => Self::Background,
+    }
     Role: "a role" {
         "build-rpm" => Self::BuildRpm,
         "build-deb" => Self::BuildDeb,

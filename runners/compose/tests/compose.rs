@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pipeline_spec::{Repository, Sha256Digest};
+use pipeline_spec::{Repository, Sha256Digest, Weight};
 use runner_agent::{Job, Role as _};
 use runner_api::{
     Artifact, ArtifactKind, BuiltPackage, ComposeTask, Failure, FailureKind, Grant, Outcome,
@@ -174,6 +174,7 @@ impl Bench {
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,
+            weight: Weight::ONE,
         };
         let job = Job::offline(grant, &self.path("jobs"), &self.path("blobs")).unwrap();
         Compose::open(self.path(cache)).unwrap().run(&job).await

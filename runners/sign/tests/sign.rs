@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pipeline_spec::Sha256Digest;
+use pipeline_spec::{Sha256Digest, Weight};
 use runner_agent::{Job, Role as _};
 use runner_api::{
     Artifact, ArtifactKind, BuiltPackage, Failure, FailureKind, Grant, KeyFiles, Outcome, Recorded,
@@ -116,6 +116,7 @@ impl Bench {
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,
+            weight: Weight::ONE,
         };
         let job = Job::offline(grant, &self.path("jobs"), &self.path("blobs")).unwrap();
         let (keys, _) = Keys::open(self.path("keys")).unwrap();

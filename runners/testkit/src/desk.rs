@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pipeline_spec::{Limits, RequestPath, Sha256Digest};
+use pipeline_spec::{Limits, RequestPath, Sha256Digest, Weight};
 use runner_agent::{Job, Role};
 use runner_api::{
     Artifact, ArtifactKind, BuiltPackage, FailureKind, Grant, Origin, Outcome, TaskId, TaskRef,
@@ -56,6 +56,7 @@ impl Desk {
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,
+            weight: Weight::ONE,
         };
         Job::offline(grant, &self.path("scratch"), &self.path("blobs")).expect("a job")
     }

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{RequestSpec, TaskRow};
-use pipeline_spec::Sha256Digest;
+use ledger::{RequestSpec, Share, TaskRow};
+use pipeline_spec::{Sha256Digest, Weight};
 use runner_api::{TaskId, TaskSpec};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -27,6 +27,13 @@ pub(crate) struct RequestRecord {
     pub(crate) spec: Option<RequestSpec>,
     /// What the tasks in the status file are to do.
     pub(crate) tasks: BTreeMap<TaskId, TaskSpec>,
+    /// The claims of those tasks that were made on behalf of another author or with another priority
+    /// than the request has now.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) shares: BTreeMap<TaskId, Share>,
+    /// The size of those tasks that take more than one slot.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) weights: BTreeMap<TaskId, Weight>,
     /// Tasks that the request does not want any more, whole.
     pub(crate) past: Vec<TaskRow>,
 }
@@ -34,6 +41,7 @@ pub(crate) struct RequestRecord {
 impl RequestRecord {
     pub(crate) fn of(loaded: &Loaded) -> Self {
         let row = &loaded.row;
+        let share = row.share();
         let (past, wanted): (Vec<&TaskRow>, Vec<&TaskRow>) =
             loaded.tasks.values().partition(|row| row.is_past());
         Self {
@@ -42,6 +50,16 @@ impl RequestRecord {
             author: row.author.clone(),
             sequence: row.sequence,
             spec: row.spec.clone(),
+            shares: wanted
+                .iter()
+                .filter(|row| row.share != share)
+                .map(|row| (row.task.id.clone(), row.share.clone()))
+                .collect(),
+            weights: wanted
+                .iter()
+                .filter(|row| !row.weight.is_one())
+                .map(|row| (row.task.id.clone(), row.weight))
+                .collect(),
             tasks: wanted
                 .into_iter()
                 .map(|row| (row.task.id.clone(), row.spec.clone()))

@@ -1,8 +1,9 @@
 //! Rows out of a status file and its record.
 
 use ledger::{
-    AttemptRecord, Ending, FailedBy, Millis, Phase, RefRow, RequestRow, TaskRow, TaskState,
+    AttemptRecord, Ending, FailedBy, Millis, Phase, RefRow, RequestRow, Share, TaskRow, TaskState,
 };
+use pipeline_spec::Weight;
 use runner_api::{Outcome, ResultManifest, TaskRef, TaskSpec};
 
 use super::RequestRecord;
@@ -36,6 +37,7 @@ impl Answer {
             problems: file.problems,
             notes: file.notes,
         };
+        let share = row.share();
         let refs = file.refs.into_iter().map(|it| RefRow {
             url: it.url,
             git_ref: it.git_ref,
@@ -54,7 +56,11 @@ impl Answer {
                 return Err(format!("the record does not know task {}", task.id));
             };
             again += usize::from(status.state == "leased");
-            tasks.push(task_row(task, spec, status, now)?);
+            let mut task = task_row(task, spec, status, now)?;
+            let id = &task.task.id;
+            task.share = record.shares.get(id).unwrap_or(&share).clone();
+            task.weight = record.weights.get(id).copied().unwrap_or_default();
+            tasks.push(task);
         }
         Ok(Self {
             row,
@@ -116,6 +122,8 @@ fn task_row(
         planned,
         attempts,
         dropped: None,
+        share: Share::default(),
+        weight: Weight::ONE,
     })
 }
 

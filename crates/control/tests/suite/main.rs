@@ -5,6 +5,7 @@ mod builds;
 mod crashes;
 mod dead;
 mod dry;
+mod fair;
 mod faults;
 mod fixture;
 mod leases;

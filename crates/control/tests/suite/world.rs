@@ -113,6 +113,29 @@ impl World {
         repo.push("main", "Ada <ada@example.org>", new)
     }
 
+    /// As [`World::push`], by somebody else.
+    pub(crate) fn push_as(&mut self, author: &str, files: &[(&str, Option<&str>)]) {
+        let new = self.next_commit(files);
+        self.memory.state_repo().push("main", author, new);
+    }
+
+    /// Plans what was pushed and offers what is ready; no runner comes.
+    pub(crate) async fn offer(&self) {
+        let planned = self.control.plan_head().await;
+        planned.expect("no fault is armed");
+        let swept = self.control.sweep().await;
+        swept.expect("no fault is armed");
+    }
+
+    /// What the builder is given next; it keeps it.
+    pub(crate) async fn next_grant(&mut self) -> Option<Grant> {
+        self.script(|_| Act::Hold);
+        let taken = self.take("builder").await;
+        taken
+            .expect("no fault is armed")
+            .then(|| self.held.last().expect("it was just given").1.clone())
+    }
+
     pub(crate) fn force_push(&mut self, files: &[(&str, Option<&str>)]) -> String {
         let new = self.next_commit(files);
         let repo = self.memory.state_repo();

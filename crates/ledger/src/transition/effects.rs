@@ -1,6 +1,8 @@
 //! What follows from a task's new state alone: its lease index, its messages.
 
-use crate::{Change, Expect, Key, LeaseRow, Message, Millis, QueueName, Row, TaskRow, TaskState};
+use crate::{
+    Change, Effect, Expect, Key, LeaseRow, Message, Millis, QueueName, Row, TaskRow, TaskState,
+};
 
 /// Writes the row, its lease index and the effects that follow from the new state alone.
 pub(super) fn change_to(row: &TaskRow, version: u64, next: TaskRow, now: Millis) -> Change {
@@ -28,12 +30,7 @@ pub(super) fn change_to(row: &TaskRow, version: u64, next: TaskRow, now: Millis)
         not_before,
     } = next.state
     {
-        let queue = QueueName::work(next.spec.role(), next.spec.arch());
-        let message = Message::Attempt {
-            task: task.clone(),
-            attempt,
-        };
-        change.effect(queue, message, not_before);
+        change.effects.push(next.offered(attempt, not_before));
     }
     let heartbeat = matches!(
         (&row.state, &next.state),
@@ -61,6 +58,19 @@ pub(super) fn change_to(row: &TaskRow, version: u64, next: TaskRow, now: Millis)
 }
 
 impl TaskRow {
+    /// The message to runners, in its place in the queue.
+    fn offered(&self, attempt: u32, not_before: Millis) -> Effect {
+        Effect {
+            queue: QueueName::work(self.spec.role(), self.spec.arch()),
+            message: Message::Attempt {
+                task: self.task.clone(),
+                attempt,
+            },
+            not_before,
+            share: self.share.clone(),
+        }
+    }
+
     /// The change that brings this new row into the ledger, with the effects of its state.
     pub fn insert(&self) -> Change {
         let mut change = Change::default();
@@ -69,9 +79,7 @@ impl TaskRow {
             not_before,
         } = self.state
         {
-            let queue = QueueName::work(self.spec.role(), self.spec.arch());
-            let task = self.task.clone();
-            change.effect(queue, Message::Attempt { task, attempt }, not_before);
+            change.effects.push(self.offered(attempt, not_before));
         }
         let request = self.task.request.clone();
         change.put(Key::task_id(&self.task.id), Row::Index { request });

@@ -1,9 +1,9 @@
 //! What can happen to a task, why it may not, and the bounds of patience.
 
-use pipeline_spec::RunnerId;
+use pipeline_spec::{RunnerId, Weight};
 use runner_api::{ResultManifest, Step};
 
-use crate::Millis;
+use crate::{Millis, Share};
 
 /// Bounds of the table.
 pub mod limits {
@@ -66,6 +66,13 @@ pub enum Event<'a> {
     Retry,
     /// The request came back and wants it again.
     Revive,
+    /// The request says something else of its place among others now.
+    Share {
+        /// Its claim.
+        share: &'a Share,
+        /// Its size.
+        weight: Weight,
+    },
     /// Sweep thinks that the message to runners is lost or very late: it is sent once more.
     Offer,
 }

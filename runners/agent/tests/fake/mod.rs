@@ -18,7 +18,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State as Shared};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest};
+use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest, Weight};
 use runner_api::protocol::ErrorBody;
 use runner_api::{
     Artifact, Grant, Heartbeat, HeartbeatReply, ResultManifest, ResultReply, Step, TakeReply,
@@ -55,6 +55,7 @@ pub(crate) struct Task {
     pub(crate) attempt: u32,
     pub(crate) leased: bool,
     pub(crate) cancel: Option<String>,
+    pub(crate) weight: Weight,
     pub(crate) beats: u32,
     /// Steps that heartbeats told, in order.
     pub(crate) steps: Vec<Step>,
@@ -200,6 +201,7 @@ impl Fake {
                 attempt: 0,
                 leased: false,
                 cancel: None,
+                weight: Weight::ONE,
                 beats: 0,
                 steps: Vec::new(),
                 log: Vec::new(),
@@ -359,6 +361,7 @@ impl State {
             // The shortest that the runner accepts, far below a second.
             heartbeat_seconds: 0,
             capacity: self.capacity,
+            weight: task.weight,
         })
     }
 
