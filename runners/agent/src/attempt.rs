@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner_api::protocol::Attempt;
-use runner_api::{Grant, Outcome};
+use runner_api::{Grant, Outcome, Step};
 use tokio::sync::watch;
 
 use crate::blobs::Blobs;
-use crate::daemon::Shared;
+use crate::daemon::{Filled, Room, Shared};
 use crate::deliver::{self, Report};
 use crate::job::Note;
 use crate::lease::{Lease, Verdict};
@@ -30,8 +30,8 @@ enum Ended {
     Lost,
 }
 
-/// Works off `grant` and delivers the result, if one is wanted.
-pub(crate) async fn work_off(shared: &Arc<Shared>, grant: Grant) {
+/// Works off `grant` once there is `room`, and delivers the result, if one is wanted.
+pub(crate) async fn work_off(shared: &Arc<Shared>, grant: Grant, mut room: Room) {
     let started = clock::now();
     let attempt = Attempt {
         task: grant.task.clone(),
@@ -56,7 +56,7 @@ pub(crate) async fn work_off(shared: &Arc<Shared>, grant: Grant) {
         Ok((job, role)) => {
             let job = Arc::new(job);
             let stream = LogStream::start(&shared.client, &report.attempt, job.log());
-            let ended = run(shared, &job, role, &lease).await;
+            let ended = run(shared, &job, (role, &mut room), &lease).await;
             if let Ended::With(outcome) = ended {
                 report.outcome = outcome;
                 deliver::with_log(shared, report, &job, stream, &lease).await;
@@ -135,7 +135,34 @@ fn prepare(shared: &Shared, grant: Grant) -> Result<(Job, usize), Halt> {
     Ok((Job::new(grant, &shared.scratch, blobs)?, role))
 }
 
-async fn run(shared: &Arc<Shared>, job: &Arc<Job>, role: usize, lease: &Lease) -> Ended {
+async fn run(
+    shared: &Arc<Shared>,
+    job: &Arc<Job>,
+    (role, room): (usize, &mut Room),
+    lease: &Lease,
+) -> Ended {
+    if room.is_short() {
+        job.step(Step::Waiting);
+        job.log()
+            .line("waiting for other jobs of this runner to end");
+    }
+    tokio::select! {
+        biased;
+        verdict = lease.over() => {
+            return match verdict {
+                Verdict::Lost => Ended::Lost,
+                Verdict::Cancelled(_) => Ended::With(Outcome::HandedBack {
+                    reason: CANCELED.to_owned(),
+                }),
+            };
+        }
+        () = shared.hand_back.cancelled() => return Ended::With(stopping(shared)),
+        filled = room.fill() => {
+            if let Filled::Drained = filled {
+                return Ended::With(stopping(shared));
+            }
+        }
+    }
     // A task of its own: a panic in a role ends the attempt, not the daemon.
     let mut work = tokio::spawn({
         let (shared, job) = (Arc::clone(shared), Arc::clone(job));

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipeline_spec::Weight;
 use runner_api::{Grant, TakeReply};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -99,11 +100,12 @@ pub async fn run(
     let mut slots = Slots::new(config.capacity);
     while let Some((grant, slot)) = next(&shared, &slots.free, &shutdown).await {
         slots.learn(grant.capacity);
+        let (room, full) = slots.room(slot, grant.weight, &shutdown.drain);
         let shared = Arc::clone(&shared);
-        running.spawn(async move {
-            attempt::work_off(&shared, grant).await;
-            drop(slot);
-        });
+        running.spawn(async move { attempt::work_off(&shared, grant, room).await });
+        // One alone waits for more slots: two that each have some and want more would wait for ever.
+        // Nothing is ever sent: that the other end is gone is the news.
+        let _ = full.await;
         // Finished ones need no room.
         while running.try_join_next().is_some() {}
     }
@@ -131,6 +133,29 @@ impl Slots {
         }
     }
 
+    /// Room for a job of `weight`, of which it has `first`; with all of the runner's slots, it is alone.
+    fn room(
+        &self,
+        first: OwnedSemaphorePermit,
+        weight: Weight,
+        drain: &CancellationToken,
+    ) -> (Room, oneshot::Receiver<()>) {
+        let slots = usize::from(weight.slots()).min(self.all);
+        let (full, is_full) = oneshot::channel();
+        let more = u32::try_from(slots.saturating_sub(1)).expect("a weight is a small number");
+        let room = Room {
+            slots: vec![first],
+            // Who has all that it wants lets the next one in by dropping it.
+            short: (more > 0).then(|| Short {
+                more,
+                free: Arc::clone(&self.free),
+                drain: drain.clone(),
+                _full: full,
+            }),
+        };
+        (room, is_full)
+    }
+
     fn learn(&mut self, told: Option<NonZeroU32>) {
         let Some(told) = told.filter(|_| !self.is_fixed).map(bounded) else {
             return;
@@ -142,6 +167,51 @@ impl Slots {
             // Slots of running jobs go when those end and a later grant tells again.
             self.all -= self.free.forget_permits(self.all - told);
         }
+    }
+}
+
+/// The slots that a job takes, and those that it waits for. They are free again when it is dropped.
+pub(crate) struct Room {
+    slots: Vec<OwnedSemaphorePermit>,
+    short: Option<Short>,
+}
+
+/// What a job still waits for.
+struct Short {
+    more: u32,
+    free: Arc<Semaphore>,
+    drain: CancellationToken,
+    /// The daemon takes no other grant until this is dropped.
+    _full: oneshot::Sender<()>,
+}
+
+/// How a wait for slots ended.
+pub(crate) enum Filled {
+    /// All are there.
+    Yes,
+    /// The daemon drains: nothing new begins.
+    Drained,
+}
+
+impl Room {
+    /// Whether it waits for other jobs to end.
+    pub(crate) fn is_short(&self) -> bool {
+        self.short.is_some()
+    }
+
+    /// Ends when all slots are there.
+    pub(crate) async fn fill(&mut self) -> Filled {
+        let Some(short) = &self.short else {
+            return Filled::Yes;
+        };
+        let more = Arc::clone(&short.free).acquire_many_owned(short.more);
+        tokio::select! {
+            biased;
+            () = short.drain.cancelled() => return Filled::Drained,
+            more = more => self.slots.push(more.expect("the semaphore is never closed")),
+        }
+        self.short = None;
+        Filled::Yes
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fake::{Effect, Fake, Fault};
-use pipeline_spec::{Repository, Role as RoleName, Sha256Digest};
+use pipeline_spec::{Repository, Role as RoleName, Sha256Digest, Weight};
 use runner_agent::{Config, Error, Halt, Identity, Job, Role, Running, Shutdown, settle};
 use runner_api::{
     Artifact, ArtifactKind, ComposeTask, Facts, FailureKind, Outcome, Step, TaskSpec,
@@ -408,6 +408,100 @@ async fn a_runner_takes_as_many_jobs_as_its_enrolment_says_unless_it_is_configur
         daemon.shutdown.now();
         daemon.task.await.unwrap().unwrap();
     }
+}
+
+/// Of the tasks, how many were leased, and the numbers of those that wait for slots.
+fn waiting(state: &fake::State) -> (usize, Vec<usize>) {
+    let leased = state.tasks.iter().filter(|task| task.attempt > 0).count();
+    let waits = |at: &usize| state.tasks[*at].steps.last() == Some(&Step::Waiting);
+    (leased, (0..state.tasks.len()).filter(waits).collect())
+}
+
+#[tokio::test]
+async fn a_heavy_job_waits_for_its_slots_and_the_next_one_for_it() {
+    // Heavier than the runner: it gets all there is.
+    for weight in [2, 64] {
+        let bench = Bench::new();
+        let light = bench.queue("wait");
+        let heavy = bench.queue("wait-1");
+        let last = bench.queue("wait-2");
+        let weight = Weight::new(weight).unwrap();
+        bench
+            .fake
+            .change(|state| state.tasks[heavy].weight = weight);
+        let daemon = bench.run();
+        let waits = |state: &fake::State| (waiting(state) == (2, vec![heavy])).then_some(());
+        bench.fake.until("the heavy one waits", waits).await;
+        assert_eq!(bench.puppet.0.started.load(Ordering::SeqCst), 1);
+        bench.puppet.0.go.notify_waiters();
+        bench.fake.result(light).await;
+        let begun = |state: &fake::State| {
+            let is_at_work = state.tasks[heavy].steps.last() == Some(&Step::Building);
+            (is_at_work && state.tasks[last].attempt == 0).then_some(())
+        };
+        bench.fake.until("the heavy one works alone", begun).await;
+        bench.puppet.0.go.notify_waiters();
+        bench.fake.result(heavy).await;
+        let begun = |state: &fake::State| {
+            (state.tasks[last].steps.last() == Some(&Step::Building)).then_some(())
+        };
+        bench.fake.until("the last one works", begun).await;
+        bench.puppet.0.go.notify_waiters();
+        bench.fake.result(last).await;
+        daemon.end().await;
+    }
+}
+
+#[tokio::test]
+async fn two_heavy_jobs_work_one_after_the_other() {
+    let bench = Bench::new();
+    let tasks = [bench.queue("one"), bench.queue("two"), bench.queue("three")];
+    let weight = Weight::new(2).unwrap();
+    let all = |state: &mut fake::State| state.tasks.iter_mut().for_each(|it| it.weight = weight);
+    bench.fake.change(all);
+    let daemon = bench.run();
+    for task in tasks {
+        let result = bench.fake.result(task).await;
+        assert!(matches!(result.outcome, Outcome::Succeeded { .. }));
+    }
+    daemon.end().await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_slots_ends_with_its_lease_or_with_the_runner() {
+    let bench = Bench::new();
+    let light = bench.queue("wait");
+    let heavy = [bench.queue("wait-1"), bench.queue("wait-2")];
+    let weight = Weight::new(2).unwrap();
+    bench
+        .fake
+        .change(|state| heavy.iter().for_each(|at| state.tasks[*at].weight = weight));
+    let daemon = bench.run();
+    let waits = |at| move |state: &fake::State| (waiting(state).1 == [at]).then_some(());
+    bench
+        .fake
+        .until("the first one waits", waits(heavy[0]))
+        .await;
+    bench
+        .fake
+        .change(|state| state.tasks[heavy[0]].cancel = Some("no".to_owned()));
+    let result = bench.fake.result(heavy[0]).await;
+    assert_eq!(words(&result.outcome), "handed back canceled");
+    bench
+        .fake
+        .change(|state| state.tasks[heavy[0]].steps.clear());
+    bench
+        .fake
+        .until("the second one waits", waits(heavy[1]))
+        .await;
+    daemon.shutdown.drain();
+    let result = bench.fake.result(heavy[1]).await;
+    assert_eq!(words(&result.outcome), "handed back the runner b1 stops");
+    assert_eq!(bench.puppet.0.started.load(Ordering::SeqCst), 1);
+    bench.puppet.0.go.notify_waiters();
+    let result = bench.fake.result(light).await;
+    assert!(matches!(result.outcome, Outcome::Succeeded { .. }));
+    daemon.task.await.unwrap().unwrap();
 }
 
 #[tokio::test]
