@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::sh::{build_programs, cmd, run, top};
-use crate::{bridge, demo, links, setup};
+use crate::{bridge, demo, links, setup, sim};
 
 /// Every test, then the demo: it is the test of the whole.
 pub(crate) fn all() -> Result<()> {
@@ -61,5 +61,6 @@ fn deny() -> Result<()> {
 pub(crate) fn ci() -> Result<()> {
     setup::run()?;
     lint()?;
-    all()
+    all()?;
+    sim::ci()
 }

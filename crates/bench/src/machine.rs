@@ -139,7 +139,7 @@ impl Drop for Machine {
 }
 
 /// The program beside this one: both are of one profile.
-fn millrace() -> Result<Command> {
+pub(crate) fn millrace() -> Result<Command> {
     let path = std::env::current_exe()?.with_file_name("millrace");
     ensure!(
         path.exists(),

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `build ROOTS BRIDGE` | warm roots, the overhead over bare tools, and the time to a runner's first process |
 //! | `plan` | planning a push at 1,000 and at 100,000 requests: time and peak memory |
+//! | `recover` | a lost ledger of 20,000 status commits, rebuilt: time and peak memory |
 //! | `status` | 500 status files in one commit, beside `git fast-import` |
 //! | `start` | from `git push` to the runner's lease, through the real `millrace up` |
 //! | `tasks` | 1,000 no-op tasks through the real `millrace up`; its memory and processor time when idle |
@@ -21,6 +22,7 @@ mod build;
 mod figures;
 mod machine;
 mod plan;
+mod recover;
 mod runner;
 mod start;
 mod status;
@@ -37,7 +39,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-const HELP: &str = "usage: millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench plan|status|start|tasks [FOLDER]";
+const HELP: &str = "usage: millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench plan|recover|status|start|tasks [FOLDER]";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -50,6 +52,7 @@ fn main() -> Result<()> {
         }
         ["plan", ref rest @ ..] => plan::run(&scratch(&folder(rest.first()))?)?,
         [plan::CHILD, count, place] => plan::child(count.parse()?, Path::new(place))?,
+        ["recover", ref rest @ ..] => recover::run(&scratch(&folder(rest.first()))?)?,
         ["status", ref rest @ ..] => status::run(&scratch(&folder(rest.first()))?)?,
         ["start", ref rest @ ..] => start::run(&scratch(&folder(rest.first()))?)?,
         ["tasks", ref rest @ ..] => tasks::run(&scratch(&folder(rest.first()))?)?,

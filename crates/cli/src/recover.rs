@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use control::{Control, Options, Recovered};
 use platform_local::LocalPlatform;
+use ports::StateRepo as _;
 use serde_json::json;
 use state_repo::GitStateRepo;
 
@@ -25,10 +26,6 @@ pub(crate) async fn run(args: RecoverArgs, output: &Output) -> anyhow::Result<Ve
     let layout = Layout::new(&args.data)?;
     anyhow::ensure!(layout.is_made(), layout.not_made());
     private_directory(&layout.data())?;
-    let aside = match args.replace {
-        true => platform_local::set_aside(&layout.data()).context("put the old ledger aside")?,
-        false => None,
-    };
     let place = StatePlace::noted(&layout)?;
     let state_repo = GitStateRepo::new(place.open(&layout)?).holding(&place.branch);
     let mut options = Options {
@@ -38,6 +35,13 @@ pub(crate) async fn run(args: RecoverArgs, output: &Output) -> anyhow::Result<Ve
     if let Some(config) = configuration(&state_repo, &place.branch).await {
         options.status_branch = config.project.status_branch.to_string();
     }
+    // Nothing is put aside that cannot be rebuilt.
+    let head = state_repo.head(&options.status_branch).await;
+    head.context("read the state repository: nothing was changed")?;
+    let aside = match args.replace {
+        true => platform_local::set_aside(&layout.data()).context("put the old ledger aside")?,
+        false => None,
+    };
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
     let control = Control::new(platform, options);

@@ -38,6 +38,11 @@ impl MemoryStore {
         lock(&self.0).artifacts.remove(digest);
     }
 
+    /// A pointer is gone, as after a disk was lost.
+    pub fn remove_pointer(&self, name: &str) {
+        lock(&self.0).pointers.remove(name);
+    }
+
     /// Stored bytes as they are, whatever their digest is.
     pub fn bytes(&self, digest: &Sha256Digest) -> Option<Bytes> {
         self.find(digest)

@@ -22,9 +22,12 @@ pub fn set_aside(state: &Path) -> Result<Option<PathBuf>, Error> {
     if !FILES.iter().any(|name| state.join(name).exists()) {
         return Ok(None);
     }
-    let place = new_folder(state)?;
-    // The database last: killed in between, the next run moves it to a folder of its own, and no
-    // database ever stands beside another one's journal.
+    let place = match half(state) {
+        Some(place) => place,
+        None => new_folder(state)?,
+    };
+    // The database last: killed in between, the next run moves it to the rest, and until then nobody
+    // opens it without its journal.
     for name in FILES.iter().rev() {
         match fs::rename(state.join(name), place.join(name)) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => {
@@ -38,10 +41,29 @@ pub fn set_aside(state: &Path) -> Result<Option<PathBuf>, Error> {
     Ok(Some(place))
 }
 
+/// The folder that has the journal of the database which is still in `state`.
+pub(crate) fn half(state: &Path) -> Option<PathBuf> {
+    let [database, journals @ ..] = &FILES;
+    if !state.join(database).exists() {
+        return None;
+    }
+    (1..)
+        .map(|n| folder(state, n))
+        .take_while(|place| place.exists())
+        .find(|place| {
+            let has = |name: &&str| place.join(name).exists();
+            journals.iter().any(has) && !place.join(database).exists()
+        })
+}
+
+fn folder(state: &Path, n: u32) -> PathBuf {
+    state.join(format!("set-aside-{n}"))
+}
+
 fn new_folder(state: &Path) -> Result<PathBuf, Error> {
     let mut n = 1;
     loop {
-        let place = state.join(format!("set-aside-{n}"));
+        let place = folder(state, n);
         match fs::create_dir(&place) {
             Ok(()) => return Ok(place),
             Err(cause) if cause.kind() == ErrorKind::AlreadyExists => n += 1,

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::error::io;
 use crate::lock::FolderLock;
 use crate::writer::Writer;
-use crate::{Error, blocking, folders};
+use crate::{Error, aside, blocking, folders};
 
 /// Version of the tables and of the JSON in them: `PRAGMA user_version`.
 const FORMAT: i64 = STEPS.len() as i64;
@@ -92,6 +92,9 @@ impl Database {
         folders::make(folder)?;
         let lock = FolderLock::take(folder)?;
         let path = folder.join("millrace.db");
+        if let Some(aside) = aside::half(folder) {
+            return Err(Error::HalfAside { path, aside });
+        }
         let writing = connect_writer(&path)?;
         let mut idle = Vec::with_capacity(READERS);
         for _ in 0..READERS {

@@ -44,6 +44,17 @@ pub enum Error {
         /// What SQLite found first, in one line.
         found: String,
     },
+    /// A process ended while it put the database aside.
+    #[error(
+        "open {path}: its last changes are in {aside}, where an interrupted `millrace recover --replace` \
+         put them; run `millrace recover --replace` again"
+    )]
+    HalfAside {
+        /// The database.
+        path: PathBuf,
+        /// The folder.
+        aside: PathBuf,
+    },
     /// The file system says no.
     #[error("{operation} {path}: {cause}")]
     Io {

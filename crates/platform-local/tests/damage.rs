@@ -290,3 +290,25 @@ fn leftovers_are_swept() {
     drop(DirectoryStore::open(&root).unwrap());
     assert!(!leftover.exists(), "a killed process's half is removed");
 }
+
+/// As a process leaves it that is killed between two renames: the next run completes the same folder.
+#[test]
+fn a_database_that_was_put_aside_by_half_is_not_opened_without_its_journal() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let aside = folder.join("set-aside-1");
+    drop(Database::open(&folder).unwrap());
+    fs::create_dir(&aside).unwrap();
+    fs::write(aside.join("millrace.db-wal"), "the last changes").unwrap();
+    assert_eq!(
+        refused(&folder),
+        "open <state>/millrace.db: its last changes are in <state>/set-aside-1, where an interrupted \
+         `millrace recover --replace` put them; run `millrace recover --replace` again"
+    );
+    assert_eq!(
+        platform_local::set_aside(&folder).unwrap(),
+        Some(aside.clone())
+    );
+    assert!(aside.join("millrace.db").exists());
+    Database::open(&folder).unwrap();
+}

@@ -66,6 +66,8 @@ struct Author<'r> {
     broken: bool,
     /// The branch is gone, until somebody pushes.
     is_gone: bool,
+    /// Taken back with the next act: perhaps before it was planned.
+    slip: Option<&'static str>,
     /// What is written stays: then the end is known beforehand, see [`is_determined`].
     only_adds: bool,
 }
@@ -81,6 +83,7 @@ pub(crate) fn random(rng: &mut Rng, length: usize) -> Vec<Act> {
         releases: BTreeMap::new(),
         broken: false,
         is_gone: false,
+        slip: None,
     };
     let mut acts = Vec::new();
     for _ in 0..length {
@@ -123,6 +126,11 @@ pub(crate) fn configuration() -> Files {
 
 impl Author<'_> {
     fn act(&mut self) -> Act {
+        if let Some(path) = self.slip.take() {
+            self.builds.remove(path);
+            self.is_gone = false;
+            return Act::Push(self.files());
+        }
         match self.rng.u32(..20) {
             0..=5 => self.write_build(),
             6..=10 => self.write_release(),
@@ -180,7 +188,10 @@ impl Author<'_> {
                 .map(|name| (name, version))
                 .collect(),
         };
-        self.builds.insert(path, build);
+        let known = self.builds.insert(path, build);
+        if known.is_none() && !self.only_adds && self.rng.u32(..5) == 0 {
+            self.slip = Some(path);
+        }
     }
 
     /// Of some builds of one platform, to all its repositories.

@@ -299,8 +299,10 @@ impl StateRepo for Gated<MemoryStateRepo> {
     ) -> Result<Committed> {
         let work = async {
             let committed = self.inner.commit(branch, parent, new.clone()).await?;
-            if let Committed::Yes(commit) = &committed {
-                self.witness.committed(branch, parent, commit, &new);
+            match &committed {
+                Committed::Yes(commit) => self.witness.committed(branch, parent, commit, &new),
+                Committed::Unchanged => self.witness.found(&new),
+                Committed::Moved(_) => {}
             }
             Ok(committed)
         };

@@ -53,6 +53,20 @@ pub(super) fn status(values: &[Value]) -> Result<Vec<Line>> {
     ])
 }
 
+pub(super) fn recover(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    let (seconds, peak) = (at(value, "/ms")? / 1e3, at(value, "/peak_bytes")? / 1e6);
+    Ok(vec![
+        Line::below(
+            "a ledger of 20,000 status commits rebuilt",
+            seconds,
+            "s",
+            10.0,
+        ),
+        Line::below("peak memory of it", peak, "MB", 300.0),
+    ])
+}
+
 pub(super) fn rpm(values: &[Value]) -> Result<Vec<Line>> {
     let seconds = |what: &str| -> Result<f64> {
         let found = values.iter().find(|value| value["what"] == what);

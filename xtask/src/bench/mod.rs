@@ -21,9 +21,10 @@ type Measure = (
     fn() -> Result<Vec<Value>>,
     fn(&[Value]) -> Result<Vec<Line>>,
 );
-const MEASURES: [Measure; 7] = [
+const MEASURES: [Measure; 8] = [
     ("plan", || control_plane("plan", &[]), lines::plan),
     ("status", || control_plane("status", &[]), lines::status),
+    ("recover", || control_plane("recover", &[]), lines::recover),
     ("rpm", rpm, lines::rpm),
     ("deb", deb, lines::deb),
     ("build", build, lines::build),

@@ -6,6 +6,7 @@
 
 mod clients;
 mod emulated;
+mod lost;
 mod sources;
 
 use std::cell::Cell;
@@ -23,7 +24,7 @@ use crate::{bridge, setup};
 /// Seconds that a stage may take before the demo gives up.
 const PATIENCE: u32 = 1800;
 /// Steps of the whole way.
-const STEPS: usize = 8;
+const STEPS: usize = 9;
 
 pub(crate) fn whole_way() -> Result<()> {
     setup::run()?;
@@ -102,6 +103,8 @@ impl Demo {
             "Build tree and figlet",
         )?;
         self.millrace(&["lint", &self.path("my-distribution").to_string_lossy()])?;
+        self.step("in the middle of a build the machine dies and its ledger is deleted: recover");
+        let up = self.lose_the_ledger(up, "builds/2026/11/first.yaml")?;
         self.watch("builds/2026/11/first.yaml")?;
         self.step("a release request is pushed: sign, compose, smoke-test, publish");
         self.push(

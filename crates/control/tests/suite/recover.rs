@@ -137,3 +137,21 @@ async fn a_publication_that_is_gone_is_refused_and_never_guessed() {
         "it is left as lost"
     );
 }
+
+#[tokio::test]
+async fn a_repository_whose_pointer_is_gone_is_refused_and_never_made_anew() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    for name in ["base", "extra"] {
+        world.memory.store().remove_pointer(name);
+    }
+    world.lose();
+    let refused = world.control.recover(|_, _| {}).await;
+    let why = refused.expect_err("nobody knows what is in it").to_string();
+    assert_eq!(
+        why,
+        format!(
+            "find what {} has published: no repository's pointer in the artifact store leads to it; bring the pointers back from a copy of the store",
+            crate::fixture::RELEASE
+        )
+    );
+}

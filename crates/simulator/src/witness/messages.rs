@@ -5,10 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Effect, Key, Message, QueueName};
 use pipeline_spec::RequestPath;
-use ports::{Delivery, Platform, StateRepo};
+use ports::Delivery;
 
-use super::{State, Witness, status};
-use crate::run::block;
+use super::{State, Witness};
 
 /// What is known of messages on their way.
 #[derive(Default)]
@@ -96,20 +95,7 @@ impl Witness {
         let Some(story) = state.stories.get(path.as_str()) else {
             return;
         };
-        if story.reported() >= known {
-            return;
-        }
-        drop(state);
-        // A commit that somebody put back may say it too.
-        let repo = self.memory.state_repo();
-        let tip = block(repo.head("status")).expect("memory");
-        let text = tip.and_then(|tip| block(repo.read(&tip, path.as_str())).expect("memory"));
-        let told = text.map_or(0, |text| status::told(&String::from_utf8_lossy(&text)));
-        let state = self.state();
-        let is_told = state
-            .stories
-            .get(path.as_str())
-            .is_none_or(|story| story.place(told) >= known);
+        let is_told = story.reported() >= known;
         drop(state);
         let message = Message::Report {
             request: path.clone(),

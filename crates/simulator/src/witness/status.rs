@@ -26,7 +26,7 @@ pub(super) struct Story {
     states: u64,
     /// The state that the branch told last.
     told: u64,
-    /// The digest that a report committed last.
+    /// The digest that a report committed last, or found on the branch.
     reported: u64,
 }
 
@@ -65,11 +65,11 @@ impl Story {
     }
 
     /// The last state with this digest; 0: there was none.
-    pub(super) fn place(&self, digest: u64) -> u64 {
+    fn place(&self, digest: u64) -> u64 {
         self.seen.get(&digest).copied().unwrap_or(0)
     }
 
-    /// The last state that says what a report committed last.
+    /// The last state that says what a report left on the branch.
     pub(super) fn reported(&self) -> u64 {
         self.place(self.reported)
     }
@@ -81,7 +81,7 @@ impl Story {
 }
 
 /// The digest of the state that a status file tells of.
-pub(super) fn told(text: &str) -> u64 {
+fn told(text: &str) -> u64 {
     let word = |line: &'_ str, start: &str| -> Option<String> {
         let value = line.strip_prefix(start)?;
         Some(value.trim_matches(['"', '\'']).to_owned())
@@ -152,6 +152,16 @@ impl Witness {
             let record = text.as_deref().and_then(record);
             if record.is_some_and(|digest| self.memory.store().bytes(&digest).is_none()) {
                 self.violated(format!("the record of {path} is not in the store"));
+            }
+        }
+    }
+
+    /// The machine had nothing to commit: the branch says so already.
+    pub(crate) fn found(&self, new: &NewCommit) {
+        let mut state = self.state();
+        for (path, file) in &new.files {
+            if let (Some(story), Some(file)) = (state.stories.get_mut(path), file) {
+                story.reported = told(&String::from_utf8_lossy(file));
             }
         }
     }
