@@ -49,6 +49,10 @@ struct Up {
 
 impl Drop for Up {
     fn drop(&mut self) {
+        // Its number may be another process's by now.
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
         // SIGTERM: runners drain and the sandbox ends what it runs.
         let pid = self.child.id().to_string();
         cmd("kill", &[&pid]).status().ok();
