@@ -107,7 +107,8 @@ fn look_for(bug: &Bug, program: &Path, built: Duration) -> Result<Found> {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("VIOLATION "));
     let words: Vec<&str> = words.collect();
-    let word = words.iter().find(|word| word.contains(&bug.says));
+    let is_it = |word: &&&str| bug.says.iter().any(|says| word.contains(says));
+    let word = words.iter().find(is_it);
     let name = &bug.name;
     let line = match (ended.seed, word) {
         (Some(seed), Some(word)) => format!(

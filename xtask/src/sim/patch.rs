@@ -3,7 +3,7 @@
 //! ```text
 //! # What goes wrong, in one sentence.
 //! budget: 2000
-//! says: the word of the checker that must notice
+//! says: the word of the checker that must notice; of one of several, ` | ` between them
 //! file: crates/ledger/src/transition.rs
 //! <<<<
 //! the text as it stands, once in the file
@@ -29,7 +29,7 @@ pub(super) struct Bug {
     /// Seeds within which it must be found.
     pub(super) budget: u64,
     /// Part of a violation's text.
-    pub(super) says: String,
+    pub(super) says: Vec<String>,
     hunks: Vec<Hunk>,
 }
 
@@ -64,7 +64,7 @@ fn parse(name: &str, text: &str) -> Result<Bug> {
         name: name.to_owned(),
         what: String::new(),
         budget: 0,
-        says: String::new(),
+        says: Vec::new(),
         hunks: Vec::new(),
     };
     let mut lines = text.lines();
@@ -75,7 +75,7 @@ fn parse(name: &str, text: &str) -> Result<Bug> {
         } else if let Some(budget) = line.strip_prefix("budget: ") {
             bug.budget = budget.parse().context("read the budget")?;
         } else if let Some(says) = line.strip_prefix("says: ") {
-            bug.says = says.to_owned();
+            bug.says = says.split(" | ").map(str::to_owned).collect();
         } else if let Some(path) = line.strip_prefix("file: ") {
             file = Some(PathBuf::from(path));
         } else if line == "<<<<" {
