@@ -5,7 +5,7 @@ use std::future::Future;
 use control::Taken;
 use pipeline_spec::{RunnerId, Sha256Digest};
 use runner_api::protocol::Attempt;
-use runner_api::{HeartbeatReply, Outcome, ResultManifest, TaskSpec};
+use runner_api::{HeartbeatReply, Outcome, ResultManifest, TaskRef, TaskSpec};
 
 use super::{Answer, Call, Plane, Run, Who, block, take};
 use crate::agent::Job;
@@ -157,7 +157,8 @@ impl Run {
         else {
             return;
         };
-        let agent = &mut self.agents[*agent];
+        let at = *agent;
+        let agent = &mut self.agents[at];
         if agent.life != *life {
             return;
         }
@@ -172,7 +173,9 @@ impl Run {
                         grant.attempt
                     ));
                     let off = agent.off;
+                    let task = grant.task.clone();
                     agent.jobs.push(Job::new(*grant, off));
+                    self.zombie_of(at, &task);
                 }
             }
             (Answer::Beat(reply), Some(attempt)) => {
@@ -219,6 +222,16 @@ impl Run {
         if self.rng.bool() {
             self.zombies
                 .extend(jobs.into_iter().map(|job| (agent, job)));
+        }
+    }
+
+    /// The worst moment to wake up: the runner has just got the task once more.
+    fn zombie_of(&mut self, agent: usize, task: &TaskRef) {
+        let is_it = |(who, job): &(usize, Job)| *who == agent && job.grant.task == *task;
+        if let Some(at) = self.zombies.iter().position(is_it) {
+            let zombie = self.zombies.remove(at);
+            self.zombies.push(zombie);
+            self.zombie_speaks();
         }
     }
 
