@@ -37,6 +37,8 @@ const RECOVERIES: usize = 500;
 /// Steps of the scheduler between two acts of people, at most: in most runs work is under way whatever
 /// they do, in some it has ended.
 const PACES: [usize; 4] = [700, 700, 700, 5_000];
+/// Paused runners that sleep on until their task is given out once more, or all is calm.
+const SLEEPERS: usize = 2;
 /// A run that has not settled after so many steps is cut off there: the calm follows anyway.
 const MAX_STEPS: usize = 40_000;
 
@@ -198,7 +200,9 @@ impl Run {
                     self.rng.u64(..10)
                 };
                 self.memory.clock().pass(Duration::from_secs(seconds));
-                self.zombie_speaks();
+                if self.zombies.len() > SLEEPERS {
+                    self.zombie_speaks();
+                }
             }
         }
     }
