@@ -3,7 +3,6 @@
 //! The requests, their status files and records are the real control plane's. The status branch is then
 //! given the length that it would have with four reports a request.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -65,10 +64,12 @@ async fn lived(scratch: &Path) -> Result<()> {
     let start = Instant::now();
     while told(scratch)? < REQUESTS {
         ensure!(start.elapsed() < PATIENCE, "the requests are not at rest");
+        // A hand ends by itself only when something is wrong.
+        if let Some(ended) = hands.try_join_next() {
+            ended??;
+        }
         tokio::time::sleep(POLL * 50).await;
     }
-    // They end with their connection, in an error that says so.
-    hands.abort_all();
     Ok(())
 }
 
@@ -107,20 +108,19 @@ fn lengthen(repo: &Path) -> Result<()> {
     for n in before..COMMITS {
         let (blob, path) = files[n % REQUESTS];
         let (time, length) = (1_790_000_000 + n, message.len());
-        let _ = write!(
-            stream,
+        stream.push_str(&format!(
             "commit refs/heads/status\ncommitter Millrace <millrace@localhost> {time} +0000\ndata {length}\n{message}\n"
-        );
+        ));
         if n == before {
-            let _ = writeln!(stream, "from {tip}");
+            stream.push_str(&format!("from {tip}\n"));
         }
         // An earlier answer, and in the last round the one that stands.
         if n + REQUESTS < COMMITS {
             let text = format!("request: {path}\nphase: open\npass: {n}\n");
             let length = text.len();
-            let _ = write!(stream, "M 100644 inline {path}\ndata {length}\n{text}\n");
+            stream.push_str(&format!("M 100644 inline {path}\ndata {length}\n{text}\n"));
         } else {
-            let _ = writeln!(stream, "M 100644 {blob} {path}");
+            stream.push_str(&format!("M 100644 {blob} {path}\n"));
         }
     }
     let mut import = git(repo)

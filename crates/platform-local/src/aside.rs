@@ -11,6 +11,10 @@ use crate::{Error, folders};
 /// The database, and what SQLite keeps beside it.
 const FILES: [&str; 3] = ["millrace.db", "millrace.db-wal", "millrace.db-shm"];
 
+/// Where they are until all are there. Killed in between, the next run moves the rest to them, and until
+/// then nobody opens a database without its journal.
+const PART: &str = "set-aside.part";
+
 /// Moves ledger and queues of the state folder `state` into a new folder `set-aside-<n>` in it. Artifacts
 /// stay. `None`: there were none.
 ///
@@ -19,55 +23,39 @@ const FILES: [&str; 3] = ["millrace.db", "millrace.db-wal", "millrace.db-shm"];
 pub fn set_aside(state: &Path) -> Result<Option<PathBuf>, Error> {
     folders::make(state)?;
     let _lock = FolderLock::take(state)?;
-    if !FILES.iter().any(|name| state.join(name).exists()) {
-        return Ok(None);
+    let part = state.join(PART);
+    if !part.exists() {
+        if !FILES.iter().any(|name| state.join(name).exists()) {
+            return Ok(None);
+        }
+        fs::create_dir(&part).map_err(io("create", &part))?;
     }
-    let place = match half(state) {
-        Some(place) => place,
-        None => new_folder(state)?,
-    };
-    // The database last: killed in between, the next run moves it to the rest, and until then nobody
-    // opens it without its journal.
+    // The database last, so that no database ever stands beside another one's journal.
     for name in FILES.iter().rev() {
-        match fs::rename(state.join(name), place.join(name)) {
+        match fs::rename(state.join(name), part.join(name)) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => {
                 return Err(io("move", &state.join(name))(cause));
             }
             _ => {}
         }
     }
-    folders::sync(&place)?;
+    folders::sync(&part)?;
+    let place = free_name(state);
+    fs::rename(&part, &place).map_err(io("move", &part))?;
     folders::sync(state)?;
     Ok(Some(place))
 }
 
-/// The folder that has the journal of the database which is still in `state`.
-pub(crate) fn half(state: &Path) -> Option<PathBuf> {
-    let [database, journals @ ..] = &FILES;
-    if !state.join(database).exists() {
-        return None;
-    }
-    (1..)
-        .map(|n| folder(state, n))
-        .take_while(|place| place.exists())
-        .find(|place| {
-            let has = |name: &&str| place.join(name).exists();
-            journals.iter().any(has) && !place.join(database).exists()
-        })
+/// The folder of a database that is not put aside whole: its process was killed.
+pub(crate) fn unfinished(state: &Path) -> Option<PathBuf> {
+    let part = state.join(PART);
+    part.exists().then_some(part)
 }
 
-fn folder(state: &Path, n: u32) -> PathBuf {
-    state.join(format!("set-aside-{n}"))
-}
-
-fn new_folder(state: &Path) -> Result<PathBuf, Error> {
-    let mut n = 1;
-    loop {
-        let place = folder(state, n);
-        match fs::create_dir(&place) {
-            Ok(()) => return Ok(place),
-            Err(cause) if cause.kind() == ErrorKind::AlreadyExists => n += 1,
-            Err(cause) => return Err(io("create", &place)(cause)),
-        }
-    }
+/// Nobody else takes it: the state folder is locked.
+fn free_name(state: &Path) -> PathBuf {
+    let mut places = (1..).map(|n: u32| state.join(format!("set-aside-{n}")));
+    places
+        .find(|place| !place.exists())
+        .expect("there is always a next number")
 }

@@ -92,7 +92,7 @@ impl Database {
         folders::make(folder)?;
         let lock = FolderLock::take(folder)?;
         let path = folder.join("millrace.db");
-        if let Some(aside) = aside::half(folder) {
+        if let Some(aside) = aside::unfinished(folder) {
             return Err(Error::HalfAside { path, aside });
         }
         let writing = connect_writer(&path)?;

@@ -296,19 +296,34 @@ fn leftovers_are_swept() {
 fn a_database_that_was_put_aside_by_half_is_not_opened_without_its_journal() {
     let scratch = Scratch::new();
     let folder = scratch.folder();
-    let aside = folder.join("set-aside-1");
+    let part = folder.join("set-aside.part");
     drop(Database::open(&folder).unwrap());
-    fs::create_dir(&aside).unwrap();
-    fs::write(aside.join("millrace.db-wal"), "the last changes").unwrap();
+    fs::create_dir(&part).unwrap();
+    fs::write(part.join("millrace.db-wal"), "the last changes").unwrap();
     assert_eq!(
         refused(&folder),
-        "open <state>/millrace.db: its last changes are in <state>/set-aside-1, where an interrupted \
+        "open <state>/millrace.db: its last changes are in <state>/set-aside.part, where an interrupted \
          `millrace recover --replace` put them; run `millrace recover --replace` again"
     );
-    assert_eq!(
-        platform_local::set_aside(&folder).unwrap(),
-        Some(aside.clone())
-    );
-    assert!(aside.join("millrace.db").exists());
+    let aside = platform_local::set_aside(&folder).unwrap().unwrap();
+    assert_eq!(aside, folder.join("set-aside-1"));
+    for name in ["millrace.db", "millrace.db-wal"] {
+        assert!(aside.join(name).exists(), "{name}");
+    }
     Database::open(&folder).unwrap();
+}
+
+/// Somebody deleted the database and left its journal: what is put aside is never missed later.
+#[test]
+fn a_journal_without_its_database_is_put_aside_alone() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("millrace.db-wal"), "of a database that is gone").unwrap();
+    for expect in [Some(folder.join("set-aside-1")), None] {
+        assert_eq!(platform_local::set_aside(&folder).unwrap(), expect);
+    }
+    for _ in 0..2 {
+        drop(Database::open(&folder).unwrap());
+    }
 }
