@@ -6,6 +6,7 @@
 //! goes on next, who is killed there and what fails is the seed's choice.
 
 mod agent;
+mod frugal;
 mod gate;
 mod history;
 mod past;
@@ -23,7 +24,7 @@ mod workshop;
 use fastrand::Rng;
 
 pub use rates::Rates;
-pub use sweep::{SCENES, Swept, sweep, sweep_some};
+pub use sweep::{SCENES, Scene, Swept, sweep, sweep_some};
 
 /// What came of one seed.
 #[derive(Debug, Clone)]

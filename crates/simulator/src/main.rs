@@ -5,12 +5,21 @@
     reason = "an outermost shell: it runs for so many seconds"
 )]
 
-use std::ops::Range;
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
-use simulator::{SCENES, simulate, sweep};
+use mimalloc::MiMalloc;
+use simulator::{Outcome, SCENES, Scene, simulate, sweep};
+
+/// A history is millions of small strings and rows, and no memory that lasts.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs the simulator.
 #[derive(Parser)]
@@ -27,6 +36,9 @@ struct Args {
     /// Every golden scenario, with a failure before and after each call to the world.
     #[arg(long, conflicts_with_all = ["from", "seeds", "seconds"])]
     sweep: bool,
+    /// Histories, or scenarios, at a time; each is one thread's own. As many as processors, unless told.
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
     /// Tell the whole story of each failing seed.
     #[arg(long)]
     verbose: bool,
@@ -37,10 +49,12 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok());
+    let jobs = jobs.map_or(1, NonZeroUsize::get);
     let is_clean = if args.sweep {
-        sweep_all()
+        sweep_all(jobs)
     } else {
-        run_seeds(&args)
+        run_seeds(&args, jobs)
     };
     if is_clean {
         ExitCode::SUCCESS
@@ -49,45 +63,114 @@ fn main() -> ExitCode {
     }
 }
 
-fn sweep_all() -> bool {
-    let mut is_clean = true;
-    for scene in SCENES {
-        let begun = Instant::now();
-        let swept = sweep(scene);
-        for violation in &swept.violations {
-            is_clean = false;
-            println!("VIOLATION {violation}");
+fn sweep_all(jobs: usize) -> bool {
+    let next = AtomicUsize::new(0);
+    let failed = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some(scene) = SCENES.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    failed.fetch_add(sweep_one(scene), Ordering::Relaxed);
+                }
+            });
         }
-        println!(
-            "{}: {} calls, {} runs with a failure, {:.1} s",
-            scene.name,
-            swept.calls,
-            swept.runs,
-            begun.elapsed().as_secs_f64()
-        );
-    }
-    is_clean
+    });
+    failed.into_inner() == 0
 }
 
-fn run_seeds(args: &Args) -> bool {
+/// Answers how much is wrong.
+fn sweep_one(scene: &Scene) -> usize {
     let begun = Instant::now();
-    let (seeds, end) = match args.seconds {
+    let swept = sweep(scene);
+    let took = begun.elapsed().as_secs_f64();
+    // One print: others print too.
+    let violations = swept.violations.iter();
+    let violations: String = violations.map(|it| format!("VIOLATION {it}\n")).collect();
+    println!(
+        "{violations}{}: {} calls, {} runs with a failure, {took:.1} s, {:.0} runs a second",
+        scene.name,
+        swept.calls,
+        swept.runs,
+        swept.runs as f64 / took
+    );
+    swept.violations.len()
+}
+
+fn run_seeds(args: &Args, jobs: usize) -> bool {
+    let begun = Instant::now();
+    let (first, end) = match args.seconds {
         Some(seconds) => {
             let from = fresh();
             println!("fresh seeds from {from} for {seconds} s");
-            (from..u64::MAX, Some(Duration::from_secs(seconds)))
+            (from, End::After(Duration::from_secs(seconds)))
         }
-        None => (args.from..args.from.saturating_add(args.seeds), None),
+        None => (args.from, End::At(args.from.saturating_add(args.seeds))),
     };
-    let (mut ran, mut failed, mut calls) = (0_u64, 0, 0);
-    for seed in within(seeds, begun, end) {
-        let outcome = simulate(seed);
-        ran += 1;
-        calls += outcome.calls;
-        if outcome.violations.is_empty() {
-            continue;
+    let next = AtomicU64::new(first);
+    let told = Mutex::new(Told::default());
+    thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let is_over = match end {
+                        End::At(end) => seed >= end,
+                        End::After(time) => begun.elapsed() >= time,
+                    };
+                    if is_over {
+                        return;
+                    }
+                    let outcome = simulate(seed);
+                    let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
+                    if told.hear(&outcome, args).is_break() {
+                        return;
+                    }
+                }
+            });
         }
-        failed += 1;
+    });
+    let told = told.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let took = begun.elapsed().as_secs_f64();
+    println!(
+        "{} seeds, {} failed, {} calls to the world, {took:.1} s, {:.0} histories a second and thread, {jobs} threads",
+        told.ran,
+        told.failed,
+        told.calls,
+        told.ran as f64 / took / jobs as f64
+    );
+    told.failed == 0
+}
+
+/// When no more seed is begun.
+#[derive(Clone, Copy)]
+enum End {
+    /// Before this seed.
+    At(u64),
+    /// So long after the beginning.
+    After(Duration),
+}
+
+/// What came of all seeds so far.
+#[derive(Default)]
+struct Told {
+    ran: u64,
+    failed: usize,
+    calls: u64,
+}
+
+impl Told {
+    /// Breaks when as many failed as anybody wants to hear of.
+    fn hear(&mut self, outcome: &Outcome, args: &Args) -> ControlFlow<()> {
+        if self.failed == args.most {
+            return ControlFlow::Break(());
+        }
+        self.ran += 1;
+        self.calls += outcome.calls;
+        if outcome.violations.is_empty() {
+            return ControlFlow::Continue(());
+        }
+        self.failed += 1;
+        let seed = outcome.seed;
         println!("seed {seed}:");
         if args.verbose {
             for line in &outcome.log {
@@ -98,24 +181,12 @@ fn run_seeds(args: &Args) -> bool {
             println!("  VIOLATION {violation}");
         }
         println!("  again: cargo xtask sim --from {seed} --seeds 1 --verbose");
-        if failed == args.most {
-            break;
-        }
+        ControlFlow::Continue(())
     }
-    let took = begun.elapsed().as_secs_f64();
-    println!(
-        "{ran} seeds, {failed} failed, {calls} calls to the world, {took:.1} s, {:.0} histories a second",
-        ran as f64 / took
-    );
-    failed == 0
 }
 
 /// Seeds that nobody ran before: those of this second.
 fn fresh() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs() * 1_000_000)
-}
-
-fn within(seeds: Range<u64>, begun: Instant, end: Option<Duration>) -> impl Iterator<Item = u64> {
-    seeds.take_while(move |_| end.is_none_or(|end| begun.elapsed() < end))
 }

@@ -32,6 +32,8 @@ use crate::witness::Witness;
 const PLANES: usize = 2;
 /// Calls into the control plane under way at a time.
 const CALLS: usize = 8;
+/// Times that a call goes on until it must have ended: two for each of its own calls to the world.
+const MAX_POLLS: u64 = 2_000;
 /// Recoveries that fail before that is a finding.
 const RECOVERIES: usize = 500;
 /// Steps of the scheduler between two acts of people, at most: in most runs work is under way whatever
@@ -48,6 +50,8 @@ type Plane = Arc<Control<SimPlatform>>;
 struct Call {
     plane: usize,
     who: Who,
+    /// How often it was asked to go on.
+    polls: u64,
     future: Pin<Box<dyn Future<Output = Answer>>>,
 }
 
@@ -92,6 +96,8 @@ pub(crate) struct Run {
     is_skewed: bool,
     /// Failures are expected: they are no violation, and a process that died is started again.
     is_swept: bool,
+    /// Attempts given out where nothing fails.
+    attempts: u64,
     log: Vec<String>,
 }
 
@@ -122,6 +128,7 @@ impl Run {
             has_trouble: false,
             is_skewed: false,
             is_swept: false,
+            attempts: 0,
             log: vec![format!("{rates:?}")],
         };
         for _ in 0..PLANES {
@@ -210,6 +217,13 @@ impl Run {
     fn poll(&mut self, at: usize) {
         let mut context = Context::from_waker(Waker::noop());
         let call = &mut self.calls[at];
+        call.polls += 1;
+        if call.polls == MAX_POLLS {
+            let calls = MAX_POLLS / 2;
+            self.witness.violated(format!(
+                "one use case makes over {calls} calls to the world"
+            ));
+        }
         if let Poll::Ready(answer) = call.future.as_mut().poll(&mut context) {
             let call = self.calls.swap_remove(at);
             self.hear(&call.who, answer);
@@ -247,9 +261,15 @@ impl Run {
                 Answer::Nothing
             }),
         };
+        self.under_way(plane, Who::Nobody, future);
+    }
+
+    fn under_way(&mut self, plane: usize, who: Who, future: Pin<Box<dyn Future<Output = Answer>>>) {
+        let polls = 0;
         self.calls.push(Call {
             plane,
-            who: Who::Nobody,
+            who,
+            polls,
             future,
         });
     }
@@ -305,8 +325,10 @@ impl Run {
         for act in acts {
             // What people stop or start again by hand depends on the moment.
             if matches!(act, Act::Push(_) | Act::ForcePush(_)) {
+                let before = (self.gate.counts(), self.attempts);
                 self.act(act);
                 self.quiet();
+                self.is_frugal(before);
                 self.needs_no_timer();
             }
         }
@@ -401,6 +423,10 @@ impl Run {
         for plane in 0..PLANES {
             self.planes[plane] = self.process();
         }
+    }
+
+    pub(crate) fn attempts(&self) -> u64 {
+        self.attempts
     }
 
     pub(crate) fn tree(&self) -> &Files {

@@ -1,6 +1,7 @@
 //! Looks at every write and judges it at once: what must never happen, at no interleaving.
 
 mod messages;
+mod pace;
 mod published;
 mod requests;
 mod status;

@@ -7,7 +7,7 @@ use pipeline_spec::{RunnerId, Sha256Digest};
 use runner_api::protocol::Attempt;
 use runner_api::{HeartbeatReply, Outcome, ResultManifest, TaskRef, TaskSpec};
 
-use super::{Answer, Call, Plane, Run, Who, block, take};
+use super::{Answer, Plane, Run, Who, block, take};
 use crate::agent::Job;
 use crate::workshop::Workshop;
 
@@ -122,11 +122,7 @@ impl Run {
             let _ = control.finish(&id, &result).await;
             Answer::Nothing
         });
-        self.calls.push(Call {
-            plane,
-            who: Who::Nobody,
-            future,
-        });
+        self.under_way(plane, Who::Nobody, future);
     }
 
     /// A runner's call to a process that it happens to reach.
@@ -137,15 +133,12 @@ impl Run {
         let plane = self.rng.usize(..self.planes.len());
         let life = self.agents[agent].life;
         let future = Box::pin(make(self.planes[plane].clone()));
-        self.calls.push(Call {
-            plane,
-            who: Who::Runner {
-                agent,
-                life,
-                attempt,
-            },
-            future,
-        });
+        let who = Who::Runner {
+            agent,
+            life,
+            attempt,
+        };
+        self.under_way(plane, who, future);
     }
 
     pub(super) fn hear(&mut self, who: &Who, answer: Answer) {
@@ -256,11 +249,7 @@ impl Run {
             let _ = control.finish(&id, &result).await;
             Answer::Nothing
         });
-        self.calls.push(Call {
-            plane,
-            who: Who::Nobody,
-            future,
-        });
+        self.under_way(plane, Who::Nobody, future);
     }
 
     /// One agent's turn when nobody else acts: asks for work, and ends what it has.
@@ -272,6 +261,7 @@ impl Run {
             match block(take(&control, &id)) {
                 Ok(Taken::Granted(grant)) => {
                     moved = true;
+                    self.attempts += 1;
                     let off = self.agents[agent].off;
                     self.agents[agent].jobs.push(Job::new(*grant, off));
                 }

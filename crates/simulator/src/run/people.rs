@@ -8,7 +8,7 @@ use control::CommandError;
 use pipeline_spec::RequestPath;
 use ports::{NewCommit, Platform, StateRepo};
 
-use super::{Answer, Call, Run, Who, block};
+use super::{Answer, Run, Who, block};
 use crate::history::{Act, Files};
 use crate::past::Past;
 use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
@@ -136,11 +136,7 @@ impl Run {
             let _ends_in_the_log = control.plan_head().await;
             Answer::Nothing
         });
-        self.calls.push(Call {
-            plane,
-            who: Who::Nobody,
-            future,
-        });
+        self.under_way(plane, Who::Nobody, future);
     }
 
     fn person(&mut self, path: &str, what: &'static str) {
@@ -156,11 +152,7 @@ impl Run {
             }
             Answer::Nothing
         });
-        self.calls.push(Call {
-            plane,
-            who: Who::Nobody,
-            future,
-        });
+        self.under_way(plane, Who::Nobody, future);
     }
 
     /// A person's command, given again until it is heard.

@@ -14,6 +14,9 @@ impl Witness {
         if !self.is_recovering() {
             self.transition(old, new);
             self.trouble(old, new);
+            if let Some(old) = old {
+                self.is_patient(old, new);
+            }
         }
         self.lease(new);
         let mut state = self.state();
