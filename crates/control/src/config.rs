@@ -1,10 +1,12 @@
-//! The configuration at a commit: read once, kept for the commits in use.
+//! The configuration at a commit: read once, kept for the commits in use, parsed once for all that have
+//! the same files.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use pipeline_spec::{Config, Diagnostic, Severity, check_place, is_config_path};
 use ports::Platform;
+use sha2::{Digest, Sha256};
 
 use crate::files::Files;
 use crate::{Control, Error, Result};
@@ -28,11 +30,16 @@ const PLACES: [&str; 7] = [
 pub struct Snapshot {
     /// 40 hex digits.
     pub commit: String,
-    /// The configuration.
-    pub config: Config,
+    /// The configuration. Commits whose files are the same share it.
+    pub config: Arc<Config>,
     /// Warnings of its files.
-    pub warnings: Vec<Diagnostic>,
+    pub warnings: Arc<[Diagnostic]>,
+    /// Of the paths and bytes of its files.
+    digest: [u8; 32],
 }
+
+/// Paths with their bytes.
+type Texts = Vec<(String, Bytes)>;
 
 impl<P: Platform> Control<P> {
     /// The configuration at `commit`.
@@ -43,17 +50,27 @@ impl<P: Platform> Control<P> {
             kept.push(snapshot.clone());
             return Ok(snapshot);
         }
-        let (config, warnings) =
-            self.read_config(Files::Commit(commit))
-                .await?
-                .map_err(|diagnostics| Error::Config {
-                    commit: commit.to_owned(),
-                    diagnostics,
-                })?;
+        let texts = self.read_texts(Files::Commit(commit)).await?;
+        let digest = digest(&texts);
+        // Most commits write requests, and leave the configuration as it is.
+        let same = kept.iter().find(|snapshot| snapshot.digest == digest);
+        let (config, warnings) = match same {
+            Some(same) => (same.config.clone(), same.warnings.clone()),
+            None => match parse(&texts) {
+                Ok((config, warnings)) => (Arc::new(config), warnings.into()),
+                Err(diagnostics) => {
+                    return Err(Error::Config {
+                        commit: commit.to_owned(),
+                        diagnostics,
+                    });
+                }
+            },
+        };
         let snapshot = Arc::new(Snapshot {
             commit: commit.to_owned(),
             config,
             warnings,
+            digest,
         });
         if kept.len() == KEPT {
             kept.remove(0);
@@ -67,7 +84,11 @@ impl<P: Platform> Control<P> {
         &self,
         tree: Files<'_>,
     ) -> Result<std::result::Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>>> {
-        let mut files: Vec<(String, Bytes)> = Vec::new();
+        Ok(parse(&self.read_texts(tree).await?))
+    }
+
+    async fn read_texts(&self, tree: Files<'_>) -> Result<Texts> {
+        let mut texts = Texts::new();
         for place in PLACES {
             let paths = if place.ends_with(".yaml") {
                 vec![place.to_owned()]
@@ -78,18 +99,33 @@ impl<P: Platform> Control<P> {
             let read = |path: &String| is_config_path(path) && check_place(path).is_none();
             for path in paths.into_iter().filter(read) {
                 if let Some(bytes) = self.read_file(tree, &path).await? {
-                    files.push((path, bytes));
+                    texts.push((path, bytes));
                 }
             }
         }
-        let (config, diagnostics) = Config::load(
-            files
-                .iter()
-                .map(|(path, bytes)| (path.as_str(), &bytes[..])),
-        );
-        if diagnostics.iter().any(|d| d.severity == Severity::Error) {
-            return Ok(Err(diagnostics));
-        }
-        Ok(Ok((config, diagnostics)))
+        Ok(texts)
     }
+}
+
+fn parse(texts: &Texts) -> std::result::Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let texts = texts.iter();
+    let (config, diagnostics) =
+        Config::load(texts.map(|(path, bytes)| (path.as_str(), &bytes[..])));
+    if diagnostics.iter().any(|d| d.severity == Severity::Error) {
+        return Err(diagnostics);
+    }
+    Ok((config, diagnostics))
+}
+
+/// Lengths are in it, so that no byte changes its place unseen.
+fn digest(texts: &Texts) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for part in texts
+        .iter()
+        .flat_map(|(path, bytes)| [path.as_bytes(), bytes])
+    {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    hash.finalize().into()
 }
