@@ -8,6 +8,7 @@
 //! | [`Control::take`], [`Control::heartbeat`], [`Control::finish`] | a runner's calls | |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
+//! | [`Control::prune`] | removes artifacts that nothing names any more | a timer, a person |
 //! | [`Control::recover`] | a lost ledger, from `main`, `status` and the artifact store | a person |
 //!
 //! Callers: the functions and the command line. Invariants: every write is conditional or a function of
@@ -26,6 +27,7 @@ mod dry_run;
 mod files;
 mod load;
 mod notice;
+mod orphans;
 mod publish;
 mod query;
 mod recover;
@@ -51,6 +53,7 @@ pub use dry_run::{
     CHECKOUT, DryRun, DryRunPackage, DryRunRepository, DryRunRequest, DryRunTask, PackageChange,
 };
 pub use files::Checkout;
+pub use orphans::{Amount, Grace, Orphan, Pruned, Pruning, TooShort};
 pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail};
 pub use recover::Recovered;
 pub use render::{ConfigurationFile, StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
@@ -106,6 +109,8 @@ pub struct Options {
     pub lease_seconds: u64,
     /// Runners send a heartbeat this often.
     pub heartbeat_seconds: u64,
+    /// How long a file of the artifact store is kept that nothing names.
+    pub grace: Grace,
 }
 
 impl Default for Options {
@@ -115,6 +120,7 @@ impl Default for Options {
             status_branch: "status".to_owned(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
+            grace: Grace::default(),
         }
     }
 }

@@ -280,7 +280,8 @@ impl<P: Platform> Control<P> {
                     artifact.name
                 ));
             }
-            match self.platform.store().size(&artifact.sha256).await? {
+            // Renewed, not only looked for: from here to the row that names it, it is not removed.
+            match self.platform.store().renew(&artifact.sha256).await? {
                 Some(size) if size == artifact.size => {}
                 Some(size) => {
                     return refuse(format!(

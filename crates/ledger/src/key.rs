@@ -28,6 +28,11 @@ pub mod partition {
     pub const DEAD: &str = "dead";
     /// The request of every task, by the task's id.
     pub const TASKS: &str = "tasks";
+    /// All of these. Beside them every request, every repository, and what waits for a request has a
+    /// partition.
+    pub const ALL: [&str; 9] = [
+        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS,
+    ];
 }
 
 /// Partition and sort key of a row. Sort keys order as bytes.

@@ -37,7 +37,7 @@ impl MemoryPlatform {
         Self {
             ledger: MemoryLedger::default(),
             queue: MemoryQueue::new(clock.clone()),
-            store: MemoryStore::default(),
+            store: MemoryStore::new(clock.clone()),
             state_repo: MemoryStateRepo::default(),
             clock,
         }

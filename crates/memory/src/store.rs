@@ -2,45 +2,66 @@
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex};
 
 use bytes::{Bytes, BytesMut};
+use ledger::Millis;
 use pipeline_spec::{RepositoryName, Sha256Digest};
-use ports::{ArtifactStore, Body, Error, Result, Stored};
+use ports::{ArtifactStore, Body, Clock, Error, Held, Result, Stored};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
-use crate::lock;
+use crate::{ManualClock, lock};
 
 /// Bytes by digest, and pointers by name.
-#[derive(Debug, Clone, Default)]
-pub struct MemoryStore(Arc<Mutex<Contents>>);
+#[derive(Debug, Clone)]
+pub struct MemoryStore {
+    contents: Arc<Mutex<Contents>>,
+    clock: ManualClock,
+}
 
 #[derive(Debug, Default)]
 struct Contents {
-    artifacts: BTreeMap<Sha256Digest, Bytes>,
+    artifacts: BTreeMap<Sha256Digest, Artifact>,
     pointers: BTreeMap<String, Bytes>,
 }
 
+#[derive(Debug, Clone)]
+struct Artifact {
+    bytes: Bytes,
+    put: Millis,
+}
+
 impl MemoryStore {
+    /// An empty one; `clock` says when something is put.
+    pub fn new(clock: ManualClock) -> Self {
+        Self {
+            contents: Arc::default(),
+            clock,
+        }
+    }
+
     /// Digests of all that is stored.
     pub fn digests(&self) -> Vec<Sha256Digest> {
-        lock(&self.0).artifacts.keys().copied().collect()
+        lock(&self.contents).artifacts.keys().copied().collect()
     }
 
     /// Replaces stored bytes behind the digest's back, as a failing disk or an attacker does.
     pub fn tamper(&self, digest: &Sha256Digest, bytes: Bytes) {
-        lock(&self.0).artifacts.insert(*digest, bytes);
+        if let Some(artifact) = lock(&self.contents).artifacts.get_mut(digest) {
+            artifact.bytes = bytes;
+        }
     }
 
     /// Stored bytes are gone, as after a disk was lost.
     pub fn remove(&self, digest: &Sha256Digest) {
-        lock(&self.0).artifacts.remove(digest);
+        lock(&self.contents).artifacts.remove(digest);
     }
 
     /// A pointer is gone, as after a disk was lost.
     pub fn remove_pointer(&self, name: &str) {
-        lock(&self.0).pointers.remove(name);
+        lock(&self.contents).pointers.remove(name);
     }
 
     /// Stored bytes as they are, whatever their digest is.
@@ -49,11 +70,14 @@ impl MemoryStore {
     }
 
     fn find(&self, digest: &Sha256Digest) -> Option<Bytes> {
-        lock(&self.0).artifacts.get(digest).cloned()
+        let contents = lock(&self.contents);
+        contents.artifacts.get(digest).map(|it| it.bytes.clone())
     }
 
     fn keep(&self, digest: Sha256Digest, bytes: Bytes) {
-        lock(&self.0).artifacts.insert(digest, bytes);
+        let put = self.clock.now();
+        let artifact = Artifact { bytes, put };
+        lock(&self.contents).artifacts.insert(digest, artifact);
     }
 }
 
@@ -103,6 +127,39 @@ impl ArtifactStore for MemoryStore {
         Ok(self.find(digest).map(|bytes| bytes.len() as u64))
     }
 
+    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+        let mut contents = lock(&self.contents);
+        let Some(artifact) = contents.artifacts.get_mut(digest) else {
+            return Ok(None);
+        };
+        artifact.put = self.clock.now();
+        Ok(Some(artifact.bytes.len() as u64))
+    }
+
+    async fn held(&self, after: Option<&Sha256Digest>, limit: usize) -> Result<Vec<Held>> {
+        let from = after.map_or(Bound::Unbounded, |after| Bound::Excluded(*after));
+        let contents = lock(&self.contents);
+        let behind = contents.artifacts.range((from, Bound::Unbounded));
+        let held = behind.take(limit).map(|(digest, artifact)| Held {
+            digest: *digest,
+            size: artifact.bytes.len() as u64,
+            put: artifact.put,
+        });
+        Ok(held.collect())
+    }
+
+    async fn remove_if_older(&self, digest: &Sha256Digest, than: Millis) -> Result<bool> {
+        let mut contents = lock(&self.contents);
+        let old = contents
+            .artifacts
+            .get(digest)
+            .is_some_and(|it| it.put < than);
+        if old {
+            contents.artifacts.remove(digest);
+        }
+        Ok(old)
+    }
+
     async fn get(&self, digest: &Sha256Digest, max_bytes: u64) -> Result<Option<Bytes>> {
         let Some(bytes) = self.find(digest) else {
             return Ok(None);
@@ -131,12 +188,12 @@ impl ArtifactStore for MemoryStore {
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {
         check_name(name)?;
-        Ok(lock(&self.0).pointers.get(name).cloned())
+        Ok(lock(&self.contents).pointers.get(name).cloned())
     }
 
     async fn set_pointer(&self, name: &str, expected: Option<&[u8]>, new: Bytes) -> Result<bool> {
         check_name(name)?;
-        let mut contents = lock(&self.0);
+        let mut contents = lock(&self.contents);
         if contents.pointers.get(name).map(|bytes| &bytes[..]) != expected {
             return Ok(false);
         }

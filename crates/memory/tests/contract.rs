@@ -21,7 +21,11 @@ async fn queue() {
 
 #[tokio::test]
 async fn store() {
-    contract::store(async || MemoryStore::default()).await;
+    contract::store(async || {
+        let clock = ManualClock::default();
+        (MemoryStore::new(clock.clone()), clock)
+    })
+    .await;
 }
 
 #[tokio::test]

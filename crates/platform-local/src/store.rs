@@ -7,11 +7,13 @@
 //! <root>/tmp/              what is being written; emptied at open
 //! ```
 //!
-//! A file comes into `objects` and `pointers` by rename, after its bytes are on the disk, and is
+//! The time of an object's file is when it was put or renewed last; it decides what may be removed. A file
+//! comes into `objects` and `pointers` by rename, after its bytes are on the disk, and is
 //! answered for after its name is. [`ports::ArtifactStore::get`] hashes what it reads, so a flipped byte on the
 //! disk is an error there; [`ports::ArtifactStore::open`] streams from any offset and cannot: its readers know the
 //! digest and check it, and [`DirectoryStore::verify`] looks on request.
 
+mod held;
 mod incoming;
 mod pointers;
 
@@ -21,8 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
+use ledger::Millis;
 use pipeline_spec::Sha256Digest;
-use ports::{ArtifactStore, Body, Result, Stored};
+use ports::{ArtifactStore, Body, Held, Result, Stored};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
@@ -44,8 +47,9 @@ pub struct DirectoryStore(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     root: PathBuf,
-    /// Held between the rename into a shard and the fsync of the shard's folder. Whoever finds
-    /// an object there may not answer for it before that.
+    /// Held between the rename into a shard and the fsync of the shard's folder: whoever finds
+    /// an object there may not answer for it before that. Held, too, while an object is renewed, and
+    /// between the look at its time and its removal.
     shards: Vec<Mutex<()>>,
     pointers: Pointers,
     _lock: FolderLock,
@@ -178,13 +182,15 @@ impl Shared {
 
     fn put(&self, bytes: &[u8]) -> io::Result<Sha256Digest> {
         let digest = digest_of(bytes);
-        let stored = {
+        {
             let _guard = self.shard(&digest);
-            found(fs::read(self.path(&digest)))?
-        };
-        // Compared, not trusted: putting again mends what the disk has damaged.
-        if stored.is_some_and(|stored| stored == bytes) {
-            return Ok(digest);
+            let path = self.path(&digest);
+            let stored = found(fs::read(&path))?;
+            // Compared, not trusted: putting again mends what the disk has damaged.
+            if stored.is_some_and(|stored| stored == bytes) {
+                held::renew(&path)?;
+                return Ok(digest);
+            }
         }
         let mut incoming = Incoming::new(&self.root)?;
         incoming.write(bytes)?;
@@ -290,6 +296,33 @@ impl ArtifactStore for DirectoryStore {
             found(fs::metadata(store.path(&digest)))
         });
         Ok(metadata.await?.map(|metadata| metadata.len()))
+    }
+
+    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+        let operation = format!("renew artifact {digest}");
+        let digest = *digest;
+        self.block(&operation, move |store| {
+            let _guard = store.shard(&digest);
+            held::renew(&store.path(&digest))
+        })
+        .await
+    }
+
+    async fn held(&self, after: Option<&Sha256Digest>, limit: usize) -> Result<Vec<Held>> {
+        let after = after.copied();
+        self.block("list artifacts", move |store| {
+            store.held(after.as_ref(), limit)
+        })
+        .await
+    }
+
+    async fn remove_if_older(&self, digest: &Sha256Digest, than: Millis) -> Result<bool> {
+        let operation = format!("remove artifact {digest}");
+        let digest = *digest;
+        self.block(&operation, move |store| {
+            store.remove_if_older(&digest, than)
+        })
+        .await
     }
 
     async fn get(&self, digest: &Sha256Digest, max_bytes: u64) -> Result<Option<Bytes>> {

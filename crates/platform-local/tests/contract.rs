@@ -4,11 +4,14 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use common::Scratch;
+use ledger::Millis;
 use memory::ManualClock;
 use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, WallClock};
-use ports::contract;
+use ports::Clock;
+use ports::contract::{self, TestClock};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ledger() {
@@ -36,12 +39,31 @@ async fn queue() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn store() {
     let scratch = Scratch::new();
-    contract::store(async || DirectoryStore::open(&scratch.folder()).unwrap()).await;
+    contract::store(async || {
+        let store = DirectoryStore::open(&scratch.folder()).unwrap();
+        (store, Wall)
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn clock() {
     contract::clock(async || WallClock).await;
+}
+
+/// What the file system's times follow.
+struct Wall;
+
+impl Clock for Wall {
+    fn now(&self) -> Millis {
+        WallClock.now()
+    }
+}
+
+impl TestClock for Wall {
+    async fn advance(&self, by: Duration) {
+        tokio::time::sleep(by).await;
+    }
 }
 
 fn database(scratch: &Scratch) -> Database {

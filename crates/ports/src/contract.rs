@@ -11,6 +11,7 @@ mod files;
 mod messages;
 mod pointers;
 mod races;
+mod removal;
 mod rows;
 mod time;
 

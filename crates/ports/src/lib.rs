@@ -175,12 +175,29 @@ pub enum Stored {
     TooLarge,
 }
 
-/// Files by digest. *Addressed by SHA-256; put twice is once; a torn put is never seen.*
+/// A stored file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Held {
+    /// Its name.
+    pub digest: Sha256Digest,
+    /// In bytes.
+    pub size: u64,
+    /// When it was put or renewed last, by the store's clock.
+    pub put: Millis,
+}
+
+/// Files by digest. *Addressed by SHA-256; put twice is once; a torn put is never seen; what is put again
+/// is not removed.*
+///
+/// Of files that nobody names, the old ones are removed ([`ArtifactStore::remove_if_older`]). So whoever
+/// is about to write a digest down, other than from a row that names it already, puts or renews the file
+/// first: both make it young, and exclude its removal.
 pub trait ArtifactStore: Send + Sync {
-    /// Stores bytes.
+    /// Stores bytes. Of those that are there already it renews the time.
     fn put(&self, bytes: Bytes) -> impl Future<Output = Result<Sha256Digest>> + Send;
 
-    /// Stores a stream that must have `expected` and at most `max_bytes`.
+    /// Stores a stream that must have `expected` and at most `max_bytes`; of bytes that are there
+    /// already it renews the time.
     fn put_stream(
         &self,
         expected: Sha256Digest,
@@ -190,6 +207,25 @@ pub trait ArtifactStore: Send + Sync {
 
     /// Size in bytes, if stored.
     fn size(&self, digest: &Sha256Digest) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Size in bytes, if stored, which counts as a put of now.
+    fn renew(&self, digest: &Sha256Digest) -> impl Future<Output = Result<Option<u64>>> + Send;
+
+    /// Stored files in order of their digests, those behind `after`, at most `limit` (not 0). None: that
+    /// was all. One that is put or removed meanwhile may be there or not.
+    fn held(
+        &self,
+        after: Option<&Sha256Digest>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Held>>> + Send;
+
+    /// Removes a file whose last put or renewal was before `than`, by the store's clock. `false`: it was
+    /// not, or the file is not there. Whoever has it open reads on.
+    fn remove_if_older(
+        &self,
+        digest: &Sha256Digest,
+        than: Millis,
+    ) -> impl Future<Output = Result<bool>> + Send;
 
     /// The bytes, if stored; an error when there are more than `max_bytes`.
     fn get(

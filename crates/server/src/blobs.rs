@@ -75,11 +75,13 @@ pub(crate) async fn get<P: Platform>(
         .proven(&state, &call)?;
     let store = state.control.platform().store();
     let missing = || Error::NotFound(format!("{wanted} is not in the artifact store"));
+    if request.method() == Method::HEAD {
+        // Who hears that it is there does not upload it.
+        let size = store.renew(&wanted).await?.ok_or_else(missing)?;
+        return Ok([(header::CONTENT_LENGTH, size.to_string())].into_response());
+    }
     let size = store.size(&wanted).await?.ok_or_else(missing)?;
     let length = [(header::CONTENT_LENGTH, size.to_string())];
-    if request.method() == Method::HEAD {
-        return Ok(length.into_response());
-    }
     let body = store.open(&wanted, 0).await?.ok_or_else(missing)?;
     Ok((length, Body::from_stream(ReaderStream::new(body))).into_response())
 }

@@ -9,7 +9,7 @@ use memory::{
 };
 use pipeline_spec::Sha256Digest;
 use ports::{
-    Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, Ledger, NewCommit,
+    Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, Held, Ledger, NewCommit,
     PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
@@ -225,6 +225,23 @@ impl ArtifactStore for Gated<MemoryStore> {
 
     async fn size(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
         self.gate.call("store.size", self.inner.size(digest)).await
+    }
+
+    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+        self.gate
+            .call("store.renew", self.inner.renew(digest))
+            .await
+    }
+
+    async fn held(&self, after: Option<&Sha256Digest>, limit: usize) -> Result<Vec<Held>> {
+        self.gate
+            .call("store.held", self.inner.held(after, limit))
+            .await
+    }
+
+    async fn remove_if_older(&self, digest: &Sha256Digest, than: Millis) -> Result<bool> {
+        let work = self.inner.remove_if_older(digest, than);
+        self.gate.call("store.remove_if_older", work).await
     }
 
     async fn get(&self, digest: &Sha256Digest, max_bytes: u64) -> Result<Option<Bytes>> {

@@ -12,7 +12,7 @@ use memory::{
 };
 use pipeline_spec::Sha256Digest;
 use ports::{
-    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Ledger, NewCommit,
+    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Held, Ledger, NewCommit,
     PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
@@ -250,6 +250,22 @@ impl ArtifactStore for Faulty<MemoryStore> {
         self.faults
             .call("store.size", self.inner.size(digest))
             .await
+    }
+
+    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+        self.faults
+            .call("store.renew", self.inner.renew(digest))
+            .await
+    }
+
+    async fn held(&self, after: Option<&Sha256Digest>, limit: usize) -> Result<Vec<Held>> {
+        let work = self.inner.held(after, limit);
+        self.faults.call("store.held", work).await
+    }
+
+    async fn remove_if_older(&self, digest: &Sha256Digest, than: Millis) -> Result<bool> {
+        let work = self.inner.remove_if_older(digest, than);
+        self.faults.call("store.remove_if_older", work).await
     }
 
     async fn get(&self, digest: &Sha256Digest, max_bytes: u64) -> Result<Option<Bytes>> {

@@ -9,6 +9,7 @@ mod fair;
 mod faults;
 mod fixture;
 mod leases;
+mod orphans;
 mod planning;
 mod recover;
 mod releases;

@@ -18,7 +18,7 @@ const WRITES: [&str; 4] = [
 
 /// Rows that are there when all is at rest. Of tasks and refs their keys alone: numbers of attempts and
 /// times tell of the loss.
-fn lasting(world: &World) -> Vec<String> {
+pub(crate) fn lasting(world: &World) -> Vec<String> {
     let rows = world.rows().into_iter();
     let text = |(key, record): (ledger::Key, ledger::Record)| match record.row {
         // Its counter also counts reverts, which get no place of their own.

@@ -4,6 +4,7 @@ use std::fs::{File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use pipeline_spec::Sha256Digest;
 use sha2::{Digest, Sha256};
@@ -39,8 +40,9 @@ impl Incoming {
         Sha256Digest::new(self.hasher.clone().finalize().into())
     }
 
-    /// Bytes to the disk, then the name `path`, then the name to the disk.
+    /// Bytes to the disk with the time of now, then the name `path`, then the name to the disk.
     pub(super) fn persist(self, path: &Path) -> io::Result<()> {
+        self.file.as_file().set_modified(SystemTime::now())?;
         self.file.as_file().sync_all()?;
         self.file.persist(path).map_err(|refused| refused.error)?;
         let folder = path

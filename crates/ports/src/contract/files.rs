@@ -10,11 +10,17 @@ use pipeline_spec::Sha256Digest;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
 use tokio::task::JoinSet;
 
-use super::{RIVALS, bytes, pointers};
+use super::{RIVALS, TestClock, bytes, pointers, removal};
 use crate::{ArtifactStore, Body, Stored};
 
-/// *Addressed by SHA-256; put twice is once; a torn put is never seen.*
-pub async fn store<S: ArtifactStore + 'static>(make: impl AsyncFn() -> S) {
+/// *Addressed by SHA-256; put twice is once; a torn put is never seen; what is put again is not removed.*
+pub async fn store<S, C>(make: impl AsyncFn() -> (S, C))
+where
+    S: ArtifactStore + 'static,
+    C: TestClock,
+{
+    removal::holds(&make).await;
+    let make = async || make().await.0;
     known_digests(&make().await).await;
     missing_is_none(&make().await).await;
     // The digest of bytes that the store under test has never seen.
@@ -39,7 +45,7 @@ fn big() -> Bytes {
         .into()
 }
 
-fn body(bytes: &Bytes) -> Body {
+pub(super) fn body(bytes: &Bytes) -> Body {
     Box::new(io::Cursor::new(bytes.clone()))
 }
 
