@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Rebuild a lost ledger from the state repository and the artifact store.
     #[command(after_help = examples::RECOVER)]
     Recover(RecoverArgs),
+    /// Remove files of the artifact store that nothing needs any more.
+    #[command(after_help = examples::PRUNE)]
+    Prune(PruneArgs),
     /// Print completions for a shell: `millrace completions bash > /etc/bash_completion.d/millrace`.
     Completions {
         /// Which shell.
@@ -229,6 +232,18 @@ pub(crate) struct RecoverArgs {
     /// Put a ledger that is there aside first: one that is damaged, or older than what is public.
     #[arg(long)]
     pub(crate) replace: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Remove nothing; list what would be removed.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Keep what was uploaded less than so long ago: 72h, 3d; 1h at least. By default three days.
+    #[arg(long, value_name = "TIME", value_parser = words::grace)]
+    pub(crate) grace: Option<std::time::Duration>,
 }
 
 #[derive(Debug, clap::Args)]

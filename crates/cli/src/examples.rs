@@ -122,3 +122,17 @@ Stop `millrace up` first, and start it again after. Everything that the branch `
 back as it was: what is built, tested and published is not done again. Tasks that runners had are run
 again. Requests and results that the branch had not heard of, seconds at most, are planned and run anew.
 A ledger that is put aside is in data/set-aside-<n>.";
+
+pub(crate) const PRUNE: &str = "\
+Examples:
+  millrace prune --dry-run                  # what would go, and how much
+  millrace prune
+  millrace prune --grace 1h                 # when the disk is full
+  millrace prune --dry-run --json | jq .removed.bytes
+
+A running `millrace up` does this by itself once a day, with a grace of three days.
+
+Kept is what any request, task or repository names, old ones too: packages, logs, trees, and what
+`millrace recover` needs. Removed are orphans: uploads of attempts that lost their lease, and documents
+that newer ones replaced. When anything that may name files cannot be read, nothing is removed. It
+needs a running control plane and the token of the data directory (--data).";

@@ -22,6 +22,7 @@ mod memory;
 mod missing;
 mod names;
 mod plan;
+mod prune;
 mod recover;
 mod render;
 mod running;
@@ -110,6 +111,7 @@ fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Logs(args) => block_on(logs::run(args, &output)),
         Command::Verify(args) => verify::run(&args, &output),
         Command::Recover(args) => block_on(recover::run(args, &output)),
+        Command::Prune(args) => block_on(prune::run(args, &output)),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "millrace", &mut script);

@@ -30,7 +30,9 @@ use crate::local::{Layout, private_directory};
 use crate::render::Output;
 use crate::running::{RUNNING, Running};
 use crate::state::StatePlace;
-use loops::{advance_loop, dispatch_loop, lease_loop, plan_loop, report_loop, sweep_loop};
+use loops::{
+    advance_loop, dispatch_loop, lease_loop, plan_loop, prune_loop, report_loop, sweep_loop,
+};
 
 pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
     start_logging();
@@ -75,6 +77,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     loops.spawn(report_loop(control.clone()));
     loops.spawn(lease_loop(control.clone()));
     loops.spawn(sweep_loop(control.clone()));
+    loops.spawn(prune_loop(control.clone()));
     place.note(&layout)?;
     let running = Running {
         url: format!("http://{address}"),

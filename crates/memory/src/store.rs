@@ -49,9 +49,13 @@ impl MemoryStore {
 
     /// Replaces stored bytes behind the digest's back, as a failing disk or an attacker does.
     pub fn tamper(&self, digest: &Sha256Digest, bytes: Bytes) {
-        if let Some(artifact) = lock(&self.contents).artifacts.get_mut(digest) {
-            artifact.bytes = bytes;
-        }
+        let put = self.clock.now();
+        let mut contents = lock(&self.contents);
+        let new = Artifact {
+            bytes: bytes.clone(),
+            put,
+        };
+        contents.artifacts.entry(*digest).or_insert(new).bytes = bytes;
     }
 
     /// Stored bytes are gone, as after a disk was lost.

@@ -75,7 +75,9 @@ async fn victim(folder: &Path) {
         let state = Arc::clone(&state);
         writers.spawn(async move { write(&state, writer).await });
     }
-    writers.spawn(async move { upload(&state.store).await });
+    let store = state.store.clone();
+    writers.spawn(async move { upload(&store).await });
+    writers.spawn(async move { remove_and_put_again(&state.store).await });
     writers.join_all().await;
 }
 
@@ -117,6 +119,22 @@ async fn upload(store: &DirectoryStore) {
         let body = Box::new(std::io::Cursor::new(bytes));
         let stored = store.put_stream(digest, u64::MAX, body).await;
         assert_eq!(stored.expect("put a stream"), Stored::Yes);
+        println!("artifact 0 {digest}");
+    }
+}
+
+/// What is put after it was removed, and what is renewed instead, is answered for like all else.
+async fn remove_and_put_again(store: &DirectoryStore) {
+    for round in 0_i64.. {
+        let bytes = content(-1, round);
+        let digest = store.put(bytes.clone()).await.expect("put");
+        let removed = store.remove_if_older(&digest, i64::MAX).await;
+        assert!(removed.expect("remove"), "it is older than the end of time");
+        store.put(bytes).await.expect("put again");
+        let renewed = store.renew(&digest).await.expect("renew");
+        assert!(renewed.is_some(), "it was just put");
+        let removed = store.remove_if_older(&digest, 1).await;
+        assert!(!removed.expect("look"), "it is younger than 1970");
         println!("artifact 0 {digest}");
     }
 }

@@ -20,8 +20,8 @@ use crate::{Error, State};
 
 /// Longest sentence about a name that is none, in characters: it repeats the name.
 const MAX_WRONG_NAME_CHARS: usize = 300;
-/// Largest body of a cancel or retry, in bytes: a name and a reason.
-const MAX_COMMAND_BYTES: usize = 64 * 1024;
+/// Largest body of a command, in bytes: a name and a reason.
+pub(crate) const MAX_COMMAND_BYTES: usize = 64 * 1024;
 /// Largest checkout that is planned, in bytes: some ten thousand requests that nobody pushed.
 const MAX_PLAN_BYTES: usize = 64 * 1024 * 1024;
 
@@ -234,7 +234,7 @@ pub(crate) async fn retry<P: Platform>(
 }
 
 /// A person's call: the token first, then the body.
-async fn command<P: Platform, T: DeserializeOwned>(
+pub(crate) async fn command<P: Platform, T: DeserializeOwned>(
     state: &State<P>,
     request: Request,
     limit: usize,

@@ -15,6 +15,7 @@ mod error;
 mod identity;
 mod logs;
 mod page;
+mod prune;
 mod published;
 mod requests;
 mod runner;
@@ -32,6 +33,7 @@ pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
 pub use error::Error;
 pub use logs::Logs;
 pub use page::is_about_a_file;
+pub use prune::PruneBody;
 pub use requests::{awaited, stuck, summary};
 pub use terminal::Sanitizer;
 
@@ -92,6 +94,7 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/api/v1/log/{id}", get(api::log::<P>))
         .route("/api/v1/cancel", post(api::cancel::<P>))
         .route("/api/v1/retry", post(api::retry::<P>))
+        .route("/api/v1/prune", post(prune::prune::<P>))
         .route("/repos/{*path}", get(published::file::<P>))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)

@@ -1,6 +1,9 @@
 //! Single words of the command line. The errors say what is allowed.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use control::Grace;
 
 /// Longest name of a distribution, in characters: it is in the signing key's user id.
 const MAX_NAME_CHARS: usize = 100;
@@ -47,6 +50,26 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// `90m`, `72h`, `3d`: how long a file is kept that nothing needs.
+pub(crate) fn grace(text: &str) -> Result<Duration, String> {
+    let unit = |last| match last {
+        'm' => Some(60),
+        'h' => Some(3_600),
+        'd' => Some(24 * 3_600),
+        _ => None,
+    };
+    let parsed = text.chars().next_back().and_then(|last| {
+        let number: u64 = text.strip_suffix(last)?.parse().ok()?;
+        number.checked_mul(unit(last)?)
+    });
+    let Some(seconds) = parsed else {
+        return Err("write a number and its unit: 90m, 72h or 3d".to_owned());
+    };
+    let time = Duration::from_secs(seconds);
+    Grace::new(time).map_err(|error| error.to_string())?;
+    Ok(time)
+}
+
 pub(crate) fn emulated(text: &str) -> Result<String, String> {
     match EMULATED.contains(&text) {
         true => Ok(text.to_owned()),
@@ -72,6 +95,26 @@ mod tests {
         check("0.0.0.0:80", "0.0.0.0:80");
         check("127.0.0.1", "write an address and a port, 127.0.0.1:7981");
         check("99999", "write ");
+    }
+
+    #[test]
+    fn graces_have_a_unit_and_a_least() {
+        let check = |text: &str, expect: Result<u64, &str>| {
+            let found = grace(text).map(|time| time.as_secs());
+            match (found, expect) {
+                (Ok(found), Ok(expect)) => assert_eq!(found, expect, "{text}"),
+                (Err(said), Err(expect)) => assert!(said.contains(expect), "{text}: {said}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        };
+        check("72h", Ok(72 * 3_600));
+        check("3d", Ok(72 * 3_600));
+        check("60m", Ok(3_600));
+        check("59m", Err("give an hour (1h) at least"));
+        check("0h", Err("give an hour (1h) at least"));
+        for wrong in ["", "h", "72", "-1h", "3 d", "3é", "18446744073709551615d"] {
+            check(wrong, Err("72h"));
+        }
     }
 
     #[test]

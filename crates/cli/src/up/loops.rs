@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Control, Planned};
+use control::{Control, Planned, Pruning};
 use ledger::{Message, QueueName};
 use ports::{Platform, TaskQueue};
 use tokio::sync::Notify;
@@ -12,6 +12,10 @@ use tokio::task::JoinSet;
 
 /// Looks at everything that is not at rest.
 const SWEEP: Duration = Duration::from_secs(20);
+/// The artifact store is pruned this often, for the first time so long after the start: one that is
+/// started every morning is pruned too, and one that is started again and again is not read each time.
+const PRUNE: Duration = Duration::from_secs(24 * 3600);
+const FIRST_PRUNE: Duration = Duration::from_secs(3600);
 /// Looks at leases and at the state repository, when nothing tells of a push.
 const LOOK: Duration = Duration::from_secs(5);
 /// At most one status commit in this time.
@@ -154,5 +158,16 @@ pub(super) async fn sweep_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow:
             tracing::warn!(%error, "failed to sweep");
         }
         tokio::time::sleep(SWEEP).await;
+    }
+}
+
+pub(super) async fn prune_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    tokio::time::sleep(FIRST_PRUNE).await;
+    loop {
+        let grace = control.options().grace;
+        if let Err(error) = control.prune(grace, Pruning::Remove).await {
+            tracing::warn!(%error, "failed to prune the artifact store");
+        }
+        tokio::time::sleep(PRUNE).await;
     }
 }

@@ -31,5 +31,6 @@ mod asked;
 mod logs;
 mod person;
 mod planned;
+mod pruned;
 mod reference;
 mod watched;

@@ -5,7 +5,7 @@ use crate::person::{millrace, said};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/cli.md");
 /// The first heading that is another program's: what follows is not looked at.
 const OTHERS: &str = "## millrace-runner ";
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "init",
     "up",
     "lint",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 14] = [
     "retry",
     "verify",
     "recover",
+    "prune",
     "completions",
     "man",
 ];

@@ -287,6 +287,12 @@ async fn pruning_in_the_middle_of_a_revert_takes_nothing_of_it() {
     check(&[BUILD, RELEASED], REVERTED).await;
 }
 
+/// It is reported once, so that no later report puts its record again.
+#[tokio::test]
+async fn pruning_in_the_middle_of_a_report_takes_nothing_of_it() {
+    check(&[], &[(APP, Some(|| "no request".to_owned()))]).await;
+}
+
 /// Its files were uploaded longer ago than the grace: accepted with all of them, or not at all.
 #[tokio::test]
 async fn a_late_result_is_accepted_whole_or_refused() {

@@ -139,6 +139,7 @@ async fn a_strangers_body_is_not_read() {
     )
     .await;
     check("/api/v1/cancel", "", "needs the header").await;
+    check("/api/v1/prune", "", "needs the header").await;
 }
 
 #[tokio::test]
