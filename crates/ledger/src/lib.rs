@@ -7,6 +7,7 @@
 //! all; everything that must happen after a change travels in the same change as an outbox row.
 
 mod change;
+pub mod format;
 mod key;
 mod row;
 mod share;
