@@ -26,8 +26,9 @@
 //! **When something cannot be read, nothing is removed.** All reading is done before the first removal, and a
 //! ledger that was never planned with (it may be lost) names too little.
 //!
-//! Memory: a set of 33 bytes per named digest with the room that a hash table leaves free, which is 66 MiB for
-//! one million files; and one document at a time. Twice at once, or killed anywhere, it does no harm.
+//! Memory: a hash table with 33 bytes per named digest, which is 68 MiB for one million files; 32 bytes for
+//! each that may be a document and was not looked at yet; and one document at a time. Twice at once, or
+//! killed anywhere, it does no harm.
 
 mod marks;
 

@@ -42,7 +42,9 @@ pub struct Outcome {
 /// Runs one seed: a random history of pushes under random faults, then calm, then judgement.
 pub fn simulate(seed: u64) -> Outcome {
     let mut rng = Rng::with_seed(seed);
-    let rates = Rates::random(&mut rng).with_losses(seed);
+    let rates = Rates::random(&mut rng)
+        .with_losses(seed)
+        .with_pruning(seed);
     let length = 2 + rng.usize(..8);
     let acts = history::random(&mut rng, length);
     let mut run = run::Run::new(rng.fork(), rates);

@@ -44,6 +44,8 @@ pub struct Rates {
     pub doubled_webhook: f64,
     /// Somebody writes to the status branch, deletes it, or puts it back to where it was.
     pub status_rival: f64,
+    /// A process prunes the artifact store, half of the times after a night without power.
+    pub prune: f64,
     /// A ref of a package's repository moves after a push named it.
     pub moved_ref: f64,
     /// Clocks of the control plane's processes, and of runners, differ by up to five minutes.
@@ -52,6 +54,8 @@ pub struct Rates {
 
 /// In one run of so many the ledger may be lost.
 const LOSSES: u64 = 6;
+/// In one run of so many the artifact store is pruned while all else goes on.
+const PRUNINGS: u64 = 4;
 
 impl Rates {
     /// As `self`, and in some of the seeds the ledger is lost now and then. Drawn apart: it is so rare, and
@@ -60,6 +64,15 @@ impl Rates {
         let mut rng = Rng::with_seed(!seed);
         if rng.u64(..LOSSES) == 0 {
             self.lost_ledger = rng.f64() * 0.004;
+        }
+        self
+    }
+
+    /// As `self`, and in some of the seeds the artifact store is pruned. Drawn apart, as losses are.
+    pub fn with_pruning(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(32));
+        if rng.u64(..PRUNINGS) == 0 {
+            self.prune = rng.f64() * 0.003;
         }
         self
     }
@@ -89,6 +102,7 @@ impl Rates {
             lost_webhook: rate(1.0),
             doubled_webhook: rate(1.0),
             status_rival: rate(0.01),
+            prune: 0.0,
             moved_ref: rate(0.5),
             skew: rate(1.0),
         }

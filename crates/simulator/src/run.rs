@@ -2,6 +2,7 @@
 
 mod agents;
 mod people;
+mod prune;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -84,6 +85,7 @@ pub(crate) struct Run {
     /// Jobs of killed runners that will speak up once more.
     zombies: Vec<(usize, Job)>,
     past: Past,
+    pruner: Option<prune::Pruner>,
     pushes: i64,
     /// Refs that moved.
     moved: u32,
@@ -121,6 +123,7 @@ impl Run {
             calls: Vec::new(),
             zombies: Vec::new(),
             past: Past::default(),
+            pruner: None,
             pushes: 0,
             moved: 0,
             tree: Files::new(),
@@ -193,6 +196,10 @@ impl Run {
         if self.gate.happens(|rates| rates.status_rival) {
             self.status_rival();
         }
+        if self.gate.happens(|rates| rates.prune) {
+            self.start_pruning();
+        }
+        self.go_on_pruning();
         match self.rng.u32(..100) {
             0..=69 if !self.calls.is_empty() => {
                 let call = self.rng.usize(..self.calls.len());
@@ -277,6 +284,7 @@ impl Run {
     /// Its calls end where they are; runners see a broken connection.
     fn kill_plane(&mut self, plane: usize) {
         self.log.push(format!("kill -9 control plane {plane}"));
+        self.stop_pruning(plane);
         let (dead, alive) = std::mem::take(&mut self.calls)
             .into_iter()
             .partition(|call| call.plane == plane);
@@ -337,6 +345,7 @@ impl Run {
     /// From now on nothing fails; what is under way ends.
     pub(crate) fn calm(&mut self) {
         self.gate.calm();
+        self.pruner = None;
         while !self.zombies.is_empty() {
             self.zombie_speaks();
         }

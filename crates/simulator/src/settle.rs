@@ -41,6 +41,7 @@ impl Run {
             self.witness
                 .violated(format!("late messages changed\n{before}\ninto\n{after}"));
         }
+        self.prune_at_last();
         self.judge();
     }
 

@@ -1,5 +1,6 @@
 //! Looks at every write and judges it at once: what must never happen, at no interleaving.
 
+mod files;
 mod messages;
 mod pace;
 mod published;

@@ -71,7 +71,12 @@ impl Workshop<'_> {
             }
             TaskSpec::Compose(task) => {
                 let content = self.memory.store().get(&task.content, u64::MAX).await;
-                let content = content.expect("memory").expect("the content is stored");
+                let Some(content) = content.expect("memory") else {
+                    // A runner that was asleep, of a task that nobody knows any more.
+                    return Outcome::Infrastructure {
+                        message: "fetch the content: it is not in the store".to_owned(),
+                    };
+                };
                 let content: Vec<Placed> = serde_json::from_slice(&content).expect("its format");
                 (self.compose(&content, task.time).await, Facts::Nothing)
             }
