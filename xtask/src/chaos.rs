@@ -13,7 +13,8 @@ usage: cargo xtask chaos [--minutes N] [--seed S] [--json] [--keep] [--prove] [-
   A new installation: millrace up with SQLite, a directory store and a bare state repository, the runners
   that it keeps, two runners elsewhere, the real composer, the real signer. Only builds and tests are
   pretended, so that they take milliseconds. For N minutes (5) people push builds and releases, edit,
-  revert, cancel and retry, and touch the status branch; meanwhile processes are killed with -9, stopped
+  revert, cancel and retry, and touch the status branch or lose the ledger, which `millrace recover`
+  rebuilds (in each schedule one or the other); meanwhile processes are killed with -9, stopped
   and continued (now and then for longer than their lease), drained and started again, and the disk is
   filled. Then all of that ends, nothing is restarted that runs, and everything must come to rest by
   itself and be right: see CHECKS in tests/chaos/src/judge.rs.

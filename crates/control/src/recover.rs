@@ -114,7 +114,10 @@ impl<P: Platform> Control<P> {
                 recovered.finished.push(release.clone());
             }
             match read.releases.get_mut(&release) {
-                Some(answer) => answer.row = row,
+                Some(answer) => {
+                    answer.row = row;
+                    answer.is_news = true;
+                }
                 None => {
                     recovered.requests += 1;
                     read.releases.insert(release, Answer::without_tasks(row));
@@ -489,7 +492,7 @@ fn head(planned: String, latest: Latest, history: &History) -> HeadRow {
     }
 }
 
-/// All rows of a request with their indexes, and the messages that its open tasks need.
+/// All rows of a request with their indexes, and the messages that its open tasks and its readers need.
 fn request_rows(answer: &Answer, change: &mut Change, now: ledger::Millis) {
     let row = &answer.row;
     let path = &row.path;
@@ -518,6 +521,8 @@ fn request_rows(answer: &Answer, change: &mut Change, now: ledger::Millis) {
         change.put(Key::open(path), index());
         let request = path.clone();
         change.effect(QueueName::advance(), Message::Advance { request }, now);
+    }
+    if answer.is_open() || answer.is_news {
         let request = path.clone();
         change.effect(QueueName::report(), Message::Report { request }, now);
     }

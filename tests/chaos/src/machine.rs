@@ -5,7 +5,7 @@
 //! by itself.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -51,6 +51,8 @@ pub(crate) struct Machine {
     /// Ends that nobody asked for.
     pub(crate) ends: Vec<String>,
     filler: Option<PathBuf>,
+    /// The database is gone, and nobody has recovered it yet.
+    is_lost: bool,
 }
 
 impl Machine {
@@ -63,6 +65,7 @@ impl Machine {
             elsewhere: Default::default(),
             ends: Vec::new(),
             filler: None,
+            is_lost: false,
         };
         machine.install(programs)?;
         let data = machine.data();
@@ -194,7 +197,13 @@ impl Machine {
             self.control.due = Some(Instant::now() + RESTART);
         }
         if self.control.is_due() {
-            self.control.child = Some(self.up()?);
+            if self.is_lost && !self.recover()? {
+                // The disk may be full. A person tries again.
+                self.control.due = Some(Instant::now() + RESTART);
+            } else {
+                self.is_lost = false;
+                self.control.child = Some(self.up()?);
+            }
         }
         for index in 0..ELSEWHERE.len() {
             let kept = &mut self.elsewhere[index];
@@ -256,6 +265,34 @@ impl Machine {
         self.control.end(Signal::SIGKILL, STOP)?;
         self.control.due = Some(Instant::now() + down);
         Ok(())
+    }
+
+    /// kill -9 of the control plane, and ledger and queues are gone. Before it is started again, a person
+    /// recovers them.
+    pub(crate) fn lose_ledger(&mut self, down: Duration) -> Result<()> {
+        self.kill_control(down)?;
+        for end in ["", "-wal", "-shm"] {
+            let path = self.data().join(format!("data/millrace.db{end}"));
+            match std::fs::remove_file(&path) {
+                Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                    return Err(cause).with_context(|| format!("remove {}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        self.is_lost = true;
+        Ok(())
+    }
+
+    /// Whether it is done.
+    fn recover(&self) -> Result<bool> {
+        let mut recover = self.millrace("recover", &[]);
+        recover
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(self.log("up")?);
+        let status = recover.status().context("start millrace recover")?;
+        Ok(status.success())
     }
 
     /// SIGTERM, as before an update. Its runners drain.

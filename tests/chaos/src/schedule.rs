@@ -42,6 +42,9 @@ pub(crate) enum Fault {
     KillAll { down: u64 },
     /// The disk of the data directory is full for a while.
     FillDisk { time: u64 },
+    /// kill -9 of the control plane, and the file with ledger and queues is gone. A person recovers it
+    /// after a while.
+    LoseLedger { down: u64 },
     /// A person deletes the status branch.
     DeleteStatus,
     /// A person pushes an earlier commit of it by force: this many before.
@@ -85,9 +88,12 @@ impl Schedule {
         let end = seconds * 1000;
         let mut deeds = Vec::new();
         let mut fate = rng.fork();
+        // What a person took from the status branch, and what the lost ledger alone still knew, is known to
+        // nobody: it would be done once more, and rightly so. So a schedule has one or the other.
+        let loses = fate.bool();
         let mut at = CALM_MILLIS;
         while at < end {
-            deeds.push((at, Deed::Hurt(fault(&mut fate))));
+            deeds.push((at, Deed::Hurt(fault(&mut fate, loses))));
             at += fate.u64(500..4_000);
         }
         let mut haste = rng.fork();
@@ -108,7 +114,7 @@ impl Schedule {
     }
 }
 
-fn fault(rng: &mut Rng) -> Fault {
+fn fault(rng: &mut Rng, loses: bool) -> Fault {
     let down = rng.u64(0..3_000);
     let who = match rng.u32(..5) {
         0 | 1 => Who::Builder,
@@ -129,6 +135,7 @@ fn fault(rng: &mut Rng) -> Fault {
         71..77 => Fault::DrainRunner { who, down },
         77..81 => Fault::KillAll { down },
         81..89 => Fault::FillDisk { time },
+        89.. if loses => Fault::LoseLedger { down },
         89..92 => Fault::DeleteStatus,
         92..95 => Fault::RewindStatus {
             back: rng.u64(1..20),
@@ -200,6 +207,7 @@ mod tests {
                 "KillAll",
                 "KillControl",
                 "KillRunner",
+                "LoseLedger",
                 "PauseControl",
                 "PauseRunner",
                 "ReplaceStatus",

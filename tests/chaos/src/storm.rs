@@ -176,6 +176,7 @@ impl<'a> Storm<'a> {
                 self.undo
                     .push((Instant::now() + millis(time), Undo::FreeDisk));
             }
+            Fault::LoseLedger { down } => machine.lose_ledger(millis(down))?,
             Fault::DeleteStatus => return Ok(self.people.delete_status(machine).is_some()),
             Fault::RewindStatus { back } => {
                 return Ok(self.people.rewind_status(machine, back).is_some());
@@ -193,6 +194,7 @@ fn kind(fault: &Fault) -> &'static str {
         Fault::StopControl { .. } | Fault::DrainRunner { .. } => "stops",
         Fault::PauseControl { .. } | Fault::PauseRunner { .. } => "pauses",
         Fault::FillDisk { .. } => "full disks",
+        Fault::LoseLedger { .. } => "ledgers lost",
         Fault::DeleteStatus
         | Fault::RewindStatus { .. }
         | Fault::ReplaceStatus

@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) tasks: Vec<TaskRow>,
     /// Tasks of which an attempt was under way: it is made again.
     pub(super) again: usize,
+    /// The rows say what the status branch does not.
+    pub(super) is_news: bool,
 }
 
 impl Answer {
@@ -67,6 +69,7 @@ impl Answer {
             refs,
             tasks,
             again,
+            is_news: again > 0,
         })
     }
 
@@ -77,6 +80,7 @@ impl Answer {
             refs: Vec::new(),
             tasks: Vec::new(),
             again: 0,
+            is_news: true,
         }
     }
 

@@ -1,12 +1,12 @@
 //! A ledger that is lost at any call, and what is made of the status branch and the store.
 
-use ledger::Row;
+use ledger::{Key, Row};
 use ports::Platform as _;
 
 use crate::crashes::{BUILD, RELEASED, REVERTED, Scene, TWO, prepared, push};
 use crate::faults::When;
 use crate::fixture::{APP, RELEASE, build};
-use crate::world::{Act, World};
+use crate::world::{Act, World, path};
 
 /// What is not lost with ledger and queues, and the ledger.
 const WRITES: [&str; 4] = [
@@ -27,6 +27,12 @@ pub(crate) fn lasting(world: &World) -> Vec<String> {
         row => format!("{key} {}", serde_json::to_string(&row).expect("a row")),
     };
     rows.map(text).collect()
+}
+
+/// The phase that a status file tells.
+fn phase_of(text: &str) -> String {
+    let mut phases = text.lines().filter_map(|line| line.strip_prefix("phase: "));
+    phases.next().expect("every status has one").to_owned()
 }
 
 /// Plays `scene` after `before`, loses the ledger at every write, before and after it, and recovers; all
@@ -55,6 +61,14 @@ async fn check(before: &[Scene], scene: Scene) {
                 "lost {when:?} call {n} of {}, {call}",
                 calls.len()
             );
+            for request in [APP, RELEASE] {
+                let told = world.written(request).await.as_deref().map(phase_of);
+                let known = match world.rows().contains_key(&Key::request(&path(request))) {
+                    true => Some(world.phase(request).await),
+                    false => None,
+                };
+                assert_eq!(told, known, "{request}, lost {when:?} call {n}, {call}");
+            }
         }
     }
 }
