@@ -73,7 +73,10 @@ impl std::error::Error for Unknown {}
 impl fmt::Display for Unknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Later { since, path, .. } = self.0;
-        write!(f, "{path} is of format {since}; leave it to newer processes")
+        write!(
+            f,
+            "{path} is of format {since}; leave it to newer processes"
+        )
     }
 }
 
