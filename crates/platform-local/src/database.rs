@@ -14,11 +14,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::io;
 use crate::lock::FolderLock;
+use crate::turns::ASIDE;
 use crate::writer::Writer;
 use crate::{Error, aside, blocking, folders};
 
 /// Version of the tables and of the JSON in them: `PRAGMA user_version`.
 const FORMAT: i64 = STEPS.len() as i64;
+const _: () = assert!(
+    FORMAT == ledger::format::CURRENT as i64,
+    "the tables and the JSON in them have one version"
+);
 /// `Mill`: tells our databases from others.
 const APPLICATION: i64 = 0x4d69_6c6c;
 /// Concurrent reads. More than the processors of a small machine buys nothing, and each has a cache.
@@ -197,6 +202,7 @@ fn connect_writer(path: &Path) -> std::result::Result<Connection, Error> {
     }
     configure(&connection).map_err(sqlite(path))?;
     check(&connection, path)?;
+    take_back(&connection).map_err(sqlite(path))?;
     Ok(connection)
 }
 
@@ -220,6 +226,13 @@ fn check(connection: &Connection, path: &Path) -> std::result::Result<(), Error>
         "ok" => Ok(()),
         found => Err(Error::damaged(path, found)),
     }
+}
+
+/// Makes messages due that could not be read: this program may be newer than the one that put them aside.
+/// What it cannot read either is put aside once more.
+fn take_back(connection: &Connection) -> rusqlite::Result<()> {
+    let sql = "UPDATE messages SET due = 0 WHERE due = ?1";
+    connection.execute(sql, [ASIDE]).map(drop)
 }
 
 /// WAL first, since it cannot be set in a transaction; then all tables or none.

@@ -10,7 +10,8 @@ use pipeline_spec::Priority;
 use ports::{Delivery, Place};
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Where a message goes that cannot be read: never due, kept for a person to look at.
+/// Where a message goes that cannot be read: not due until the database is opened again, perhaps by a newer
+/// program.
 pub(crate) const ASIDE: Millis = Millis::MAX;
 
 /// Turns that are remembered: a tenant that was not served since so many is as good as new, since all
@@ -192,7 +193,8 @@ impl Take {
         let message = match serde_json::from_str(&found.json) {
             Ok(message) => message,
             Err(cause) => {
-                // The ledger knows what the message was about, and sweep sends another.
+                // The ledger knows what the message was about, and sweep sends another. A kind that only a
+                // newer program knows waits for it.
                 let queue = lane.queue.as_str();
                 tracing::error!(queue, id, %cause, "an unreadable message is set aside");
                 update.execute(params![id, ASIDE, found.deliveries])?;

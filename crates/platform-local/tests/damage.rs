@@ -124,6 +124,32 @@ fn second_process_is_told_of_the_first() {
     DirectoryStore::open(&folder).expect("it is free again");
 }
 
+/// What an older program cannot read is not lost to a newer one.
+#[tokio::test]
+async fn a_message_that_was_set_aside_is_due_again_when_it_can_be_read() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let open = || SqliteQueue::new(Database::open(&folder).unwrap(), Arc::new(WallClock));
+    let queues = [QueueName::report()];
+    let sent = message("later");
+    let queue = open();
+    let done = queue.send(&queues[0], &sent, &Place::at(0)).await;
+    done.unwrap();
+    drop(queue);
+    edit(&folder, "UPDATE messages SET message = replace(message, 'report', 'retort')");
+    let hide = Duration::from_secs(60);
+    for _ in 0..2 {
+        let queue = open();
+        let got = queue.receive(&queues, 1, hide, Duration::ZERO).await;
+        assert!(got.unwrap().is_empty(), "nobody has heard of a retort");
+        assert_eq!(queue.depth(&queues[0]).await.unwrap(), 0);
+    }
+    edit(&folder, "UPDATE messages SET message = replace(message, 'retort', 'report')");
+    let got = open().receive(&queues, 1, hide, Duration::ZERO).await.unwrap();
+    assert_eq!(got.len(), 1);
+    assert_eq!((&got[0].message, got[0].deliveries), (&sent, 1));
+}
+
 /// The tables of format 1, as they were released.
 const FORMAT_1: &str = "
 PRAGMA journal_mode = WAL;
@@ -170,6 +196,30 @@ async fn a_file_of_format_1_is_brought_up_to_date() {
     let (new, old) = (message("new").name(), message("old").name());
     assert_eq!(seen, [(new, 1), (old, 4)], "what waited is still there");
     assert_eq!(got[1].share, Share::default());
+}
+
+/// Interrupted in the middle, here by a table that is in the way, all of it is as it was.
+#[tokio::test]
+async fn a_file_is_brought_up_to_date_whole_or_not_at_all() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    fs::create_dir(&folder).unwrap();
+    edit(&folder, FORMAT_1);
+    let schema = || {
+        let db = rusqlite::Connection::open(folder.join("millrace.db")).unwrap();
+        let sql = "SELECT group_concat(sql), (SELECT user_version FROM pragma_user_version) \
+                   FROM sqlite_schema";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let seen: (String, i64) = db.query_row(sql, [], read).unwrap();
+        seen
+    };
+    edit(&folder, "CREATE TABLE turns (x)");
+    let before = schema();
+    assert!(refused(&folder).contains("table turns already exists"));
+    assert_eq!(schema(), before);
+    edit(&folder, "DROP TABLE turns");
+    drop(Database::open(&folder).expect("nothing is in the way"));
+    assert_eq!(schema().1, 2);
 }
 
 #[test]
