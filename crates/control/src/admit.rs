@@ -305,8 +305,19 @@ impl<P: Platform> Control<P> {
             let asked = is_done
                 .and_then(|row| row.spec.as_ref())
                 .zip(wish.as_ref().ok());
-            if asked.is_some_and(|(old, new)| new != old && new.asks_the_same(old)) {
-                return Ok(Admitted::Done);
+            if let Some((row, (old, new))) = is_done.zip(asked)
+                && new != old
+                && new.asks_the_same(old)
+            {
+                // Kept, so that the way back is a change of the place alone, too.
+                let row = RequestRow {
+                    spec: Some(new.clone()),
+                    ..row.clone()
+                };
+                if let Some(done) = self.write_request(head, row, read.as_deref()).await? {
+                    return Ok(done);
+                }
+                continue;
             }
             // The time is in what is composed: it stays as it was when only the place among others changes.
             let same = last.filter(|row| {

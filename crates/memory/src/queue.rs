@@ -63,9 +63,11 @@ impl MemoryQueue {
         }
     }
 
-    /// Every message is lost.
+    /// Every message is lost, and who was served.
     pub fn lose(&self) {
-        lock(&self.messages).by_id.clear();
+        let mut messages = lock(&self.messages);
+        messages.by_id.clear();
+        messages.turns.clear();
     }
 
     /// Whether there is no message, hidden ones included.

@@ -5,6 +5,7 @@
 //! more: a use case that begins to ask twice, or in a loop, is over them.
 
 use crate::gate::Counts;
+use crate::history::{Files, without_place};
 use crate::run::Run;
 
 impl Run {
@@ -40,6 +41,22 @@ impl Run {
                     "a push with {attempts} attempts cost {cost} {what}: at most {most}"
                 ));
             }
+        }
+    }
+
+    /// Who changes only how much something hurries, when all is at rest, gives nobody work.
+    pub(crate) fn builds_nothing_for_a_place(&mut self, before: &Files, attempts: u64) {
+        let plain = |tree: &Files| -> Vec<(String, String)> {
+            let files = tree.iter();
+            files
+                .map(|(path, text)| (path.clone(), without_place(text)))
+                .collect()
+        };
+        let given = self.attempts() - attempts;
+        if given > 0 && plain(before) == plain(self.tree()) {
+            self.witness.violated(format!(
+                "{given} attempts for a change of priorities and weights"
+            ));
         }
     }
 }

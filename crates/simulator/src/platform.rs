@@ -15,7 +15,7 @@ use ports::{
 
 use crate::gate::Gate;
 use crate::past::{Past, is_index};
-use crate::witness::Witness;
+use crate::witness::{Asked, Witness};
 
 #[derive(Clone)]
 pub(crate) struct Gated<T> {
@@ -164,9 +164,11 @@ impl TaskQueue for Gated<MemoryQueue> {
                 late.not_before += 13 * 3600 * 1000;
             }
             self.inner.send(queue, message, &late).await?;
-            self.witness.sent(queue, message);
+            self.witness.sent(queue, message, &place.share);
+            self.witness.queued(queue, message, &late);
             if self.gate.happens(|rates| rates.duplicate) {
                 self.inner.send(queue, message, place).await?;
+                self.witness.queued(queue, message, place);
             }
             Ok(())
         };
@@ -186,6 +188,12 @@ impl TaskQueue for Gated<MemoryQueue> {
                 .inner
                 .receive(queues, limit, visibility, Duration::ZERO)
                 .await?;
+            let asked = Asked {
+                queues,
+                limit,
+                visibility,
+            };
+            self.witness.gave_out(&asked, &found);
             self.witness.received(&found);
             Ok(found)
         };

@@ -332,11 +332,13 @@ impl Run {
     pub(crate) fn in_order(&mut self, acts: &[Act]) {
         for act in acts {
             // What people stop or start again by hand depends on the moment.
-            if matches!(act, Act::Push(_) | Act::ForcePush(_)) {
+            if matches!(act, Act::Push(..) | Act::ForcePush(..)) {
                 let before = (self.gate.counts(), self.attempts);
+                let tree = self.tree.clone();
                 self.act(act);
                 self.quiet();
                 self.is_frugal(before);
+                self.builds_nothing_for_a_place(&tree, before.1);
                 self.needs_no_timer();
             }
         }

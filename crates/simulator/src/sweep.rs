@@ -5,7 +5,7 @@
 use fastrand::Rng;
 
 use crate::gate::{Armed, How};
-use crate::history::{Act, Files};
+use crate::history::{ADA, Act, Files};
 use crate::rates::Rates;
 use crate::run::Run;
 use crate::upstream::{git_ref, url};
@@ -234,7 +234,7 @@ impl Run {
                         files = crate::history::configuration();
                     }
                     write(&mut files, path, *text);
-                    self.act(&Act::Push(files));
+                    self.act(&Act::Push(ADA, files));
                 }
                 Calm => {
                     // Who holds a build hears first that it is not wanted.

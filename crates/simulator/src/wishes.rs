@@ -7,6 +7,7 @@ use pipeline_spec::RequestPath;
 use ports::Platform;
 use runner_api::{Origin, TaskSpec};
 
+use crate::history::priority;
 use crate::run::Run;
 use crate::upstream;
 
@@ -33,9 +34,31 @@ impl Run {
                 wrong.push(format!("{path} is {word}, and its file is gone"));
             }
         });
+        wrong.extend(self.wrong_claims());
         for problem in wrong {
             self.witness.violated(problem);
         }
+    }
+
+    /// Requests that claim what their files do not say, or for somebody else.
+    fn wrong_claims(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        if !self.witness.minds_shares() {
+            return wrong;
+        }
+        self.memory.ledger().visit(|_, record| {
+            if let Row::Request(row) = &record.row
+                && let Some(text) = self.tree().get(row.path.as_str())
+            {
+                wrong.extend(self.witness.claims_wrongly(row));
+                let is_kept = row.phase == Phase::Invalid;
+                let (is, wanted) = (row.share().priority, priority(text));
+                if is != wanted && !is_kept {
+                    wrong.push(format!("{} is {is} and asks for {wanted}", row.path));
+                }
+            }
+        });
+        wrong
     }
 
     fn is_planned(&self, request: &RequestPath, text: &str) -> Option<String> {

@@ -5,8 +5,10 @@ mod messages;
 mod pace;
 mod published;
 mod requests;
+mod shares;
 mod status;
 mod tasks;
+mod turns;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,6 +20,7 @@ use ports::Platform;
 use runner_api::{TaskId, TaskRef};
 
 use status::Story;
+pub(crate) use turns::Asked;
 
 /// Violations that are kept: the first ones tell, the rest follows from them.
 const KEPT: usize = 20;
@@ -53,6 +56,8 @@ struct State {
     /// What the ledger said of each request, ever.
     stories: BTreeMap<String, Story>,
     messages: messages::Messages,
+    shares: shares::Shares,
+    turns: turns::Turns,
     /// Rows are being written anew: what was there before is lost.
     is_recovering: bool,
 }
@@ -92,6 +97,8 @@ impl Witness {
             // What a person took from the branch before is known to nobody any more.
             state.stories.clear();
             state.messages.lose();
+            state.shares.lose();
+            state.turns.lose();
         }
     }
 
@@ -127,6 +134,7 @@ impl Witness {
                         _ => None,
                     };
                     self.task(old, new);
+                    self.claimed(old, new);
                     self.tell(&new.task.request, |story| story.task(new));
                 }
                 (old, Some(Row::Request(new))) => {
@@ -135,12 +143,16 @@ impl Witness {
                         _ => None,
                     };
                     self.request(old, new);
+                    self.wished(old, new);
                     self.tell(&new.path, |story| story.request(new));
                 }
                 (Some(Row::Ref(_)), _) if !self.is_recovering() => {
                     self.violated(format!("{key} was looked up a second time"));
                 }
-                (_, Some(Row::Outbox(new))) => self.ordered(&key, &new.effect),
+                (_, Some(Row::Outbox(new))) => {
+                    self.ordered(&key, &new.effect);
+                    self.claims_as_its_task(&new.effect);
+                }
                 (Some(Row::Outbox(_)), None) => self.left_the_outbox(&key),
                 (Some(Row::Task(_) | Row::Request(_)), _) => {
                     self.violated(format!("{key} was deleted"));

@@ -2,7 +2,7 @@
 
 use pipeline_spec::Weight;
 
-use crate::fixture::{APP, build};
+use crate::fixture::{APP, RELEASE, build, release};
 use crate::world::{Act, World};
 
 const OTHER: &str = "builds/2026/11/other.yaml";
@@ -121,6 +121,28 @@ async fn an_edit_of_the_priority_rebuilds_nothing() {
         assert_eq!(world.phase(OTHER).await, "succeeded");
         let rebuilt = world.tasks(OTHER).into_iter().filter(|row| row.is_past());
         assert_eq!(rebuilt.count(), 0, "nothing was superseded");
+    }
+}
+
+/// Also when it becomes what it was.
+#[tokio::test]
+async fn an_edit_of_the_priority_publishes_nothing_again() {
+    let mut world = World::new().await;
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let text = release(&[APP], &["base"]);
+    world.merge(&[(RELEASE, Some(&text))]).await;
+    let published = world.repository("base").await;
+    assert!(published.starts_with("1: "), "{published}");
+    for (priority, word) in [("priority: urgent\n", "urgent"), ("", "normal")] {
+        world
+            .merge(&[(RELEASE, Some(&format!("{text}{priority}")))])
+            .await;
+        assert_eq!(world.phase(RELEASE).await, "published", "{word}");
+        assert_eq!(world.repository("base").await, published, "{word}");
+        let status = world.control.status().await.expect("no fault is armed");
+        let mut requests = status.requests.iter();
+        let found = requests.find(|it| it.path.as_str() == RELEASE);
+        assert_eq!(found.map(|it| it.priority.word()), Some(word));
     }
 }
 

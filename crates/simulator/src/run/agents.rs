@@ -11,20 +11,19 @@ use super::{Answer, Plane, Run, Who, block, take};
 use crate::agent::Job;
 use crate::workshop::Workshop;
 
-/// Jobs that a runner has at a time.
-const JOBS: usize = 3;
-/// The same when nobody else acts: what can be done together is done in one round.
+/// Jobs that a runner does in a row when nobody else acts: what can be done together is done in one round.
 const CALM_JOBS: usize = 40;
 
 impl Run {
     pub(super) fn agent_acts(&mut self) {
         let agent = self.rng.usize(..self.agents.len());
+        self.agents[agent].make_room();
         let jobs = self.agents[agent].jobs.len();
         if jobs > 0 && self.rng.u32(..4) > 0 {
             let job = self.rng.usize(..jobs);
             return self.job_acts(agent, job);
         }
-        if jobs < JOBS && !self.agents[agent].is_taking {
+        if self.agents[agent].is_free() && !self.agents[agent].is_taking {
             self.agents[agent].is_taking = true;
             let id = self.agents[agent].id.clone();
             self.call(agent, None, move |control| async move {
@@ -41,7 +40,7 @@ impl Run {
         }
         let attempt = job.attempt();
         match (job.result.clone(), self.rng.u32(..3)) {
-            (None, 0) => {
+            (None, die) if die == 0 || !job.has_room => {
                 job.is_calling = true;
                 let beat = attempt.clone();
                 self.call(agent, Some(attempt), move |control| async move {
@@ -165,9 +164,8 @@ impl Run {
                         grant.spec.title(),
                         grant.attempt
                     ));
-                    let off = agent.off;
                     let task = grant.task.clone();
-                    agent.jobs.push(Job::new(*grant, off));
+                    agent.receives(*grant);
                     self.zombie_of(at, &task);
                 }
             }
@@ -262,8 +260,7 @@ impl Run {
                 Ok(Taken::Granted(grant)) => {
                     moved = true;
                     self.attempts += 1;
-                    let off = self.agents[agent].off;
-                    self.agents[agent].jobs.push(Job::new(*grant, off));
+                    self.agents[agent].receives(*grant);
                 }
                 Ok(Taken::Nothing) => break,
                 Err(error) => {

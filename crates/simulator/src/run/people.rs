@@ -9,7 +9,7 @@ use pipeline_spec::RequestPath;
 use ports::{NewCommit, Platform, StateRepo};
 
 use super::{Answer, Run, Who, block};
-use crate::history::{Act, Files};
+use crate::history::{ADA, Act, Files};
 use crate::past::Past;
 use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
 
@@ -21,7 +21,7 @@ impl Run {
         let Some(tip) = block(repo.head("status")).expect("memory") else {
             return;
         };
-        let author = "Ada <ada@example.org>";
+        let author = ADA;
         let files = block(repo.list(&tip, "")).expect("memory");
         let file = files.get(self.rng.usize(..files.len().max(1))).cloned();
         let junk = Some(Bytes::from(format!("by hand {}", self.pushes)));
@@ -77,8 +77,8 @@ impl Run {
     /// What a person does, at once.
     pub(crate) fn act(&mut self, act: &Act) {
         match act {
-            Act::Push(files) => self.push(files, false),
-            Act::ForcePush(files) => self.push(files, true),
+            Act::Push(author, files) => self.push(author, files, false),
+            Act::ForcePush(author, files) => self.push(author, files, true),
             Act::Delete => {
                 self.log.push("delete main".to_owned());
                 self.memory.state_repo().delete("main");
@@ -88,7 +88,7 @@ impl Run {
         }
     }
 
-    fn push(&mut self, files: &Files, by_force: bool) {
+    fn push(&mut self, author: &str, files: &Files, by_force: bool) {
         self.pushes += 1;
         let removed = self.tree.keys().filter(|path| !files.contains_key(*path));
         let removed = removed.map(|path| (path.clone(), None));
@@ -102,7 +102,7 @@ impl Run {
             .map(|(path, _)| path)
             .collect();
         self.log.push(format!(
-            "push {} (by force: {by_force}) {changed:?}",
+            "push {} of {author} (by force: {by_force}) {changed:?}",
             self.pushes
         ));
         let new = NewCommit {
@@ -111,7 +111,6 @@ impl Run {
             time: 1_782_000_000 + self.pushes,
         };
         let repo = self.memory.state_repo();
-        let author = "Ada <ada@example.org>";
         if by_force {
             repo.force_push("main", author, new);
         } else {

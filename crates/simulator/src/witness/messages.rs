@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Effect, Key, Message, QueueName};
+use ledger::{Effect, Key, Message, QueueName, Share};
 use pipeline_spec::RequestPath;
 use ports::Delivery;
 
@@ -49,7 +49,8 @@ impl Witness {
         }
     }
 
-    pub(crate) fn sent(&self, queue: &QueueName, message: &Message) {
+    pub(crate) fn sent(&self, queue: &QueueName, message: &Message, share: &Share) {
+        self.sent_with(queue, message, share);
         // Of a waiter that is woken nothing depends: the sweep looks at it.
         if matches!(message, Message::Advance { .. }) && *queue == QueueName::advance() {
             self.mark(queue, message);
@@ -72,6 +73,7 @@ impl Witness {
     }
 
     pub(crate) fn received(&self, deliveries: &[Delivery]) {
+        self.looks(deliveries);
         let mut state = self.state();
         for delivery in deliveries {
             let Message::Report { request } = &delivery.message else {
@@ -88,6 +90,8 @@ impl Witness {
     }
 
     pub(crate) fn acknowledged(&self, receipt: &str) {
+        self.left_its_queue(receipt);
+        self.looked(receipt);
         let mut state = self.state();
         let Some((path, known)) = state.messages.reports.remove(receipt) else {
             return;
