@@ -17,6 +17,7 @@ mod settle;
 mod story;
 mod sweep;
 mod upstream;
+mod versions;
 mod wishes;
 mod witness;
 mod workshop;
@@ -44,7 +45,8 @@ pub fn simulate(seed: u64) -> Outcome {
     let mut rng = Rng::with_seed(seed);
     let rates = Rates::random(&mut rng)
         .with_losses(seed)
-        .with_pruning(seed);
+        .with_pruning(seed)
+        .with_upgrades(seed);
     let length = 2 + rng.usize(..8);
     let acts = history::random(&mut rng, length);
     let mut run = run::Run::new(rng.fork(), rates);

@@ -15,6 +15,7 @@ use ports::{
 
 use crate::gate::Gate;
 use crate::past::{Past, is_index};
+use crate::versions::Version;
 use crate::witness::{Asked, Witness};
 
 #[derive(Clone)]
@@ -23,6 +24,7 @@ pub(crate) struct Gated<T> {
     gate: Gate,
     witness: Witness,
     past: Past,
+    version: Version,
 }
 
 /// A process's clock: the world's, and how far it is off.
@@ -42,26 +44,37 @@ pub(crate) struct SimPlatform {
     clock: SkewedClock,
 }
 
+impl Gated<()> {
+    fn with<T: Clone>(&self, inner: &T) -> Gated<T> {
+        Gated {
+            inner: inner.clone(),
+            gate: self.gate.clone(),
+            witness: self.witness.clone(),
+            past: self.past.clone(),
+            version: self.version,
+        }
+    }
+}
+
 impl SimPlatform {
     pub(crate) fn new(
         memory: &MemoryPlatform,
         gate: &Gate,
         (witness, past): (&Witness, &Past),
-        off: Millis,
+        (off, version): (Millis, Version),
     ) -> Self {
-        fn with<T: Clone>(inner: &T, gate: &Gate, witness: &Witness, past: &Past) -> Gated<T> {
-            Gated {
-                inner: inner.clone(),
-                gate: gate.clone(),
-                witness: witness.clone(),
-                past: past.clone(),
-            }
-        }
+        let common = Gated {
+            inner: (),
+            gate: gate.clone(),
+            witness: witness.clone(),
+            past: past.clone(),
+            version,
+        };
         Self {
-            ledger: with(memory.ledger(), gate, witness, past),
-            queue: with(memory.queue(), gate, witness, past),
-            store: with(memory.store(), gate, witness, past),
-            state_repo: with(memory.state_repo(), gate, witness, past),
+            ledger: common.with(memory.ledger()),
+            queue: common.with(memory.queue()),
+            store: common.with(memory.store()),
+            state_repo: common.with(memory.state_repo()),
             clock: SkewedClock {
                 inner: memory.clock().clone(),
                 off,
@@ -102,7 +115,13 @@ impl Clock for SkewedClock {
 
 impl Ledger for Gated<MemoryLedger> {
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
-        self.gate.call("ledger.get", self.inner.get(key)).await
+        let work = async {
+            let found = self.inner.get(key).await?;
+            let world = (&self.inner, &self.witness);
+            let read = |record| self.version.read(key, record, world);
+            found.map(read).transpose()
+        };
+        self.gate.call("ledger.get", work).await
     }
 
     async fn list(
@@ -121,7 +140,8 @@ impl Ledger for Gated<MemoryLedger> {
                 self.past.undo(partition, is_asked, die, &mut rows);
                 rows.truncate(limit);
             }
-            Ok(rows)
+            let world = (&self.inner, &self.witness);
+            self.version.read_all(rows, world)
         };
         self.gate.call("ledger.list", work).await
     }
@@ -136,11 +156,12 @@ impl Ledger for Gated<MemoryLedger> {
             // The witness sees what is to be sent, too.
             let (conditions, writes) = change.into_rows(now);
             let effects = Vec::new();
-            let change = Change {
+            let mut change = Change {
                 conditions,
                 writes,
                 effects,
             };
+            self.version.write(&mut change, &self.witness)?;
             let before = self.witness.before(&change);
             let applied = self.inner.apply(change, now).await?;
             if applied == Applied::Done {
@@ -155,6 +176,7 @@ impl Ledger for Gated<MemoryLedger> {
 
 impl TaskQueue for Gated<MemoryQueue> {
     async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
+        let place = &self.version.place(place);
         let work = async {
             let mut late = place.clone();
             if self.gate.happens(|rates| rates.delay) {
@@ -184,7 +206,7 @@ impl TaskQueue for Gated<MemoryQueue> {
         _wait: Duration,
     ) -> Result<Vec<Delivery>> {
         let work = async {
-            let found = self
+            let mut found = self
                 .inner
                 .receive(queues, limit, visibility, Duration::ZERO)
                 .await?;
@@ -195,6 +217,7 @@ impl TaskQueue for Gated<MemoryQueue> {
             };
             self.witness.gave_out(&asked, &found);
             self.witness.received(&found);
+            self.version.receive(&mut found, &self.witness);
             Ok(found)
         };
         self.gate.call("queue.receive", work).await

@@ -50,6 +50,8 @@ pub struct Rates {
     pub moved_ref: f64,
     /// Clocks of the control plane's processes, and of runners, differ by up to five minutes.
     pub skew: f64,
+    /// A process of the control plane, when it is started, is of the version before.
+    pub older_plane: f64,
 }
 
 /// In one run of so many the ledger may be lost.
@@ -57,13 +59,29 @@ const LOSSES: u64 = 6;
 /// In one run of so many the artifact store is pruned while all else goes on.
 const PRUNINGS: u64 = 4;
 
+/// In one run of so many the control plane is being upgraded.
+const UPGRADES: u64 = 6;
+/// The least chance that a process is killed then: it may come back in the other version.
+const RESTARTS: f64 = 0.001;
+
 impl Rates {
+    /// As `self`, and in some of the seeds in the middle of an upgrade. Drawn apart: the other seeds keep
+    /// their runs.
+    pub fn with_upgrades(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(32));
+        if rng.u64(..UPGRADES) == 0 {
+            self.older_plane = 0.2 + rng.f64() * 0.6;
+            self.kill_plane = self.kill_plane.max(RESTARTS);
+        }
+        self
+    }
+
     /// As `self`, and in some of the seeds the ledger is lost now and then. Drawn apart: it is so rare, and
     /// changes so much, that the other seeds keep their runs.
     pub fn with_losses(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(!seed);
         if rng.u64(..LOSSES) == 0 {
-            self.lost_ledger = rng.f64() * 0.004;
+            self.lost_ledger = rng.f64() * 0.002;
         }
         self
     }
@@ -105,6 +123,7 @@ impl Rates {
             prune: 0.0,
             moved_ref: rate(0.5),
             skew: rate(1.0),
+            older_plane: 0.0,
         }
     }
 }

@@ -27,6 +27,7 @@ use crate::past::Past;
 use crate::platform::SimPlatform;
 use crate::rates::Rates;
 use crate::upstream::{PACKAGES, VERSIONS, commit, git_ref, url};
+use crate::versions::Version;
 use crate::witness::Witness;
 
 /// Processes of the control plane.
@@ -96,6 +97,8 @@ pub(crate) struct Run {
     has_trouble: bool,
     /// The clock of some process is off.
     is_skewed: bool,
+    /// Processes may be of the version before.
+    is_upgrade: bool,
     /// Failures are expected: they are no violation, and a process that died is started again.
     is_swept: bool,
     /// Attempts given out where nothing fails.
@@ -130,10 +133,14 @@ impl Run {
             holds_builds: false,
             has_trouble: false,
             is_skewed: false,
+            is_upgrade: rates.older_plane > 0.0,
             is_swept: false,
             attempts: 0,
             log: vec![format!("{rates:?}")],
         };
+        if run.is_upgrade {
+            run.witness.mixes_versions();
+        }
         for _ in 0..PLANES {
             let plane = run.process();
             run.planes.push(plane);
@@ -153,8 +160,13 @@ impl Run {
         } else {
             0
         };
+        let version = match self.is_upgrade {
+            false => Version::Only,
+            true if self.gate.happens(|rates| rates.older_plane) => Version::Before,
+            true => Version::Newest,
+        };
         let behind = (&self.witness, &self.past);
-        let platform = SimPlatform::new(&self.memory, &self.gate, behind, off);
+        let platform = SimPlatform::new(&self.memory, &self.gate, behind, (off, version));
         Arc::new(Control::new(platform, Options::default()))
     }
 
@@ -304,7 +316,7 @@ impl Run {
 
     /// Ledger and queues are gone, with all that the status branch had not heard of. A recovery that fails
     /// half way is begun again.
-    fn lose_ledger(&mut self) {
+    pub(crate) fn lose_ledger(&mut self) {
         self.log.push("the ledger is lost".to_owned());
         for plane in 0..PLANES {
             self.kill_plane(plane);
@@ -422,9 +434,9 @@ impl Run {
         self.planes[0].clone()
     }
 
-    /// A process of before the calm may have a clock that is off.
+    /// A process of before the calm may have a clock that is off, or be of the version before.
     pub(crate) fn set_clocks(&mut self) {
-        if std::mem::take(&mut self.is_skewed) {
+        if std::mem::take(&mut self.is_skewed) || self.is_upgrade {
             self.restart();
         }
     }
