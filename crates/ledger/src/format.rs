@@ -104,9 +104,13 @@ pub fn as_read_by(format: u32, document: &mut Value) -> Result<(), Unknown> {
 fn meet(value: &mut Value, path: &str, older: Older) -> bool {
     let (name, rest) = path.split_once('/').unwrap_or((path, ""));
     match (value, rest) {
-        (Value::Array(elements), rest) if name == "*" => elements
-            .iter_mut()
-            .fold(false, |met, element| meet(element, rest, older) || met),
+        (Value::Array(elements), rest) if name == "*" => {
+            // All of them, not only the first: each loses what is dropped.
+            let met = elements
+                .iter_mut()
+                .map(|element| meet(element, rest, older));
+            met.filter(|met| *met).count() > 0
+        }
         (Value::Object(fields), "") => match (name.split_once('='), older) {
             (Some((name, known)), _) => fields.get(name).is_some_and(|value| value == known),
             (None, Drops) => fields.remove(name).is_some(),
