@@ -14,6 +14,10 @@ const ROUNDS: usize = 40;
 /// Looks in a row that find nothing to do, after which nothing will be: twenty minutes, more than any
 /// wait of the product's but that for a person.
 const IDLE: u32 = 4;
+/// Looks and reports before the ledger is lost, at most.
+const WAY: usize = 60;
+/// In one run of so many the ledger is lost when nothing else fails.
+const LOSSES: u32 = 3;
 /// How often everything is looked at in the hour of rest.
 const LOOKS: u64 = 3;
 
@@ -22,6 +26,9 @@ impl Run {
     pub(crate) fn settle(&mut self) {
         self.calm();
         self.set_clocks();
+        if self.rng.u32(..LOSSES) == 0 {
+            self.lose_on_the_way();
+        }
         self.heal();
         self.who_waits_holds_no_turn();
         if self.rng.bool() {
@@ -43,6 +50,26 @@ impl Run {
         }
         self.prune_at_last();
         self.judge();
+    }
+
+    /// Among faults little is published: here work goes on, is reported now and then, and at some moment
+    /// the ledger is lost.
+    fn lose_on_the_way(&mut self) {
+        for _ in 0..self.rng.usize(..WAY) {
+            match self.rng.u32(..8) {
+                0..=5 => _ = self.round(),
+                6 => self.report(),
+                _ => self.timers(),
+            }
+        }
+        self.lose_ledger();
+    }
+
+    fn report(&mut self) {
+        let control = self.control();
+        if let Err(error) = block(control.report(Duration::ZERO)) {
+            self.trouble(&error);
+        }
     }
 
     pub(crate) fn heal(&mut self) {

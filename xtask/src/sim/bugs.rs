@@ -143,7 +143,9 @@ struct Ended {
 
 fn simulate(program: &Path, seeds: u64) -> Result<Ended> {
     let seeds = seeds.to_string();
-    let words = ["--from", "1", "--seeds", &seeds, "--most", "1", "--jobs", "1"];
+    let words = [
+        "--from", "1", "--seeds", &seeds, "--most", "1", "--jobs", "1",
+    ];
     let mut command = cmd(program, &words);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let name = program.display();
