@@ -113,7 +113,8 @@ fn text(run: &DryRun, output: &Output) -> String {
 }
 
 fn one(request: &DryRunRequest, output: &Output) -> String {
-    let mut text = format!("{} {}\n", request.change, request.path);
+    let priority = crate::render::priority(request.priority);
+    let mut text = format!("{} {}{priority}\n", request.change, request.path);
     text.push_str(&problems(&request.problems, "  ", output));
     for task in &request.tasks {
         let state = output.word(crate::render::state_word(&task.state), 10);

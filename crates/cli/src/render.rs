@@ -2,6 +2,8 @@
 
 use std::io::{ErrorKind, IsTerminal, Write};
 
+use pipeline_spec::Priority;
+
 use crate::args::ColorWhen;
 use crate::failure::Closed;
 
@@ -101,6 +103,15 @@ pub(crate) fn state_word(state: &str) -> &str {
     match state {
         "leased" => "running",
         other => other,
+    }
+}
+
+/// After the path, when it is not as most are.
+pub(crate) fn priority(priority: Priority) -> String {
+    if priority.is_normal() {
+        String::new()
+    } else {
+        format!(" ({priority})")
     }
 }
 

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 
 use control::{RequestSummary, Status, StatusFile, StatusTask};
 use ledger::{Note, Problem};
-use pipeline_spec::{Priority, RequestPath};
+use pipeline_spec::RequestPath;
 
 use crate::Verdict;
 use crate::args::StatusArgs;
 use crate::client::Client;
 use crate::names::{find_request, request_path};
-use crate::render::{Output, clean, short, state_word};
+use crate::render::{Output, clean, priority, short, state_word};
 
 /// Failed requests whose first failure is shown.
 const EXPLAINED: usize = 20;
@@ -164,15 +164,6 @@ fn summary(request: &RequestSummary, output: &Output) -> String {
     text.push_str(&problems(&request.problems, "    ", output));
     text.push_str(&notes(&request.notes, "    ", output));
     text
-}
-
-/// After the path, when it is not as most are.
-fn priority(priority: Priority) -> String {
-    if priority.is_normal() {
-        String::new()
-    } else {
-        format!(" ({priority})")
-    }
 }
 
 fn one(file: &StatusFile, output: &Output) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, Tasks};
-use pipeline_spec::{Config, RepositoryName, RequestKind, RequestPath, Source};
+use pipeline_spec::{Config, Priority, RepositoryName, RequestKind, RequestPath, Source};
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, PathChange, Platform, Resolved, StateRepo};
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,9 @@ pub struct DryRunRequest {
     pub path: RequestPath,
     /// `added`, `modified`, `removed`.
     pub change: String,
+    /// How much its tasks hurry.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// What a person must mend.
     pub problems: Vec<Problem>,
     /// What follows later and why.
@@ -177,6 +180,7 @@ impl<P: Platform> Control<P> {
             let mut request = DryRunRequest {
                 path: path.clone(),
                 change: word(change.kind).to_owned(),
+                priority: Priority::Normal,
                 problems: Vec::new(),
                 notes: Vec::new(),
                 tasks: Vec::new(),
@@ -184,13 +188,9 @@ impl<P: Platform> Control<P> {
             };
             match self.read_file(files, path.as_str()).await? {
                 Some(text) => match self.read_wish(&config, files, &path, &text).await? {
-                    Ok(RequestSpec::Build(build)) => {
-                        self.dry_build(&config, to(files), &build, &mut request)
-                            .await?;
-                    }
-                    Ok(RequestSpec::Release(release)) => {
-                        let wish = Some(&*release);
-                        self.dry_release(&config, files, wish, &mut request).await?;
+                    Ok(spec) => {
+                        request.priority = spec.priority();
+                        self.dry_wish(&config, files, &spec, &mut request).await?;
                     }
                     Err(diagnostics) => request.problems = problems(&diagnostics),
                 },
@@ -202,6 +202,22 @@ impl<P: Platform> Control<P> {
             run.requests.push(request);
         }
         Ok(run)
+    }
+
+    async fn dry_wish(
+        &self,
+        config: &Config,
+        files: Files<'_>,
+        spec: &RequestSpec,
+        request: &mut DryRunRequest,
+    ) -> Result<()> {
+        match spec {
+            RequestSpec::Build(build) => self.dry_build(config, to(files), build, request).await,
+            RequestSpec::Release(release) => {
+                self.dry_release(config, files, Some(release), request)
+                    .await
+            }
+        }
     }
 
     async fn dry_build(

@@ -325,14 +325,27 @@ fn expire(row: &TaskRow, asked: u32, now: Millis) -> Result<TaskRow, Refusal> {
 fn stop(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
     let state = match &row.state {
         TaskState::Blocked { .. } | TaskState::Ready { .. } => stopped(wanted, row.state.attempt()),
+        // What a person stopped may not be wanted either: then it is no part of the answer any more.
+        TaskState::Leased {
+            stop: Some(before), ..
+        } if !matches!(
+            (before, &wanted),
+            (Stop::Cancel { .. }, Stop::Supersede { .. })
+        ) =>
+        {
+            return Err(Refusal::State {
+                state: "stopping already",
+                event: "be stopped again",
+            });
+        }
         // The runner hears it with its next heartbeat; its result, or the lease's end, closes the task.
         TaskState::Leased {
             attempt,
             runner,
             since,
             expires,
-            stop: None,
             step,
+            ..
         } => TaskState::Leased {
             attempt: *attempt,
             runner: runner.clone(),
@@ -341,12 +354,6 @@ fn stop(row: &TaskRow, wanted: Stop) -> Result<TaskRow, Refusal> {
             stop: Some(wanted),
             step: *step,
         },
-        TaskState::Leased { stop: Some(_), .. } => {
-            return Err(Refusal::State {
-                state: "stopping already",
-                event: "be stopped again",
-            });
-        }
         TaskState::Succeeded { .. }
         | TaskState::Failed { .. }
         | TaskState::Excluded { .. }

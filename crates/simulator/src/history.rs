@@ -6,7 +6,7 @@ use fastrand::Rng;
 use memory::CONFIG;
 use pipeline_spec::Priority;
 
-use crate::upstream::{PACKAGES, VERSIONS, git_ref, url};
+use crate::upstream::{BROKEN, PACKAGES, VERSIONS, git_ref, url};
 
 /// A whole tree of files of the state repository.
 pub(crate) type Files = BTreeMap<String, String>;
@@ -239,6 +239,17 @@ impl Author<'_> {
         [Priority::Urgent, Priority::Normal, Priority::Background][self.side.usize(..3)]
     }
 
+    /// The next one, or now and then the next one that does not compile.
+    fn some_version(&mut self) -> u32 {
+        let is_broken = self.side.u32(..6) == 0;
+        while is_broken && self.next_version % 10 != BROKEN {
+            self.next_version += 1;
+        }
+        let version = self.next_version.min(VERSIONS);
+        self.next_version += 1;
+        version
+    }
+
     /// Mostly light.
     fn some_weight(&mut self) -> u8 {
         let is_heavy = self.side.u32(..3) == 0;
@@ -296,8 +307,7 @@ impl Author<'_> {
         let count = 1 + self.rng.usize(..3);
         let mut names: Vec<&'static str> = PACKAGES.iter().map(|(name, _)| *name).collect();
         self.rng.shuffle(&mut names);
-        let version = self.next_version.min(VERSIONS);
-        self.next_version += 1;
+        let version = self.some_version();
         let build = Build {
             platform: self.rng.usize(..PLATFORMS.len()),
             packages: names

@@ -51,7 +51,7 @@ impl Gated<()> {
             gate: self.gate.clone(),
             witness: self.witness.clone(),
             past: self.past.clone(),
-            version: self.version,
+            version: self.version.clone(),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Run {
         };
         let version = match self.is_upgrade {
             false => Version::Only,
-            true if self.gate.happens(|rates| rates.older_plane) => Version::Before,
+            true if self.gate.happens(|rates| rates.older_plane) => Version::before(),
             true => Version::Newest,
         };
         let behind = (&self.witness, &self.past);

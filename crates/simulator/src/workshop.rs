@@ -193,7 +193,10 @@ impl Workshop<'_> {
             }
         }
         let names: Vec<&String> = tree.files.keys().collect();
-        let index = format!("{names:?} at {time}");
+        // Which only the tree names.
+        let list = format!("{names:?}");
+        let list = self.file("", list, ArtifactKind::Unsigned, None).await;
+        let index = format!("{} at {time}", list.sha256);
         let name = "repodata/repomd.xml";
         let unsigned = self.file(name, index, ArtifactKind::Unsigned, None).await;
         let file = TreeFile {
@@ -201,6 +204,11 @@ impl Workshop<'_> {
             size: unsigned.size,
         };
         tree.files.insert(name.to_owned(), file);
+        let file = TreeFile {
+            sha256: list.sha256,
+            size: list.size,
+        };
+        tree.files.insert("repodata/primary.xml".to_owned(), file);
         let text = serde_json::to_string(&tree).expect("string keys");
         let tree = self.file("tree.json", text, ArtifactKind::Tree, None).await;
         vec![tree, unsigned]

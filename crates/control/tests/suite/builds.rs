@@ -258,6 +258,28 @@ async fn status_of_many_requests_reads_the_open_the_failed_and_the_newest() {
     );
 }
 
+/// The simulator's seed 2874: the runner heard neither, and its lease ended when all else was done.
+#[tokio::test]
+async fn what_was_canceled_and_is_then_not_wanted_is_no_part_of_the_answer() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let request = path(APP);
+    let canceled = world.control.cancel_request(&request, "not needed").await;
+    canceled.expect("it is open");
+    world.script(|_| Act::Work);
+    world.merge(&[(APP, Some(&build(&["lib"])))]).await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    world.heal().await;
+    let titles = world.status(APP).await.tasks.into_iter();
+    let of_app: Vec<String> = titles
+        .map(|task| task.title)
+        .filter(|title| title.contains("app"))
+        .collect();
+    assert_eq!(of_app, Vec::<String>::new());
+    assert_eq!(world.phase(APP).await, "succeeded");
+}
+
 #[tokio::test]
 async fn an_edit_supersedes_what_it_does_not_want() {
     let mut world = World::new().await;

@@ -25,7 +25,11 @@ fn text(run: &DryRun) -> String {
         let _ = writeln!(text, "note: {}: {}", note.subject, note.why);
     }
     for request in &run.requests {
-        let _ = writeln!(text, "{} {}", request.change, request.path);
+        let (change, path) = (&request.change, &request.path);
+        let _ = match request.priority.is_normal() {
+            true => writeln!(text, "{change} {path}"),
+            false => writeln!(text, "{change} {path} ({})", request.priority),
+        };
         for problem in &request.problems {
             let _ = writeln!(text, "  problem: {}: {}", problem.subject, problem.message);
         }
@@ -135,6 +139,18 @@ async fn a_release_shows_which_versions_it_replaces_and_which_it_hides() {
     let again = "releases/2026/12/old.yaml";
     let run = proposed(&mut world, &[(again, Some(&released))]).await;
     insta::assert_snapshot!("dry_hidden", run);
+}
+
+#[tokio::test]
+async fn a_request_that_hurries_says_so() {
+    let mut world = built().await;
+    let hurries = format!("priority: urgent\n{}", one("app"));
+    let run = proposed(&mut world, &[(APP, Some(&hurries))]).await;
+    assert!(
+        run.starts_with("modified builds/2026/11/app.yaml (urgent)\n"),
+        "{run}"
+    );
+    assert!(!run.contains("  new "), "nothing is built anew: {run}");
 }
 
 #[tokio::test]

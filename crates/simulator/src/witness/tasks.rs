@@ -1,8 +1,8 @@
 //! Tasks: the transition table once more, written by somebody else, and what a result must bring.
 
-use ledger::{Ending, Key, Row, TaskRow, TaskState};
+use ledger::{Ending, Key, Row, Stop, TaskRow, TaskState};
 use ports::Platform;
-use runner_api::{ArtifactKind, TaskSpec};
+use runner_api::{ArtifactKind, TaskSpec, Tree};
 
 use super::Witness;
 
@@ -50,8 +50,12 @@ impl Witness {
                 Some(Leased {
                     stop: Some(was), ..
                 }),
-                Leased { stop, .. },
-            ) => stop.as_ref() == Some(was),
+                Leased { stop: Some(is), .. },
+            ) => {
+                // What a person canceled may not be wanted either.
+                let dropped = matches!((was, is), (Stop::Cancel { .. }, Stop::Supersede { .. }));
+                was == is || dropped
+            }
             (Some(Leased { stop: Some(_), .. }), Canceled { .. } | Superseded { .. }) => true,
             (Some(Leased { stop: Some(_), .. }), _) => {
                 self.violated(format!("{title} was to stop and is {is}"));
@@ -176,6 +180,11 @@ impl Witness {
             state.accepted.insert(artifact.sha256, kind);
             if artifact.kind == ArtifactKind::Tree {
                 state.composed.insert(artifact.sha256, row.task.clone());
+                let tree = store.bytes(&artifact.sha256).unwrap_or_default();
+                let tree: Tree = serde_json::from_slice(&tree).unwrap_or_default();
+                for file in tree.files.into_values() {
+                    state.accepted.entry(file.sha256).or_insert(kind);
+                }
             }
         }
     }
