@@ -136,7 +136,10 @@ async fn a_message_that_was_set_aside_is_due_again_when_it_can_be_read() {
     let done = queue.send(&queues[0], &sent, &Place::at(0)).await;
     done.unwrap();
     drop(queue);
-    edit(&folder, "UPDATE messages SET message = replace(message, 'report', 'retort')");
+    edit(
+        &folder,
+        "UPDATE messages SET message = replace(message, 'report', 'retort')",
+    );
     let hide = Duration::from_secs(60);
     for _ in 0..2 {
         let queue = open();
@@ -144,8 +147,14 @@ async fn a_message_that_was_set_aside_is_due_again_when_it_can_be_read() {
         assert!(got.unwrap().is_empty(), "nobody has heard of a retort");
         assert_eq!(queue.depth(&queues[0]).await.unwrap(), 0);
     }
-    edit(&folder, "UPDATE messages SET message = replace(message, 'retort', 'report')");
-    let got = open().receive(&queues, 1, hide, Duration::ZERO).await.unwrap();
+    edit(
+        &folder,
+        "UPDATE messages SET message = replace(message, 'retort', 'report')",
+    );
+    let got = open()
+        .receive(&queues, 1, hide, Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(got.len(), 1);
     assert_eq!((&got[0].message, got[0].deliveries), (&sent, 1));
 }
