@@ -24,6 +24,8 @@ pub(crate) enum Act {
     Cancel(String),
     /// Runs again what failed of a request.
     Retry(String),
+    /// The next act follows at once, while the one before is perhaps half planned.
+    Haste,
 }
 
 /// Who commits in scenarios where it does not matter.
@@ -119,6 +121,9 @@ pub(crate) fn random(rng: &mut Rng, length: usize) -> Vec<Act> {
     let mut acts = Vec::new();
     for _ in 0..length {
         acts.push(author.act());
+        if author.slip.is_some() {
+            acts.push(Act::Haste);
+        }
         if author.side.u32(..3) == 0 {
             acts.extend(author.edit_place());
         }
@@ -136,7 +141,7 @@ pub(crate) fn is_determined(acts: &[Act]) -> bool {
     let mut written: BTreeMap<&str, String> = BTreeMap::new();
     let trees = acts.iter().filter_map(|act| match act {
         Act::Push(_, files) | Act::ForcePush(_, files) => Some(files),
-        Act::Delete | Act::Cancel(_) | Act::Retry(_) => None,
+        Act::Delete | Act::Cancel(_) | Act::Retry(_) | Act::Haste => None,
     });
     for files in trees {
         for (path, text) in files.iter().filter(|(path, _)| path.contains("/2026/")) {

@@ -41,6 +41,8 @@ const RECOVERIES: usize = 500;
 /// Steps of the scheduler between two acts of people, at most: in most runs work is under way whatever
 /// they do, in some it has ended.
 const PACES: [usize; 4] = [700, 700, 700, 5_000];
+/// The same after somebody has seen a slip of his own.
+const HASTE: usize = 40;
 /// Paused runners that sleep on until their task is given out once more, or all is calm.
 const SLEEPERS: usize = 2;
 /// A run that has not settled after so many steps is cut off there: the calm follows anyway.
@@ -173,15 +175,15 @@ impl Run {
     /// Everything at once, in the seed's order, until people have done all their acts and some more.
     pub(crate) fn chaos(&mut self, acts: &[Act]) {
         let pace = PACES[self.rng.usize(..PACES.len())];
-        let mut acts = acts.iter();
+        let mut acts = acts.iter().peekable();
         let mut next_act = 0;
         for step in 0..MAX_STEPS {
             if step == next_act {
-                match acts.next() {
-                    Some(act) => self.act(act),
-                    None => break,
-                }
-                next_act += 1 + self.rng.usize(..pace);
+                let Some(act) = acts.next() else { break };
+                self.act(act);
+                let is_hasty = acts.next_if(|next| matches!(next, Act::Haste)).is_some();
+                let within = if is_hasty { HASTE } else { pace };
+                next_act += 1 + self.rng.usize(..within);
             }
             self.step();
             if self.gate.is_endless() {

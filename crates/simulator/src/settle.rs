@@ -32,7 +32,6 @@ impl Run {
             self.lose_on_the_way();
         }
         self.heal();
-        self.who_waits_holds_no_turn();
         if self.rng.bool() {
             self.status_rival();
         }
@@ -80,6 +79,7 @@ impl Run {
         self.quiet();
         let mut idle = 0;
         for _ in 0..ROUNDS {
+            self.who_waits_holds_no_turn();
             if self.is_done() || idle == IDLE {
                 return;
             }

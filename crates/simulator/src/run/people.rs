@@ -85,6 +85,7 @@ impl Run {
             }
             Act::Cancel(path) => self.person(path, "cancel"),
             Act::Retry(path) => self.person(path, "retry"),
+            Act::Haste => {}
         }
     }
 
