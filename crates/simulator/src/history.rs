@@ -100,6 +100,8 @@ struct Author<'r> {
     is_gone: bool,
     /// Taken back with the next act: perhaps before it was planned.
     slip: Option<&'static str>,
+    /// Edited with the next act, into what does not compile: perhaps while it is being released.
+    spoilt: Option<&'static str>,
     /// What is written stays: then the end is known beforehand, see [`is_determined`].
     only_adds: bool,
 }
@@ -117,6 +119,7 @@ pub(crate) fn random(rng: &mut Rng, length: usize) -> Vec<Act> {
         broken: false,
         is_gone: false,
         slip: None,
+        spoilt: None,
     };
     let mut acts = Vec::new();
     for _ in 0..length {
@@ -205,6 +208,14 @@ impl Author<'_> {
             self.is_gone = false;
             return self.push();
         }
+        if let Some(path) = self.spoilt.take() {
+            let version = self.broken_version();
+            if let Some(build) = self.builds.get_mut(path) {
+                build.packages.iter_mut().for_each(|it| it.1 = version);
+            }
+            self.is_gone = false;
+            return self.push();
+        }
         match self.rng.u32(..20) {
             0..=5 => self.write_build(),
             6..=10 => self.write_release(),
@@ -246,13 +257,19 @@ impl Author<'_> {
 
     /// The next one, or now and then the next one that does not compile.
     fn some_version(&mut self) -> u32 {
-        let is_broken = self.side.u32(..6) == 0;
-        while is_broken && self.next_version % 10 != BROKEN {
+        if self.side.u32(..6) == 0 {
+            return self.broken_version();
+        }
+        self.next_version += 1;
+        (self.next_version - 1).min(VERSIONS)
+    }
+
+    fn broken_version(&mut self) -> u32 {
+        while self.next_version % 10 != BROKEN {
             self.next_version += 1;
         }
-        let version = self.next_version.min(VERSIONS);
         self.next_version += 1;
-        version
+        (self.next_version - 1).min(VERSIONS)
     }
 
     /// Mostly light.
@@ -349,6 +366,9 @@ impl Author<'_> {
         }
         let priority = self.some_priority();
         self.releases.insert(path, Release { from, priority });
+        if !self.only_adds && self.side.u32(..3) == 0 {
+            self.spoilt = Some(first);
+        }
     }
 
     fn files(&self) -> Files {

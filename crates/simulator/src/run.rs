@@ -42,7 +42,7 @@ const RECOVERIES: usize = 500;
 /// they do, in some it has ended.
 const PACES: [usize; 4] = [700, 700, 700, 5_000];
 /// The same after somebody has seen a slip of his own.
-const HASTE: usize = 40;
+const HASTE: usize = 150;
 /// Paused runners that sleep on until their task is given out once more, or all is calm.
 const SLEEPERS: usize = 2;
 /// A run that has not settled after so many steps is cut off there: the calm follows anyway.
@@ -176,12 +176,15 @@ impl Run {
     pub(crate) fn chaos(&mut self, acts: &[Act]) {
         let pace = PACES[self.rng.usize(..PACES.len())];
         let mut acts = acts.iter().peekable();
-        let mut next_act = 0;
+        let (mut next_act, mut is_hasty) = (0, false);
         for step in 0..MAX_STEPS {
             if step == next_act {
+                if is_hasty && self.rng.bool() && self.gate.rate(|rates| rates.kill_plane) > 0.0 {
+                    (0..PLANES).for_each(|plane| self.kill_plane(plane));
+                }
                 let Some(act) = acts.next() else { break };
                 self.act(act);
-                let is_hasty = acts.next_if(|next| matches!(next, Act::Haste)).is_some();
+                is_hasty = acts.next_if(|next| matches!(next, Act::Haste)).is_some();
                 let within = if is_hasty { HASTE } else { pace };
                 next_act += 1 + self.rng.usize(..within);
             }
