@@ -145,7 +145,11 @@ impl<P: Platform> Control<P> {
         };
         let mut release = plan_release(&view);
         for document in std::mem::take(&mut release.documents) {
-            self.platform.store().put(Bytes::from(document)).await?;
+            let task = document.named_by.as_ref();
+            if !task.is_some_and(|id| loaded.tasks.contains_key(id)) {
+                let bytes = Bytes::from(document.bytes);
+                self.platform.store().put(bytes).await?;
+            }
         }
         let step = self.write_tasks(loaded, &release.plan).await?;
         if step != Step::Settled {

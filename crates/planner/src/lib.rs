@@ -17,7 +17,7 @@ pub use build::plan_build;
 pub use order::{Order, order};
 pub use platform::effective_platform;
 pub use release::{
-    Difference, HoldsTurn, PackageDifference, ReleasePlan, ReleasePreview, ReleaseView,
+    Difference, Document, HoldsTurn, PackageDifference, ReleasePlan, ReleasePreview, ReleaseView,
     RepositoryPreview, plan_release, preview_release,
 };
 pub use view::{Plan, Planned, Progress, RepositoryView, RequestView, Resolution};

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use ledger::{Decision, TaskRow, TaskState};
 use pipeline_spec::{Config, Format, ReleaseRequest, Repository, RepositoryName};
-use runner_api::{Placed, Publication, Recorded, SignPackagesTask, TaskRef, TaskSpec};
+use runner_api::{Placed, Publication, Recorded, SignPackagesTask, TaskId, TaskRef, TaskSpec};
 
 use crate::view::{Known, Waiting, conclude};
 use crate::{Plan, RepositoryView, RequestView};
@@ -31,12 +31,21 @@ const MAX_REPOSITORIES: usize = 25;
 pub struct ReleasePlan {
     /// Tasks, notes, progress. [`crate::Progress::Succeeded`] comes together with a decision.
     pub plan: Plan,
-    /// Documents that the tasks name by digest: to be stored before the tasks are written.
-    pub documents: Vec<Vec<u8>>,
+    /// Documents that tasks and the decision name by digest: to be stored before these are written.
+    pub documents: Vec<Document>,
     /// Repositories whose turn is needed before the rest can be planned.
     pub wants_turn: Vec<RepositoryName>,
     /// All that is to be flipped, once everything before it has succeeded.
     pub decision: Option<Decision>,
+}
+
+/// A JSON document of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// The task that names it: once its row is written, the document is stored. `None`: the decision names it.
+    pub named_by: Option<TaskId>,
+    /// Its content, which the name is the SHA-256 of.
+    pub bytes: Vec<u8>,
 }
 
 /// What the planner knows about a release.
@@ -89,7 +98,7 @@ struct Planning<'a> {
     view: &'a ReleaseView<'a>,
     known: Known<'a>,
     plan: Plan,
-    documents: Vec<Vec<u8>>,
+    documents: Vec<Document>,
     wants_turn: Vec<RepositoryName>,
     decision: Option<Decision>,
 }
@@ -148,7 +157,10 @@ impl<'a> Planning<'a> {
             };
             let (digest, document) = publication.document();
             self.decision = Some(Decision::of(&publication, digest));
-            self.documents.push(document);
+            self.documents.push(Document {
+                named_by: None,
+                bytes: document,
+            });
         }
         Waiting::No
     }

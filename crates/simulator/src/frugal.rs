@@ -24,7 +24,7 @@ impl Run {
             (
                 "files and pointers",
                 after.stores - before.stores,
-                14 + 2 * attempts,
+                8 + attempts,
             ),
             // The configuration is read file by file, and a ref looked up for each package.
             (

@@ -13,8 +13,8 @@ use runner_api::{
 };
 use sha2::{Digest, Sha256};
 
-use super::Planning;
 use super::content::kept;
+use super::{Document, Planning};
 use crate::effective_platform;
 
 impl Planning<'_> {
@@ -49,7 +49,6 @@ impl Planning<'_> {
         let content = serde_json::to_vec(&kept(&repository, content))
             .expect("placed packages have only string keys");
         let digest = Sha256Digest::new(Sha256::digest(&content).into());
-        self.documents.push(content);
         let what = if self.view.wish.is_some() {
             "adds to"
         } else {
@@ -65,6 +64,10 @@ impl Planning<'_> {
             })),
             format!("{} {what} {name}", row.path),
         );
+        self.documents.push(Document {
+            named_by: Some(compose.id.clone()),
+            bytes: content,
+        });
         let signatures = self.plan.want(
             &row.path,
             TaskSpec::SignMetadata(Box::new(SignMetadataTask {

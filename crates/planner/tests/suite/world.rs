@@ -173,7 +173,7 @@ impl World {
         let mut tasks = Tasks::new();
         loop {
             let plan = self.plan(&row, &request, &tasks);
-            if !self.apply(&plan, &mut tasks) && !self.work(&mut tasks, &[]) {
+            if !self.apply(&plan, &mut tasks) && !self.work(&mut tasks) {
                 row.phase = match plan.progress {
                     Progress::Working => Phase::Open,
                     Progress::Succeeded => Phase::Succeeded,
@@ -222,8 +222,8 @@ impl World {
         changed
     }
 
-    /// Ends all that is ready. `documents`: what composes read.
-    fn work(&self, tasks: &mut Tasks, documents: &[Vec<u8>]) -> bool {
+    /// Ends all that is ready.
+    fn work(&self, tasks: &mut Tasks) -> bool {
         let mut changed = false;
         for row in tasks.values_mut() {
             if !matches!(row.state, TaskState::Ready { .. }) {
@@ -245,7 +245,7 @@ impl World {
                 let reason = "ExcludeArch".to_owned();
                 TaskState::Excluded { reason }
             } else {
-                let (artifacts, facts) = self.made(&row.spec, documents);
+                let (artifacts, facts) = self.made(&row.spec);
                 TaskState::Succeeded {
                     result: Box::new(ResultManifest {
                         version: runner_api::VERSION,
@@ -270,7 +270,7 @@ impl World {
             .unwrap_or_else(|| "1-1".to_owned())
     }
 
-    fn made(&self, spec: &TaskSpec, _documents: &[Vec<u8>]) -> (Vec<Artifact>, Facts) {
+    fn made(&self, spec: &TaskSpec) -> (Vec<Artifact>, Facts) {
         match spec {
             TaskSpec::Source(task) => {
                 let name = task.package.as_str();
@@ -419,7 +419,7 @@ impl World {
                 holds_turn: HoldsTurn::Yes,
             });
             drop(from);
-            if !self.apply(&plan.plan, &mut tasks) && !self.work(&mut tasks, &plan.documents) {
+            if !self.apply(&plan.plan, &mut tasks) && !self.work(&mut tasks) {
                 self.publish(&row, &plan);
                 return plan;
             }
@@ -488,8 +488,12 @@ pub(crate) fn describe(plan: &Plan, tasks: &Tasks) -> String {
 
 /// Without the publication, which is there once it is decided, and tells of those before it.
 pub(crate) fn content_documents(plan: &ReleasePlan) -> Vec<Vec<u8>> {
-    let is_content = |it: &&Vec<u8>| serde_json::from_slice::<Publication>(it).is_err();
-    plan.documents.iter().filter(is_content).cloned().collect()
+    let is_content = |it: &Vec<u8>| serde_json::from_slice::<Publication>(it).is_err();
+    plan.documents
+        .iter()
+        .map(|document| document.bytes.clone())
+        .filter(is_content)
+        .collect()
 }
 
 /// The content documents of a release, repository by repository, as lists of files.
