@@ -111,9 +111,17 @@ impl Run {
         }
     }
 
-    /// A release that waits for a person would hold up all others.
+    /// A release that waits for a person would hold up all others. One with work under way may hold its
+    /// turns, also when a part of it has failed.
     fn who_waits_holds_no_turn(&self) {
-        let waits = self.waiting();
+        let mut waits = self.waiting();
+        self.memory.ledger().visit(|_, record| {
+            if let Row::Task(row) = &record.row
+                && !row.state.is_closed()
+            {
+                waits.retain(|path| path != row.task.request.as_str());
+            }
+        });
         self.memory.ledger().visit(|key, record| {
             if let Row::Index { request } = &record.row
                 && key.sort == "turn"
