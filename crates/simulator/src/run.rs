@@ -34,8 +34,9 @@ use crate::witness::Witness;
 const PLANES: usize = 2;
 /// Calls into the control plane under way at a time.
 const CALLS: usize = 8;
-/// Times that a call goes on until it must have ended: two for each of its own calls to the world.
-const MAX_POLLS: u64 = 2_000;
+/// Times that a call goes on until it must have ended: two for each of its own calls to the world. A report
+/// that is beaten to the status branch again and again tries twenty times, with a handful of calls per file.
+const MAX_POLLS: u64 = 4_000;
 /// Recoveries that fail before that is a finding.
 const RECOVERIES: usize = 500;
 /// Steps of the scheduler between two acts of people, at most: in most runs work is under way whatever
@@ -54,6 +55,7 @@ type Plane = Arc<Control<SimPlatform>>;
 struct Call {
     plane: usize,
     who: Who,
+    what: &'static str,
     /// How often it was asked to go on.
     polls: u64,
     future: Pin<Box<dyn Future<Output = Answer>>>,
@@ -245,7 +247,8 @@ impl Run {
         if call.polls == MAX_POLLS {
             let calls = MAX_POLLS / 2;
             self.witness.violated(format!(
-                "one use case makes over {calls} calls to the world"
+                "{} makes over {calls} calls to the world",
+                call.what
             ));
         }
         if let Poll::Ready(answer) = call.future.as_mut().poll(&mut context) {
@@ -259,40 +262,64 @@ impl Run {
         let plane = self.rng.usize(..self.planes.len());
         let control = self.planes[plane].clone();
         let rare = self.gate.happens(|rates| rates.lost_webhook);
-        let future: Pin<Box<dyn Future<Output = Answer>>> = match self.rng.u32(..14) {
-            0..=1 if !rare || self.rng.u32(..8) == 0 => Box::pin(async move {
-                let _ends_in_the_log = control.plan_head().await;
-                Answer::Nothing
-            }),
-            0..=4 => Box::pin(async move {
-                let _ = control.dispatch().await;
-                Answer::Nothing
-            }),
-            5..=9 => Box::pin(async move {
-                let _ = advance(&control, 1).await;
-                Answer::Nothing
-            }),
-            10..=11 => Box::pin(async move {
-                let _ = control.report(Duration::ZERO).await;
-                Answer::Nothing
-            }),
-            12 => Box::pin(async move {
-                let _ = control.expire_leases().await;
-                Answer::Nothing
-            }),
-            _ => Box::pin(async move {
-                let _ = control.sweep().await;
-                Answer::Nothing
-            }),
+        let (what, future): (_, Pin<Box<dyn Future<Output = Answer>>>) = match self.rng.u32(..14) {
+            0..=1 if !rare || self.rng.u32(..8) == 0 => (
+                "planning",
+                Box::pin(async move {
+                    let _ends_in_the_log = control.plan_head().await;
+                    Answer::Nothing
+                }),
+            ),
+            0..=4 => (
+                "dispatch",
+                Box::pin(async move {
+                    let _ = control.dispatch().await;
+                    Answer::Nothing
+                }),
+            ),
+            5..=9 => (
+                "an advance",
+                Box::pin(async move {
+                    let _ = advance(&control, 1).await;
+                    Answer::Nothing
+                }),
+            ),
+            10..=11 => (
+                "a report",
+                Box::pin(async move {
+                    let _ = control.report(Duration::ZERO).await;
+                    Answer::Nothing
+                }),
+            ),
+            12 => (
+                "the end of leases",
+                Box::pin(async move {
+                    let _ = control.expire_leases().await;
+                    Answer::Nothing
+                }),
+            ),
+            _ => (
+                "a sweep",
+                Box::pin(async move {
+                    let _ = control.sweep().await;
+                    Answer::Nothing
+                }),
+            ),
         };
-        self.under_way(plane, Who::Nobody, future);
+        self.under_way((plane, what), Who::Nobody, future);
     }
 
-    fn under_way(&mut self, plane: usize, who: Who, future: Pin<Box<dyn Future<Output = Answer>>>) {
+    fn under_way(
+        &mut self,
+        (plane, what): (usize, &'static str),
+        who: Who,
+        future: Pin<Box<dyn Future<Output = Answer>>>,
+    ) {
         let polls = 0;
         self.calls.push(Call {
             plane,
             who,
+            what,
             polls,
             future,
         });

@@ -47,7 +47,7 @@ impl Answer {
             at: it.at,
         });
         let refs = refs.collect();
-        let (mut tasks, mut again) = (record.past, 0);
+        let (mut tasks, mut again, mut is_news) = (record.past, 0, false);
         let mut specs = record.tasks;
         for status in file.tasks {
             let task = TaskRef {
@@ -57,8 +57,10 @@ impl Answer {
             let Some(spec) = specs.remove(&status.id) else {
                 return Err(format!("the record does not know task {}", task.id));
             };
-            again += usize::from(status.state == "leased");
+            let was_leased = status.state == "leased";
+            is_news |= was_leased;
             let mut task = task_row(task, spec, status, now)?;
+            again += usize::from(was_leased && matches!(task.state, TaskState::Ready { .. }));
             let id = &task.task.id;
             task.share = record.shares.get(id).unwrap_or(&share).clone();
             task.weight = record.weights.get(id).copied().unwrap_or_default();
@@ -69,7 +71,7 @@ impl Answer {
             refs,
             tasks,
             again,
-            is_news: again > 0,
+            is_news,
         })
     }
 
@@ -160,14 +162,20 @@ fn state(
             next,
         },
         "ready" => ready,
+        // The runner of one that was to stop hears with its next heartbeat that it is not wanted.
         "leased" => match reason.strip_prefix(STOPPING) {
-            // Canceled by a person: the runner hears with its next heartbeat that it is not wanted.
-            Some(reason) if !reason.starts_with(SUPERSEDED) => TaskState::Canceled {
-                attempt,
-                reason: reason.to_owned(),
+            Some(reason) => match reason.strip_prefix(SUPERSEDED) {
+                // Not left to the planner: it does not look at a request whose other tasks have ended.
+                Some(by) => TaskState::Superseded {
+                    attempt: attempt + UNKNOWN_ATTEMPTS,
+                    by: by.to_owned(),
+                },
+                None => TaskState::Canceled {
+                    attempt,
+                    reason: reason.to_owned(),
+                },
             },
-            // The planner says anew what is superseded.
-            _ => ready,
+            None => ready,
         },
         "succeeded" => TaskState::Succeeded {
             result: Box::new(succeeded(task, &status)?),

@@ -119,6 +119,37 @@ async fn what_a_runner_has_is_given_out_again_with_a_number_of_its_own() {
     assert_eq!(task.state.attempt(), 102);
 }
 
+/// A runner still has what an edit made needless, all else has ended, and the ledger is lost.
+#[tokio::test]
+async fn what_was_to_stop_for_an_edit_is_no_part_of_the_answer_afterwards() {
+    let mut world = World::new().await;
+    world.script(|grant| match grant.spec.title().as_str() {
+        "source lib for el-10" => Act::Hold,
+        _ => Act::Work,
+    });
+    let both = build(&["app", "lib"]);
+    world.merge(&[(APP, Some(&both))]).await;
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    let recovered = world.lose_ledger().await;
+    assert_eq!(recovered.again, 0, "nobody wants it");
+    world.script(|grant| panic!("{} runs again", grant.task));
+    world.heal().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    let task = world.task(APP, "source lib for el-10");
+    assert!(task.is_past(), "{:?}", task.state);
+    let late = world.finish_held().await;
+    assert!(
+        matches!(late, runner_api::ResultReply::Stale { .. }),
+        "{late:?}"
+    );
+    // Wanted once more, it is made once more.
+    world.script(|_| Act::Work);
+    world.merge(&[(APP, Some(&both))]).await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    assert!(world.task(APP, "source lib for el-10").is_done());
+}
+
 #[tokio::test]
 async fn a_ledger_that_is_there_is_not_written_over() {
     let world = World::new().await;

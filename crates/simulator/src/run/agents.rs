@@ -121,7 +121,7 @@ impl Run {
             let _ = control.finish(&id, &result).await;
             Answer::Nothing
         });
-        self.under_way(plane, Who::Nobody, future);
+        self.under_way((plane, "the answer of another runner"), Who::Nobody, future);
     }
 
     /// A runner's call to a process that it happens to reach.
@@ -137,7 +137,7 @@ impl Run {
             life,
             attempt,
         };
-        self.under_way(plane, who, future);
+        self.under_way((plane, "a runner's call"), who, future);
     }
 
     pub(super) fn hear(&mut self, who: &Who, answer: Answer) {
@@ -247,7 +247,7 @@ impl Run {
             let _ = control.finish(&id, &result).await;
             Answer::Nothing
         });
-        self.under_way(plane, Who::Nobody, future);
+        self.under_way((plane, "a late answer"), Who::Nobody, future);
     }
 
     /// One agent's turn when nobody else acts: asks for work, and ends what it has.

@@ -136,7 +136,7 @@ impl Run {
             let _ends_in_the_log = control.plan_head().await;
             Answer::Nothing
         });
-        self.under_way(plane, Who::Nobody, future);
+        self.under_way((plane, "planning"), Who::Nobody, future);
     }
 
     fn person(&mut self, path: &str, what: &'static str) {
@@ -152,7 +152,7 @@ impl Run {
             }
             Answer::Nothing
         });
-        self.under_way(plane, Who::Nobody, future);
+        self.under_way((plane, what), Who::Nobody, future);
     }
 
     /// A person's command, given again until it is heard.

@@ -24,6 +24,11 @@ impl Messages {
     /// The disk with outbox and queues is lost. Who has sent a message before may send it again.
     pub(super) fn lose(&mut self) {
         self.outbox.clear();
+        self.forget_reports();
+    }
+
+    /// Of reports that are under way nothing can be said.
+    pub(super) fn forget_reports(&mut self) {
         self.reports.clear();
     }
 }

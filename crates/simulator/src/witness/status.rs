@@ -122,9 +122,11 @@ impl Witness {
     }
 
     /// A person put the branch to where it had been: a commit that was made for then fits once more, and
-    /// the next report mends what it brings.
+    /// the next report mends what it brings. What a report has written and not acknowledged yet may be
+    /// gone like that.
     pub(crate) fn status_may_return(&self) {
         let mut state = self.state();
+        state.messages.forget_reports();
         state.stories.values_mut().for_each(|story| story.told = 0);
     }
 
