@@ -1,17 +1,18 @@
-//! Seeded bugs: each is put into a copy of the product, built, and must be found by the simulator.
+//! Seeded bugs: they are put into a copy of the product, built, and each must be found by the simulator.
 //!
 //! The copy lies under the target directory and has a target directory of its own, so that neither the
-//! checkout nor its builds are touched. One bug is built while the one before it runs.
+//! checkout nor its builds are touched.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
 use super::PROFILE;
-use super::patch::{Bug, read_all};
+use super::patch::{Bug, Build, VARIABLE, in_builds, read_all};
 use crate::sh::{cmd, output, target, top, write};
 
 /// Crates that the simulator is made of.
@@ -50,33 +51,22 @@ pub(super) fn find(names: &[&str]) -> Result<()> {
     }
     bugs.retain(|bug| names.is_empty() || names.contains(&bug.name.as_str()));
     let copy = Copy::make()?;
-    let program = copy.build("none")?;
-    let ended = simulate(&program, SOUND)?;
-    ensure!(
-        ended.is_clean,
-        "without any bug the simulator finds this, so that bugs prove nothing:\n{}",
-        ended.output
-    );
-    println!("without a bug: {SOUND} histories, clean");
+    let builds = in_builds(bugs, &copy.top)?;
     let mut missed = Vec::new();
-    let mut running: Option<JoinHandle<Result<Found>>> = None;
-    for bug in bugs {
-        let (program, took) = match copy.build_with(&bug) {
-            Ok(built) => built,
-            Err(error) => {
-                let line = format!("{}: NOT BUILT: {error:#}", bug.name);
-                println!("{line}");
-                missed.push(line);
-                continue;
-            }
-        };
-        let next = std::thread::spawn(move || look_for(&bug, &program, took));
-        if let Some(before) = running.replace(next) {
-            missed.extend(tell(before)?);
+    for (at, build) in builds.iter().enumerate() {
+        let begun = Instant::now();
+        let program = copy.build(build)?;
+        println!(
+            "build {} of {} with {} bugs in it: {:.0} s",
+            at + 1,
+            builds.len(),
+            build.bugs.len(),
+            begun.elapsed().as_secs_f64()
+        );
+        if build.bugs.iter().all(Bug::has_switch) {
+            is_sound(&program)?;
         }
-    }
-    if let Some(last) = running {
-        missed.extend(tell(last)?);
+        missed.extend(look_for_all(&build.bugs, &program)?);
     }
     println!("{:.0} s in all", begun.elapsed().as_secs_f64());
     ensure!(
@@ -87,21 +77,50 @@ pub(super) fn find(names: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn tell(running: JoinHandle<Result<Found>>) -> Result<Option<String>> {
-    let found = match running.join() {
-        Ok(found) => found?,
-        Err(_) => bail!("a thread that watched a run panicked"),
-    };
-    println!("{}", found.line);
-    Ok((!found.is_found).then_some(found.line))
+/// A program of which no bug is asked must find nothing.
+fn is_sound(program: &Path) -> Result<()> {
+    let ended = simulate(program, "", SOUND)?;
+    ensure!(
+        ended.is_clean,
+        "without any bug the simulator finds this, so that bugs prove nothing:\n{}",
+        ended.output
+    );
+    println!("without a bug: {SOUND} histories, clean");
+    Ok(())
 }
 
-fn look_for(bug: &Bug, program: &Path, built: Duration) -> Result<Found> {
+/// Each bug on one thread, as many at a time as there are processors. Lines of those that were not found.
+fn look_for_all(bugs: &[Bug], program: &Path) -> Result<Vec<String>> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (next, missed) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let work = || -> Result<()> {
+        while let Some(bug) = bugs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let found = look_for(bug, program)?;
+            println!("{}", found.line);
+            if !found.is_found {
+                let mut missed = missed.lock().unwrap_or_else(PoisonError::into_inner);
+                missed.push(found.line);
+            }
+        }
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(ended) => ended?,
+                Err(_) => bail!("a thread that watched a run panicked"),
+            }
+        }
+        Ok(())
+    })?;
+    Ok(missed.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+fn look_for(bug: &Bug, program: &Path) -> Result<Found> {
     let begun = Instant::now();
-    let ended = simulate(program, bug.budget)?;
-    std::fs::remove_file(program).ok();
+    let ended = simulate(program, &bug.name, bug.budget)?;
     let took = begun.elapsed().as_secs_f64();
-    let built = built.as_secs_f64();
     let words = ended
         .output
         .lines()
@@ -111,9 +130,9 @@ fn look_for(bug: &Bug, program: &Path, built: Duration) -> Result<Found> {
     let word = words.iter().find(is_it);
     let name = &bug.name;
     let line = match (ended.seed, word) {
-        (Some(seed), Some(word)) => format!(
-            "{name}: found at seed {seed} after {seed} histories, {took:.1} s (built in {built:.0} s): {word}"
-        ),
+        (Some(seed), Some(word)) => {
+            format!("{name}: found at seed {seed} after {seed} histories, {took:.1} s: {word}")
+        }
         (Some(seed), None) => format!(
             "{name}: NOT FOUND as {:?}; at seed {seed} it says {words:?} ({took:.1} s)",
             bug.says
@@ -141,12 +160,14 @@ struct Ended {
     output: String,
 }
 
-fn simulate(program: &Path, seeds: u64) -> Result<Ended> {
+/// `bug`: the one that is asked for, or nothing.
+fn simulate(program: &Path, bug: &str, seeds: u64) -> Result<Ended> {
     let seeds = seeds.to_string();
     let words = [
         "--from", "1", "--seeds", &seeds, "--most", "1", "--jobs", "1",
     ];
     let mut command = cmd(program, &words);
+    command.env(VARIABLE, bug);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let name = program.display();
     let child = command.spawn().with_context(|| format!("start {name}"))?;
@@ -228,42 +249,28 @@ impl Copy {
         output(&mut cmd("cp", &["-r", &paths[0], &paths[1]])).map(drop)
     }
 
-    fn build_with(&self, bug: &Bug) -> Result<(PathBuf, Duration)> {
-        let begun = Instant::now();
-        // Of the copy, not of the checkout: somebody may work there meanwhile.
-        let files = bug.patched(&self.top)?;
+    /// The program with these bugs.
+    fn build(&self, build: &Build) -> Result<PathBuf> {
         let mut sound = Vec::new();
-        for (path, text) in &files {
+        for (path, text) in &build.files {
             let path = self.top.join(path);
             let before = std::fs::read_to_string(&path)
                 .with_context(|| format!("read {}", path.display()))?;
             write(&path, text)?;
             sound.push((path, before));
         }
-        let program = self.build(&bug.name);
-        for (path, text) in &sound {
-            write(path, text)?;
-        }
-        Ok((program?, begun.elapsed()))
-    }
-
-    /// The program under a name of its own: the next one is built while it runs.
-    fn build(&self, name: &str) -> Result<PathBuf> {
-        let build = target().join("bugs").join("target");
+        let folder = target().join("bugs").join("target");
         let words = ["build", "--quiet", "--offline", "--profile", PROFILE];
         let mut command = cmd("cargo", &words);
         command
             .args(["-p", "simulator", "--bin", "simulate", "--target-dir"])
-            .arg(&build)
-            // A bug is found in seconds; what takes time is to build it.
-            .env("CARGO_PROFILE_SIM_OPT_LEVEL", "1")
-            .env("CARGO_PROFILE_SIM_CODEGEN_UNITS", "256")
+            .arg(&folder)
             .current_dir(&self.top);
-        output(&mut command).with_context(|| format!("build the copy with the bug {name}"))?;
-        let program = build.join(format!("simulate-{name}"));
-        std::fs::copy(build.join(PROFILE).join("simulate"), &program)
-            .with_context(|| format!("copy {}", program.display()))?;
-        Ok(program)
+        let built = output(&mut command).context("build the copy with bugs");
+        for (path, text) in &sound {
+            write(path, text)?;
+        }
+        built.map(|_| folder.join(PROFILE).join("simulate"))
     }
 }
 

@@ -14,7 +14,11 @@
 //!
 //! `budget` is a number of seeds from 1 on. There may be several files. Invariant: a text that does not
 //! stand exactly once in its file is an error, so that no bug fades away when the product changes.
+//!
+//! `SEEDED` in the text is true where the bug is asked for by name, and only there: with it, many bugs are
+//! built into one program ([`in_builds`]). A bug without it is built alone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -55,7 +59,7 @@ pub(super) fn read_all(folder: &Path) -> Result<Vec<Bug>> {
             bugs.push(bug);
         }
     }
-    bugs.sort_by(|a, b| (a.place(), &a.name).cmp(&(b.place(), &b.name)));
+    bugs.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(bugs)
 }
 
@@ -109,53 +113,120 @@ fn until<'a>(lines: &mut impl Iterator<Item = &'a str>, end: &str) -> Result<Str
     bail!("the text has no end: {end:?} is missing")
 }
 
+/// Asked in the product: `SEEDED` of a bug becomes a call of it.
+const SWITCH: &str = "SEEDED";
+/// Names the bug that a program is to have.
+pub(super) const VARIABLE: &str = "MILLRACE_SEEDED_BUG";
+/// The file that the switch is added to: its crate is known to all others.
+const LOWEST: &str = "pipeline-spec/src/lib.rs";
+/// The switch.
+const ASKED: &str = "
+/// Whether this bug is asked for.
+#[doc(hidden)]
+pub fn seeded(bug: &str) -> bool {
+    static ASKED: std::sync::LazyLock<Option<String>> =
+        std::sync::LazyLock::new(|| std::env::var(\"VARIABLE\").ok());
+    ASKED.as_deref() == Some(bug)
+}
+";
+
+/// Bugs that one program has, each of which is asked for by name; a bug without a switch is always there,
+/// and alone.
+#[derive(Debug, Default)]
+pub(super) struct Build {
+    pub(super) bugs: Vec<Bug>,
+    /// The files as they are with the bugs, by path.
+    pub(super) files: BTreeMap<PathBuf, String>,
+}
+
+/// Puts bugs into as few builds as their texts allow: no two bugs of one build change the same lines.
+/// The files that they change are read below `top`.
+pub(super) fn in_builds(bugs: Vec<Bug>, top: &Path) -> Result<Vec<Build>> {
+    let mut builds: Vec<Build> = Vec::new();
+    for bug in bugs {
+        // Each fits the product as it is.
+        let files = bug.applied(&BTreeMap::new(), top)?;
+        let room = builds.iter_mut().find_map(|build| {
+            let together = bug.has_switch() && build.bugs.iter().all(Bug::has_switch);
+            let files = together.then(|| bug.applied(&build.files, top).ok())??;
+            Some((build, files))
+        });
+        match room {
+            Some((build, files)) => {
+                build.files.extend(files);
+                build.bugs.push(bug);
+            }
+            None => builds.push(Build {
+                bugs: vec![bug],
+                files,
+            }),
+        }
+    }
+    for build in &mut builds {
+        let lowest = read(top, Path::new(LOWEST))?;
+        let text = build.files.entry(LOWEST.into()).or_insert(lowest);
+        text.push_str(&ASKED.replace("VARIABLE", VARIABLE));
+    }
+    Ok(builds)
+}
+
+fn read(top: &Path, file: &Path) -> Result<String> {
+    let path = top.join(file);
+    std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+}
+
 impl Bug {
-    /// Files that it changes: bugs in one crate are built one after another.
-    fn place(&self) -> &Path {
-        &self.hunks[0].file
+    /// Whether it is only there where it is asked for.
+    pub(super) fn has_switch(&self) -> bool {
+        self.hunks.iter().any(|hunk| hunk.after.contains(SWITCH))
     }
 
-    /// Files below `top` as they are with the bug, by path.
-    pub(super) fn patched(&self, top: &Path) -> Result<Vec<(PathBuf, String)>> {
-        let mut files: Vec<(PathBuf, String)> = Vec::new();
+    /// The files that it changes, as they are with it on top of `files`, or of what is below `top`.
+    fn applied(
+        &self,
+        files: &BTreeMap<PathBuf, String>,
+        top: &Path,
+    ) -> Result<BTreeMap<PathBuf, String>> {
+        let mut changed: BTreeMap<PathBuf, String> = BTreeMap::new();
+        let switch = format!("pipeline_spec::seeded({:?})", self.name);
         for hunk in &self.hunks {
-            let at = match files.iter().position(|(path, _)| *path == hunk.file) {
-                Some(at) => at,
-                None => {
-                    let path = top.join(&hunk.file);
-                    let text = std::fs::read_to_string(&path)
-                        .with_context(|| format!("read {}", path.display()))?;
-                    files.push((hunk.file.clone(), text));
-                    files.len() - 1
-                }
+            let file = &hunk.file;
+            let text = match changed.get(file).or_else(|| files.get(file)) {
+                Some(text) => text.clone(),
+                None => read(top, file)?,
             };
-            let text = &mut files[at].1;
             let count = text.matches(&hunk.before).count();
             ensure!(
                 count == 1,
                 "bug {}: its text stands {count} times in {} and not once; write it as the file has it now:\n{}",
                 self.name,
-                hunk.file.display(),
+                file.display(),
                 hunk.before
             );
-            *text = text.replacen(&hunk.before, &hunk.after, 1);
+            let after = hunk.after.replace(SWITCH, &switch);
+            changed.insert(file.clone(), text.replacen(&hunk.before, &after, 1));
         }
-        Ok(files)
+        Ok(changed)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, read_all};
+    use super::{Bug, in_builds, parse, read_all};
     use crate::sh::top;
 
     /// A bug whose text is gone would never be found, and nobody would see it.
     #[test]
     fn every_bug_fits_the_product_as_it_is() {
         let bugs = read_all(&top().join("crates/simulator/bugs")).expect("they are read");
-        assert!(bugs.len() >= 20, "{} bugs", bugs.len());
-        for bug in bugs {
-            bug.patched(&top()).expect("its texts stand once");
+        let count = bugs.len();
+        assert!(count >= 20, "{count} bugs");
+        let builds = in_builds(bugs, &top()).expect("each text stands once");
+        let built: usize = builds.iter().map(|build| build.bugs.len()).sum();
+        assert_eq!(built, count, "none is left out");
+        for build in &builds {
+            let alone = build.bugs.len() == 1;
+            assert!(alone || build.bugs.iter().all(Bug::has_switch));
         }
     }
 
