@@ -12,8 +12,8 @@ use bytes::Bytes;
 use ledger::{Change, Expect, Key, Message, QueueName, Row, StatusBranchRow, partition};
 use pipeline_spec::{RequestPath, Sha256Digest};
 use ports::{
-    ArtifactStore, Committed, Delivery, Ledger, NewCommit, PathChange, Platform, StateRepo,
-    TaskQueue,
+    Applied, ArtifactStore, Committed, Delivery, Ledger, NewCommit, PathChange, Platform,
+    StateRepo, TaskQueue,
 };
 
 use crate::dead::is_transient;
@@ -52,6 +52,17 @@ struct Branch {
     head: Option<String>,
     left: Option<String>,
     version: Option<u64>,
+}
+
+/// What came of a try to make the branch whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mended {
+    /// It was, at the moment of the try; or another process has made it so.
+    Whole,
+    /// Somebody else wrote to it meanwhile.
+    Moved,
+    /// Nothing was ever reported: the first report makes the branch.
+    NothingThere,
 }
 
 impl<P: Platform> Control<P> {
@@ -132,18 +143,23 @@ impl<P: Platform> Control<P> {
         if paths.is_empty() {
             return Ok(Reported::Nothing);
         }
+        let mut reported = Reported::Nothing;
         for _ in 0..MAX_TRIES {
             let branch = self.status_branch().await?;
-            let whole = branch.head == branch.left;
+            // On a branch that is not whole nothing is answered for good: a person may take the commit
+            // away again, and that it is missing would show in no comparison with what was left before.
+            if branch.head != branch.left && self.mend(&branch).await? != Mended::NothingThere {
+                continue;
+            }
             match self.commit_status(branch.head.as_deref(), paths).await? {
                 Committed::Yes(commit) => {
-                    // Of a branch that was touched meanwhile, nobody says that it is whole.
-                    if whole {
-                        self.note_status(&branch, &commit).await?;
+                    let is_noted = self.note_status(&branch, &commit).await?;
+                    reported = Reported::Commit(commit, paths.len());
+                    if is_noted {
+                        return Ok(reported);
                     }
-                    return Ok(Reported::Commit(commit, paths.len()));
                 }
-                Committed::Unchanged => return Ok(Reported::Nothing),
+                Committed::Unchanged => return Ok(reported),
                 Committed::Moved(_) => {}
             }
         }
@@ -154,37 +170,41 @@ impl<P: Platform> Control<P> {
     async fn mend_status(&self) -> Result<()> {
         for _ in 0..MAX_TRIES {
             let branch = self.status_branch().await?;
-            if branch.head == branch.left {
-                return Ok(());
-            }
-            let suspects: Vec<String> = self.suspects(&branch).await?.into_iter().collect();
-            let mut commit = branch.head.clone();
-            let (mut differing, mut moved) = (Vec::new(), false);
-            for batch in suspects.chunks(BATCH) {
-                let paths = self.differing_from(commit.as_deref(), batch).await?;
-                differing.extend(paths.iter().cloned());
-                match self.commit_status(commit.as_deref(), &paths).await? {
-                    Committed::Yes(next) => commit = Some(next),
-                    Committed::Unchanged => {}
-                    Committed::Moved(_) => moved = true,
-                }
-                if moved {
-                    break;
-                }
-            }
-            if !differing.is_empty() {
-                self.warn_of(&branch, &differing);
-            }
-            if let (Some(commit), false) = (&commit, moved) {
-                self.note_status(&branch, commit).await?;
-                return Ok(());
-            }
-            if commit.is_none() {
-                // Nothing was ever reported: the first report makes the branch.
+            if branch.head == branch.left || self.mend(&branch).await? != Mended::Moved {
                 return Ok(());
             }
         }
         Err(self.status_contended())
+    }
+
+    /// One try to make whole a branch that is not where the machine left it.
+    async fn mend(&self, branch: &Branch) -> Result<Mended> {
+        let suspects: Vec<String> = self.suspects(branch).await?.into_iter().collect();
+        let mut commit = branch.head.clone();
+        let (mut differing, mut moved) = (Vec::new(), false);
+        for batch in suspects.chunks(BATCH) {
+            let paths = self.differing_from(commit.as_deref(), batch).await?;
+            differing.extend(paths.iter().cloned());
+            match self.commit_status(commit.as_deref(), &paths).await? {
+                Committed::Yes(next) => commit = Some(next),
+                Committed::Unchanged => {}
+                Committed::Moved(_) => moved = true,
+            }
+            if moved {
+                break;
+            }
+        }
+        if !differing.is_empty() {
+            self.warn_of(branch, &differing);
+        }
+        match commit {
+            _ if moved => Ok(Mended::Moved),
+            None => Ok(Mended::NothingThere),
+            Some(commit) => {
+                let _next_look_compares = self.note_status(branch, &commit).await?;
+                Ok(Mended::Whole)
+            }
+        }
     }
 
     async fn status_branch(&self) -> Result<Branch> {
@@ -206,9 +226,8 @@ impl<P: Platform> Control<P> {
         })
     }
 
-    /// Notes that the branch is whole at `commit`. If another process noted something meanwhile, the
-    /// next report compares again.
-    async fn note_status(&self, branch: &Branch, commit: &str) -> Result<()> {
+    /// Notes that the branch is whole at `commit`. False: another process noted something meanwhile.
+    async fn note_status(&self, branch: &Branch, commit: &str) -> Result<bool> {
         let mut change = Change::default();
         let commit = commit.to_owned();
         change.replace(
@@ -216,8 +235,7 @@ impl<P: Platform> Control<P> {
             Expect::as_read(branch.version),
             Row::StatusBranch(StatusBranchRow { commit }),
         );
-        let _next_report_compares = self.apply(change).await?;
-        Ok(())
+        Ok(self.apply(change).await? == Applied::Done)
     }
 
     /// Paths that may not be on the branch as the ledger has them.
