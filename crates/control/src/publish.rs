@@ -138,13 +138,7 @@ impl<P: Platform> Control<P> {
             )));
         }
         let tree = self.tree(pointer).await?;
-        let present = match present {
-            // Of a tree that is gone nothing is taken for granted.
-            Some(present) if store.size(&present.tree).await?.is_some() => {
-                self.tree(&present).await?
-            }
-            _ => Tree::default(),
-        };
+        let present = self.present_tree(name).await?;
         let new = tree
             .files
             .iter()
@@ -173,6 +167,16 @@ impl<P: Platform> Control<P> {
         let tree: Tree = serde_json::from_slice(&bytes)
             .map_err(|cause| ports::Error::corrupt(operation(), cause))?;
         Ok(tree)
+    }
+
+    /// What clients see of a repository. Of a tree that is gone nothing is taken for granted.
+    pub(crate) async fn present_tree(&self, repository: &str) -> Result<Tree> {
+        match self.pointer(repository).await? {
+            Some((pointer, _)) if self.platform.store().size(&pointer.tree).await?.is_some() => {
+                self.tree(&pointer).await
+            }
+            _ => Ok(Tree::default()),
+        }
     }
 
     /// The pointer of a published repository, with its bytes as stored.

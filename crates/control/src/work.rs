@@ -221,15 +221,18 @@ impl<P: Platform> Control<P> {
         Err(contended(&ledger::Key::task(&result.task)))
     }
 
-    /// What a compose says that the repository holds: plain paths alone.
+    /// What a compose says that the repository holds: plain paths alone, and what clients do not see there
+    /// yet is in the store. Renewed like the artifacts: nothing but the tree names an index.
     async fn check_tree(
         &self,
         spec: &TaskSpec,
         outcome: &Outcome,
     ) -> Result<std::result::Result<(), String>> {
-        let (TaskSpec::Compose(_), Outcome::Succeeded { artifacts, .. }) = (spec, outcome) else {
+        let (TaskSpec::Compose(compose), Outcome::Succeeded { artifacts, .. }) = (spec, outcome)
+        else {
             return Ok(Ok(()));
         };
+        let present = self.present_tree(compose.repository.as_str()).await?;
         for artifact in artifacts.iter().filter(|it| it.kind == ArtifactKind::Tree) {
             let store = self.platform.store();
             let bytes = store.get(&artifact.sha256, MAX_DOCUMENT_BYTES).await?;
@@ -241,6 +244,17 @@ impl<P: Platform> Control<P> {
                 return Ok(Err(format!(
                     "the tree names {path:?}, which is no plain path"
                 )));
+            }
+            for (path, file) in tree.files {
+                if present.files.get(&path) == Some(&file) {
+                    continue;
+                }
+                if store.renew(&file.sha256).await? != Some(file.size) {
+                    let digest = file.sha256;
+                    return Ok(Err(format!(
+                        "{path} ({digest}) of the tree is not in the store with the size that the tree says"
+                    )));
+                }
             }
         }
         Ok(Ok(()))

@@ -7,7 +7,7 @@ use control::{Grace, Pruned, Pruning};
 use ledger::{Row, TaskState};
 use pipeline_spec::Sha256Digest;
 use ports::{ArtifactStore as _, Platform as _};
-use runner_api::{Failure, FailureKind, Outcome, ResultReply};
+use runner_api::{ArtifactKind, Failure, FailureKind, Outcome, ResultReply, TaskSpec, Tree};
 
 use crate::crashes::{BUILD, RELEASED, REVERTED, Scene, TWO, prepared, push};
 use crate::faults::When;
@@ -59,6 +59,14 @@ fn assert_rows_have_their_files(world: &World, when: &str) {
                 "{when}: {} of {key} is gone",
                 artifact.name
             );
+            if artifact.kind != ArtifactKind::Tree {
+                continue;
+            }
+            let tree: Tree = serde_json::from_slice(&bytes.unwrap_or_default()).expect("a tree");
+            for (path, file) in tree.files {
+                let bytes = world.memory.store().bytes(&file.sha256);
+                assert!(bytes.is_some(), "{when}: {path} of {key} is gone");
+            }
         }
     }
 }
@@ -293,14 +301,24 @@ async fn pruning_in_the_middle_of_a_report_takes_nothing_of_it() {
     check(&[], &[(APP, Some(|| "no request".to_owned()))]).await;
 }
 
-/// Its files were uploaded longer ago than the grace: accepted with all of them, or not at all.
-#[tokio::test]
-async fn a_late_result_is_accepted_whole_or_refused() {
+/// Files of a result were uploaded longer ago than the grace: it is accepted with all of them, or not at
+/// all, at whatever call the store is pruned.
+async fn check_late(holds: fn(&TaskSpec) -> bool, before: &[Scene], files: &[(&str, &str)]) {
     let mut seen = BTreeSet::new();
-    for n in 0..12 {
-        let mut world = World::new().await;
-        world.script(|_| Act::Hold);
-        world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    for n in 0..24 {
+        let mut world = prepared(before).await;
+        world.script(move |grant| {
+            if holds(&grant.spec) {
+                Act::Hold
+            } else {
+                Act::Work
+            }
+        });
+        let wishes: Vec<_> = files
+            .iter()
+            .map(|(path, text)| (*path, Some(*text)))
+            .collect();
+        world.merge(&wishes).await;
         let (runner, grant) = world.held.remove(0);
         let outcome = world.workshop().work(&grant).await;
         let result = manifest(&grant, &runner, outcome);
@@ -316,6 +334,20 @@ async fn a_late_result_is_accepted_whole_or_refused() {
         assert_rows_have_their_files(&world, &format!("pruned before call {n}"));
     }
     assert_eq!(seen, BTreeSet::from([true, false]), "both are tried");
+}
+
+#[tokio::test]
+async fn a_late_result_is_accepted_whole_or_refused() {
+    let wish = build(&["app"]);
+    check_late(|_| true, &[], &[(APP, &wish)]).await;
+}
+
+/// Most of what a compose makes is named by its tree alone.
+#[tokio::test]
+async fn a_late_compose_is_accepted_whole_or_refused() {
+    let wish = release(&[APP], &["base"]);
+    let holds = |spec: &TaskSpec| matches!(spec, TaskSpec::Compose(_));
+    check_late(holds, &[BUILD], &[(RELEASE, &wish)]).await;
 }
 
 async fn refused(world: &World, why: &str) {
