@@ -224,7 +224,12 @@ impl Workshop<'_> {
             }
         }
         let names: Vec<&String> = tree.files.keys().collect();
-        let index = format!("{names:?} at {time}");
+        // As real indexes are: the tree alone names it.
+        let list = format!("{names:?}");
+        let primary = self
+            .file("primary.xml", list, ArtifactKind::Unsigned, None)
+            .await;
+        let index = format!("{} at {time}", primary.sha256);
         let name = "repodata/repomd.xml";
         let unsigned = self.file(name, index, ArtifactKind::Unsigned, None).await;
         let file = TreeFile {
@@ -232,6 +237,11 @@ impl Workshop<'_> {
             size: unsigned.size,
         };
         tree.files.insert(name.to_owned(), file);
+        let file = TreeFile {
+            sha256: primary.sha256,
+            size: primary.size,
+        };
+        tree.files.insert("repodata/primary.xml".to_owned(), file);
         let text = serde_json::to_string(&tree).expect("string keys");
         let tree = self.file("tree.json", text, ArtifactKind::Tree, None).await;
         vec![tree, unsigned]
