@@ -274,21 +274,21 @@ impl<P: Platform> Control<P> {
         planned: &str,
         releases: &BTreeMap<RequestPath, Answer>,
     ) -> Result<BTreeSet<RepositoryName>> {
-        let repo = self.platform.state_repo();
+        let tip = self
+            .platform
+            .state_repo()
+            .head(&self.options.branch)
+            .await?;
         let mut names = BTreeSet::new();
-        // Of a tip that cannot be read the last configuration that could: with it was published.
-        let mut next = repo.head(&self.options.branch).await?;
-        while let Some(commit) = next {
-            next = match self.repositories_at(&commit).await? {
-                Some(known) => {
-                    names.extend(known);
-                    None
-                }
-                None => repo.info(&commit).await?.parents.into_iter().next(),
-            };
-        }
-        if !planned.is_empty() {
-            names.extend(self.repositories_at(planned).await?.unwrap_or_default());
+        for commit in tip.iter().map(String::as_str).chain([planned]) {
+            if commit.is_empty() {
+                continue;
+            }
+            match self.snapshot(commit).await {
+                Ok(snapshot) => names.extend(snapshot.config.repositories.keys().cloned()),
+                Err(Error::Config { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         let tasks = releases.values().flat_map(|answer| &answer.tasks);
         names.extend(tasks.filter_map(|task| match &task.spec {
@@ -296,15 +296,6 @@ impl<P: Platform> Control<P> {
             _ => None,
         }));
         Ok(names)
-    }
-
-    /// `None`: the configuration of that commit has mistakes.
-    async fn repositories_at(&self, commit: &str) -> Result<Option<Vec<RepositoryName>>> {
-        match self.snapshot(commit).await {
-            Ok(snapshot) => Ok(Some(snapshot.config.repositories.keys().cloned().collect())),
-            Err(Error::Config { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
     }
 
     /// The row of a release whose publication is newer than its status; `None`: the status knows it.

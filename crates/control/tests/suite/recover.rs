@@ -183,21 +183,6 @@ async fn a_publication_that_is_gone_is_refused_and_never_guessed() {
     );
 }
 
-/// Somebody deletes the status branch while the configuration is broken, and the ledger is lost: which
-/// repositories there are, an earlier commit says.
-#[tokio::test]
-async fn repositories_are_known_from_the_last_configuration_that_can_be_read() {
-    let mut world = prepared(&[BUILD, RELEASED]).await;
-    world.merge(&[("policy.yaml", Some("tests: ["))]).await;
-    world.push(&[("policy.yaml", Some("tests: [["))]);
-    world.memory.state_repo().delete("status");
-    let recovered = world.lose_ledger().await;
-    assert_eq!(recovered.repositories, 2);
-    world.merge(&[("policy.yaml", None)]).await;
-    world.heal().await;
-    assert_eq!(world.phase(RELEASE).await, "published");
-}
-
 #[tokio::test]
 async fn a_repository_whose_pointer_is_gone_is_refused_and_never_made_anew() {
     let mut world = prepared(&[BUILD, RELEASED]).await;
