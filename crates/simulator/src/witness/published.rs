@@ -1,9 +1,9 @@
-//! Published repositories: what a pointer names was decided, judged, signed and is there, and no package
-//! gets older without a request that says so.
+//! Published repositories: what a pointer names was decided, judged, signed and is there, no package
+//! gets older without a request that says so, and none that a release adds is missing.
 
 use std::collections::BTreeMap;
 
-use ledger::{Key, Row};
+use ledger::{Flip, Key, Row};
 use pipeline_spec::Format;
 use ports::Platform;
 use runner_api::{Placed, Pointer, Tree};
@@ -33,7 +33,7 @@ impl Witness {
         let Some(tree) = self.tree(&pointer) else {
             return self.violated(format!("{name} was published without its tree"));
         };
-        self.is_decided(&pointer);
+        self.is_decided(&pointer, &tree);
         self.is_judged(&pointer);
         self.is_complete(&pointer, &tree);
         if let Some(old) = before.and_then(|before| self.tree(&before)) {
@@ -54,14 +54,31 @@ impl Witness {
     }
 
     /// The whole release stands in the ledger before any of it is public.
-    fn is_decided(&self, pointer: &Pointer) {
+    fn is_decided(&self, pointer: &Pointer, tree: &Tree) {
         let state = self.state();
         let mut flips = state.decided.values().flat_map(|decision| &decision.flips);
-        let is_decided = flips.any(|flip| flip.pointer == *pointer);
+        let flip = flips.find(|flip| flip.pointer == *pointer).cloned();
         drop(state);
-        if !is_decided {
-            let name = &pointer.repository;
-            self.violated(format!("{name} was flipped without a decision"));
+        match flip {
+            Some(flip) => self.is_added(&flip, tree),
+            None => {
+                let name = &pointer.repository;
+                self.violated(format!("{name} was flipped without a decision"));
+            }
+        }
+    }
+
+    /// What a release adds is there, or something newer is.
+    fn is_added(&self, flip: &Flip, tree: &Tree) {
+        let there = versions(tree);
+        for (key, version) in packages(&flip.packages) {
+            let found = there.get(&key).copied();
+            if found < Some(version) {
+                let name = &flip.pointer.repository;
+                self.violated(format!(
+                    "{name}: version {version} of {key} was released, and {found:?} is there"
+                ));
+            }
         }
     }
 
@@ -138,15 +155,19 @@ impl Witness {
         drop(state);
         let key = Key::contribution(&pointer.repository, &release);
         let row = self.ledger().row(&key);
-        let packages = match row.as_ref().map(|record| &record.row) {
-            Some(Row::Contribution(row)) => &row.packages[..],
-            _ => &[],
-        };
-        let files = packages
-            .iter()
-            .flat_map(|placed: &Placed| std::iter::once(&placed.artifact).chain(&placed.files));
-        files.filter_map(|file| package(&file.name)).collect()
+        match row.as_ref().map(|record| &record.row) {
+            Some(Row::Contribution(row)) => packages(&row.packages).collect(),
+            _ => Vec::new(),
+        }
     }
+}
+
+/// Names with architectures, and versions.
+fn packages(placed: &[Placed]) -> impl Iterator<Item = (String, u32)> {
+    let files = placed
+        .iter()
+        .flat_map(|placed| std::iter::once(&placed.artifact).chain(&placed.files));
+    files.filter_map(|file| package(&file.name))
 }
 
 fn versions(tree: &Tree) -> Versions {
