@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use ledger::{Key, Phase, Problem, RepositoryRow, Row, partition};
+use ledger::{HeadRow, Key, Phase, Problem, RepositoryRow, Row, partition};
 use pipeline_spec::{RepositoryName, RequestPath};
 use ports::{ArtifactStore, Ledger, Platform, StateRepo};
 use runner_api::Pointer;
@@ -32,28 +32,31 @@ impl<P: Platform> Control<P> {
                 message: format!("it is empty, and the branch `{status}` has answers: `millrace recover` rebuilds it from them; or, to build everything anew, delete that branch in the state repository first"),
             });
         }
-        let commit = match head.commit.is_empty() {
-            false => Some(head.commit),
-            true => {
-                self.platform
-                    .state_repo()
-                    .head(&self.options.branch)
-                    .await?
-            }
-        };
-        let Some(commit) = commit else {
-            return Ok(problems);
-        };
-        let names: Vec<RepositoryName> = match self.snapshot(&commit).await {
-            Ok(snapshot) => snapshot.config.repositories.keys().cloned().collect(),
-            Err(Error::Config { .. }) => return Ok(problems),
-            Err(error) => return Err(error),
-        };
+        let mut names = self.configured(&head).await?;
+        names.extend(self.platform.store().pointers().await?);
         let decided = self.decided().await?;
         for name in names {
             problems.extend(self.check_pointer(&name, &decided).await?);
         }
         Ok(problems)
+    }
+
+    /// Repositories of the planned configuration, or before that of the present one. A configuration that
+    /// cannot be read has none.
+    async fn configured(&self, head: &HeadRow) -> Result<BTreeSet<RepositoryName>> {
+        let repo = self.platform.state_repo();
+        let commit = match head.commit.is_empty() {
+            false => Some(head.commit.clone()),
+            true => repo.head(&self.options.branch).await?,
+        };
+        let Some(commit) = commit else {
+            return Ok(BTreeSet::new());
+        };
+        match self.snapshot(&commit).await {
+            Ok(snapshot) => Ok(snapshot.config.repositories.keys().cloned().collect()),
+            Err(Error::Config { .. }) => Ok(BTreeSet::new()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the status branch tells of requests.
@@ -118,7 +121,7 @@ impl<P: Platform> Control<P> {
             }
             (_, Some(public)) if decided.contains(&public) => Ok(None),
             (_, Some(_)) if public_at > known_at => problem(format!(
-                "clients see generation {public_at}, and the ledger knows {known_at}: it is older than what was published; bring the newest ledger back"
+                "clients see generation {public_at}, and the ledger knows {known_at}: it is older than what was published; bring the newest ledger back, or rebuild it with `millrace recover`"
             )),
             _ => problem(format!(
                 "clients see generation {public_at}, and the ledger published {known_at}: the artifact store is older than the ledger; bring the newest store back"

@@ -232,6 +232,7 @@ impl<P: Platform> Control<P> {
             let snapshot = self.snapshot(&head.commit).await?;
             names.extend(snapshot.config.repositories.keys().cloned());
         }
+        names.extend(self.platform.store().pointers().await?);
         self.mark_repositories(&mut marks, names).await?;
         self.mark_status(&mut marks).await?;
         while let Some(digest) = marks.next_unread() {

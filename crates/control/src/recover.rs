@@ -16,9 +16,8 @@ use ledger::{
     Change, HeadRow, Key, Message, Phase, Problem, QueueName, RepositoryRow, RequestRow, Row,
     StatusBranchRow, Write,
 };
-use pipeline_spec::{RepositoryName, RequestKind, RequestPath};
+use pipeline_spec::{RequestKind, RequestPath};
 use ports::{Applied, ArtifactStore, Ledger, PathChange, Platform, StateRepo};
-use runner_api::TaskSpec;
 
 use crate::admit::{MAX_LINKS_INDEXED, links, list};
 use crate::files::Files;
@@ -101,8 +100,8 @@ impl<P: Platform> Control<P> {
             read = self.answers(tip, &mut recovered, told).await?;
             planned = self.planned_at(tip).await?;
         }
-        let names = self.published_names(&planned, &read.releases).await?;
-        let history = self.history(names).await?;
+        let names = self.platform.store().pointers().await?;
+        let history = self.history(names.into_iter().collect()).await?;
         let newest = history.newest();
         refuse_lost_pointers(&read.releases, &newest)?;
         for (release, newest) in newest {
@@ -265,37 +264,6 @@ impl<P: Platform> Control<P> {
             true => desired.to_owned(),
             false => String::new(),
         })
-    }
-
-    /// Repositories that the configuration knows, now or when the status was written, and those that
-    /// releases were composed for.
-    async fn published_names(
-        &self,
-        planned: &str,
-        releases: &BTreeMap<RequestPath, Answer>,
-    ) -> Result<BTreeSet<RepositoryName>> {
-        let tip = self
-            .platform
-            .state_repo()
-            .head(&self.options.branch)
-            .await?;
-        let mut names = BTreeSet::new();
-        for commit in tip.iter().map(String::as_str).chain([planned]) {
-            if commit.is_empty() {
-                continue;
-            }
-            match self.snapshot(commit).await {
-                Ok(snapshot) => names.extend(snapshot.config.repositories.keys().cloned()),
-                Err(Error::Config { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        let tasks = releases.values().flat_map(|answer| &answer.tasks);
-        names.extend(tasks.filter_map(|task| match &task.spec {
-            TaskSpec::Compose(compose) => Some(compose.repository.clone()),
-            _ => None,
-        }));
-        Ok(names)
     }
 
     /// The row of a release whose publication is newer than its status; `None`: the status knows it.

@@ -195,6 +195,13 @@ impl ArtifactStore for MemoryStore {
         Ok(lock(&self.contents).pointers.get(name).cloned())
     }
 
+    async fn pointers(&self) -> Result<Vec<RepositoryName>> {
+        let contents = lock(&self.contents);
+        let names = contents.pointers.keys().map(|name| name.parse());
+        let names = names.collect::<std::result::Result<_, _>>();
+        names.map_err(|cause| Error::corrupt("list pointers", cause))
+    }
+
     async fn set_pointer(&self, name: &str, expected: Option<&[u8]>, new: Bytes) -> Result<bool> {
         check_name(name)?;
         let mut contents = lock(&self.contents);

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use ledger::Millis;
-use pipeline_spec::Sha256Digest;
+use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{ArtifactStore, Body, Held, Result, Stored};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
@@ -347,6 +347,11 @@ impl ArtifactStore for DirectoryStore {
         let operation = format!("read pointer {name}");
         let name = pointers::parse(&operation, name)?;
         self.block(&operation, move |store| store.pointers.read(&name))
+            .await
+    }
+
+    async fn pointers(&self) -> Result<Vec<RepositoryName>> {
+        self.block("list pointers", |store| store.pointers.names())
             .await
     }
 

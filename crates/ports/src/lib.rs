@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger::{Change, Key, Message, Millis, QueueName, Record, Share};
-use pipeline_spec::Sha256Digest;
+use pipeline_spec::{RepositoryName, Sha256Digest};
 use tokio::io::AsyncRead;
 
 pub mod contract;
@@ -243,6 +243,9 @@ pub trait ArtifactStore: Send + Sync {
 
     /// The pointer document of `name` (a repository).
     fn pointer(&self, name: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
+
+    /// Names of all pointers, in their order: what is published, whatever the configuration says today.
+    fn pointers(&self) -> impl Future<Output = Result<Vec<RepositoryName>>> + Send;
 
     /// Sets the pointer if it still is `expected` byte for byte; `false`: it is not.
     fn set_pointer(

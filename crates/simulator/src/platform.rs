@@ -7,7 +7,7 @@ use ledger::{Change, Key, Message, Millis, QueueName, Record};
 use memory::{
     ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
 };
-use pipeline_spec::Sha256Digest;
+use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
     Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, Held, Ledger, NewCommit,
     PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
@@ -290,6 +290,12 @@ impl ArtifactStore for Gated<MemoryStore> {
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {
         self.gate
             .call("store.pointer", self.inner.pointer(name))
+            .await
+    }
+
+    async fn pointers(&self) -> Result<Vec<RepositoryName>> {
+        self.gate
+            .call("store.pointers", self.inner.pointers())
             .await
     }
 

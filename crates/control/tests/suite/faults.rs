@@ -10,7 +10,7 @@ use ledger::{Change, Key, Message, Millis, QueueName, Record};
 use memory::{
     ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
 };
-use pipeline_spec::Sha256Digest;
+use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
     Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Held, Ledger, NewCommit,
     PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
@@ -281,6 +281,12 @@ impl ArtifactStore for Faulty<MemoryStore> {
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {
         self.faults
             .call("store.pointer", self.inner.pointer(name))
+            .await
+    }
+
+    async fn pointers(&self) -> Result<Vec<RepositoryName>> {
+        self.faults
+            .call("store.pointers", self.inner.pointers())
             .await
     }
 

@@ -5,7 +5,7 @@ use ports::Platform as _;
 
 use crate::crashes::{BUILD, RELEASED, REVERTED, Scene, TWO, prepared, push};
 use crate::faults::When;
-use crate::fixture::{APP, RELEASE, build};
+use crate::fixture::{APP, RELEASE, build, release};
 use crate::world::{Act, World, path};
 
 /// What is not lost with ledger and queues, and the ledger.
@@ -181,6 +181,45 @@ async fn a_publication_that_is_gone_is_refused_and_never_guessed() {
         !is_planned.expect("no fault is armed"),
         "it is left as lost"
     );
+}
+
+/// Somebody deletes the status branch while the configuration is broken, and the ledger is lost: which
+/// repositories there are, the artifact store says.
+#[tokio::test]
+async fn repositories_are_known_while_the_configuration_is_broken() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    world.merge(&[("policy.yaml", Some("tests: ["))]).await;
+    world.memory.state_repo().delete("status");
+    let recovered = world.lose_ledger().await;
+    assert_eq!(recovered.repositories, 2);
+    world.merge(&[("policy.yaml", None)]).await;
+    world.heal().await;
+    assert_eq!(world.phase(RELEASE).await, "published");
+}
+
+/// As after a repository was dropped from the distribution, and wanted again.
+#[tokio::test]
+async fn a_repository_that_the_configuration_forgot_is_known_when_it_comes_back() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    let file = "repositories/extra.yaml";
+    let (_, text) = memory::CONFIG
+        .iter()
+        .find(|(path, _)| *path == file)
+        .expect("it is there");
+    world
+        .merge(&[(file, None), (RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    world.memory.state_repo().delete("status");
+    let recovered = world.lose_ledger().await;
+    assert_eq!(recovered.repositories, 2);
+    world
+        .merge(&[
+            (file, Some(text)),
+            (RELEASE, Some(&release(&[APP], &["base", "extra"]))),
+        ])
+        .await;
+    world.heal().await;
+    assert_eq!(world.phase(RELEASE).await, "published");
 }
 
 #[tokio::test]

@@ -38,6 +38,16 @@ impl Pointers {
         Ok(found(fs::read(self.path(name)))?.map(Bytes::from))
     }
 
+    /// In order. Files that are no pointers, as an editor leaves them behind, do not count.
+    pub(super) fn names(&self) -> io::Result<Vec<RepositoryName>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.root.join("pointers"))? {
+            names.extend(entry?.file_name().to_str().and_then(|it| it.parse().ok()));
+        }
+        names.sort();
+        Ok(names)
+    }
+
     pub(super) fn swap(
         &self,
         name: &RepositoryName,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use pipeline_spec::RepositoryName;
 use tokio::task::JoinSet;
 
 use super::{RIVALS, bytes};
@@ -34,12 +35,22 @@ pub(super) async fn compare_and_swap(store: &impl ArtifactStore) {
         let now = store.pointer(name).await.expect("read a pointer");
         assert_eq!(now, stands.map(bytes), "after setting {new:?}");
     }
+    let names = store.pointers().await.expect("list pointers");
+    assert_eq!(names, [parse(name)], "one that was not set has no pointer");
+    let set = store.set_pointer("almalinux-10", None, bytes("x")).await;
+    assert!(set.expect("set a pointer"));
+    let names = store.pointers().await.expect("list pointers");
+    assert_eq!(names, [parse("almalinux-10"), parse(name)], "in order");
     let other = store.pointer("debian-12").await.expect("read a pointer");
     assert_eq!(other, None, "another name is another pointer");
     for name in ["../escape", "a/b", "", ".", ".hidden"] {
         let set = store.set_pointer(name, None, bytes("x")).await;
         assert!(set.is_err(), "{name:?} is no name of a repository");
     }
+}
+
+fn parse(name: &str) -> RepositoryName {
+    name.parse().expect("a name of a repository")
 }
 
 pub(super) async fn races<S: ArtifactStore + 'static>(store: S) {
