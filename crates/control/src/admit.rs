@@ -164,6 +164,10 @@ impl<P: Platform> Control<P> {
         if says(&head.row) != says(&next) {
             change.effect(QueueName::report(), Message::Configuration, self.now());
         }
+        if head.row.recovered && !next.recovered {
+            // Now all requests are known, and the branch is compared once more: see `wanted`.
+            change.delete(Key::status_branch());
+        }
         head.guard(&mut change, next);
         self.apply(change).await
     }

@@ -13,8 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 use ledger::{
-    Change, HeadRow, Key, Message, Phase, Problem, QueueName, RepositoryRow, RequestRow, Row,
-    StatusBranchRow, Write,
+    Change, HeadRow, Key, Message, Phase, Problem, QueueName, RepositoryRow, RequestRow, Row, Write,
 };
 use pipeline_spec::{RequestKind, RequestPath};
 use ports::{Applied, ArtifactStore, Ledger, PathChange, Platform, StateRepo};
@@ -125,7 +124,7 @@ impl<P: Platform> Control<P> {
         }
         recovered.repositories = history.pointers.len();
         self.write_releases(&mut read, &history).await?;
-        self.write_head_row(head(planned, read.latest, &history), status)
+        self.write_head_row(head(planned, read.latest, &history))
             .await?;
         Ok(recovered)
     }
@@ -370,12 +369,10 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    async fn write_head_row(&self, head: HeadRow, status: Option<String>) -> Result<()> {
+    /// The status branch is noted as whole by the next report, which compares all of it: people may have
+    /// written to it, and an answer may have been read from a commit of before them.
+    async fn write_head_row(&self, head: HeadRow) -> Result<()> {
         let mut change = Change::default();
-        if let Some(commit) = status {
-            let row = Row::StatusBranch(StatusBranchRow { commit });
-            change.put(Key::status_branch(), row);
-        }
         change.replace(Key::head(), ledger::Expect::Absent, Row::Head(head));
         match self.apply(change).await? {
             Applied::Done => Ok(()),

@@ -4,12 +4,14 @@
 //! head with the commit that the machine left; at another one it looks at what differs, and writes it
 //! anew on top: a person's commit stays in the history and never in the answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger::{Change, Expect, Key, Message, QueueName, Row, StatusBranchRow, partition};
+use ledger::{
+    Change, Condition, Expect, HeadRow, Key, Message, QueueName, Row, StatusBranchRow, partition,
+};
 use pipeline_spec::{RequestPath, Sha256Digest};
 use ports::{
     Applied, ArtifactStore, Committed, Delivery, Ledger, NewCommit, PathChange, Platform,
@@ -111,21 +113,28 @@ impl<P: Platform> Control<P> {
 
     /// One answer that cannot be written does not stop the others.
     async fn report_each(&self, deliveries: &[Delivery]) -> Result<Reported> {
-        let mut last = Reported::Nothing;
+        let mut by_path: BTreeMap<String, Vec<&Delivery>> = BTreeMap::new();
         for delivery in deliveries {
-            let Some(path) = path_of(&delivery.message) else {
-                continue;
-            };
+            if let Some(path) = path_of(&delivery.message) {
+                by_path.entry(path).or_default().push(delivery);
+            }
+        }
+        let mut last = Reported::Nothing;
+        for (path, deliveries) in by_path {
             match self.write_status(&[path].into()).await {
                 Ok(reported) => {
-                    self.platform.queue().acknowledge(&delivery.receipt).await?;
+                    for delivery in deliveries {
+                        self.platform.queue().acknowledge(&delivery.receipt).await?;
+                    }
                     if reported != Reported::Nothing {
                         last = reported;
                     }
                 }
                 Err(error) if is_transient(&error) => return Err(error),
                 Err(error) => {
-                    self.give_up(delivery, &error).await?;
+                    for delivery in deliveries {
+                        self.give_up(delivery, &error).await?;
+                    }
                 }
             }
         }
@@ -179,11 +188,13 @@ impl<P: Platform> Control<P> {
 
     /// One try to make whole a branch that is not where the machine left it.
     async fn mend(&self, branch: &Branch) -> Result<Mended> {
+        // Before the rows that are compared: see `wanted`.
+        let (head, head_version) = self.head_row().await?;
         let suspects: Vec<String> = self.suspects(branch).await?.into_iter().collect();
         let mut commit = branch.head.clone();
         let (mut differing, mut moved) = (Vec::new(), false);
         for batch in suspects.chunks(BATCH) {
-            let paths = self.differing_from(commit.as_deref(), batch).await?;
+            let paths = self.differing_from(commit.as_deref(), batch, &head).await?;
             differing.extend(paths.iter().cloned());
             match self.commit_status(commit.as_deref(), &paths).await? {
                 Committed::Yes(next) => commit = Some(next),
@@ -201,7 +212,15 @@ impl<P: Platform> Control<P> {
             _ if moved => Ok(Mended::Moved),
             None => Ok(Mended::NothingThere),
             Some(commit) => {
-                let _next_look_compares = self.note_status(branch, &commit).await?;
+                let mut change = noting(branch, &commit);
+                if head.recovered {
+                    // It may be whole for this head alone.
+                    change.conditions.push(Condition {
+                        key: Key::head(),
+                        expect: Expect::as_read(head_version),
+                    });
+                }
+                let _next_look_compares = self.apply(change).await?;
                 Ok(Mended::Whole)
             }
         }
@@ -228,14 +247,7 @@ impl<P: Platform> Control<P> {
 
     /// Notes that the branch is whole at `commit`. False: another process noted something meanwhile.
     async fn note_status(&self, branch: &Branch, commit: &str) -> Result<bool> {
-        let mut change = Change::default();
-        let commit = commit.to_owned();
-        change.replace(
-            Key::status_branch(),
-            Expect::as_read(branch.version),
-            Row::StatusBranch(StatusBranchRow { commit }),
-        );
-        Ok(self.apply(change).await? == Applied::Done)
+        Ok(self.apply(noting(branch, commit)).await? == Applied::Done)
     }
 
     /// Paths that may not be on the branch as the ledger has them.
@@ -267,16 +279,18 @@ impl<P: Platform> Control<P> {
     /// Of `paths`, those that the branch has otherwise than the ledger.
     async fn differing_from(
         &self,
-        head: Option<&str>,
+        commit: Option<&str>,
         paths: &[String],
+        head: &HeadRow,
     ) -> Result<BTreeSet<String>> {
         let mut differing = BTreeSet::new();
         for path in paths {
-            let is = match head {
-                Some(head) => self.platform.state_repo().read(head, path).await?,
+            let is = match commit {
+                Some(commit) => self.platform.state_repo().read(commit, path).await?,
                 None => None,
             };
-            if is != self.render(path).await?.file {
+            let wanted = self.wanted(path, head).await?;
+            if wanted.is_some_and(|wanted| wanted.file != is) {
                 differing.insert(path.clone());
             }
         }
@@ -307,9 +321,12 @@ impl<P: Platform> Control<P> {
         paths: &BTreeSet<String>,
     ) -> Result<Committed> {
         // Rendered after the parent was read, so that a retry never writes older rows over newer ones.
+        let (head, _) = self.head_row().await?;
         let mut files = Vec::new();
         for path in paths {
-            let rendered = self.render(path).await?;
+            let Some(rendered) = self.wanted(path, &head).await? else {
+                continue;
+            };
             // Before the file that names it.
             if let Some(record) = rendered.record {
                 self.keep_record(record).await?;
@@ -323,7 +340,6 @@ impl<P: Platform> Control<P> {
         if files.is_empty() {
             return Ok(Committed::Unchanged);
         }
-        let (head, _) = self.head_row().await?;
         let new = NewCommit {
             message: message(paths, &head.commit),
             files,
@@ -335,7 +351,15 @@ impl<P: Platform> Control<P> {
             .await?)
     }
 
-    /// What the branch should have at `path`.
+    /// What the branch should have at `path`, when `head` was read before. `None`: what it has. A ledger
+    /// that was recovered knows all requests when it was planned with; an answer to one that it does
+    /// not know yet stays until then.
+    async fn wanted(&self, path: &str, head: &HeadRow) -> Result<Option<Rendered>> {
+        let rendered = self.render(path).await?;
+        let is_unknown = rendered.file.is_none() && is_request(path);
+        Ok((!(is_unknown && head.recovered)).then_some(rendered))
+    }
+
     async fn render(&self, path: &str) -> Result<Rendered> {
         let Ok(path) = path.parse::<RequestPath>() else {
             let (head, _) = self.head_row().await?;
@@ -371,6 +395,18 @@ impl<P: Platform> Control<P> {
     fn status_contended(&self) -> Error {
         Error::Contended(format!("branch {}", self.options.status_branch))
     }
+}
+
+/// Notes that the branch is whole at `commit`, if nothing else was noted since it was looked at.
+fn noting(branch: &Branch, commit: &str) -> Change {
+    let mut change = Change::default();
+    let commit = commit.to_owned();
+    change.replace(
+        Key::status_branch(),
+        Expect::as_read(branch.version),
+        Row::StatusBranch(StatusBranchRow { commit }),
+    );
+    change
 }
 
 /// The file that a message wants to be written.

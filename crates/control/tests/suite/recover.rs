@@ -1,5 +1,8 @@
 //! A ledger that is lost at any call, and what is made of the status branch and the store.
 
+use std::time::Duration;
+
+use control::Reported;
 use ledger::{Key, Row};
 use ports::Platform as _;
 
@@ -195,6 +198,48 @@ async fn repositories_are_known_while_the_configuration_is_broken() {
     world.merge(&[("policy.yaml", None)]).await;
     world.heal().await;
     assert_eq!(world.phase(RELEASE).await, "published");
+}
+
+/// The commit that people wrote is no answer, and the one before them is read; the branch has to tell it again.
+#[tokio::test]
+async fn what_people_wrote_to_the_status_branch_before_the_loss_is_mended_after_it() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    let expect = (world.written(APP).await, world.written(RELEASE).await);
+    let junk = world.next_commit(&[(APP, Some("by hand")), ("millrace.yaml", Some("by hand"))]);
+    let repo = world.memory.state_repo();
+    repo.push("status", "Ada <ada@example.org>", junk);
+    world.lose_ledger().await;
+    world.heal().await;
+    assert_eq!(
+        (world.written(APP).await, world.written(RELEASE).await),
+        expect
+    );
+    assert_eq!(
+        world.written("millrace.yaml").await,
+        None,
+        "a file that nobody wants"
+    );
+}
+
+/// Planning may take its time, or wait until somebody mends the configuration.
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_stays_until_its_request_is_planned_anew() {
+    let mut world = prepared(&[BUILD]).await;
+    let junk = world.next_commit(&[(APP, Some("by hand"))]);
+    let repo = world.memory.state_repo();
+    repo.force_push("status", "Ada <ada@example.org>", junk);
+    world.lose();
+    let recovered = world.control.recover(|_, _| {}).await;
+    let problems = recovered.expect("no fault is armed").problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    let reported = world.control.report(Duration::ZERO).await;
+    assert_eq!(reported.expect("no fault is armed"), Reported::Nothing);
+    assert_eq!(world.written(APP).await.as_deref(), Some("by hand"));
+    world.heal().await;
+    assert_eq!(
+        world.written(APP).await.as_deref().map(phase_of),
+        Some("succeeded".to_owned())
+    );
 }
 
 /// As after a repository was dropped from the distribution, and wanted again.
