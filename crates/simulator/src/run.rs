@@ -349,6 +349,10 @@ impl Run {
     /// Ledger and queues are gone, with all that the status branch had not heard of. A recovery that fails
     /// half way is begun again.
     pub(crate) fn lose_ledger(&mut self) {
+        // What people did to the branch after the last report is what it is read with.
+        if self.gate.rate(|rates| rates.status_rival) > 0.0 && self.rng.bool() {
+            self.status_rival();
+        }
         self.log.push("the ledger is lost".to_owned());
         for plane in 0..PLANES {
             self.kill_plane(plane);
