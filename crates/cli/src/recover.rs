@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use control::{Control, Options, Recovered};
@@ -42,19 +42,11 @@ pub(crate) async fn run(args: RecoverArgs, output: &Output) -> anyhow::Result<Ve
         true => platform_local::set_aside(&layout.data()).context("put the old ledger aside")?,
         false => None,
     };
-    let platform =
-        LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
-    let control = Control::new(platform, options);
-    if control.is_planned().await? {
-        let sentence = format!(
-            "a ledger is below {}: nothing was changed; to put it aside and rebuild it, say --replace",
-            layout.data().display()
-        );
-        return Err(Failure::new(Kind::NotNow, sentence).into());
-    }
-    let live = std::io::stderr().is_terminal() && !output.json;
-    let recovered = control.recover(|n, of| tell(live, n, of)).await;
-    let recovered = recovered.context("recover the ledger")?;
+    let recovered = match (rebuild(&layout, state_repo, options, output).await, &aside) {
+        (Ok(recovered), _) => recovered,
+        (Err(error), None) => return Err(error),
+        (Err(error), Some(aside)) => return Err(put_back(&layout, aside, error)),
+    };
     if output.json {
         output.print_json(&as_json(&recovered, aside.as_ref()))?;
     } else {
@@ -64,6 +56,40 @@ pub(crate) async fn run(args: RecoverArgs, output: &Output) -> anyhow::Result<Ve
         true => Verdict::Well,
         false => Verdict::NotWell,
     })
+}
+
+async fn rebuild(
+    layout: &Layout,
+    state_repo: GitStateRepo,
+    options: Options,
+    output: &Output,
+) -> anyhow::Result<Recovered> {
+    let data = layout.data();
+    let platform = LocalPlatform::open(&data, state_repo).context("open the data directory")?;
+    let control = Control::new(platform, options);
+    if control.is_planned().await? {
+        let sentence = format!(
+            "a ledger is below {}: nothing was changed; to put it aside and rebuild it, say --replace",
+            data.display()
+        );
+        return Err(Failure::new(Kind::NotNow, sentence).into());
+    }
+    let live = std::io::stderr().is_terminal() && !output.json;
+    let recovered = control.recover(|n, of| tell(live, n, of)).await;
+    recovered.context("recover the ledger")
+}
+
+/// The old ledger is where it was, when this returns with why there is no new one; or the error says
+/// where it is.
+fn put_back(layout: &Layout, aside: &Path, error: anyhow::Error) -> anyhow::Error {
+    match platform_local::put_back(&layout.data(), aside) {
+        Ok(()) => error.context("the old ledger is in its place again"),
+        Err(cause) => error.context(format!(
+            "the old ledger is in {}, and could not be put back ({cause}); while `millrace up` does not run, move what is in there to {}",
+            aside.display(),
+            layout.data().display()
+        )),
+    }
 }
 
 fn tell(live: bool, n: usize, of: usize) {

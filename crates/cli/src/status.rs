@@ -56,11 +56,19 @@ async fn failures(client: &Client, status: &Status) -> anyhow::Result<Failures> 
         };
         let reason = task.reason.as_deref().unwrap_or_default();
         let line = clean(reason.lines().next().unwrap_or_default());
-        let line: String = line.chars().take(MAX_SENTENCE).collect();
+        let line = shortened(&line);
         let line = format!("{}: {}{line}", task.title, fault(task));
         failures.insert(request.path.clone(), line);
     }
     Ok(failures)
+}
+
+/// At most [`MAX_SENTENCE`] characters; a cut is shown.
+fn shortened(line: &str) -> String {
+    match line.char_indices().nth(MAX_SENTENCE) {
+        None => line.to_owned(),
+        Some((end, _)) => format!("{}…", &line[..end]),
+    }
 }
 
 fn everything(status: &Status, failures: &Failures, output: &Output) -> String {

@@ -112,7 +112,10 @@ impl<P: Platform> Control<P> {
                 recovered.finished.push(release.clone());
             }
             match read.releases.get_mut(&release) {
-                Some(answer) => answer.row = row,
+                Some(answer) => {
+                    answer.row = row;
+                    answer.is_news = true;
+                }
                 None => {
                     recovered.requests += 1;
                     read.releases.insert(release, Answer::without_tasks(row));
@@ -370,7 +373,6 @@ impl<P: Platform> Control<P> {
     /// written to it, and an answer may have been read from a commit of before them.
     async fn write_head_row(&self, head: HeadRow) -> Result<()> {
         let mut change = Change::default();
-        change.effect(QueueName::report(), Message::Configuration, self.now());
         change.replace(Key::head(), ledger::Expect::Absent, Row::Head(head));
         match self.apply(change).await? {
             Applied::Done => Ok(()),
@@ -455,7 +457,7 @@ fn head(planned: String, latest: Latest, history: &History) -> HeadRow {
     }
 }
 
-/// All rows of a request with their indexes, and the message that wakes it while it is open.
+/// All rows of a request with their indexes, and the messages that its open tasks and its readers need.
 fn request_rows(answer: &Answer, change: &mut Change, now: ledger::Millis) {
     let row = &answer.row;
     let path = &row.path;
@@ -484,5 +486,10 @@ fn request_rows(answer: &Answer, change: &mut Change, now: ledger::Millis) {
         change.put(Key::open(path), index());
         let request = path.clone();
         change.effect(QueueName::advance(), Message::Advance { request }, now);
+    }
+    // A report that compares the whole branch finds requests in an index, which may be behind.
+    if answer.is_open() || answer.is_news {
+        let request = path.clone();
+        change.effect(QueueName::report(), Message::Report { request }, now);
     }
 }

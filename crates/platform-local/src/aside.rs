@@ -30,20 +30,48 @@ pub fn set_aside(state: &Path) -> Result<Option<PathBuf>, Error> {
         }
         fs::create_dir(&part).map_err(io("create", &part))?;
     }
-    // The database last, so that no database ever stands beside another one's journal.
-    for name in FILES.iter().rev() {
-        match fs::rename(state.join(name), part.join(name)) {
-            Err(cause) if cause.kind() != ErrorKind::NotFound => {
-                return Err(io("move", &state.join(name))(cause));
-            }
-            _ => {}
-        }
-    }
-    folders::sync(&part)?;
+    move_all(state, &part)?;
     let place = free_name(state);
     fs::rename(&part, &place).map_err(io("move", &part))?;
     folders::sync(state)?;
     Ok(Some(place))
+}
+
+/// Undoes [`set_aside`], which answered `place`: what stands in `state` since then is removed. Killed in
+/// between, it leaves what an interrupted [`set_aside`] leaves.
+///
+/// # Errors
+/// If a process has the folder open, or the disk refuses.
+pub fn put_back(state: &Path, place: &Path) -> Result<(), Error> {
+    let _lock = FolderLock::take(state)?;
+    let part = state.join(PART);
+    // From here on nobody opens a database until all is in its place.
+    fs::rename(place, &part).map_err(io("move", place))?;
+    folders::sync(state)?;
+    for name in FILES.iter().rev() {
+        match fs::remove_file(state.join(name)) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                return Err(io("remove", &state.join(name))(cause));
+            }
+            _ => {}
+        }
+    }
+    move_all(&part, state)?;
+    fs::remove_dir(&part).map_err(io("remove", &part))?;
+    folders::sync(state)
+}
+
+/// The database last, so that no database ever stands beside another one's journal.
+fn move_all(from: &Path, to: &Path) -> Result<(), Error> {
+    for name in FILES.iter().rev() {
+        match fs::rename(from.join(name), to.join(name)) {
+            Err(cause) if cause.kind() != ErrorKind::NotFound => {
+                return Err(io("move", &from.join(name))(cause));
+            }
+            _ => {}
+        }
+    }
+    folders::sync(to)
 }
 
 /// The folder of a database that is not put aside whole: its process was killed.

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use ports::Clock;
 
-pub use aside::set_aside;
+pub use aside::{put_back, set_aside};
 pub use clock::WallClock;
 pub use database::Database;
 pub use error::Error;

@@ -372,6 +372,30 @@ fn a_database_that_was_put_aside_by_half_is_not_opened_without_its_journal() {
     Database::open(&folder).unwrap();
 }
 
+/// A recovery that cannot be done must not cost the ledger that it was to replace.
+#[test]
+fn a_database_that_was_put_aside_is_put_back_as_it_was() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    drop(Database::open(&folder).unwrap());
+    fs::write(folder.join("millrace.db-wal"), "").unwrap();
+    let files = || ["millrace.db", "millrace.db-wal"].map(|name| fs::read(folder.join(name)).ok());
+    let before = files();
+    let aside = platform_local::set_aside(&folder).unwrap().unwrap();
+    fs::write(folder.join("millrace.db"), "the new one").unwrap();
+    fs::write(folder.join("millrace.db-shm"), "of the new one").unwrap();
+    platform_local::put_back(&folder, &aside).unwrap();
+    assert_eq!(files(), before);
+    for gone in [
+        aside,
+        folder.join("set-aside.part"),
+        folder.join("millrace.db-shm"),
+    ] {
+        assert!(!gone.exists(), "{}", gone.display());
+    }
+    drop(Database::open(&folder).unwrap());
+}
+
 /// Somebody deleted the database and left its journal: what is put aside is never missed later.
 #[test]
 fn a_journal_without_its_database_is_put_aside_alone() {

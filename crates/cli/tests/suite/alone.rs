@@ -272,6 +272,25 @@ async fn the_signer_makes_the_signing_key_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_recovery_that_cannot_be_done_puts_the_old_ledger_back() {
+    let folder = installed(&["millrace-runner", "millrace-signer"]);
+    assert_eq!(init(folder.path()).await.code, 0);
+    let data = folder.path().join("new/data");
+    std::fs::create_dir_all(&data).expect("a directory");
+    std::fs::write(data.join("millrace.db"), "a ledger").expect("a file");
+    std::fs::write(data.join("artifacts"), "not a directory").expect("a file");
+    let mut command = millrace(&["recover", "--replace"]);
+    command.arg("--data").arg(folder.path().join("new"));
+    let said = said(command).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    let expect = "millrace: the old ledger is in its place again: open the data directory: ";
+    assert!(said.err.starts_with(expect), "{said:?}");
+    let ledger = std::fs::read_to_string(data.join("millrace.db"));
+    assert_eq!(ledger.expect("it is there"), "a ledger");
+    assert!(!data.join("set-aside-1").exists());
+}
+
+#[tokio::test]
 async fn a_directory_of_something_else_is_told_by_all() {
     for args in [&["verify"][..], &["up", "--no-runners"], &["status"]] {
         let mut command = millrace(args);

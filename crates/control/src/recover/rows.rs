@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) tasks: Vec<TaskRow>,
     /// Tasks of which an attempt was under way: it is made again.
     pub(super) again: usize,
+    /// The rows say what the status branch does not.
+    pub(super) is_news: bool,
 }
 
 impl Answer {
@@ -45,7 +47,7 @@ impl Answer {
             at: it.at,
         });
         let refs = refs.collect();
-        let (mut tasks, mut again) = (record.past, 0);
+        let (mut tasks, mut again, mut is_news) = (record.past, 0, false);
         let mut specs = record.tasks;
         for status in file.tasks {
             let task = TaskRef {
@@ -56,6 +58,7 @@ impl Answer {
                 return Err(format!("the record does not know task {}", task.id));
             };
             let was_leased = status.state == "leased";
+            is_news |= was_leased;
             let mut task = task_row(task, spec, status, now)?;
             again += usize::from(was_leased && matches!(task.state, TaskState::Ready { .. }));
             let id = &task.task.id;
@@ -68,6 +71,7 @@ impl Answer {
             refs,
             tasks,
             again,
+            is_news,
         })
     }
 
@@ -78,6 +82,7 @@ impl Answer {
             refs: Vec::new(),
             tasks: Vec::new(),
             again: 0,
+            is_news: true,
         }
     }
 
