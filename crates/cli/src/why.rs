@@ -8,7 +8,7 @@ use crate::Verdict;
 use crate::args::SubjectArgs;
 use crate::client::Client;
 use crate::names::{Subject, find_request};
-use crate::render::{Output, clean, short, state_word};
+use crate::render::{Output, clean, priority, short, state_word};
 use crate::status::{fault, notes, problems};
 
 /// Tasks of a request that are explained in full; the rest is listed.
@@ -62,9 +62,10 @@ async fn request(client: &Client, file: &StatusFile, output: &Output) -> anyhow:
         return Ok(Verdict::of_phase(&file.phase));
     }
     let mut text = format!(
-        "{} {} at {}: {}\n",
+        "{} {}{} at {}: {}\n",
         output.word(&file.phase, 0),
         file.request,
+        priority(file.priority),
         short(&file.commit),
         standing(file, open.len())
     );
@@ -135,7 +136,8 @@ fn task(detail: &TaskDetail, output: &Output) -> String {
     for line in task.failure.iter().flat_map(|failure| &failure.excerpt) {
         let _ = writeln!(text, "    {} {}", output.dim("|"), clean(line));
     }
-    if task.attempt > 0 {
+    // After a recovery, tasks that never ran have numbers as well.
+    if task.state == "leased" || task.log.is_some() || !task.attempts.is_empty() {
         let _ = writeln!(text, "  its log: millrace logs {}", task.id.short());
     }
     text

@@ -14,14 +14,14 @@ const MAX_MESSAGE_CHARS: usize = 4000;
 #[non_exhaustive]
 pub enum Error {
     /// A file or directory of the runner's own.
-    #[error("{action} {}: {source}", path.display())]
+    #[error("{action} {}: {cause}", path.display())]
     Io {
         /// What was tried, as a verb.
         action: &'static str,
         /// The object.
         path: PathBuf,
         /// The cause.
-        source: io::Error,
+        cause: io::Error,
     },
     /// The control plane cannot be reached, or is in trouble itself.
     #[error("{call}: {reason}")]
@@ -84,10 +84,10 @@ impl Error {
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io {
+        move |cause| Self::Io {
             action,
             path,
-            source,
+            cause,
         }
     }
 }

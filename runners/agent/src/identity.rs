@@ -27,6 +27,12 @@ pub struct Identity {
 impl Identity {
     /// Reads the key file: PKCS #8 in PEM, mode 0600.
     pub fn load(runner: RunnerId, path: &Path) -> Result<Self, Error> {
+        if !path.exists() {
+            return Err(Error::Unusable(format!(
+                "read {0}: it is not there; make it with: enroll --id {runner} --key {0}",
+                path.display()
+            )));
+        }
         let pem = read_private(path)?;
         let key = SigningKey::from_pkcs8_pem(&pem).map_err(|_| {
             // The parser's message may quote what it read.

@@ -36,5 +36,10 @@ pub(crate) fn sim(words: &[&str]) -> Result<()> {
         .chain(["--"])
         .chain(words.iter().copied())
         .collect();
+    eprintln!(
+        "the simulator is compiled with optimizations: minutes at the first time, then seconds"
+    );
+    let build = ["build", "--profile", PROFILE, "-p", "simulator"];
+    run(cmd("cargo", &build).current_dir(top()))?;
     run(cmd("cargo", &words).current_dir(top()))
 }
