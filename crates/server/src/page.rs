@@ -262,10 +262,11 @@ fn card(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
         .sum();
     let open = !summary.at_rest;
     let mut html = format!(
-        "<div class=\"card {}\"><div class=head><span class=\"state {1}\">{1}</span> <h3><a href=\"/request/{2}\"><code>{2}</code></a></h3><span class=\"dim right\">{3}</span></div>",
+        "<div class=\"card {}\"><div class=head><span class=\"state {1}\">{1}</span> <h3><a href=\"/request/{2}\"><code>{2}</code></a>{3}</h3><span class=\"dim right\">{4}</span></div>",
         if open { "run" } else { "bad" },
         summary.phase,
         escape(summary.path.as_str()),
+        html::priority(summary.priority),
         if total == 0 {
             String::new()
         } else {

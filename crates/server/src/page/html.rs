@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderValue, header};
 use axum::response::{Html, IntoResponse, Response};
+use pipeline_spec::Priority;
 
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -44,6 +45,14 @@ pub(crate) async fn script() -> Response {
 }
 
 /// Text for HTML, inside and outside of attributes.
+/// A priority behind the name of a request, where it is not the normal one.
+pub(crate) fn priority(priority: Priority) -> String {
+    if priority.is_normal() {
+        return String::new();
+    }
+    format!(" <span class=dim>({priority})</span>")
+}
+
 pub(crate) fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")

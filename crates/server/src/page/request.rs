@@ -7,7 +7,7 @@ use axum::response::Response;
 use control::{StatusFile, StatusTask};
 use ports::Platform;
 
-use super::html::{escape, page, short};
+use super::html::{escape, page, priority, short};
 use super::{name, of_note, of_problem, refusal, rows, said};
 use crate::api::find_request;
 use crate::{Error, State};
@@ -31,9 +31,10 @@ async fn show<P: Platform>(state: &State<P>, path: &str) -> Result<Response, Err
 
 fn body(file: &StatusFile) -> String {
     let mut html = format!(
-        "<h2><span class=\"state {0}\">{0}</span> <code>{1}</code></h2>\n",
+        "<h2><span class=\"state {0}\">{0}</span> <code>{1}</code>{2}</h2>\n",
         escape(&file.phase),
-        escape(file.request.as_str())
+        escape(file.request.as_str()),
+        priority(file.priority)
     );
     html.push_str(&said("problem", file.problems.iter().map(of_problem)));
     html.push_str(&said("dim", file.notes.iter().map(of_note)));

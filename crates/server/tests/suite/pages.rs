@@ -114,6 +114,30 @@ async fn a_request_has_a_page_with_its_tasks() {
     assert!(page.contains("– Example Linux</title>"), "{page}");
 }
 
+/// Why a build waits is often that another one is urgent.
+#[tokio::test]
+async fn a_priority_is_shown_where_it_is_not_the_normal_one() {
+    let mut world = World::new().await;
+    let served = Served::new(&world).await;
+    world.script(|_| Act::Hold);
+    let urgent = build(&["app"]) + "priority: urgent\n";
+    world
+        .merge(&[(APP, Some(&urgent)), (TOOL, Some(&build(&["tool"])))])
+        .await;
+    for (address, expect) in [
+        ("/", 1),
+        (&*format!("/request/{APP}"), 1),
+        (&*format!("/request/{TOOL}"), 0),
+    ] {
+        let page = served.text(address).await;
+        assert_eq!(
+            page.matches("(urgent)").count(),
+            expect,
+            "{address}\n{page}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn what_is_not_there_is_a_page_too() {
     let world = World::new().await;
