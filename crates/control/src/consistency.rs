@@ -7,11 +7,13 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use ledger::{HeadRow, Key, Phase, Problem, RepositoryRow, Row, partition};
+use ledger::{HeadRow, Key, Phase, Problem, RepositoryRow, Row, TaskState, partition};
 use pipeline_spec::{RepositoryName, RequestPath};
 use ports::{ArtifactStore, Ledger, Platform, StateRepo};
 use runner_api::Pointer;
 
+use crate::load::Loaded;
+use crate::render::StatusFile;
 use crate::{Control, Error, Result};
 
 impl<P: Platform> Control<P> {
@@ -32,6 +34,11 @@ impl<P: Platform> Control<P> {
                 message: format!("it is empty, and the branch `{status}` has answers: `millrace recover` rebuilds it from them; or, to build everything anew, delete that branch in the state repository first"),
             });
         }
+        if let Some(record) = &noted
+            && let Row::StatusBranch(left) = &record.row
+        {
+            problems.extend(self.newer_answer(&left.commit).await?);
+        }
         let mut names = self.configured(&head).await?;
         names.extend(self.platform.store().pointers().await?);
         let decided = self.decided().await?;
@@ -39,6 +46,42 @@ impl<P: Platform> Control<P> {
             problems.extend(self.check_pointer(&name, &decided).await?);
         }
         Ok(problems)
+    }
+
+    /// An answer on the status branch that this ledger cannot have given: the branch was left at `left` by
+    /// it, and went on with a later one. What is committed and not noted yet was rendered from rows that
+    /// are there.
+    async fn newer_answer(&self, left: &str) -> Result<Option<Problem>> {
+        let (repo, branch) = (self.platform.state_repo(), &self.options.status_branch);
+        let Some(tip) = repo.head(branch).await?.filter(|tip| tip != left) else {
+            return Ok(None);
+        };
+        let changes = match repo.changes(Some(left), &tip).await {
+            // As after a force-push: people did that, and the next report mends it.
+            Err(ports::Error::Corrupt { .. }) => return Ok(None),
+            changes => changes?,
+        };
+        for change in changes {
+            let Ok(path) = change.path.parse::<RequestPath>() else {
+                continue;
+            };
+            let Some(text) = repo.read(&tip, path.as_str()).await? else {
+                continue;
+            };
+            let Ok(file) = serde_saphyr::from_str::<StatusFile>(&String::from_utf8_lossy(&text))
+            else {
+                continue;
+            };
+            if is_newer(&file, self.load(&path).await?.as_ref()) {
+                return Ok(Some(Problem {
+                    subject: "the ledger".to_owned(),
+                    message: format!(
+                        "it is older than the branch `{branch}`, which tells of {path} what it does not know: `millrace recover --replace` rebuilds it from there; or, if somebody else wrote that file, take the commit away"
+                    ),
+                }));
+            }
+        }
+        Ok(None)
     }
 
     /// Repositories of the planned configuration, or before that of the present one. A configuration that
@@ -128,4 +171,25 @@ impl<P: Platform> Control<P> {
             )),
         }
     }
+}
+
+/// Whether a status file tells of a request, a task or an attempt that the ledger does not have, or has not
+/// seen the end of.
+fn is_newer(file: &StatusFile, known: Option<&Loaded>) -> bool {
+    let Some(known) = known else {
+        return true;
+    };
+    file.tasks.iter().any(|told| {
+        let row = known.tasks.get(&told.id);
+        row.is_none_or(|row| {
+            let attempt = row.state.attempt();
+            let has_ended = matches!(told.state.as_str(), "succeeded" | "failed");
+            match row.state {
+                // By its source: it counts no attempts.
+                TaskState::Excluded { .. } => false,
+                TaskState::Leased { .. } if told.attempt == attempt => has_ended,
+                _ => told.attempt > attempt,
+            }
+        })
+    })
 }

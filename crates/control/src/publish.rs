@@ -185,7 +185,11 @@ impl<P: Platform> Control<P> {
             return Ok(None);
         };
         let pointer = serde_json::from_slice(&bytes).map_err(|cause| {
-            ports::Error::corrupt(format!("read the pointer of {repository}"), cause)
+            let operation = format!(
+                "read the pointer of {repository} in the artifact store, which is damaged or something else; \
+                 move it away, and the next start sets one that the ledger knows again"
+            );
+            ports::Error::corrupt(operation, cause)
         })?;
         Ok(Some((pointer, bytes)))
     }

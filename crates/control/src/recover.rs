@@ -49,7 +49,7 @@ pub struct Recovered {
     pub repositories: usize,
     /// Releases that are finished: the ledger was lost between two of their pointers.
     pub finished: Vec<RequestPath>,
-    /// Answers that could not be used; these requests are planned anew.
+    /// Answers that could not be used; these requests are planned anew. The status branch, if it is gone.
     pub problems: Vec<Problem>,
 }
 
@@ -96,10 +96,18 @@ impl<P: Platform> Control<P> {
         let status = repo.head(&self.options.status_branch).await?;
         let (mut planned, mut read) = (String::new(), Read::default());
         if let Some(tip) = &status {
+            self.refuse_empty_store(tip).await?;
             read = self.answers(tip, &mut recovered, told).await?;
             planned = self.planned_at(tip).await?;
         }
         let names = self.platform.store().pointers().await?;
+        if status.is_none() && !names.is_empty() {
+            let branch = &self.options.status_branch;
+            recovered.problems.push(Problem {
+                subject: format!("branch {branch}"),
+                message: format!("it is not in the state repository: what is published is known, and the builds behind it are made anew; if it was deleted by mistake, bring it back (`git push origin COMMIT:refs/heads/{branch}`) and recover once more, before anything is pruned"),
+            });
+        }
         let history = self.history(names.into_iter().collect()).await?;
         let newest = history.newest();
         refuse_lost_pointers(&read.releases, &newest)?;
@@ -127,6 +135,21 @@ impl<P: Platform> Control<P> {
         self.write_head_row(head(planned, read.latest, &history))
             .await?;
         Ok(recovered)
+    }
+
+    /// An artifact store without anything in it, beside a branch with answers, is a disk that is not mounted.
+    async fn refuse_empty_store(&self, tip: &str) -> Result<()> {
+        if !self.platform.store().held(None, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let paths = self.platform.state_repo().list(tip, "").await?;
+        if !paths.iter().any(|path| path.parse::<RequestPath>().is_ok()) {
+            return Ok(());
+        }
+        let branch = &self.options.status_branch;
+        Err(Error::Inconsistent(format!(
+            "read what the branch `{branch}` tells of: the artifact store is empty; is its disk mounted? To build everything anew, delete that branch in the state repository first"
+        )))
     }
 
     /// What the status branch says of each request. Builds are in the ledger when this returns, so that
@@ -185,10 +208,16 @@ impl<P: Platform> Control<P> {
             return Ok(Err("its status names no record".to_owned()));
         };
         let store = self.platform.store();
-        let Some(bytes) = store.get(digest, MAX_DOCUMENT_BYTES).await? else {
-            return Ok(Err(format!(
-                "its record {digest} is not in the artifact store"
-            )));
+        let bytes = match store.get(digest, MAX_DOCUMENT_BYTES).await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                let message = format!("its record {digest} is not in the artifact store");
+                return Ok(Err(message));
+            }
+            Err(error @ ports::Error::Corrupt { .. }) => {
+                return Ok(Err(format!("its record cannot be used: {error}")));
+            }
+            Err(error) => return Err(error.into()),
         };
         let record: RequestRecord = match serde_json::from_slice(&bytes) {
             Ok(record) => record,
@@ -399,6 +428,17 @@ impl<P: Platform> Control<P> {
         Ok(unheard)
     }
 
+    /// A published release keeps the commit that it was published from, and takes its place among others
+    /// from later ones. A wish that cannot be granted any more is none.
+    async fn has_its_place(&self, row: &RequestRow, tip: &str, wish: &[u8]) -> Result<bool> {
+        if row.phase != Phase::Published {
+            return Ok(true);
+        }
+        let config = &self.snapshot(tip).await?.config;
+        let wish = self.read_wish(config, Files::Commit(tip), &row.path, wish);
+        Ok(wish.await?.ok().is_none_or(|wish| row.spec == Some(wish)))
+    }
+
     async fn is_answered(&self, path: &RequestPath, tip: &str) -> Result<bool> {
         let row = match self.platform.ledger().get(&Key::request(path)).await? {
             None => None,
@@ -420,7 +460,9 @@ impl<P: Platform> Control<P> {
             (None, Some(row)) => gone(&row),
             (Some(_), Some(row)) if gone(&row) => false,
             (Some(wish), Some(row)) => match repo.read(&row.commit, path.as_str()).await {
-                Ok(answered) => answered.as_ref() == Some(&wish),
+                Ok(answered) => {
+                    answered.as_ref() == Some(&wish) && self.has_its_place(&row, tip, &wish).await?
+                }
                 // The commit is gone, as after a force-push.
                 Err(ports::Error::Corrupt { .. }) => false,
                 Err(error) => return Err(error.into()),

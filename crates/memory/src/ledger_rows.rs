@@ -25,6 +25,12 @@ impl MemoryLedger {
         lock(&self.0).by_key.clear();
     }
 
+    /// A copy of before is brought back.
+    pub fn restore(&self, rows: BTreeMap<Key, Record>) {
+        let rows = rows.into_iter().map(|(key, record)| (key, record.into()));
+        lock(&self.0).by_key = rows.collect();
+    }
+
     /// Everything that is in it.
     pub fn rows(&self) -> BTreeMap<Key, Record> {
         let rows = lock(&self.0);

@@ -107,6 +107,12 @@ impl<P: Platform> Control<P> {
                     Some(known) => known.clone(),
                     None => self.publication(&name, &digest).await?,
                 };
+                if chain.is_empty() && publication.pointer(&name, digest).as_ref() != Some(&pointer)
+                {
+                    return Err(Error::Inconsistent(format!(
+                        "read the pointer of {name}: it says otherwise than publication {digest}, which set it; bring it back from a copy of the artifact store"
+                    )));
+                }
                 let Some(published) = publication.repositories.get(&name) else {
                     let message = format!("read publication {digest}: it does not know {name}");
                     return Err(Error::Inconsistent(message));

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use control::Reported;
 use ledger::{Key, Row};
-use ports::Platform as _;
+use pipeline_spec::Priority;
+use ports::{ArtifactStore as _, Platform as _};
 
 use crate::crashes::{BUILD, RELEASED, REVERTED, Scene, TWO, prepared, push};
 use crate::faults::When;
@@ -193,7 +194,13 @@ async fn repositories_are_known_while_the_configuration_is_broken() {
     let mut world = prepared(&[BUILD, RELEASED]).await;
     world.merge(&[("policy.yaml", Some("tests: ["))]).await;
     world.memory.state_repo().delete("status");
-    let recovered = world.lose_ledger().await;
+    world.lose();
+    let recovered = world
+        .control
+        .recover(|_, _| {})
+        .await
+        .expect("no fault is armed");
+    assert_eq!(recovered.problems[0].subject, "branch status");
     assert_eq!(recovered.repositories, 2);
     world.merge(&[("policy.yaml", None)]).await;
     world.heal().await;
@@ -219,6 +226,27 @@ async fn what_people_wrote_to_the_status_branch_before_the_loss_is_mended_after_
         None,
         "a file that nobody wants"
     );
+}
+
+/// The row of a published release keeps the commit that it was published from, and takes its place from later ones.
+#[tokio::test]
+async fn a_priority_that_was_taken_back_is_taken_back_after_the_loss() {
+    let calm = release(&[APP], &["base", "extra"]);
+    let urgent = format!("{calm}priority: urgent\n");
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    world.merge(&[(RELEASE, Some(&urgent))]).await;
+    assert_eq!(world.status(RELEASE).await.priority, Priority::Urgent);
+    world.push(&[(RELEASE, Some(&calm))]);
+    let generation = world.pointer("base").await.expect("published").generation;
+    world.lose_ledger().await;
+    world.heal().await;
+    let status = world.status(RELEASE).await;
+    assert_eq!(
+        (&*status.phase, status.priority),
+        ("published", Priority::Normal)
+    );
+    let stays = world.pointer("base").await.expect("published").generation;
+    assert_eq!(stays, generation, "nothing is published again");
 }
 
 /// Planning may take its time, or wait until somebody mends the configuration.
@@ -255,7 +283,13 @@ async fn a_repository_that_the_configuration_forgot_is_known_when_it_comes_back(
         .merge(&[(file, None), (RELEASE, Some(&release(&[APP], &["base"])))])
         .await;
     world.memory.state_repo().delete("status");
-    let recovered = world.lose_ledger().await;
+    world.lose();
+    let recovered = world
+        .control
+        .recover(|_, _| {})
+        .await
+        .expect("no fault is armed");
+    assert_eq!(recovered.problems[0].subject, "branch status");
     assert_eq!(recovered.repositories, 2);
     world
         .merge(&[
@@ -282,5 +316,49 @@ async fn a_repository_whose_pointer_is_gone_is_refused_and_never_made_anew() {
             "find what {} has published: no repository's pointer in the artifact store leads to it; bring the pointers back from a copy of the store",
             crate::fixture::RELEASE
         )
+    );
+}
+
+/// As a disk that is not mounted.
+#[tokio::test]
+async fn an_empty_store_beside_answers_is_refused() {
+    let world = prepared(&[BUILD]).await;
+    for digest in world.memory.store().digests() {
+        let far = ledger::Millis::MAX;
+        let removed = world.memory.store().remove_if_older(&digest, far).await;
+        assert!(removed.expect("memory"));
+    }
+    world.memory.ledger().lose();
+    let refused = world.control.recover(|_, _| {}).await;
+    let why = refused.expect_err("nothing can be read").to_string();
+    assert!(
+        why.contains("the artifact store is empty; is its disk mounted?"),
+        "{why}"
+    );
+}
+
+/// By hand, or by a disk.
+#[tokio::test]
+async fn a_pointer_that_its_publication_does_not_know_is_refused() {
+    let mut world = prepared(&[BUILD, RELEASED]).await;
+    let store = world.memory.store();
+    let good = store
+        .pointer("base")
+        .await
+        .expect("memory")
+        .expect("published");
+    let text = String::from_utf8(good.to_vec()).expect("JSON");
+    let bad = text.replace("\"generation\":1", "\"generation\":99");
+    assert_ne!(bad, text);
+    let set = store.set_pointer("base", Some(&good), bad.into()).await;
+    assert!(set.expect("memory"));
+    world.lose();
+    let refused = world.control.recover(|_, _| {}).await;
+    let why = refused
+        .expect_err("it is not what was published")
+        .to_string();
+    assert!(
+        why.starts_with("read the pointer of base: it says otherwise than publication"),
+        "{why}"
     );
 }

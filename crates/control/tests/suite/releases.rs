@@ -437,3 +437,26 @@ async fn a_lost_ledger_does_not_go_on() {
         "{problems:?}"
     );
 }
+
+/// Nothing was released since the copy was made, so that no pointer tells that it is old.
+#[tokio::test]
+async fn a_ledger_of_yesterday_does_not_go_on() {
+    const LATER: &str = "builds/2026/11/later.yaml";
+    let mut world = built().await;
+    let copy = world.rows();
+    let calm = world.control.check_ledger().await.expect("nothing fails");
+    assert_eq!(calm, []);
+    world.merge(&[(LATER, Some(&crate::fixture::build(&["tool"])))]).await;
+    let calm = world.control.check_ledger().await.expect("nothing fails");
+    assert_eq!(calm, []);
+    let tip = world.tip("status").await;
+    world.memory.ledger().restore(copy);
+    let problems = world.control.check_ledger().await.expect("nothing fails");
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}");
+    };
+    let expect =
+        format!("which tells of {LATER} what it does not know: `millrace recover --replace`");
+    assert!(problem.message.contains(&expect), "{problem:?}");
+    assert_eq!(world.tip("status").await, tip, "nothing is written");
+}

@@ -42,7 +42,10 @@ impl Pointers {
     pub(super) fn names(&self) -> io::Result<Vec<RepositoryName>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.root.join("pointers"))? {
-            names.extend(entry?.file_name().to_str().and_then(|it| it.parse().ok()));
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                names.extend(entry.file_name().to_str().and_then(|it| it.parse().ok()));
+            }
         }
         names.sort();
         Ok(names)
