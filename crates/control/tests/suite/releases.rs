@@ -446,7 +446,9 @@ async fn a_ledger_of_yesterday_does_not_go_on() {
     let copy = world.rows();
     let calm = world.control.check_ledger().await.expect("nothing fails");
     assert_eq!(calm, []);
-    world.merge(&[(LATER, Some(&crate::fixture::build(&["tool"])))]).await;
+    world
+        .merge(&[(LATER, Some(&crate::fixture::build(&["tool"])))])
+        .await;
     let calm = world.control.check_ledger().await.expect("nothing fails");
     assert_eq!(calm, []);
     let tip = world.tip("status").await;
