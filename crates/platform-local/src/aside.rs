@@ -38,16 +38,13 @@ pub fn set_aside(state: &Path) -> Result<Option<PathBuf>, Error> {
 }
 
 /// Undoes [`set_aside`], which answered `place`: what stands in `state` since then is removed. Killed in
-/// between, it leaves what an interrupted [`set_aside`] leaves.
+/// between, it leaves the old ones in `place`, or what an interrupted [`set_aside`] leaves.
 ///
 /// # Errors
 /// If a process has the folder open, or the disk refuses.
 pub fn put_back(state: &Path, place: &Path) -> Result<(), Error> {
     let _lock = FolderLock::take(state)?;
     let part = state.join(PART);
-    // From here on nobody opens a database until all is in its place.
-    fs::rename(place, &part).map_err(io("move", place))?;
-    folders::sync(state)?;
     for name in FILES.iter().rev() {
         match fs::remove_file(state.join(name)) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => {
@@ -56,6 +53,10 @@ pub fn put_back(state: &Path, place: &Path) -> Result<(), Error> {
             _ => {}
         }
     }
+    folders::sync(state)?;
+    // From here on nobody opens a database until all is in its place. Not before: an interrupted move is
+    // completed by moving what stands in `state` over what is in the folder.
+    fs::rename(place, &part).map_err(io("move", place))?;
     move_all(&part, state)?;
     fs::remove_dir(&part).map_err(io("remove", &part))?;
     folders::sync(state)

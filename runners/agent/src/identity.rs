@@ -27,13 +27,15 @@ pub struct Identity {
 impl Identity {
     /// Reads the key file: PKCS #8 in PEM, mode 0600.
     pub fn load(runner: RunnerId, path: &Path) -> Result<Self, Error> {
-        if !path.exists() {
-            return Err(Error::Unusable(format!(
-                "read {0}: it is not there; make it with: enroll --id {runner} --key {0}",
-                path.display()
-            )));
-        }
-        let pem = read_private(path)?;
+        let pem = read_private(path).map_err(|error| match error {
+            Error::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+                Error::Unusable(format!(
+                    "read {0}: it is not there; make it with: enroll --id {runner} --key {0}",
+                    path.display()
+                ))
+            }
+            error => error,
+        })?;
         let key = SigningKey::from_pkcs8_pem(&pem).map_err(|_| {
             // The parser's message may quote what it read.
             Error::Unusable(format!(

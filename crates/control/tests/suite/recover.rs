@@ -187,21 +187,23 @@ async fn a_publication_that_is_gone_is_refused_and_never_guessed() {
     );
 }
 
+/// Status branch, ledger and queues are gone: two published repositories are known all the same.
+async fn lose_all_but_the_store(world: &mut World) {
+    world.memory.state_repo().delete("status");
+    world.lose();
+    let recovered = world.control.recover(|_, _| {}).await;
+    let recovered = recovered.expect("no fault is armed");
+    assert_eq!(recovered.problems[0].subject, "branch status");
+    assert_eq!(recovered.repositories, 2);
+}
+
 /// Somebody deletes the status branch while the configuration is broken, and the ledger is lost: which
 /// repositories there are, the artifact store says.
 #[tokio::test]
 async fn repositories_are_known_while_the_configuration_is_broken() {
     let mut world = prepared(&[BUILD, RELEASED]).await;
     world.merge(&[("policy.yaml", Some("tests: ["))]).await;
-    world.memory.state_repo().delete("status");
-    world.lose();
-    let recovered = world
-        .control
-        .recover(|_, _| {})
-        .await
-        .expect("no fault is armed");
-    assert_eq!(recovered.problems[0].subject, "branch status");
-    assert_eq!(recovered.repositories, 2);
+    lose_all_but_the_store(&mut world).await;
     world.merge(&[("policy.yaml", None)]).await;
     world.heal().await;
     assert_eq!(world.phase(RELEASE).await, "published");
@@ -282,15 +284,7 @@ async fn a_repository_that_the_configuration_forgot_is_known_when_it_comes_back(
     world
         .merge(&[(file, None), (RELEASE, Some(&release(&[APP], &["base"])))])
         .await;
-    world.memory.state_repo().delete("status");
-    world.lose();
-    let recovered = world
-        .control
-        .recover(|_, _| {})
-        .await
-        .expect("no fault is armed");
-    assert_eq!(recovered.problems[0].subject, "branch status");
-    assert_eq!(recovered.repositories, 2);
+    lose_all_but_the_store(&mut world).await;
     world
         .merge(&[
             (file, Some(text)),
