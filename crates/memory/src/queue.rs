@@ -23,14 +23,24 @@ pub struct MemoryQueue {
 struct Messages {
     last_id: u64,
     by_id: BTreeMap<u64, Waiting>,
-    /// When each tenant was served last in each queue, in deliveries since the beginning.
-    turns: BTreeMap<QueueName, BTreeMap<Tenant, u64>>,
+    /// Tenants that have sent; messages know their place here, so that a take compares no names.
+    lanes: Vec<Lane>,
     last_turn: u64,
+}
+
+/// A tenant in a queue.
+#[derive(Debug)]
+struct Lane {
+    queue: QueueName,
+    tenant: Tenant,
+    /// When it was served last, in deliveries since the beginning.
+    served: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Waiting {
-    queue: QueueName,
+    /// Its place in [`Messages::lanes`].
+    lane: usize,
     message: Message,
     due: Millis,
     share: Share,
@@ -38,15 +48,29 @@ struct Waiting {
 }
 
 impl Messages {
-    /// The message that is next to go out.
-    fn next(&self, queues: &[QueueName], now: Millis) -> Option<u64> {
-        let due = self
-            .by_id
-            .iter()
-            .filter(|(_, waiting)| waiting.due <= now && queues.contains(&waiting.queue));
+    fn queue(&self, waiting: &Waiting) -> &QueueName {
+        &self.lanes[waiting.lane].queue
+    }
+
+    fn lane(&mut self, queue: &QueueName, tenant: &Tenant) -> usize {
+        let mut lanes = self.lanes.iter();
+        let known = lanes.position(|lane| lane.queue == *queue && lane.tenant == *tenant);
+        known.unwrap_or_else(|| {
+            self.lanes.push(Lane {
+                queue: queue.clone(),
+                tenant: tenant.clone(),
+                served: None,
+            });
+            self.lanes.len() - 1
+        })
+    }
+
+    /// The message of the lanes `asked` for that is next to go out.
+    fn next(&self, asked: &[bool], now: Millis) -> Option<u64> {
+        let waiting = self.by_id.iter();
+        let due = waiting.filter(|(_, waiting)| waiting.due <= now && asked[waiting.lane]);
         let next = due.min_by_key(|(id, waiting)| {
-            let turns = self.turns.get(&waiting.queue);
-            let served = turns.and_then(|turns| turns.get(&waiting.share.tenant));
+            let served = self.lanes[waiting.lane].served;
             (waiting.share.priority, served, waiting.due, **id)
         });
         next.map(|(id, _)| *id)
@@ -67,7 +91,7 @@ impl MemoryQueue {
     pub fn lose(&self) {
         let mut messages = lock(&self.messages);
         messages.by_id.clear();
-        messages.turns.clear();
+        messages.lanes.clear();
     }
 
     /// Whether there is no message, hidden ones included.
@@ -79,7 +103,7 @@ impl MemoryQueue {
     pub fn messages(&self) -> Vec<(QueueName, Message)> {
         let messages = lock(&self.messages);
         let all = messages.by_id.values();
-        all.map(|waiting| (waiting.queue.clone(), waiting.message.clone()))
+        all.map(|waiting| (messages.queue(waiting).clone(), waiting.message.clone()))
             .collect()
     }
 
@@ -88,8 +112,10 @@ impl MemoryQueue {
         let mut messages = lock(&self.messages);
         let mut taken = Vec::new();
         let mut ids = BTreeSet::new();
+        let lanes = messages.lanes.iter();
+        let asked: Vec<bool> = lanes.map(|lane| queues.contains(&lane.queue)).collect();
         while taken.len() < limit {
-            let Some(id) = messages.next(queues, now) else {
+            let Some(id) = messages.next(&asked, now) else {
                 break;
             };
             // Hidden for no time at all, it would come again in the same call.
@@ -98,18 +124,18 @@ impl MemoryQueue {
             }
             let Messages {
                 by_id,
-                turns,
+                lanes,
                 last_turn,
                 ..
             } = &mut *messages;
             let waiting = by_id.get_mut(&id).expect("just found");
+            let lane = &mut lanes[waiting.lane];
             *last_turn += 1;
-            let tenants = turns.entry(waiting.queue.clone()).or_default();
-            tenants.insert(waiting.share.tenant.clone(), *last_turn);
+            lane.served = Some(*last_turn);
             waiting.due = until;
             waiting.deliveries += 1;
             taken.push(Delivery {
-                queue: waiting.queue.clone(),
+                queue: lane.queue.clone(),
                 message: waiting.message.clone(),
                 receipt: format!("{id} {}", waiting.deliveries),
                 deliveries: waiting.deliveries,
@@ -127,7 +153,7 @@ impl TaskQueue for MemoryQueue {
             messages.last_id += 1;
             let id = messages.last_id;
             let waiting = Waiting {
-                queue: queue.clone(),
+                lane: messages.lane(queue, &place.share.tenant),
                 message: message.clone(),
                 due: place.not_before,
                 share: place.share.clone(),
@@ -186,6 +212,7 @@ impl TaskQueue for MemoryQueue {
     async fn depth(&self, queue: &QueueName) -> Result<u64> {
         let messages = lock(&self.messages);
         let count = messages.by_id.values();
-        Ok(count.filter(|waiting| waiting.queue == *queue).count() as u64)
+        let of_it = count.filter(|waiting| messages.queue(waiting) == queue);
+        Ok(of_it.count() as u64)
     }
 }

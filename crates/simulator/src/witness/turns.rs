@@ -4,31 +4,41 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ledger::{Message, Millis, QueueName, Share, Tenant};
+use ledger::{Message, Millis, QueueName, Share};
 use pipeline_spec::Priority;
 use ports::{Clock, Delivery, Place, Platform};
 
 use super::Witness;
 
+/// A tenant in a queue: its place in [`Turns::tenants`]. Whoever waits is compared at each delivery, and
+/// numbers compare faster than names.
+type Tenant = usize;
+
 /// What one tenant has of one priority in one queue.
-type Lane = (QueueName, Tenant, Priority);
+type Lane = (Tenant, Priority);
 
 /// All messages in all queues, and who was served.
 #[derive(Default)]
 pub(super) struct Turns {
     waiting: Vec<Waiting>,
-    /// Deliveries so far, and the last one of each tenant in each queue.
+    tenants: Vec<Named>,
     deliveries: u64,
-    served: BTreeMap<(QueueName, Tenant), u64>,
     /// Who was served before a lane's oldest message since that waits.
-    passed: BTreeMap<Lane, BTreeSet<(QueueName, Tenant)>>,
+    passed: BTreeMap<Lane, BTreeSet<Tenant>>,
+}
+
+struct Named {
+    queue: QueueName,
+    name: ledger::Tenant,
+    /// The last delivery to it, of all so far.
+    served: Option<u64>,
 }
 
 #[derive(Clone)]
 struct Waiting {
-    queue: QueueName,
+    tenant: Tenant,
+    priority: Priority,
     message: Message,
-    share: Share,
     due: Millis,
     /// What its receipts have in common, and the last one; `None`: it was not given out yet.
     receipt: Option<(String, String)>,
@@ -41,32 +51,33 @@ pub(crate) struct Asked<'a> {
     pub(crate) visibility: Duration,
 }
 
-impl Waiting {
-    fn name(&self) -> String {
-        let Share { tenant, priority } = &self.share;
-        let message = self.message.name();
-        format!(
-            "{}: {message} of {:?} ({priority})",
-            self.queue,
-            tenant.as_str()
-        )
-    }
-
-    fn lane(&self) -> Lane {
-        let Share { tenant, priority } = &self.share;
-        (self.queue.clone(), tenant.clone(), *priority)
-    }
-}
-
 impl Turns {
     /// The disk with the queues is lost.
     pub(super) fn lose(&mut self) {
         *self = Self::default();
     }
 
-    fn turn(&self, waiting: &Waiting) -> Option<u64> {
-        let key = (waiting.queue.clone(), waiting.share.tenant.clone());
-        self.served.get(&key).copied()
+    fn known(&self, queue: &QueueName, share: &Share) -> Option<Tenant> {
+        let mut tenants = self.tenants.iter();
+        tenants.position(|it| it.queue == *queue && it.name == share.tenant)
+    }
+
+    fn tenant(&mut self, queue: &QueueName, share: &Share) -> Tenant {
+        self.known(queue, share).unwrap_or_else(|| {
+            self.tenants.push(Named {
+                queue: queue.clone(),
+                name: share.tenant.clone(),
+                served: None,
+            });
+            self.tenants.len() - 1
+        })
+    }
+
+    fn name(&self, waiting: &Waiting) -> String {
+        let Named { queue, name, .. } = &self.tenants[waiting.tenant];
+        let message = waiting.message.name();
+        let priority = waiting.priority;
+        format!("{queue}: {message} of {:?} ({priority})", name.as_str())
     }
 
     /// Which of the waiting was given out.
@@ -77,11 +88,12 @@ impl Turns {
             let same = waiting.find(|(_, it)| it.receipt.as_ref().is_some_and(|it| it.0 == id));
             return same.map(|(at, _)| at);
         }
+        let tenant = self.known(&delivery.queue, &delivery.share)?;
         let same = waiting.filter(|(_, it)| {
             it.receipt.is_none()
-                && it.queue == delivery.queue
+                && it.tenant == tenant
+                && it.priority == delivery.share.priority
                 && it.message == delivery.message
-                && it.share == delivery.share
         });
         same.min_by_key(|(_, it)| it.due).map(|(at, _)| at)
     }
@@ -90,50 +102,46 @@ impl Turns {
     fn overtaken(&self, at: usize, due: &[usize]) -> Option<String> {
         let given = &self.waiting[at];
         let others = due.iter().map(|at| &self.waiting[*at]);
-        let place = |it: &Waiting| (it.share.priority, self.turn(it), it.due);
+        let served = |it: &Waiting| self.tenants[it.tenant].served;
+        let place = |it: &Waiting| (it.priority, served(it), it.due);
         let first = others.min_by_key(|it| place(it))?;
         if place(first) >= place(given) {
             return None;
         }
-        let why = if first.share.priority < given.share.priority {
+        let why = if first.priority < given.priority {
             "is more urgent"
-        } else if self.turn(first) < self.turn(given) {
+        } else if served(first) < served(given) {
             "has its turn"
         } else {
             "waits for longer"
         };
-        Some(format!(
-            "{} went out before {}, which {why}",
-            given.name(),
-            first.name()
-        ))
+        let (given, first) = (self.name(given), self.name(first));
+        Some(format!("{given} went out before {first}, which {why}"))
     }
 
     /// Whom this delivery goes before a second time, and the turns after it.
     fn serve(&mut self, at: usize, due: &[usize]) -> Option<String> {
-        let given = self.waiting[at].clone();
-        let by = (given.queue.clone(), given.share.tenant.clone());
-        let mut twice = None;
+        let Waiting {
+            tenant, priority, ..
+        } = self.waiting[at];
         let others = due.iter().map(|at| &self.waiting[*at]);
-        let others: BTreeSet<Lane> = others.map(Waiting::lane).collect();
-        for lane in others {
-            let is_own = lane.0 == by.0 && lane.1 == by.1;
-            if is_own || lane.2 != given.share.priority {
-                continue;
-            }
-            let (queue, tenant) = (&lane.0, lane.1.as_str());
-            let text = format!(
-                "{} goes before {tenant:?} in {queue} once more",
-                given.name()
-            );
-            if !self.passed.entry(lane).or_default().insert(by.clone()) {
-                twice = Some(text);
+        let others = others.filter(|it| it.tenant != tenant && it.priority == priority);
+        let others: BTreeSet<Tenant> = others.map(|it| it.tenant).collect();
+        let mut twice = None;
+        for other in others {
+            let passed = self.passed.entry((other, priority)).or_default();
+            if !passed.insert(tenant) {
+                twice = Some(other);
             }
         }
-        self.passed
-            .retain(|lane, _| lane.0 != by.0 || lane.1 != by.1);
+        let twice = twice.map(|other| {
+            let Named { queue, name, .. } = &self.tenants[other];
+            let given = self.name(&self.waiting[at]);
+            format!("{given} goes before {:?} in {queue} once more", name.as_str())
+        });
+        self.passed.retain(|(other, _), _| *other != tenant);
         self.deliveries += 1;
-        self.served.insert(by, self.deliveries);
+        self.tenants[tenant].served = Some(self.deliveries);
         twice
     }
 }
@@ -146,10 +154,12 @@ fn id(receipt: &str) -> &str {
 impl Witness {
     /// A message is in its queue from now on.
     pub(crate) fn queued(&self, queue: &QueueName, message: &Message, place: &Place) {
-        self.state().turns.waiting.push(Waiting {
-            queue: queue.clone(),
+        let turns = &mut self.state().turns;
+        let tenant = turns.tenant(queue, &place.share);
+        turns.waiting.push(Waiting {
+            tenant,
+            priority: place.share.priority,
             message: message.clone(),
-            share: place.share.clone(),
             due: place.not_before,
             receipt: None,
         });
@@ -162,7 +172,9 @@ impl Witness {
         let mut wrong = Vec::new();
         let mut state = self.state();
         let turns = &mut state.turns;
-        let is_due = |it: &Waiting| it.due <= now && asked.queues.contains(&it.queue);
+        let tenants = turns.tenants.iter();
+        let asks: Vec<bool> = tenants.map(|it| asked.queues.contains(&it.queue)).collect();
+        let is_due = |it: &Waiting| it.due <= now && asks[it.tenant];
         for delivery in deliveries {
             let name = delivery.message.name();
             let Some(at) = turns.find(delivery) else {
@@ -173,10 +185,8 @@ impl Witness {
                 continue;
             };
             if !is_due(&turns.waiting[at]) {
-                wrong.push(format!(
-                    "{} came before it was due",
-                    turns.waiting[at].name()
-                ));
+                let name = turns.name(&turns.waiting[at]);
+                wrong.push(format!("{name} came before it was due"));
             }
             let all = turns.waiting.iter().enumerate();
             let due = all.filter(|(other, it)| *other != at && is_due(it));
@@ -191,7 +201,8 @@ impl Witness {
         if deliveries.len() < asked.limit
             && let Some(left) = turns.waiting.iter().find(|it| is_due(it))
         {
-            wrong.push(format!("{} is due, and was not given out", left.name()));
+            let name = turns.name(left);
+            wrong.push(format!("{name} is due, and was not given out"));
         }
         drop(state);
         for problem in wrong {
