@@ -137,7 +137,10 @@ impl Turns {
         let twice = twice.map(|other| {
             let Named { queue, name, .. } = &self.tenants[other];
             let given = self.name(&self.waiting[at]);
-            format!("{given} goes before {:?} in {queue} once more", name.as_str())
+            format!(
+                "{given} goes before {:?} in {queue} once more",
+                name.as_str()
+            )
         });
         self.passed.retain(|(other, _), _| *other != tenant);
         self.deliveries += 1;
