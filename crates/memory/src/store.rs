@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use ledger::Millis;
 use pipeline_spec::{RepositoryName, Sha256Digest};
-use ports::{ArtifactStore, Body, Clock, Error, Held, Result, Stored};
+use ports::{ArtifactStore, Body, Clock, Error, Held, Link, Result, Stored};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
@@ -25,6 +26,8 @@ pub struct MemoryStore {
 struct Contents {
     artifacts: BTreeMap<Sha256Digest, Artifact>,
     pointers: BTreeMap<String, Bytes>,
+    /// Below which each file has an address; `None`: they have none.
+    address: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,6 +43,21 @@ impl MemoryStore {
             contents: Arc::default(),
             clock,
         }
+    }
+
+    /// From now on it says that a file is to be had, and put, at `address/<digest>`.
+    pub fn give_links(&self, address: &str) {
+        lock(&self.contents).address = Some(address.to_owned());
+    }
+
+    fn link(&self, digest: &Sha256Digest, headers: &[(&str, &str)]) -> Option<Link> {
+        let contents = lock(&self.contents);
+        let address = contents.address.as_ref()?;
+        let headers = headers.iter();
+        Some(Link {
+            url: format!("{address}/{digest}"),
+            headers: headers.map(|(a, b)| ((*a).into(), (*b).into())).collect(),
+        })
     }
 
     /// Digests of all that is stored.
@@ -188,6 +206,19 @@ impl ArtifactStore for MemoryStore {
         let mut stream = Cursor::new(bytes);
         stream.set_position(offset);
         Ok(Some(Box::new(stream)))
+    }
+
+    async fn download_link(&self, digest: &Sha256Digest, _: Duration) -> Result<Option<Link>> {
+        Ok(self.link(digest, &[]))
+    }
+
+    async fn upload_link(
+        &self,
+        digest: &Sha256Digest,
+        _: u64,
+        _: Duration,
+    ) -> Result<Option<Link>> {
+        Ok(self.link(digest, &[("x-checked", "sha256")]))
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

@@ -186,6 +186,16 @@ pub struct Held {
     pub put: Millis,
 }
 
+/// Where a file can be given or taken without this process in between, for a while. Whoever has it may do
+/// that one thing with that one file, so it is as secret as the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Link {
+    /// Of HTTP.
+    pub url: String,
+    /// What a request must carry besides, as it stands here.
+    pub headers: Vec<(String, String)>,
+}
+
 /// Files by digest. *Addressed by SHA-256; put twice is once; a torn put is never seen; what is put again
 /// is not removed.*
 ///
@@ -240,6 +250,26 @@ pub trait ArtifactStore: Send + Sync {
         digest: &Sha256Digest,
         offset: u64,
     ) -> impl Future<Output = Result<Option<Body>>> + Send;
+
+    /// Where a stored file can be read until `lasts` from now. `None`: nowhere but through [`Self::open`].
+    fn download_link(
+        &self,
+        _digest: &Sha256Digest,
+        _lasts: Duration,
+    ) -> impl Future<Output = Result<Option<Link>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// Where `size` bytes that have this digest, and no others, can be put until `lasts` from now.
+    /// `None`: nowhere but through [`Self::put_stream`].
+    fn upload_link(
+        &self,
+        _digest: &Sha256Digest,
+        _size: u64,
+        _lasts: Duration,
+    ) -> impl Future<Output = Result<Option<Link>>> + Send {
+        async { Ok(None) }
+    }
 
     /// The pointer document of `name` (a repository).
     fn pointer(&self, name: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;

@@ -5,8 +5,9 @@
 //! | `POST /runner/v1/take` | [`TakeRequest`] | [`TakeReply`], held open up to `wait_seconds` |
 //! | `POST /runner/v1/heartbeat` | [`Heartbeat`] | [`HeartbeatReply`] |
 //! | `POST /runner/v1/log?request=…&task=…&attempt=…&offset=…` | bytes | 204; 409 with the expected offset |
-//! | `GET /runner/v1/blobs/<sha256>` | | bytes |
+//! | `GET /runner/v1/blobs/<sha256>` | | bytes; 307 with an address that gives them, to be asked without the header |
 //! | `HEAD /runner/v1/blobs/<sha256>` | | 200 or 404 |
+//! | `POST /runner/v1/blobs/<sha256>` | [`UploadRequest`] | [`UploadReply`]; 405 from a control plane of before |
 //! | `PUT /runner/v1/blobs/<sha256>` | bytes | 204; 422 when the digest differs |
 //! | `POST /runner/v1/result` | [`crate::ResultManifest`] | [`ResultReply`] |
 //!
@@ -172,6 +173,31 @@ pub enum ResultReply {
     Stale {
         /// Why.
         reason: String,
+    },
+}
+
+/// "Where may I put this blob?" Its digest is in the path.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UploadRequest {
+    /// In bytes.
+    pub size: u64,
+}
+
+/// The answer to an [`UploadRequest`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "upload", rename_all = "kebab-case")]
+pub enum UploadReply {
+    /// Nowhere: it is in the store, and stays there for the time being.
+    Stored,
+    /// `PUT` it to the same path.
+    Here,
+    /// `PUT` it to this address, with these headers and no others of ours. It takes nothing but this blob, and
+    /// not for long.
+    At {
+        /// Of HTTP.
+        url: String,
+        /// Names and values.
+        headers: Vec<(String, String)>,
     },
 }
 

@@ -1,22 +1,30 @@
 //! Artifacts by digest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::TryStreamExt;
 use pipeline_spec::Sha256Digest;
 use ports::{ArtifactStore, Platform, Stored};
 use runner_api::auth::Call;
+use runner_api::protocol::{UploadReply, UploadRequest};
 use tokio_util::io::{ReaderStream, StreamReader};
 
 use crate::identity::claimed;
+use crate::runner::{MAX_SMALL_BYTES, json, signed};
 use crate::{Error, State};
 
 /// Largest artifact, in bytes: larger than any package of today's distributions.
 const MAX_BLOB_BYTES: u64 = 16 * 1024 * 1024 * 1024;
+
+/// How long an address for a blob is good: until a transfer begins, not until it ends. A runner whose
+/// address has run out asks for another.
+pub(crate) const LINK_LASTS: Duration = Duration::from_secs(900);
 
 fn digest(text: &str) -> Result<Sha256Digest, Error> {
     text.parse()
@@ -53,10 +61,38 @@ pub(crate) async fn put<P: Platform>(
         Stored::OtherDigest(found) => Err(Error::Unprocessable(format!(
             "the bytes have the digest {found}, not {expected}"
         ))),
-        Stored::TooLarge => Err(Error::Unprocessable(format!(
-            "more than {MAX_BLOB_BYTES} bytes in one blob"
-        ))),
+        Stored::TooLarge => Err(too_large()),
     }
+}
+
+/// Where a blob may be put, if it is not there. Who hears that it is there does not upload it, so it is
+/// renewed.
+pub(crate) async fn ask<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<Json<UploadReply>, Error> {
+    let wanted = digest(&name)?;
+    let (_, _, body) = signed(&state, request, MAX_SMALL_BYTES).await?;
+    let size = json::<UploadRequest>(&body)?.size;
+    if size > MAX_BLOB_BYTES {
+        return Err(too_large());
+    }
+    let store = state.control.platform().store();
+    if store.renew(&wanted).await?.is_some() {
+        return Ok(Json(UploadReply::Stored));
+    }
+    let link = store.upload_link(&wanted, size, LINK_LASTS).await?;
+    Ok(Json(link.map_or(UploadReply::Here, |link| {
+        UploadReply::At {
+            url: link.url,
+            headers: link.headers,
+        }
+    })))
+}
+
+fn too_large() -> Error {
+    Error::Unprocessable(format!("more than {MAX_BLOB_BYTES} bytes in one blob"))
 }
 
 pub(crate) async fn get<P: Platform>(
@@ -81,6 +117,9 @@ pub(crate) async fn get<P: Platform>(
         return Ok([(header::CONTENT_LENGTH, size.to_string())].into_response());
     }
     let size = store.size(&wanted).await?.ok_or_else(missing)?;
+    if let Some(link) = store.download_link(&wanted, LINK_LASTS).await? {
+        return Ok(Redirect::temporary(&link.url).into_response());
+    }
     let length = [(header::CONTENT_LENGTH, size.to_string())];
     let body = store.open(&wanted, 0).await?.ok_or_else(missing)?;
     Ok((length, Body::from_stream(ReaderStream::new(body))).into_response())

@@ -83,7 +83,9 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/runner/v1/result", post(runner::result::<P>))
         .route(
             "/runner/v1/blobs/{digest}",
-            put(blobs::put::<P>).get(blobs::get::<P>),
+            put(blobs::put::<P>)
+                .get(blobs::get::<P>)
+                .post(blobs::ask::<P>),
         )
         .route("/api/v1/status", get(api::status::<P>))
         .route("/api/v1/head", get(api::head::<P>))

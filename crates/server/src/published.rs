@@ -6,18 +6,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use ports::{ArtifactStore, Platform};
 use runner_api::{Pointer, Tree, TreeFile};
 use tokio_util::io::ReaderStream;
 
+use crate::blobs::LINK_LASTS;
 use crate::error::quote;
 use crate::page::html::{escape, page};
 use crate::{Error, State};
 
 /// Earlier trees that are still served, for clients that began before a flip.
 const EARLIER: usize = 4;
+
+/// Files up to this size, in bytes, are sent even where the store has addresses of its own: a function's
+/// answer holds them.
+const SENT_BYTES: u64 = 512 * 1024;
 
 /// A tree and the pointer that named it.
 struct Published {
@@ -136,6 +141,12 @@ async fn send<P: Platform>(
     let stored = store.size(&file.sha256).await?;
     if stored != Some(file.size) {
         return Err(spoilt(pointer, path, file, stored));
+    }
+    // Small files, indexes above all, are worth no second question.
+    if file.size > SENT_BYTES
+        && let Some(link) = store.download_link(&file.sha256, LINK_LASTS).await?
+    {
+        return Ok(Redirect::temporary(&link.url).into_response());
     }
     let body = store.open(&file.sha256, 0).await?;
     let body = body.ok_or_else(|| spoilt(pointer, path, file, None))?;

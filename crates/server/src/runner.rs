@@ -25,13 +25,13 @@ use crate::identity::claimed;
 use crate::logs::Appended;
 use crate::{Error, State};
 
-/// Largest body of a take or a heartbeat, in bytes: either has some hundred.
-const MAX_SMALL_BYTES: usize = 64 * 1024;
+/// Largest body of a take, a heartbeat or a question, in bytes: each has some hundred.
+pub(crate) const MAX_SMALL_BYTES: usize = 64 * 1024;
 
 type Answer<T> = Result<Json<T>, Error>;
 
 /// Looks who says to call, then reads the body, at most `limit` bytes, and proves it.
-async fn signed<P: Platform>(
+pub(crate) async fn signed<P: Platform>(
     state: &State<P>,
     request: Request,
     limit: usize,
@@ -45,7 +45,7 @@ async fn signed<P: Platform>(
     Ok((id, runner, body))
 }
 
-fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body).map_err(|cause| {
         Error::BadRequest(format!(
             "the body is not what version 1 of the runner API says: {cause}"

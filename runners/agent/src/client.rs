@@ -124,7 +124,7 @@ impl Client {
         Ok(LogReply::Taken)
     }
 
-    async fn json<Q: Serialize, A: DeserializeOwned>(
+    pub(crate) async fn json<Q: Serialize, A: DeserializeOwned>(
         &self,
         path: &str,
         question: &Q,
@@ -150,6 +150,11 @@ impl Client {
         let mut url = self.base.clone();
         url.set_path(path);
         url
+    }
+
+    /// A request to somebody else, without a proof.
+    pub(crate) fn plain(&self, method: Method, url: Url) -> reqwest::RequestBuilder {
+        self.http.request(method, url)
     }
 
     pub(crate) fn request(

@@ -5,8 +5,9 @@ use std::io::Seek as _;
 use std::time::Duration;
 
 use pipeline_spec::Sha256Digest;
-use reqwest::header::CONTENT_LENGTH;
-use reqwest::{Body, Method, StatusCode};
+use reqwest::header::{CONTENT_LENGTH, LOCATION};
+use reqwest::{Body, Method, Response, StatusCode, Url};
+use runner_api::protocol::{UploadReply, UploadRequest};
 use tokio::time::Instant;
 use tokio_util::bytes::Bytes;
 use tokio_util::io::ReaderStream;
@@ -68,7 +69,11 @@ impl Client {
     async fn try_get_blob(&self, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Broken> {
         let url = self.url(&blob_path(wanted.sha256));
         let request = self.request(Method::GET, url, empty_digest());
-        let mut response = succeeded(send(request).await?).await?;
+        let response = send(request).await?;
+        let mut response = match elsewhere(&response)? {
+            Some(address) => self.from_elsewhere(address).await?,
+            None => succeeded(response).await?,
+        };
         let mut check = Check::new(wanted);
         let announced = response.content_length();
         let mut seen = 0;
@@ -94,15 +99,66 @@ impl Client {
         let mut tries = Tries::new(format!("store blob {sha256}"), patience);
         loop {
             let done = async {
-                if content.size() > ASK_ABOVE_BYTES && self.has_blob(sha256).await? {
-                    return Ok(());
+                let place = if content.size() > ASK_ABOVE_BYTES {
+                    self.ask_for_place(sha256, content.size()).await?
+                } else {
+                    UploadReply::Here
+                };
+                match place {
+                    UploadReply::Stored => Ok(()),
+                    UploadReply::Here => self.try_put_blob(&content, sha256).await,
+                    UploadReply::At { url, headers } => {
+                        self.try_put_elsewhere(&content, &url, &headers).await
+                    }
                 }
-                self.try_put_blob(&content, sha256).await
             };
             match done.await {
                 Ok(()) => return Ok(()),
                 Err(trouble) => tries.wait(trouble).await?,
             }
+        }
+    }
+
+    /// A blob from an address that the control plane gave: it is no control plane, so it hears no proof.
+    async fn from_elsewhere(&self, address: Url) -> Result<Response, Trouble> {
+        let response = send(self.plain(Method::GET, address)).await?;
+        elsewhere_succeeded(response)
+    }
+
+    async fn try_put_elsewhere(
+        &self,
+        content: &Content,
+        address: &str,
+        headers: &[(String, String)],
+    ) -> Result<(), Trouble> {
+        let address = parse_address(address)?;
+        let body = content.body().map_err(read_again)?;
+        let mut request = self
+            .plain(Method::PUT, address)
+            .header(CONTENT_LENGTH, content.size())
+            .body(body);
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        elsewhere_succeeded(send(request).await?).map(drop)
+    }
+
+    /// Where to put a blob. A control plane of before knows no such question, and takes it itself.
+    async fn ask_for_place(
+        &self,
+        sha256: &Sha256Digest,
+        size: u64,
+    ) -> Result<UploadReply, Trouble> {
+        let path = blob_path(sha256);
+        let asked = self
+            .json(&path, &UploadRequest { size }, CALL_TIMEOUT)
+            .await;
+        match asked {
+            Err(Trouble::Final { status: 405, .. }) => Ok(match self.has_blob(sha256).await? {
+                true => UploadReply::Stored,
+                false => UploadReply::Here,
+            }),
+            asked => asked,
         }
     }
 
@@ -118,9 +174,7 @@ impl Client {
     }
 
     async fn try_put_blob(&self, content: &Content, sha256: &Sha256Digest) -> Result<(), Trouble> {
-        let body = content
-            .body()
-            .map_err(|cause| Trouble::Passing(format!("read the file again: {cause}")))?;
+        let body = content.body().map_err(read_again)?;
         let request = self
             .request(
                 Method::PUT,
@@ -131,6 +185,39 @@ impl Client {
             .body(body);
         succeeded(send(request).await?).await.map(drop)
     }
+}
+
+/// The address of a redirection; `None`: the response is no such thing.
+fn elsewhere(response: &Response) -> Result<Option<Url>, Trouble> {
+    if response.status() != StatusCode::TEMPORARY_REDIRECT {
+        return Ok(None);
+    }
+    let location = response.headers().get(LOCATION);
+    let address = location.and_then(|it| it.to_str().ok()).unwrap_or_default();
+    parse_address(address).map(Some)
+}
+
+/// The address itself is as secret as the blob: no error tells it.
+fn parse_address(address: &str) -> Result<Url, Trouble> {
+    Url::parse(address).map_err(|cause| Trouble::Final {
+        status: StatusCode::TEMPORARY_REDIRECT.as_u16(),
+        reason: format!("the control plane names no address of a blob: {cause}"),
+    })
+}
+
+/// Nothing that a store says is final: an address runs out, and the control plane gives another.
+fn elsewhere_succeeded(response: Response) -> Result<Response, Trouble> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    Err(Trouble::Passing(format!(
+        "the artifact store answers {status}"
+    )))
+}
+
+fn read_again(cause: std::io::Error) -> Trouble {
+    Trouble::Passing(format!("read the file again: {cause}"))
 }
 
 /// How a download broke: on our side, or in the call.

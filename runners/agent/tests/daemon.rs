@@ -14,11 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fake::{Effect, Fake, Fault};
+use fake::{Effect, Fake, Fault, Place};
 use pipeline_spec::{Repository, Role as RoleName, Sha256Digest, Weight};
 use runner_agent::{Config, Error, Halt, Identity, Job, Role, Running, Shutdown, settle};
 use runner_api::{
-    Artifact, ArtifactKind, ComposeTask, Facts, FailureKind, Outcome, Step, TaskSpec,
+    Artifact, ArtifactKind, ComposeTask, Facts, FailureKind, Outcome, ResultManifest, Step,
+    TaskSpec,
 };
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -260,6 +261,75 @@ async fn a_blob_that_is_there_is_not_sent_again() {
             .any(|call| call.starts_with(&put))
     );
     daemon.end().await;
+}
+
+/// Whatever the control plane knows of addresses, the blobs are there, and are sent once.
+#[tokio::test]
+async fn blobs_go_where_the_control_plane_says() {
+    let check = async |place: Place, expect: &[&str]| {
+        let bench = Bench::new();
+        bench.fake.change(|state| state.place = place);
+        let daemon = bench.run();
+        let artifacts = artifacts(&bench.fake.result(bench.queue("store")).await);
+        let calls = bench.fake.state().calls.clone();
+        let blob = |call: &&String| call.contains(&artifacts[0].sha256.to_string());
+        let calls: Vec<String> = calls.iter().filter(blob).map(|call| word(call)).collect();
+        assert_eq!(calls, expect, "{place:?}");
+        for artifact in &artifacts {
+            assert!(bench.fake.state().blobs.contains_key(&artifact.sha256));
+        }
+        let content = bench.fake.put_blob("right");
+        let fetched = bench.fake.result(bench.queue_with("fetch", content)).await;
+        assert_eq!(words(&fetched.outcome), "succeeded 0", "{place:?}");
+        daemon.end().await;
+    };
+    check(Place::Here, &["POST /runner 200", "PUT /runner 204"]).await;
+    let unasked = ["POST /runner 405", "HEAD /runner 404", "PUT /runner 204"];
+    check(Place::Unasked, &unasked).await;
+    check(
+        Place::Elsewhere,
+        &["POST /runner 200", "PUT /elsewhere 204"],
+    )
+    .await;
+}
+
+/// Addresses run out, stores answer 5xx, and downloads are cut: another address is asked for.
+#[tokio::test]
+async fn an_address_that_has_run_out_is_no_end() {
+    let bench = Bench::new();
+    let content = bench.fake.put_blob("right");
+    bench.fake.change(|state| {
+        state.place = Place::Elsewhere;
+        for effect in [Effect::Status(403), Effect::Status(500)] {
+            state.faults.push(Fault("PUT /elsewhere", effect));
+            state.faults.push(Fault("GET /elsewhere", effect));
+        }
+    });
+    let daemon = bench.run();
+    let artifacts = artifacts(&bench.fake.result(bench.queue("store")).await);
+    assert_eq!(artifacts.len(), 2);
+    let fetched = bench.fake.result(bench.queue_with("fetch", content)).await;
+    assert_eq!(words(&fetched.outcome), "succeeded 0");
+    let calls = bench.fake.state().calls.clone();
+    let count = |text: &str| calls.iter().filter(|call| call.contains(text)).count();
+    assert_eq!(count("PUT /elsewhere"), 3, "{calls:#?}");
+    assert_eq!(count("GET /elsewhere"), 3, "{calls:#?}");
+    daemon.end().await;
+}
+
+fn artifacts(result: &ResultManifest) -> Vec<Artifact> {
+    match &result.outcome {
+        Outcome::Succeeded { artifacts, .. } => artifacts.clone(),
+        other => panic!("{}", words(other)),
+    }
+}
+
+/// `PUT /elsewhere 204` of a call.
+fn word(call: &str) -> String {
+    let (method, rest) = call.split_once(' ').unwrap();
+    let top = rest.split('/').nth(1).unwrap();
+    let status = rest.rsplit(' ').next().unwrap();
+    format!("{method} /{top} {status}")
 }
 
 #[tokio::test]

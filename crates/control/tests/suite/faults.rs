@@ -12,8 +12,8 @@ use memory::{
 };
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
-    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Held, Ledger, NewCommit,
-    PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Held, Ledger, Link,
+    NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
 /// When a call fails.
@@ -276,6 +276,19 @@ impl ArtifactStore for Faulty<MemoryStore> {
     async fn open(&self, digest: &Sha256Digest, offset: u64) -> Result<Option<Body>> {
         let work = self.inner.open(digest, offset);
         self.faults.call("store.open", work).await
+    }
+
+    async fn download_link(&self, digest: &Sha256Digest, lasts: Duration) -> Result<Option<Link>> {
+        self.inner.download_link(digest, lasts).await
+    }
+
+    async fn upload_link(
+        &self,
+        digest: &Sha256Digest,
+        size: u64,
+        lasts: Duration,
+    ) -> Result<Option<Link>> {
+        self.inner.upload_link(digest, size, lasts).await
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use ports::{Clock as _, Platform as _};
+use pipeline_spec::Sha256Digest;
+use ports::{ArtifactStore as _, Clock as _, Platform as _};
 use runner_api::FailureKind;
 use runner_api::auth::{self, Call};
-use runner_api::protocol::{Attempt, Heartbeat};
+use runner_api::protocol::{Attempt, Heartbeat, UploadReply};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{APP, build};
@@ -263,4 +265,55 @@ async fn a_heartbeat_tells_what_the_runner_does() {
     assert_eq!(answer.status(), 200);
     let page = served.text("/").await;
     assert!(page.contains(step.phrase()), "{page}");
+}
+
+/// Where the store has addresses of its own, no file passes through here.
+#[tokio::test]
+async fn a_store_with_addresses_gives_and_takes_blobs_itself() {
+    let (world, served) = served().await;
+    let store = world.memory.store();
+    let stored = store.put(Bytes::from_static(b"stored")).await.expect("put");
+    let new = Sha256Digest::new([7; 32]);
+    let ask = async |digest| {
+        let (path, body) = (format!("/runner/v1/blobs/{digest}"), r#"{"size":6}"#);
+        let answer = signed(&world, &served, ("POST", &path), body).send().await;
+        let text = answer.expect("it answers").text().await;
+        serde_json::from_str::<UploadReply>(&text.expect("text")).expect("an answer")
+    };
+    assert_eq!(ask(stored).await, UploadReply::Stored);
+    assert_eq!(ask(new).await, UploadReply::Here);
+
+    store.give_links("http://store.example.org");
+    assert_eq!(ask(stored).await, UploadReply::Stored);
+    let url = format!("http://store.example.org/{new}");
+    let headers = vec![("x-checked".to_owned(), "sha256".to_owned())];
+    assert_eq!(ask(new).await, UploadReply::At { url, headers });
+    let path = format!("/runner/v1/blobs/{stored}");
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let request = signed(&world, &served, ("GET", &path), "").build();
+    let answer = http
+        .build()
+        .expect("a client")
+        .execute(request.expect("a call"));
+    let answer = answer.await.expect("it answers");
+    assert_eq!(answer.status(), 307);
+    let location = format!("http://store.example.org/{stored}");
+    assert_eq!(answer.headers()["location"], location.as_str());
+    let stranger = served.call("POST", &path).body(r#"{"size":6}"#);
+    assert_eq!(served.refused(stranger).await.0, 401);
+}
+
+/// A call of the fixture's runner.
+fn signed(
+    world: &World,
+    served: &Served,
+    (method, path): (&str, &str),
+    body: &'static str,
+) -> reqwest::RequestBuilder {
+    let runner = "builder".parse().expect("an id");
+    let now = world.memory.clock().now() / 1000;
+    let call = Call::new(method, path, body.as_bytes());
+    let header = auth::header(&builders_key(), &runner, now, &call);
+    let request = served.call(method, path).header("authorization", header);
+    request.body(body)
 }

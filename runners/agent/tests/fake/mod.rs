@@ -17,9 +17,9 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State as Shared};
 use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest, Weight};
-use runner_api::protocol::ErrorBody;
+use runner_api::protocol::{ErrorBody, UploadReply};
 use runner_api::{
     Artifact, Grant, Heartbeat, HeartbeatReply, ResultManifest, ResultReply, Step, TakeReply,
     TaskId, TaskRef, TaskSpec, auth,
@@ -37,6 +37,7 @@ pub(crate) struct State {
     pub(crate) enrolled: BTreeMap<RunnerId, RunnerKey>,
     pub(crate) tasks: Vec<Task>,
     pub(crate) blobs: BTreeMap<Sha256Digest, Bytes>,
+    pub(crate) place: Place,
     pub(crate) faults: Vec<Fault>,
     /// Told with every grant.
     pub(crate) capacity: Option<NonZeroU32>,
@@ -63,6 +64,22 @@ pub(crate) struct Task {
     pub(crate) accepted: Option<ResultManifest>,
     pub(crate) stale: Vec<ResultManifest>,
 }
+
+/// Where blobs are given and taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    #[default]
+    Here,
+    /// Here, and nobody answers the question.
+    Unasked,
+    /// At addresses with a key of their own, which bear no proof of a runner's.
+    Elsewhere,
+}
+
+/// What an address bears besides its path.
+const ADDRESS_KEY: &str = "key=of-this-address";
+/// A header that goes with an upload elsewhere.
+const ELSEWHERE: (&str, &str) = ("x-checked", "sha256");
 
 /// Happens once, to the first call whose `METHOD path` contains the text.
 pub(crate) struct Fault(pub(crate) &'static str, pub(crate) Effect);
@@ -241,11 +258,19 @@ async fn answer(Shared(context): Shared<Context>, request: Request) -> Response 
         Some(Effect::Status(status)) => refuse(status, "a fault of the test"),
         Some(Effect::Hang) => std::future::pending().await,
         _ => {
-            let authorization = head.headers.get("authorization");
-            let authorization = authorization.and_then(|value| value.to_str().ok());
-            match prove(&context, authorization, &head.method, path, &body) {
-                Ok(_) => act(&context, &head.method, path, body).await,
-                Err(error) => refuse(401, &error.to_string()),
+            let header = |name: &str| head.headers.get(name)?.to_str().ok();
+            let authorization = header("authorization");
+            let host = header("host").unwrap_or_default();
+            if let Some(blob) = path.strip_prefix("/elsewhere/") {
+                let is_plain = authorization.is_none();
+                let is_checked = header(ELSEWHERE.0) == Some(ELSEWHERE.1);
+                let is_whole = head.method != Method::PUT || is_checked;
+                elsewhere(&context, &head.method, (blob, is_plain && is_whole), body)
+            } else {
+                match prove(&context, authorization, &head.method, path, &body) {
+                    Ok(_) => act(&context, &head.method, (host, path), body).await,
+                    Err(error) => refuse(401, &error.to_string()),
+                }
             }
         }
     };
@@ -283,11 +308,23 @@ fn prove(
     Ok(claim.runner)
 }
 
-async fn act(context: &Context, method: &Method, path: &str, body: Bytes) -> Response {
+async fn act(
+    context: &Context,
+    method: &Method,
+    (host, path): (&str, &str),
+    body: Bytes,
+) -> Response {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
     if let Some(digest) = path.strip_prefix("/runner/v1/blobs/") {
         let digest = digest.parse().expect("a digest");
-        return context.change(|state| blob(state, method, digest, body));
+        return context.change(|state| match (state.place, method.as_str()) {
+            (Place::Unasked, "POST") => refuse(405, "no such question"),
+            (_, "POST") => json(&place(state, host, digest)),
+            (Place::Elsewhere, "GET") if state.blobs.contains_key(&digest) => {
+                Redirect::temporary(&address(host, digest)).into_response()
+            }
+            _ => blob(state, method, digest, body),
+        });
     }
     match path {
         "/runner/v1/take" => take(context).await,
@@ -421,6 +458,39 @@ fn log(state: &mut State, query: &str, body: &[u8]) -> Response {
     }
     task.log.extend_from_slice(body);
     StatusCode::NO_CONTENT.into_response()
+}
+
+fn address(host: &str, digest: Sha256Digest) -> String {
+    format!("http://{host}/elsewhere/{digest}?{ADDRESS_KEY}")
+}
+
+fn place(state: &State, host: &str, digest: Sha256Digest) -> UploadReply {
+    if state.blobs.contains_key(&digest) {
+        return UploadReply::Stored;
+    }
+    if state.place == Place::Here {
+        return UploadReply::Here;
+    }
+    UploadReply::At {
+        url: address(host, digest),
+        headers: vec![(ELSEWHERE.0.to_owned(), ELSEWHERE.1.to_owned())],
+    }
+}
+
+fn elsewhere(
+    context: &Context,
+    method: &Method,
+    (address, is_right): (&str, bool),
+    body: Bytes,
+) -> Response {
+    let Some((digest, ADDRESS_KEY)) = address.split_once('?') else {
+        return refuse(403, "no key");
+    };
+    if !is_right {
+        return refuse(400, "a runner's proof, or no word of what is checked");
+    }
+    let digest = digest.parse().expect("a digest");
+    context.change(|state| blob(state, method, digest, body))
 }
 
 fn blob(state: &mut State, method: &Method, digest: Sha256Digest, body: Bytes) -> Response {
