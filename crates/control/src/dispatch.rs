@@ -1,7 +1,7 @@
 //! Draining the outbox: what a change wanted to happen is handed to the queues.
 
-use ledger::{Change, Condition, Expect, Key, Row, partition};
-use ports::{Applied, Ledger, Place, Platform, TaskQueue};
+use ledger::{Change, Condition, Effect, Expect, Key, Row, partition};
+use ports::{Applied, Ledger, Letter, Place, Platform, TaskQueue};
 
 use crate::load::unexpected;
 use crate::{Control, Result};
@@ -24,21 +24,15 @@ impl<P: Platform> Control<P> {
                 return Ok(sent);
             }
             let mut change = Change::default();
+            let mut letters = Vec::with_capacity(rows.len());
             for (key, record) in &rows {
                 let Row::Outbox(row) = &record.row else {
                     return Err(unexpected(key));
                 };
-                let effect = &row.effect;
-                let place = Place {
-                    not_before: effect.not_before,
-                    share: effect.share.clone(),
-                };
-                self.platform
-                    .queue()
-                    .send(&effect.queue, &effect.message, &place)
-                    .await?;
+                letters.push(letter(&row.effect));
                 delete(&mut change, key, record.version);
             }
+            self.platform.queue().send_all(&letters).await?;
             sent += rows.len();
             if let Applied::Conflict(_) = self.platform.ledger().apply(change, self.now()).await? {
                 self.delete_each(&rows).await?;
@@ -54,6 +48,17 @@ impl<P: Platform> Control<P> {
             let _written_anew_or_gone = self.platform.ledger().apply(change, self.now()).await?;
         }
         Ok(())
+    }
+}
+
+fn letter(effect: &Effect) -> Letter {
+    Letter {
+        queue: effect.queue.clone(),
+        message: effect.message.clone(),
+        place: Place {
+            not_before: effect.not_before,
+            share: effect.share.clone(),
+        },
     }
 }
 

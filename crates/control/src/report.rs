@@ -85,6 +85,17 @@ impl<P: Platform> Control<P> {
             .receive(&queues, BATCH, CLAIM, Duration::ZERO)
             .await?;
         deliveries.extend(more);
+        self.answer_all(&deliveries).await
+    }
+
+    /// The same for messages that somebody else has received, as a function that its queue starts. Those
+    /// that are answered are acknowledged, the others come back by themselves.
+    pub async fn report_received(&self, deliveries: &[Delivery]) -> Result<Reported> {
+        self.mend_status().await?;
+        self.answer_all(deliveries).await
+    }
+
+    async fn answer_all(&self, deliveries: &[Delivery]) -> Result<Reported> {
         let paths: BTreeSet<String> = deliveries
             .iter()
             .filter_map(|delivery| path_of(&delivery.message))
@@ -93,10 +104,10 @@ impl<P: Platform> Control<P> {
         let reported = match self.write_status(&paths).await {
             Err(error) if paths.len() > 1 && !is_transient(&error) => {
                 tracing::error!(%error, "one of several answers cannot be written; each is tried alone");
-                return self.report_each(&deliveries).await;
+                return self.report_each(deliveries).await;
             }
             Err(error) => {
-                for delivery in &deliveries {
+                for delivery in deliveries {
                     self.give_up(delivery, &error).await?;
                 }
                 return Err(error);
@@ -105,10 +116,15 @@ impl<P: Platform> Control<P> {
         };
         let took = self.now().saturating_sub(begun).max(0);
         self.report_millis.store(took, Ordering::Relaxed);
-        for delivery in &deliveries {
-            self.platform.queue().acknowledge(&delivery.receipt).await?;
-        }
+        self.acknowledge(deliveries.iter()).await?;
         Ok(reported)
+    }
+
+    async fn acknowledge(&self, deliveries: impl Iterator<Item = &Delivery>) -> Result<()> {
+        let receipts = deliveries.map(|delivery| delivery.receipt.as_str());
+        let receipts: Vec<&str> = receipts.collect();
+        let queue = self.platform.queue();
+        Ok(queue.acknowledge_all(&receipts).await?)
     }
 
     /// One answer that cannot be written does not stop the others.
@@ -123,9 +139,7 @@ impl<P: Platform> Control<P> {
         for (path, deliveries) in by_path {
             match self.write_status(&[path].into()).await {
                 Ok(reported) => {
-                    for delivery in deliveries {
-                        self.platform.queue().acknowledge(&delivery.receipt).await?;
-                    }
+                    self.acknowledge(deliveries.into_iter()).await?;
                     if reported != Reported::Nothing {
                         last = reported;
                     }

@@ -109,6 +109,17 @@ pub struct Place {
     pub share: Share,
 }
 
+/// A message on its way to a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Which.
+    pub queue: QueueName,
+    /// What it says.
+    pub message: Message,
+    /// Where it stands there.
+    pub place: Place,
+}
+
 impl Place {
     /// Of a message for which no tenant waits.
     pub fn at(not_before: Millis) -> Self {
@@ -144,6 +155,22 @@ pub trait TaskQueue: Send + Sync {
         place: &Place,
     ) -> impl Future<Output = Result<()>> + Send;
 
+    /// Adds messages, in order; all are durable when this returns. After an error some may be: whoever sends
+    /// them again doubles those. Where a call costs, an adapter makes fewer of them.
+    fn send_all(&self, letters: &[Letter]) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            for letter in letters {
+                let Letter {
+                    queue,
+                    message,
+                    place,
+                } = letter;
+                self.send(queue, message, place).await?;
+            }
+            Ok(())
+        }
+    }
+
     /// Up to `limit` messages of any of `queues` in the order that the trait promises, hidden from others for `visibility`; waits up to `wait` for the first.
     fn receive(
         &self,
@@ -155,6 +182,16 @@ pub trait TaskQueue: Send + Sync {
 
     /// Removes a delivered message; one that is gone is fine.
     fn acknowledge(&self, receipt: &str) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes delivered messages; after an error some may be left.
+    fn acknowledge_all(&self, receipts: &[&str]) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            for receipt in receipts {
+                self.acknowledge(receipt).await?;
+            }
+            Ok(())
+        }
+    }
 
     /// Messages waiting or in flight in one queue, for status and alarms.
     fn depth(&self, queue: &QueueName) -> impl Future<Output = Result<u64>> + Send;
