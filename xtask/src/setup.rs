@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::sh::{self, cmd};
 
 /// Debian packages and what each is for.
-const PACKAGES: [(&str, &str); 27] = [
+const PACKAGES: [(&str, &str); 28] = [
     ("apt-utils", "apt-ftparchive, a judge of Debian indexes"),
     ("binfmt-support", "emulated architectures"),
     ("bubblewrap", "the locked room of a build"),
@@ -28,6 +28,7 @@ const PACKAGES: [(&str, &str); 27] = [
     ("libc6-dev", "C in some crates"),
     ("mmdebstrap", "roots for Debian packages"),
     ("pkg-config", "C in some crates"),
+    ("python3-venv", "the emulator of AWS, and pip for it"),
     ("reprepro", "a judge of Debian repositories"),
     ("rpm", "rpm, rpmbuild, rpmkeys, rpmsign"),
     ("uidmap", "newuidmap, for runners without root"),

@@ -1,5 +1,6 @@
 //! A change: conditions, writes and effects that apply together or not at all.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 
@@ -69,7 +70,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// Rows that one change may touch, effects included.
+    /// Rows that one change may touch, effects included, and those that are only under a condition: a row that is
+    /// looked at counts like one that is written.
     pub const MAX_ROWS: usize = 100;
 
     /// Adds a condition and a put of the same row.
@@ -112,9 +114,14 @@ impl Change {
         }
     }
 
-    /// Rows that it touches, effects included.
+    /// Rows that it touches, once each: those under a condition, those that are written, and effects.
     pub fn size(&self) -> usize {
-        self.writes.len() + self.effects.len()
+        let conditions = self.conditions.iter().map(|condition| &condition.key);
+        let writes = self.writes.iter().map(|write| match write {
+            Write::Put(key, _) | Write::Delete(key) => key,
+        });
+        let rows: BTreeSet<_> = conditions.chain(writes).collect();
+        rows.len() + self.effects.len()
     }
 
     /// Turns effects into outbox rows, so that adapters only know rows.

@@ -1,8 +1,10 @@
 //! The adapters in memory hold what the ports say.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use memory::{ManualClock, MemoryLedger, MemoryQueue, MemoryStateRepo, MemoryStore};
-use ports::contract::{self, Upstream};
+use ports::contract::{self, QueueManner, Upstream};
 use ports::{Commit, NewCommit};
 
 #[tokio::test]
@@ -12,7 +14,7 @@ async fn ledger() {
 
 #[tokio::test]
 async fn queue() {
-    contract::queue(async || {
+    contract::queue(QueueManner::EXACT, async || {
         let clock = ManualClock::default();
         (MemoryQueue::new(clock.clone()), clock)
     })
@@ -21,7 +23,7 @@ async fn queue() {
 
 #[tokio::test]
 async fn store() {
-    contract::store(async || {
+    contract::store(Duration::ZERO, async || {
         let clock = ManualClock::default();
         (MemoryStore::new(clock.clone()), clock)
     })

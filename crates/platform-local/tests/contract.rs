@@ -11,7 +11,7 @@ use ledger::Millis;
 use memory::ManualClock;
 use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, WallClock};
 use ports::Clock;
-use ports::contract::{self, TestClock};
+use ports::contract::{self, QueueManner, TestClock};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ledger() {
@@ -28,7 +28,7 @@ async fn ledger_on_one_thread() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn queue() {
     let scratch = Scratch::new();
-    contract::queue(async || {
+    contract::queue(QueueManner::EXACT, async || {
         let clock = ManualClock::default();
         let queue = SqliteQueue::new(database(&scratch), Arc::new(clock.clone()));
         (queue, clock)
@@ -39,7 +39,7 @@ async fn queue() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn store() {
     let scratch = Scratch::new();
-    contract::store(async || {
+    contract::store(Duration::ZERO, async || {
         let store = DirectoryStore::open(&scratch.folder()).unwrap();
         (store, Wall)
     })

@@ -46,6 +46,46 @@ pub trait Upstream {
     fn other(&self) -> impl Future<Output = (String, Commit)>;
 }
 
+/// What a queue's adapter promises where the port leaves it open, and the time that it lives in.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueManner {
+    /// In which order due messages go out.
+    pub order: Order,
+    /// How long the suite hides a message, at least 4 seconds. Where time is moved by hand, any will do; where it
+    /// passes, the suite waits for some of them.
+    pub hidden: Duration,
+    /// How soon a send ends a wait.
+    pub wakes: Wakes,
+}
+
+impl QueueManner {
+    /// Of a queue that sees all of its messages at once, under a clock that is moved by hand.
+    pub const EXACT: Self = Self {
+        order: Order::Exact,
+        hidden: Duration::from_secs(10),
+        wakes: Wakes::AtOnce,
+    };
+}
+
+/// The order that an adapter promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// All of what [`crate::TaskQueue`] says, each tenant by itself.
+    Exact,
+    /// The highest priority first. Who of one priority goes first is left to a service that treats tenants as one:
+    /// the suite asks it for nothing.
+    ByPriority,
+}
+
+/// How soon a send ends a wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wakes {
+    /// Before a number of other sends are done.
+    AtOnce,
+    /// In this time: between them is a network.
+    Within(Duration),
+}
+
 /// Rounds of a race: enough that a missing lock shows.
 const ROUNDS: usize = 40;
 /// Rivals in one race.

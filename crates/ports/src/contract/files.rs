@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use pipeline_spec::Sha256Digest;
@@ -14,12 +15,14 @@ use super::{RIVALS, TestClock, bytes, pointers, removal};
 use crate::{ArtifactStore, Body, Stored};
 
 /// *Addressed by SHA-256; put twice is once; a torn put is never seen; what is put again is not removed.*
-pub async fn store<S, C>(make: impl AsyncFn() -> (S, C))
+///
+/// `grain` is how much younger than it is a file may look: the step of the store's times.
+pub async fn store<S, C>(grain: Duration, make: impl AsyncFn() -> (S, C))
 where
     S: ArtifactStore + 'static,
     C: TestClock,
 {
-    removal::holds(&make).await;
+    removal::holds(grain, &make).await;
     let make = async || make().await.0;
     known_digests(&make().await).await;
     missing_is_none(&make().await).await;

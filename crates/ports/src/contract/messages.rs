@@ -6,20 +6,19 @@ use std::time::Duration;
 
 use ledger::{Message, QueueName};
 use pipeline_spec::Role;
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
-use super::{RIVALS, TestClock, fair};
+use super::{QueueManner, RIVALS, TestClock, Wakes, fair};
 use crate::{Delivery, Place, TaskQueue};
 
 const SECOND: Duration = Duration::from_secs(1);
-const HIDDEN: Duration = Duration::from_secs(10);
 /// A wait that no test sits through: only a message ends it.
 const LONG: Duration = Duration::from_secs(3_600);
 /// What a call that should end by itself gets before the suite gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// *At least once, may duplicate; unacknowledged comes back; tenants take turns.*
-pub async fn queue<Q, C>(make: impl AsyncFn() -> (Q, C))
+pub async fn queue<Q, C>(manner: QueueManner, make: impl AsyncFn() -> (Q, C))
 where
     Q: TaskQueue + 'static,
     C: TestClock,
@@ -27,7 +26,7 @@ where
     let (queue, _) = make().await;
     acknowledged_is_gone(&queue).await;
     let (queue, clock) = make().await;
-    unacknowledged_comes_back(&queue, &clock).await;
+    unacknowledged_comes_back(&queue, &clock, manner.hidden).await;
     let (queue, clock) = make().await;
     not_before_is_respected(&queue, &clock).await;
     let (queue, clock) = make().await;
@@ -36,9 +35,9 @@ where
     several_queues_in_one_receive(&queue).await;
     let (queue, _) = make().await;
     no_queue_starves(&queue).await;
-    fair::all(&make).await;
+    fair::all(manner, &make).await;
     let (queue, _) = make().await;
-    send_wakes_a_waiter(queue).await;
+    send_wakes_a_waiter(queue, manner.wakes).await;
     let (queue, _) = make().await;
     many_receivers_lose_nothing(queue).await;
 }
@@ -68,13 +67,23 @@ async fn send(queue: &impl TaskQueue, name: &QueueName, text: &str) {
     sent.expect("send a message");
 }
 
-/// What is due now.
+/// What is due now, hidden for long.
 pub(super) async fn due(
     queue: &impl TaskQueue,
     queues: &[QueueName],
     limit: usize,
 ) -> Vec<Delivery> {
-    let received = queue.receive(queues, limit, HIDDEN, Duration::ZERO);
+    due_hidden(queue, queues, limit, LONG).await
+}
+
+/// What is due now, hidden for `hidden`.
+pub(super) async fn due_hidden(
+    queue: &impl TaskQueue,
+    queues: &[QueueName],
+    limit: usize,
+    hidden: Duration,
+) -> Vec<Delivery> {
+    let received = queue.receive(queues, limit, hidden, Duration::ZERO);
     let received = tokio::time::timeout(PATIENCE, received).await;
     let received = received.expect("receive without a wait returns at once");
     received.expect("receive messages")
@@ -104,11 +113,15 @@ async fn acknowledged_is_gone(queue: &impl TaskQueue) {
     }
 }
 
-async fn unacknowledged_comes_back(queue: &impl TaskQueue, clock: &impl TestClock) {
+async fn unacknowledged_comes_back(
+    queue: &impl TaskQueue,
+    clock: &impl TestClock,
+    hidden: Duration,
+) {
     send(queue, &a(), "one").await;
     let mut stale = None;
     for delivery in 1..=3 {
-        let got = due(queue, &[a()], 10).await;
+        let got = due_hidden(queue, &[a()], 10, hidden).await;
         assert_eq!(
             got.len(),
             1,
@@ -119,18 +132,18 @@ async fn unacknowledged_comes_back(queue: &impl TaskQueue, clock: &impl TestCloc
             let result = queue.acknowledge(&stale).await;
             result.expect("a receipt of an earlier delivery is no error");
         }
-        clock.advance(HIDDEN - SECOND).await;
-        let hidden = due(queue, &[a()], 10).await;
+        clock.advance(hidden - 2 * SECOND).await;
+        let others = due(queue, &[a()], 10).await;
         assert!(
-            hidden.is_empty(),
+            others.is_empty(),
             "a delivered message is hidden from others"
         );
-        clock.advance(2 * SECOND).await;
+        clock.advance(3 * SECOND).await;
     }
-    let got = due(queue, &[a()], 10).await;
+    let got = due_hidden(queue, &[a()], 10, hidden).await;
     let last = got.first().expect("it comes back once more");
     queue.acknowledge(&last.receipt).await.expect("acknowledge");
-    clock.advance(2 * HIDDEN).await;
+    clock.advance(hidden + SECOND).await;
     assert!(
         due(queue, &[a()], 10).await.is_empty(),
         "acknowledged is gone"
@@ -138,7 +151,7 @@ async fn unacknowledged_comes_back(queue: &impl TaskQueue, clock: &impl TestCloc
 }
 
 async fn not_before_is_respected(queue: &impl TaskQueue, clock: &impl TestClock) {
-    let at = clock.now() + 10_000;
+    let at = clock.now() + 6_000;
     let sent = queue.send(&a(), &message("late"), &Place::at(at)).await;
     sent.expect("send a message for later");
     send(queue, &a(), "now").await;
@@ -150,7 +163,7 @@ async fn not_before_is_respected(queue: &impl TaskQueue, clock: &impl TestClock)
         .acknowledge(&got[0].receipt)
         .await
         .expect("acknowledge");
-    clock.advance(8 * SECOND).await;
+    clock.advance(4 * SECOND).await;
     assert!(due(queue, &[a()], 10).await.is_empty(), "still not due");
     clock.advance(3 * SECOND).await;
     let got = due(queue, &[a()], 10).await;
@@ -163,7 +176,7 @@ async fn due_message_ends_a_wait(queue: &impl TaskQueue, clock: &impl TestClock)
     let sent = queue.send(&a(), &message("soon"), &Place::at(at)).await;
     sent.expect("send a message for later");
     let queues = [a(), b()];
-    let waiting = queue.receive(&queues, 10, HIDDEN, LONG);
+    let waiting = queue.receive(&queues, 10, LONG, LONG);
     let both = async { tokio::join!(waiting, clock.advance(Duration::from_millis(60))) };
     let (got, ()) = tokio::time::timeout(PATIENCE, both)
         .await
@@ -204,16 +217,15 @@ async fn no_queue_starves(queue: &impl TaskQueue) {
     assert!(seen.contains(&b()), "a full queue does not starve another");
 }
 
-/// Order of events, not time: the receive ends before some other sends do, each as costly as it.
-async fn send_wakes_a_waiter<Q: TaskQueue + 'static>(queue: Q) {
-    const SENDS: usize = 200;
+/// Order of events where that can be: the receive ends before some other sends do, each as costly as it.
+async fn send_wakes_a_waiter<Q: TaskQueue + 'static>(queue: Q, wakes: Wakes) {
     let aside = QueueName::work(Role::Sign, None);
     let queue = Arc::new(queue);
     for round in 0..10 {
         let receiver = Arc::clone(&queue);
         let waiting = tokio::spawn(async move {
             let queues = [b(), c(), a()];
-            receiver.receive(&queues, 1, HIDDEN, LONG).await
+            receiver.receive(&queues, 1, LONG, LONG).await
         });
         // Lets the receiver get to its wait in most rounds; in the others it finds the message.
         for _ in 0..round {
@@ -221,18 +233,32 @@ async fn send_wakes_a_waiter<Q: TaskQueue + 'static>(queue: Q) {
             tokio::task::yield_now().await;
         }
         send(&*queue, &a(), "wake").await;
-        let mut sends = 0;
-        while !waiting.is_finished() {
-            assert!(sends < SENDS, "a send does not wake the one who waits");
-            send(&*queue, &aside, "aside").await;
-            tokio::task::yield_now().await;
-            sends += 1;
-        }
-        let got = waiting.await.expect("join").expect("receive");
+        let got = match wakes {
+            Wakes::AtOnce => {
+                ends_before_sends(&*queue, &aside, &waiting).await;
+                waiting.await
+            }
+            Wakes::Within(time) => {
+                let got = tokio::time::timeout(time, waiting).await;
+                got.expect("a send wakes the one who waits")
+            }
+        };
+        let got = got.expect("join").expect("receive");
         let names: Vec<_> = got.iter().map(|got| got.message.name()).collect();
         assert_eq!(names, [message("wake").name()], "the wait ends with it");
         let done = queue.acknowledge(&got[0].receipt).await;
         done.expect("acknowledge");
+    }
+}
+
+async fn ends_before_sends<T>(queue: &impl TaskQueue, aside: &QueueName, waiting: &JoinHandle<T>) {
+    const SENDS: usize = 200;
+    let mut sends = 0;
+    while !waiting.is_finished() {
+        assert!(sends < SENDS, "a send does not wake the one who waits");
+        send(queue, aside, "aside").await;
+        tokio::task::yield_now().await;
+        sends += 1;
     }
 }
 

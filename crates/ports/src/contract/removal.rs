@@ -10,20 +10,23 @@ use super::files::body;
 use super::{ROUNDS, TestClock, bytes};
 use crate::{ArtifactStore, Held, Stored};
 
-/// More than the grain of any store's time.
+/// More than any clock's own grain.
 const TICK: Duration = Duration::from_millis(3);
 
+/// `grain`: of the store's times. A put may look as much younger as it is, never older.
 pub(super) async fn holds<S: ArtifactStore + 'static, C: TestClock>(
+    grain: Duration,
     make: &impl AsyncFn() -> (S, C),
 ) {
+    let tick = grain + TICK;
     let (store, clock) = make().await;
-    pages(&store, &clock).await;
+    pages(&store, &clock, grain).await;
     let (store, clock) = make().await;
-    only_the_old_goes(&store, &clock).await;
+    only_the_old_goes(&store, &clock, tick).await;
     let (store, clock) = make().await;
-    every_put_renews(&store, &clock).await;
+    every_put_renews(&store, &clock, tick).await;
     let (store, clock) = make().await;
-    a_put_beats_a_removal(Arc::new(store), &clock).await;
+    a_put_beats_a_removal(Arc::new(store), &clock, tick).await;
 }
 
 async fn all(store: &impl ArtifactStore, limit: usize) -> Vec<Held> {
@@ -46,7 +49,7 @@ async fn put_time(store: &impl ArtifactStore, digest: Sha256Digest) -> Option<i6
     found.map(|held| held.put)
 }
 
-async fn pages(store: &impl ArtifactStore, clock: &impl TestClock) {
+async fn pages(store: &impl ArtifactStore, clock: &impl TestClock, grain: Duration) {
     assert_eq!(all(store, 1).await, [], "an empty store holds nothing");
     let from = clock.now();
     let mut expect = Vec::new();
@@ -55,7 +58,7 @@ async fn pages(store: &impl ArtifactStore, clock: &impl TestClock) {
         let digest = store.put(bytes(&text)).await.expect("put");
         expect.push((digest, n));
     }
-    let until = clock.now();
+    let until = clock.now() + i64::try_from(grain.as_millis()).expect("a short time");
     expect.sort_unstable();
     for limit in [1, 7, 20, 1_000] {
         let held = all(store, limit).await;
@@ -70,10 +73,10 @@ async fn pages(store: &impl ArtifactStore, clock: &impl TestClock) {
     }
 }
 
-async fn only_the_old_goes(store: &impl ArtifactStore, clock: &impl TestClock) {
+async fn only_the_old_goes(store: &impl ArtifactStore, clock: &impl TestClock, tick: Duration) {
     let digest = store.put(bytes("old")).await.expect("put");
     let at = put_time(store, digest).await.expect("it is held");
-    clock.advance(TICK).await;
+    clock.advance(tick).await;
     let young = store.put(bytes("young")).await.expect("put");
     for (digest, than, goes) in [
         (digest, at - 1, false),
@@ -97,11 +100,11 @@ async fn only_the_old_goes(store: &impl ArtifactStore, clock: &impl TestClock) {
     assert_eq!(got, Some(bytes("old")), "it may come back");
 }
 
-async fn every_put_renews(store: &impl ArtifactStore, clock: &impl TestClock) {
+async fn every_put_renews(store: &impl ArtifactStore, clock: &impl TestClock, tick: Duration) {
     let content = Bytes::from("again and again ".repeat(1_000));
     let digest = store.put(content.clone()).await.expect("put");
     for way in ["put", "put_stream", "renew"] {
-        clock.advance(TICK).await;
+        clock.advance(tick).await;
         let since = clock.now();
         match way {
             "put" => {
@@ -124,16 +127,25 @@ async fn every_put_renews(store: &impl ArtifactStore, clock: &impl TestClock) {
 }
 
 /// A removal that saw the old time, and a put that finds the bytes there, at once.
-async fn a_put_beats_a_removal<S: ArtifactStore + 'static>(store: Arc<S>, clock: &impl TestClock) {
-    let content = Bytes::from("contested ".repeat(100));
-    let digest = store.put(content.clone()).await.expect("put");
+async fn a_put_beats_a_removal<S: ArtifactStore + 'static>(
+    store: Arc<S>,
+    clock: &impl TestClock,
+    tick: Duration,
+) {
+    // All before the tick, so that a store whose time passes waits for one.
+    let mut contents = Vec::new();
     for round in 0..ROUNDS {
-        clock.advance(TICK).await;
-        let (since, streams) = (clock.now(), round % 2 == 0);
+        let content = Bytes::from(format!("contested {round} ").repeat(100));
+        let digest = store.put(content.clone()).await.expect("put");
+        contents.push((digest, content));
+    }
+    clock.advance(tick).await;
+    let since = clock.now();
+    for (round, (digest, content)) in contents.into_iter().enumerate() {
         let (putting, removing) = (Arc::clone(&store), Arc::clone(&store));
         let again = content.clone();
         let put = tokio::spawn(async move {
-            if streams {
+            if round % 2 == 0 {
                 let stored = putting.put_stream(digest, u64::MAX, body(&again)).await;
                 assert_eq!(stored.expect("put a stream"), Stored::Yes);
             } else {
