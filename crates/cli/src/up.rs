@@ -60,8 +60,13 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let address = listener.local_addr()?;
     let config = server::Config {
         logs: layout.logs(),
-        admin_token: token,
-        admin_token_file: layout.root().join(TOKEN),
+        admin: Some(server::Admin {
+            token,
+            place: format!(
+                "{} on the control plane's machine",
+                layout.root().join(TOKEN).display()
+            ),
+        }),
     };
     let router = server::router(control.clone(), config);
     let pushed = Arc::new(Notify::new());

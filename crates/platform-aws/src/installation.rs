@@ -104,7 +104,10 @@ impl Installation {
     }
 
     /// The rules of AWS for names, so that a wrong one is told here and not by every call.
-    fn check(&self) -> Result<(), Invalid> {
+    ///
+    /// # Errors
+    /// With the field that is wrong.
+    pub fn check(&self) -> Result<(), Invalid> {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
         let bucket = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
         let version = self.version.to_string();

@@ -16,6 +16,7 @@
 
 mod envelope;
 mod poll;
+mod started;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

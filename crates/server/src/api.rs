@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::error::{cut, quote};
-use crate::{Error, State};
+use crate::{Admin, Error, State};
 
 /// Longest sentence about a name that is none, in characters: it repeats the name.
 const MAX_WRONG_NAME_CHARS: usize = 300;
@@ -253,10 +253,16 @@ pub(crate) async fn command<P: Platform, T: DeserializeOwned>(
 }
 
 fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error> {
-    let file = state.admin_token_file.display();
+    let Some(Admin {
+        token: right,
+        place,
+    }) = &state.admin
+    else {
+        return Err(Error::Unauthorized("nobody commands here".to_owned()));
+    };
     let Some(given) = headers.get(header::AUTHORIZATION) else {
         return Err(Error::Unauthorized(format!(
-            "this call needs the header `Authorization: Bearer TOKEN` with the token of {file} on the control plane's machine"
+            "this call needs the header `Authorization: Bearer TOKEN` with the token of {place}"
         )));
     };
     let token = given
@@ -264,11 +270,11 @@ fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error
         .ok()
         .and_then(|value| value.strip_prefix("Bearer "))
         .unwrap_or_default();
-    if bool::from(token.as_bytes().ct_eq(state.admin_token.as_bytes())) {
+    if bool::from(token.as_bytes().ct_eq(right.as_bytes())) {
         return Ok(());
     }
     Err(Error::Unauthorized(format!(
-        "the token is wrong: the right one is in {file} on the control plane's machine"
+        "the token is wrong: the right one is in {place}"
     )))
 }
 

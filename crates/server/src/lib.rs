@@ -43,40 +43,62 @@ pub struct State<P: Platform> {
     pub control: Arc<Control<P>>,
     /// Logs as runners send them.
     pub logs: Logs,
-    /// Who may cancel and retry: whoever knows this. Compared in constant time, never logged.
-    admin_token: String,
-    /// The file that has it, for errors.
-    admin_token_file: PathBuf,
+    /// Who may cancel and retry; `None`: nobody, here.
+    admin: Option<Admin>,
     /// Trees of published repositories in memory.
     published: published::Trees,
+}
+
+/// Who may cancel and retry: whoever knows a token. It is compared in constant time, and never logged.
+pub struct Admin {
+    /// At least 16 bytes; an empty one would let everybody in.
+    pub token: String,
+    /// Where people find it: `FILE on the control plane's machine`.
+    pub place: String,
 }
 
 /// What the server needs besides the control plane.
 pub struct Config {
     /// Where logs are kept.
     pub logs: PathBuf,
-    /// Token for commands that change something.
-    pub admin_token: String,
-    /// The file that has it: people are told where to look.
-    pub admin_token_file: PathBuf,
+    /// `None` where nothing is commanded.
+    pub admin: Option<Admin>,
 }
 
 /// All routes.
 pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
+    let routes = runners().merge(commands()).merge(readings());
+    bordered(routes, control, config)
+}
+
+/// The runner API, and what people command: what changes something, but for a plan that is only tried.
+pub fn changing<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
+    bordered(runners().merge(commands()), control, config)
+}
+
+/// Pages, questions of the command line, published repositories: nothing is changed.
+pub fn reading<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
+    bordered(readings(), control, config)
+}
+
+type Routes<P> = Router<Arc<State<P>>>;
+
+fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Config) -> Router {
     let state = Arc::new(State {
         control,
         logs: Logs::new(config.logs),
-        admin_token: config.admin_token,
-        admin_token_file: config.admin_token_file,
+        admin: config.admin,
         published: published::Trees::default(),
     });
+    routes
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .layer(axum::middleware::from_fn(error::border))
+        .with_state(state)
+}
+
+fn runners<P: Platform>() -> Routes<P> {
     Router::new()
-        .route("/", get(page::index::<P>))
-        .route("/page.js", get(page::script))
-        .route("/task/{id}", get(page::task::<P>))
-        .route("/request/{*path}", get(page::request::<P>))
-        .route("/log/{id}", get(page::log::<P>))
-        .route("/healthz", get(|| async { "ok\n" }))
         .route("/runner/v1/take", post(runner::take::<P>))
         .route("/runner/v1/heartbeat", post(runner::heartbeat::<P>))
         .route("/runner/v1/log", post(runner::log::<P>))
@@ -87,6 +109,23 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
                 .get(blobs::get::<P>)
                 .post(blobs::ask::<P>),
         )
+}
+
+fn commands<P: Platform>() -> Routes<P> {
+    Router::new()
+        .route("/api/v1/cancel", post(api::cancel::<P>))
+        .route("/api/v1/retry", post(api::retry::<P>))
+        .route("/api/v1/prune", post(prune::prune::<P>))
+}
+
+fn readings<P: Platform>() -> Routes<P> {
+    Router::new()
+        .route("/", get(page::index::<P>))
+        .route("/page.js", get(page::script))
+        .route("/task/{id}", get(page::task::<P>))
+        .route("/request/{*path}", get(page::request::<P>))
+        .route("/log/{id}", get(page::log::<P>))
+        .route("/healthz", get(|| async { "ok\n" }))
         .route("/api/v1/status", get(api::status::<P>))
         .route("/api/v1/head", get(api::head::<P>))
         .route("/api/v1/request/{*path}", get(api::request::<P>))
@@ -94,12 +133,5 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/api/v1/plan", post(api::plan_files::<P>))
         .route("/api/v1/plan/{*revision}", get(api::plan::<P>))
         .route("/api/v1/log/{id}", get(api::log::<P>))
-        .route("/api/v1/cancel", post(api::cancel::<P>))
-        .route("/api/v1/retry", post(api::retry::<P>))
-        .route("/api/v1/prune", post(prune::prune::<P>))
         .route("/repos/{*path}", get(published::file::<P>))
-        .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::no_such_method)
-        .layer(axum::middleware::from_fn(error::border))
-        .with_state(state)
 }

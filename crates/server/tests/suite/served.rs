@@ -22,8 +22,10 @@ impl Served {
         let logs = tempfile::tempdir().expect("a directory");
         let config = server::Config {
             logs: logs.path().to_owned(),
-            admin_token: TOKEN.to_owned(),
-            admin_token_file: "/srv/example/secrets/admin.token".into(),
+            admin: Some(server::Admin {
+                token: TOKEN.to_owned(),
+                place: "/srv/example/secrets/admin.token on the control plane's machine".to_owned(),
+            }),
         };
         let router = server::router(Arc::new(world.another()), config);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")

@@ -1,0 +1,135 @@
+//! From one environment variable to a control plane.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use control::{Control, Options};
+use git::{Credentials, Repository};
+use platform_aws::{Access, AwsPlatform, Parameters};
+use state_repo::GitStateRepo;
+
+use crate::settings::{Secret, Settings};
+
+/// The environment variable that names the parameter with the document.
+const CONFIGURATION: &str = "MILLRACE_CONFIGURATION";
+/// What a function may write to. It lasts as long as the process that AWS keeps warm.
+const SCRATCH: &str = "/tmp/millrace";
+/// The user that a bare token is sent with: GitHub wants this word, other forges take any.
+const TOKEN_USER: &str = "x-access-token";
+
+/// The control plane of a function.
+pub type Plane = Control<AwsPlatform<GitStateRepo>>;
+
+/// What every function begins with.
+pub struct Boot {
+    /// The document.
+    pub settings: Settings,
+    parameters: Parameters,
+}
+
+impl Boot {
+    /// Starts logging, and reads the document.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub async fn new() -> anyhow::Result<Self> {
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_max_level(tracing::Level::INFO)
+            .with_target(false)
+            .init();
+        let name = std::env::var(CONFIGURATION)
+            .with_context(|| format!("read the environment variable {CONFIGURATION}"))?;
+        let parameters = Parameters::new().await;
+        let document = parameters.get(&name).await?;
+        let settings = Settings::parse(&document)
+            .with_context(|| format!("read the document in the parameter {name}"))?;
+        Ok(Self {
+            settings,
+            parameters,
+        })
+    }
+
+    /// A secret's value.
+    ///
+    /// # Errors
+    /// When it is not there, or this function may not read it.
+    pub async fn secret(&self, secret: Secret) -> anyhow::Result<String> {
+        Ok(self.parameters.get(self.settings.secret(secret)?).await?)
+    }
+
+    /// The adapters of AWS, with clients that are made when they are needed, and a state repository whose
+    /// copy is fetched when it is needed.
+    ///
+    /// # Errors
+    /// When the login cannot be read.
+    pub async fn control(&self) -> anyhow::Result<Arc<Plane>> {
+        let state = &self.settings.state_repository;
+        let login = self.secret(Secret::StateToken).await?;
+        let repository = Repository::remote(
+            state.url.parse()?,
+            self.scratch("state.git")?,
+            credentials(&login),
+        )
+        .with_context(|| format!("open the state repository {}", state.url))?;
+        let state_repo = GitStateRepo::new(repository).holding(&state.branch);
+        Ok(Arc::new(self.over(state_repo)))
+    }
+
+    /// The same for a use case that asks nothing of the state repository: no secret is read.
+    ///
+    /// # Errors
+    /// When the document names no state repository.
+    pub fn without_state(&self) -> anyhow::Result<Arc<Plane>> {
+        let state = &self.settings.state_repository;
+        let copy = self.scratch("state.git")?;
+        let repository = Repository::remote(state.url.parse()?, copy, Credentials::None)?;
+        Ok(Arc::new(self.over(GitStateRepo::new(repository))))
+    }
+
+    fn over(&self, state_repo: GitStateRepo) -> Plane {
+        let state = &self.settings.state_repository;
+        let installation = self.settings.installation();
+        let platform = AwsPlatform::new(installation, Access::Surroundings, state_repo);
+        let lease_seconds = self.settings.runner_lease_seconds;
+        let options = Options {
+            branch: state.branch.clone(),
+            status_branch: state.status_branch.clone(),
+            lease_seconds,
+            heartbeat_seconds: (lease_seconds / 4).max(1),
+            ..Options::default()
+        };
+        Control::new(platform, options)
+    }
+
+    /// A folder for files of this process, which is there.
+    ///
+    /// # Errors
+    /// When the disk is full.
+    pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = self.scratch(name)?;
+        std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        Ok(folder)
+    }
+
+    fn scratch(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let folder = PathBuf::from(SCRATCH);
+        std::fs::create_dir_all(&folder).with_context(|| format!("create {SCRATCH}"))?;
+        Ok(folder.join(name))
+    }
+}
+
+/// `token` or `user:password`; nothing where the parameter says `none`, since it cannot be empty.
+fn credentials(login: &str) -> Credentials {
+    let login = login.trim();
+    if login.is_empty() || login == "none" {
+        return Credentials::None;
+    }
+    let (user, password) = login.split_once(':').unwrap_or((TOKEN_USER, login));
+    Credentials::Basic {
+        user: user.to_owned(),
+        password: password.to_owned(),
+    }
+}

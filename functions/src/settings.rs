@@ -1,0 +1,131 @@
+//! The document that says where everything is.
+
+use std::collections::BTreeMap;
+
+use platform_aws::{Installation, Patience};
+use serde::Deserialize;
+
+/// What Terraform writes into one parameter, as JSON. Fields that only other programs read are passed over, so that
+/// the document may be newer than the function.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Settings {
+    version: u32,
+    region: String,
+    table: String,
+    bucket: String,
+    queue_prefix: String,
+    #[serde(default)]
+    endpoint: Option<String>,
+    /// The state repository.
+    pub state_repository: StateRepository,
+    /// Names of the parameters that hold secrets.
+    #[serde(default)]
+    secrets: BTreeMap<Secret, String>,
+    /// How long a lease lasts after the last heartbeat, in seconds.
+    #[serde(default = "lease_seconds")]
+    pub runner_lease_seconds: u64,
+}
+
+/// Where wishes are read and answers are written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct StateRepository {
+    /// An http(s) address without a login.
+    pub url: String,
+    /// The branch of wishes.
+    #[serde(default = "branch")]
+    pub branch: String,
+    /// The branch of answers.
+    #[serde(default = "status_branch")]
+    pub status_branch: String,
+}
+
+/// A secret, each a parameter of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Secret {
+    /// The login for the state repository: a token, or `user:password`. Empty: none.
+    StateToken,
+    /// Who may cancel and retry.
+    AdminToken,
+    /// What the forge signs its deliveries with: one line for each that is valid.
+    WebhookSecret,
+    /// For checks.
+    ForgeToken,
+}
+
+fn lease_seconds() -> u64 {
+    60
+}
+
+fn branch() -> String {
+    "main".to_owned()
+}
+
+fn status_branch() -> String {
+    "status".to_owned()
+}
+
+impl Settings {
+    /// Reads and checks a document.
+    ///
+    /// # Errors
+    /// With the field that is missing or wrong.
+    pub fn parse(json: &str) -> anyhow::Result<Self> {
+        let settings: Self = serde_json::from_str(json)?;
+        settings.installation().check()?;
+        Ok(settings)
+    }
+
+    /// What the adapters have to know.
+    pub fn installation(&self) -> Installation {
+        Installation {
+            version: self.version,
+            region: self.region.clone(),
+            table: self.table.clone(),
+            bucket: self.bucket.clone(),
+            queue_prefix: self.queue_prefix.clone(),
+            endpoint: self.endpoint.clone(),
+            patience: Patience::default(),
+        }
+    }
+
+    /// The parameter that has a secret.
+    ///
+    /// # Errors
+    /// When the document names none.
+    pub fn secret(&self, secret: Secret) -> anyhow::Result<&str> {
+        let name = self.secrets.get(&secret).map(String::as_str);
+        name.ok_or_else(|| anyhow::anyhow!("the document names no parameter for {secret:?}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOCUMENT: &str = r#"{"version": 1, "region": "eu-central-1", "table": "millrace",
+        "bucket": "millrace-artifacts", "queue_prefix": "millrace", "unknown": [1],
+        "state_repository": {"url": "https://example.org/state.git", "forge": "none"},
+        "secrets": {"admin_token": "/millrace/admin-token"}}"#;
+
+    #[test]
+    fn a_document_is_read_or_its_mistake_is_named() {
+        let settings = Settings::parse(DOCUMENT).expect("a document");
+        assert_eq!(settings.state_repository.branch, "main");
+        let name = settings.secret(Secret::AdminToken).expect("named");
+        assert_eq!(name, "/millrace/admin-token");
+        let error = settings.secret(Secret::StateToken).expect_err("not named");
+        assert_eq!(
+            error.to_string(),
+            "the document names no parameter for StateToken"
+        );
+        let check = |from: &str, to: &str, expect: &str| {
+            let error = Settings::parse(&DOCUMENT.replace(from, to)).expect_err("wrong");
+            let error = error.to_string();
+            assert!(error.contains(expect), "{error}");
+        };
+        check("\"version\": 1", "\"version\": 2", "version is \"2\"");
+        check("\"url\"", "\"address\"", "missing field `url`");
+        check("\"admin_token\"", "\"admin\"", "unknown variant `admin`");
+    }
+}
