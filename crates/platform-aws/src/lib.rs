@@ -19,6 +19,7 @@ mod parameters;
 mod provision;
 mod queue;
 mod retry;
+mod store;
 
 pub use clients::{Access, Clients};
 pub use clock::WallClock;
@@ -27,3 +28,56 @@ pub use ledger_rows::DynamoLedger;
 pub use parameters::Parameters;
 pub use provision::{provision_bucket, provision_queues, provision_table};
 pub use queue::SqsQueue;
+pub use store::{Presigned, S3Store, Sizes};
+
+/// All ports of one installation; the state repository is the caller's choice.
+#[derive(Debug)]
+pub struct AwsPlatform<R> {
+    ledger: DynamoLedger,
+    queue: SqsQueue,
+    store: S3Store,
+    state_repo: R,
+    clock: WallClock,
+}
+
+impl<R> AwsPlatform<R> {
+    /// The platform of `installation`. No request is made before the first call of a port.
+    pub fn new(installation: Installation, access: Access, state_repo: R) -> Self {
+        let clients = Clients::new(installation, access);
+        Self {
+            ledger: DynamoLedger::new(clients.clone()),
+            queue: SqsQueue::new(clients.clone()),
+            store: S3Store::new(clients),
+            state_repo,
+            clock: WallClock,
+        }
+    }
+}
+
+impl<R: ports::StateRepo + 'static> ports::Platform for AwsPlatform<R> {
+    type Ledger = DynamoLedger;
+    type Queue = SqsQueue;
+    type Store = S3Store;
+    type StateRepo = R;
+    type Clock = WallClock;
+
+    fn ledger(&self) -> &DynamoLedger {
+        &self.ledger
+    }
+
+    fn queue(&self) -> &SqsQueue {
+        &self.queue
+    }
+
+    fn store(&self) -> &S3Store {
+        &self.store
+    }
+
+    fn state_repo(&self) -> &R {
+        &self.state_repo
+    }
+
+    fn clock(&self) -> &WallClock {
+        &self.clock
+    }
+}

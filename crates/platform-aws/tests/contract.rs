@@ -9,7 +9,9 @@ use common::{Wall, clients, endpoint, installation};
 use emulator::Kind;
 use ledger::QueueName;
 use pipeline_spec::Role;
-use platform_aws::{DynamoLedger, SqsQueue, WallClock, provision_queues, provision_table};
+use platform_aws::{
+    DynamoLedger, S3Store, SqsQueue, WallClock, provision_bucket, provision_queues, provision_table,
+};
 use ports::contract::{self, Order, QueueManner, Wakes};
 
 /// SQS counts in seconds, and this time passes.
@@ -41,6 +43,17 @@ async fn queue() {
         ];
         provision_queues(&clients, &names, 50).await.unwrap();
         (SqsQueue::new(clients), Wall)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn store() {
+    // S3's times are whole seconds.
+    contract::store(Duration::from_secs(1), async || {
+        let clients = clients(installation(endpoint(Kind::Ministack)));
+        provision_bucket(&clients).await.unwrap();
+        (S3Store::new(clients), Wall)
     })
     .await;
 }
