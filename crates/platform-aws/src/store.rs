@@ -22,6 +22,8 @@ mod parts;
 mod pointers;
 mod presign;
 
+use std::time::Duration;
+
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::operation::head_object::HeadObjectError;
@@ -32,12 +34,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use ledger::Millis;
 use pipeline_spec::{RepositoryName, Sha256Digest};
-use ports::{ArtifactStore, Body, Error, Held, Result, Stored};
+use ports::{ArtifactStore, Body, Error, Held, Link, Result, Stored};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use crate::clients::Clients;
 use crate::retry::{Stop, again, answer};
+use presign::MOST_IN_ONE_REQUEST;
 pub use presign::Presigned;
 
 /// Where files are.
@@ -351,6 +354,24 @@ impl ArtifactStore for S3Store {
             }
             Err(stop) => Err(stop.into_error(&operation)),
         }
+    }
+
+    async fn download_link(&self, digest: &Sha256Digest, lasts: Duration) -> Result<Option<Link>> {
+        Ok(Some(self.presign_get(digest, lasts).await?.into()))
+    }
+
+    /// Larger files go through [`Self::put_stream`].
+    async fn upload_link(
+        &self,
+        digest: &Sha256Digest,
+        size: u64,
+        lasts: Duration,
+    ) -> Result<Option<Link>> {
+        if size > MOST_IN_ONE_REQUEST {
+            return Ok(None);
+        }
+        let signed = self.presign_put(digest, size, lasts).await?;
+        Ok(Some(signed.into()))
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

@@ -5,7 +5,7 @@ use std::io::Seek as _;
 use std::time::Duration;
 
 use pipeline_spec::Sha256Digest;
-use reqwest::header::{CONTENT_LENGTH, LOCATION};
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
 use runner_api::protocol::{UploadReply, UploadRequest};
 use tokio::time::Instant;
@@ -133,13 +133,13 @@ impl Client {
     ) -> Result<(), Trouble> {
         let address = parse_address(address)?;
         let body = content.body().map_err(read_again)?;
-        let mut request = self
-            .plain(Method::PUT, address)
-            .header(CONTENT_LENGTH, content.size())
-            .body(body);
+        let request = self.plain(Method::PUT, address).body(body);
+        let mut all = HeaderMap::from_iter([(CONTENT_LENGTH, content.size().into())]);
         for (name, value) in headers {
-            request = request.header(name, value);
+            // The length may be among them, and must not stand there twice.
+            all.insert(header_name(name)?, header_value(value)?);
         }
+        let request = request.headers(all);
         elsewhere_succeeded(send(request).await?).map(drop)
     }
 
@@ -203,6 +203,21 @@ fn parse_address(address: &str) -> Result<Url, Trouble> {
         status: StatusCode::TEMPORARY_REDIRECT.as_u16(),
         reason: format!("the control plane names no address of a blob: {cause}"),
     })
+}
+
+fn header_name(name: &str) -> Result<HeaderName, Trouble> {
+    name.parse().map_err(|_| no_header())
+}
+
+fn header_value(value: &str) -> Result<HeaderValue, Trouble> {
+    value.parse().map_err(|_| no_header())
+}
+
+fn no_header() -> Trouble {
+    Trouble::Final {
+        status: StatusCode::OK.as_u16(),
+        reason: "the control plane names a header that is none".to_owned(),
+    }
 }
 
 /// Nothing that a store says is final: an address runs out, and the control plane gives another.

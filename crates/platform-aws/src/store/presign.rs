@@ -5,9 +5,12 @@ use std::time::Duration;
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::presigning::{PresignedRequest, PresigningConfig};
 use pipeline_spec::Sha256Digest;
-use ports::{Error, Result};
+use ports::{Error, Link, Result};
 
 use super::{S3Store, checksum, key};
+
+/// Bytes that S3 takes in one request.
+pub(super) const MOST_IN_ONE_REQUEST: u64 = 5 << 30;
 
 /// A signed request. Whoever has it can make it: it is as secret as what it reaches, so it has no `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,6 +21,15 @@ pub struct Presigned {
     pub url: String,
     /// Headers that are signed too: the request must have them just so.
     pub headers: Vec<(String, String)>,
+}
+
+impl From<Presigned> for Link {
+    fn from(signed: Presigned) -> Self {
+        Self {
+            url: signed.url,
+            headers: signed.headers,
+        }
+    }
 }
 
 impl S3Store {
@@ -47,11 +59,10 @@ impl S3Store {
         size: u64,
         valid: Duration,
     ) -> Result<Presigned> {
-        /// What S3 takes in one request.
-        const MOST: u64 = 5 << 30;
         let operation = format!("sign an upload of artifact {digest}");
-        if size > MOST {
-            let cause = format!("it has {size} bytes; S3 takes {MOST} in one request");
+        if size > MOST_IN_ONE_REQUEST {
+            let cause =
+                format!("it has {size} bytes; S3 takes {MOST_IN_ONE_REQUEST} in one request");
             return Err(Error::corrupt(operation, cause));
         }
         let put = self.clients.s3().await.put_object();
