@@ -123,9 +123,9 @@ async fn refuse_old_ledger<P: Platform>(
         .map(|problem| format!("  {}: {}", problem.subject, problem.message))
         .collect();
     anyhow::bail!(
-        "the ledger below {} is not the one that published what is public; nothing was started and nothing was changed:\n{}",
-        layout.data().display(),
-        lines.join("\n")
+        "the ledger {data}/millrace.db and the artifact store {data}/artifacts do not fit together, or not what is public; nothing was started and nothing was changed:\n{}",
+        lines.join("\n"),
+        data = layout.data().display(),
     )
 }
 
