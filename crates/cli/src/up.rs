@@ -55,8 +55,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
     let control = Arc::new(Control::new(platform, options));
-    refuse_old_ledger(&control, &layout).await?;
-    let listener = listen(args.listen).await?;
+    let listener = begin(&control, &layout, args.listen).await?;
     let address = listener.local_addr()?;
     let config = server::Config {
         logs: layout.logs(),
@@ -107,6 +106,20 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         Some(Ok(Err(error))) => Err(error),
         Some(Err(panic)) => Err(panic).context("a loop of the control plane broke"),
     }
+}
+
+/// The last steps that may refuse. What was opened is left as it was found then: an empty database in the
+/// place of one that was lost would hide the loss.
+async fn begin(
+    control: &Control<LocalPlatform<GitStateRepo>>,
+    layout: &Layout,
+    address: SocketAddr,
+) -> anyhow::Result<TcpListener> {
+    let begun = match refuse_old_ledger(control, layout).await {
+        Ok(()) => listen(address).await,
+        Err(error) => Err(error),
+    };
+    begun.inspect_err(|_| control.platform().leave_as_found())
 }
 
 /// A ledger that is lost, or older than what is public, would build all again and write over the proof.
