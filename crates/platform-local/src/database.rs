@@ -253,10 +253,12 @@ fn check(connection: &Connection, path: &Path) -> std::result::Result<(), Error>
     }
 }
 
-/// Makes messages due that could not be read: this program may be newer than the one that put them aside.
-/// What it cannot read either is put aside once more.
+/// Makes messages due that nobody has. Those that could not be read: this program may be newer than the
+/// one that put them aside; what it cannot read either is put aside once more. And those that were
+/// delivered: whoever had them is gone, since the lock is ours. That they were delivered still counts, so
+/// that one which kills its process does not come for ever. What was only delayed stays so.
 fn take_back(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "UPDATE messages SET due = 0 WHERE due = ?1";
+    let sql = "UPDATE messages SET due = 0 WHERE due = ?1 OR deliveries > 0";
     connection.execute(sql, [ASIDE]).map(drop)
 }
 

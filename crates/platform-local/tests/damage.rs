@@ -126,6 +126,46 @@ fn second_process_is_told_of_the_first() {
     DirectoryStore::open(&folder).expect("it is free again");
 }
 
+/// What a killed process had in its hands is nobody's: the folder is locked by one process at a time.
+#[tokio::test]
+async fn what_a_gone_process_had_claimed_is_due_at_once() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let open = || SqliteQueue::new(Database::open(&folder).unwrap(), Arc::new(WallClock));
+    let queues = [QueueName::report()];
+    let hour = Duration::from_secs(3_600);
+    let receive = async |queue: &SqliteQueue| {
+        let deliveries = queue.receive(&queues, 9, hour, Duration::ZERO).await;
+        deliveries.unwrap()
+    };
+    let queue = open();
+    let later = Place::at(WallClock.now() + 3_600_000);
+    for (name, place) in [
+        ("claimed", Place::at(0)),
+        ("done", Place::at(0)),
+        ("later", later),
+    ] {
+        queue
+            .send(&queues[0], &message(name), &place)
+            .await
+            .unwrap();
+    }
+    let first = receive(&queue).await;
+    assert_eq!(first.len(), 2);
+    queue.acknowledge(&first[1].receipt).await.unwrap();
+    assert!(receive(&queue).await.is_empty(), "they are claimed");
+    drop(queue);
+
+    let queue = open();
+    let again = receive(&queue).await;
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(again[0].message, first[0].message);
+    assert_eq!(again[0].deliveries, 2, "the first delivery counts");
+    queue.acknowledge(&first[0].receipt).await.unwrap();
+    assert_eq!(queue.depth(&queues[0]).await.unwrap(), 2, "an old receipt");
+    assert!(receive(&queue).await.is_empty(), "it is claimed once");
+}
+
 /// What an older program cannot read is not lost to a newer one.
 #[tokio::test]
 async fn a_message_that_was_set_aside_is_due_again_when_it_can_be_read() {
