@@ -355,6 +355,38 @@ async fn who_refuses_makes_nothing_and_deletes_nothing() {
     assert_eq!(left, "the last changes");
 }
 
+/// What is wrong with what is published is a finding, and no trouble of the command's.
+#[tokio::test]
+async fn a_tree_that_is_gone_and_a_pointer_of_another_are_findings() {
+    let folder = installed(&["millrace-runner", "millrace-signer"]);
+    assert_eq!(init(folder.path()).await.code, 0);
+    let pointers = folder.path().join("new/data/artifacts/pointers");
+    std::fs::create_dir_all(&pointers).expect("a folder");
+    let digest = "0".repeat(64);
+    let pointer = json!({
+        "version": runner_api::VERSION, "repository": "base", "generation": 3,
+        "commit": "0".repeat(40), "tree": digest, "signatures": {}, "publication": digest,
+    });
+    let verify = async |name: &str, expect: &str| {
+        let path = pointers.join(name);
+        std::fs::write(&path, pointer.to_string()).expect("a file");
+        let mut command = millrace(&["verify", name]);
+        command.arg("--data").arg(folder.path().join("new"));
+        let said = said(command).await;
+        assert_eq!((said.code, said.out.trim_end()), (1, expect), "{said:?}");
+    };
+    verify(
+        "base",
+        &format!("base: the list of all its files: expected sha256 {digest}, found No such file or directory (os error 2)"),
+    )
+    .await;
+    verify(
+        "extra",
+        "extra: pointers/extra: expected the pointer of extra, found the one of base",
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn a_directory_of_something_else_is_told_by_all() {
     for args in [&["verify"][..], &["up", "--no-runners"], &["status"]] {
