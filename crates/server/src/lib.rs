@@ -95,6 +95,8 @@ pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
         .route("/api/v1/cancel", post(api::cancel::<P>))
         .route("/api/v1/retry", post(api::retry::<P>))
         .route("/api/v1/prune", post(prune::prune::<P>))
+        .route("/repos", get(published::index::<P>))
+        .route("/repos/", get(published::index::<P>))
         .route("/repos/{*path}", get(published::file::<P>))
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
