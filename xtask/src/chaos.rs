@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::Usage;
 use crate::sh::{bin, cmd, output, run, target, top};
 
 const HELP: &str = "\
@@ -36,6 +37,7 @@ pub(crate) fn storm(words: &[&str]) -> Result<()> {
         print!("{HELP}");
         return Ok(());
     }
+    check(words)?;
     let mut words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     if !words.iter().any(|word| word.starts_with("--seed")) {
         words.extend(["--seed".to_owned(), new_seed()?.to_string()]);
@@ -59,6 +61,35 @@ pub(crate) fn storm(words: &[&str]) -> Result<()> {
     }
 }
 
+/// Whether `millrace-chaos` would understand them: it takes minutes to build.
+fn check(words: &[&str]) -> Result<(), Usage> {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (*word, None),
+        };
+        let is_right = match name {
+            "--json" | "--keep" | "--prove" | "--schedule" => value.is_none(),
+            "--minutes" | "--seed" => {
+                let value = value.or_else(|| words.next().copied());
+                let value = value.ok_or_else(|| Usage(format!("{name} wants a number\n{HELP}")))?;
+                match name {
+                    "--seed" => value.parse::<u64>().is_ok(),
+                    _ => value
+                        .parse()
+                        .is_ok_and(|it: f64| it.is_finite() && it > 0.0),
+                }
+            }
+            _ => return Err(Usage(format!("{word} is no option\n{HELP}"))),
+        };
+        if !is_right {
+            return Err(Usage(format!("{name} does not go like that\n{HELP}")));
+        }
+    }
+    Ok(())
+}
+
 /// A few digits, so that people can say it.
 fn new_seed() -> Result<u64> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -79,4 +110,27 @@ fn namespaces() -> Result<Command> {
         String::from_utf8_lossy(&can.stderr).trim()
     );
     Ok(cmd("unshare", &words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check;
+
+    #[test]
+    fn words_are_looked_at_before_anything_is_built() {
+        let says = |words: &[&str], expect: &str| {
+            let said = check(words).err().map_or_else(String::new, |it| it.0);
+            assert_eq!(said.lines().next().unwrap_or_default(), expect, "{words:?}");
+        };
+        says(&[], "");
+        says(&["--minutes", "0.5", "--seed=7", "--json", "--prove"], "");
+        for minutes in ["nan", "inf", "0", "-1", "five", "1e999"] {
+            says(&["--minutes", minutes], "--minutes does not go like that");
+        }
+        says(&["--seed", "-1"], "--seed does not go like that");
+        says(&["--seed"], "--seed wants a number");
+        says(&["--json=yes"], "--json does not go like that");
+        says(&["--frobnicate"], "--frobnicate is no option");
+        says(&["5"], "5 is no option");
+    }
 }

@@ -4,11 +4,13 @@
 //! compiler; what ships is built by the stable one. The corpus beside them is small and is read first;
 //! what a run finds new is kept below the target directory, and a crash beside it.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use crate::Usage;
 use crate::sh::{cmd, output, run, target, top};
 
 const HELP: &str = "\
@@ -25,41 +27,28 @@ usage: cargo xtask fuzz [--seconds N] [TARGET...]
 /// The fuzzing front end. Pinned: its command line is used.
 const CARGO_FUZZ: &str = "0.13.2";
 /// Seconds for one target.
-const SECONDS: &str = "60";
+const SECONDS: NonZeroU32 = NonZeroU32::new(60).expect("it is not 0");
 /// Longest input, in bytes: parsers have their own limits, and long inputs are slow to mutate.
 const MAX_BYTES: &str = "-max_len=65536";
 /// Longest time for one input, in seconds, and most memory, in MiB.
 const LIMITS: [&str; 2] = ["-timeout=5", "-rss_limit_mb=1024"];
 
 pub(crate) fn run_targets(words: &[&str]) -> Result<()> {
-    let (mut seconds, mut named) = (SECONDS, Vec::new());
-    let mut words = words.iter();
-    while let Some(word) = words.next() {
-        match *word {
-            "--help" | "-h" => {
-                print!("{HELP}");
-                return Ok(());
-            }
-            "--list" => {
-                targets()?.iter().for_each(|name| println!("{name}"));
-                return Ok(());
-            }
-            "--seconds" => seconds = words.next().context("--seconds wants a number")?,
-            flag if flag.starts_with('-') => bail!("{flag} is no option\n{HELP}"),
-            name => named.push(name.to_owned()),
-        }
+    if words.iter().any(|word| matches!(*word, "--help" | "-h")) {
+        print!("{HELP}");
+        return Ok(());
     }
-    let all = targets()?;
-    if let Some(unknown) = named.iter().find(|name| !all.contains(name)) {
-        bail!("there is no target {unknown}: there are {}", all.join(", "));
+    if words == ["--list"] {
+        targets()?.iter().for_each(|name| println!("{name}"));
+        return Ok(());
     }
-    let wanted = if named.is_empty() { all } else { named };
+    let (seconds, wanted) = wanted(words, targets()?)?;
     nightly()?;
     let tool = tool()?;
     let mut crashed = Vec::new();
     for name in wanted {
         println!("== {name}, {seconds} s");
-        match fuzz(&tool, &name, seconds)? {
+        match fuzz(&tool, &name, &seconds.to_string())? {
             Some(line) => println!("{line}"),
             None => crashed.push(name),
         }
@@ -71,6 +60,32 @@ pub(crate) fn run_targets(words: &[&str]) -> Result<()> {
         artifacts("").display()
     );
     Ok(())
+}
+
+/// For how many seconds which of `all` targets.
+fn wanted(words: &[&str], all: Vec<String>) -> Result<(NonZeroU32, Vec<String>), Usage> {
+    let (mut seconds, mut named) = (SECONDS, Vec::new());
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match *word {
+            "--seconds" => {
+                let number = words.next().and_then(|word| word.parse().ok());
+                // To libFuzzer, 0 is for ever.
+                seconds = number.ok_or_else(|| {
+                    Usage(format!("--seconds wants a number, 1 at least\n{HELP}"))
+                })?;
+            }
+            flag if flag.starts_with('-') => {
+                return Err(Usage(format!("{flag} is no option\n{HELP}")));
+            }
+            name if !all.iter().any(|it| it == name) => {
+                let all = all.join(", ");
+                return Err(Usage(format!("there is no target {name}: there are {all}")));
+            }
+            name => named.push(name.to_owned()),
+        }
+    }
+    Ok((seconds, if named.is_empty() { all } else { named }))
 }
 
 fn folder() -> PathBuf {
@@ -176,4 +191,31 @@ fn figures(name: &str, said: &str) -> String {
         covered.unwrap_or("?"),
         stat("stat::peak_rss_mb:"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wanted;
+
+    #[test]
+    fn words_are_looked_at_before_anything_is_built() {
+        let says = |words: &[&str], expect: &str| {
+            let said = match wanted(words, vec!["deb".to_owned(), "rpm".to_owned()]) {
+                Ok((seconds, names)) => format!("{seconds} {}", names.join(" ")),
+                Err(usage) => usage.0,
+            };
+            assert_eq!(said.lines().next().unwrap_or_default(), expect, "{words:?}");
+        };
+        says(&[], "60 deb rpm");
+        says(&["rpm", "--seconds", "5"], "5 rpm");
+        for words in [
+            &["--seconds", "0"][..],
+            &["--seconds", "nan"],
+            &["--seconds"],
+        ] {
+            says(words, "--seconds wants a number, 1 at least");
+        }
+        says(&["--jobs"], "--jobs is no option");
+        says(&["apk"], "there is no target apk: there are deb, rpm");
+    }
 }

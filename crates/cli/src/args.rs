@@ -244,6 +244,10 @@ pub(crate) struct PruneArgs {
     /// Keep what was uploaded less than so long ago: 72h, 3d; 1h at least. By default three days.
     #[arg(long, value_name = "TIME", value_parser = words::grace)]
     pub(crate) grace: Option<std::time::Duration>,
+    /// Remove also what only a lost status branch named: after a recovery without it, prune refuses until
+    /// this is said once.
+    #[arg(long)]
+    pub(crate) give_up: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -15,6 +15,7 @@ pub(crate) async fn run(args: PruneArgs, output: &Output) -> anyhow::Result<Verd
     let body = PruneBody {
         dry_run: args.dry_run,
         grace_seconds: args.grace.map(|grace| grace.as_secs()),
+        give_up: args.give_up,
     };
     let pruned: Pruned = client.post("/api/v1/prune", &body).await?;
     if output.json {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use control::{Control, Options, Recovered};
 use platform_local::LocalPlatform;
-use ports::StateRepo as _;
+use ports::{Platform, StateRepo as _};
 use serde_json::json;
 use state_repo::GitStateRepo;
 
@@ -67,6 +67,15 @@ async fn rebuild(
     let data = layout.data();
     let platform = LocalPlatform::open(&data, state_repo).context("open the data directory")?;
     let control = Control::new(platform, options);
+    let rebuilt = rebuild_empty(&control, &data, output).await;
+    rebuilt.inspect_err(|_| control.platform().leave_as_found())
+}
+
+async fn rebuild_empty<P: Platform>(
+    control: &Control<P>,
+    data: &Path,
+    output: &Output,
+) -> anyhow::Result<Recovered> {
     if control.is_planned().await? {
         let sentence = format!(
             "a ledger is below {}: nothing was changed; to put it aside and rebuild it, say --replace",

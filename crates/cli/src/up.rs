@@ -55,8 +55,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
     let control = Arc::new(Control::new(platform, options));
-    refuse_old_ledger(&control, &layout).await?;
-    let listener = listen(args.listen).await?;
+    let listener = begin(&control, &layout, args.listen).await?;
     let address = listener.local_addr()?;
     let config = server::Config {
         logs: layout.logs(),
@@ -114,6 +113,20 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     }
 }
 
+/// The last steps that may refuse. What was opened is left as it was found then: an empty database in the
+/// place of one that was lost would hide the loss.
+async fn begin(
+    control: &Control<LocalPlatform<GitStateRepo>>,
+    layout: &Layout,
+    address: SocketAddr,
+) -> anyhow::Result<TcpListener> {
+    let begun = match refuse_old_ledger(control, layout).await {
+        Ok(()) => listen(address).await,
+        Err(error) => Err(error),
+    };
+    begun.inspect_err(|_| control.platform().leave_as_found())
+}
+
 /// A ledger that is lost, or older than what is public, would build all again and write over the proof.
 async fn refuse_old_ledger<P: Platform>(
     control: &Control<P>,
@@ -128,9 +141,9 @@ async fn refuse_old_ledger<P: Platform>(
         .map(|problem| format!("  {}: {}", problem.subject, problem.message))
         .collect();
     anyhow::bail!(
-        "the ledger below {} is not the one that published what is public; nothing was started and nothing was changed:\n{}",
-        layout.data().display(),
-        lines.join("\n")
+        "the ledger {data}/millrace.db and the artifact store {data}/artifacts do not fit together, or not what is public; nothing was started and nothing was changed:\n{}",
+        lines.join("\n"),
+        data = layout.data().display(),
     )
 }
 

@@ -20,7 +20,7 @@ use crate::local::Layout;
 use crate::render::{Output, clean, short};
 use crate::state::StatePlace;
 use recorded::Recorded;
-use repository::Verifier;
+use repository::{Opened, Verifier};
 
 /// Largest text file of the state repository that is read, in bytes.
 const MAX_TEXT_BYTES: u64 = 64 * 1024 * 1024;
@@ -68,9 +68,13 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<Verdict>
     let repository = place.open(&layout)?;
     let mut reports = Vec::new();
     for name in &names {
-        let verifier = Verifier::open(&layout, &repository, name)?;
-        let recorded = Recorded::read(&repository, verifier.status_branch())?;
-        let report = verifier.verify(&recorded);
+        let report = match Verifier::open(&layout, &repository, name)? {
+            Opened::Nothing(report) => report,
+            Opened::Tree(verifier) => {
+                let recorded = Recorded::read(&repository, verifier.status_branch())?;
+                verifier.verify(&recorded)
+            }
+        };
         if !output.json {
             output.print(&text(&report, output))?;
         }

@@ -20,7 +20,7 @@ use crate::failure::{Failure, Kind, kind_of};
 use crate::missing::missing;
 use crate::names::{invalid, request_path};
 use crate::render::{Output, note, short};
-use view::View;
+use view::{Begin, View};
 
 /// How long a control plane that answered before may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,7 +68,11 @@ enum Look {
 
 impl Watch {
     async fn until_rest(&mut self, output: &Output) -> anyhow::Result<Verdict> {
-        let mut view = View::new(output);
+        let begin = match self.wanted.is_empty() {
+            true => Begin::Open,
+            false => Begin::All,
+        };
+        let mut view = View::new(output, begin);
         let mut behind = Behind::default();
         // One that never answered is not waited for: most likely nobody is there.
         let mut answered = false;
@@ -120,6 +124,15 @@ impl Watch {
             }
             Look::Rest => {
                 if !behind.planning(&self.client, &status).await? {
+                    if !view.has_told() && !output.json {
+                        let rest = match requests.len() {
+                            1 => "1 request is".to_owned(),
+                            n => format!("{n} requests are"),
+                        };
+                        note(&format!(
+                            "millrace: nothing is open; {rest} at rest: `millrace status`"
+                        ));
+                    }
                     say_end(&requests, &BTreeSet::new(), output);
                     return Ok(Some(verdict(&requests)));
                 }

@@ -95,6 +95,7 @@ impl<P: Platform> Control<P> {
             sequence: head.row.sequence + paths.len() as u64,
             unfinished: Vec::new(),
             recovered: false,
+            without_status: head.row.without_status,
             problems: Vec::new(),
             notices: self
                 .notices(&head.row, &tip, &snapshot.config, &changes)

@@ -1,8 +1,9 @@
-//! Whether the ledger is the one that published what is public.
+//! Whether ledger, artifact store and status branch belong together.
 //!
 //! A ledger that was lost, or that a backup brought back, knows less than the artifact store and the
 //! status branch. Working on with it would build everything again, and write its ignorance over the
-//! branch from which people could see what was there.
+//! branch from which people could see what was there. A store that is empty, as where a disk is not
+//! mounted, has nothing of what clients are to get.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ use crate::render::StatusFile;
 use crate::{Control, Error, Result};
 
 impl<P: Platform> Control<P> {
-    /// Why this ledger must not go on; asked once, before anything else. A pointer that is missing in
-    /// the store and known to the ledger is set again.
+    /// Why this ledger must not go on; asked once, before anything else. If nothing is wrong, a pointer
+    /// that is missing in the store and known to the ledger is set again; else nothing is written.
     ///
     /// # Errors
     /// A port's trouble. A configuration that cannot be read is none: nothing is planned with it.
@@ -27,7 +28,8 @@ impl<P: Platform> Control<P> {
         let noted = self.platform.ledger().get(&Key::status_branch()).await?;
         let is_new = version.is_none() && noted.is_none();
         let mut problems = Vec::new();
-        if is_new && self.has_answers().await? {
+        let has_answers = self.has_answers().await?;
+        if is_new && has_answers {
             let status = &self.options.status_branch;
             problems.push(Problem {
                 subject: "the ledger".to_owned(),
@@ -42,10 +44,49 @@ impl<P: Platform> Control<P> {
         let mut names = self.configured(&head).await?;
         names.extend(self.platform.store().pointers().await?);
         let decided = self.decided().await?;
+        let mut missing = Vec::new();
         for name in names {
-            problems.extend(self.check_pointer(&name, &decided).await?);
+            match self.check_pointer(&name, &decided).await? {
+                Pointed::Well => {}
+                Pointed::Missing(pointer) => missing.push(pointer),
+                Pointed::Wrong(problem) => problems.push(problem),
+            }
+        }
+        if has_answers || !missing.is_empty() {
+            problems.extend(self.empty_store().await?);
+        }
+        if problems.is_empty() {
+            self.set_again(missing).await?;
         }
         Ok(problems)
+    }
+
+    /// That a store has nothing, though answers or pointers tell of what was in it: each answer has its
+    /// record there.
+    async fn empty_store(&self) -> Result<Option<Problem>> {
+        if !self.platform.store().held(None, 1).await?.is_empty() {
+            return Ok(None);
+        }
+        let status = &self.options.status_branch;
+        Ok(Some(Problem {
+            subject: "the artifact store".to_owned(),
+            message: format!(
+                "it is empty, and what was made is to be in it: is its disk mounted? Mount it, or bring the store back from a copy; or, to build everything anew, put the ledger away and delete the branch `{status}` in the state repository first"
+            ),
+        }))
+    }
+
+    /// Sets pointers that the ledger knows and the store has not.
+    async fn set_again(&self, missing: Vec<Pointer>) -> Result<()> {
+        for pointer in missing {
+            let (name, generation) = (&pointer.repository, pointer.generation);
+            let bytes = serde_json::to_vec(&pointer).expect("a pointer has only string keys");
+            let store = self.platform.store();
+            let set = store.set_pointer(name.as_str(), None, Bytes::from(bytes));
+            let _another_set_it = set.await?;
+            tracing::warn!(repository = %name, generation, "its pointer was gone from the artifact store; it is set again");
+        }
+        Ok(())
     }
 
     /// An answer on the status branch that this ledger cannot have given: the branch was left at `left` by
@@ -130,11 +171,7 @@ impl<P: Platform> Control<P> {
         Ok(decided)
     }
 
-    async fn check_pointer(
-        &self,
-        name: &RepositoryName,
-        decided: &[Pointer],
-    ) -> Result<Option<Problem>> {
+    async fn check_pointer(&self, name: &RepositoryName, decided: &[Pointer]) -> Result<Pointed> {
         let record = self.platform.ledger().get(&Key::repository(name)).await?;
         let known = match record.map(|record| record.row) {
             Some(Row::Repository(RepositoryRow { pointer })) => Some(pointer),
@@ -147,22 +184,15 @@ impl<P: Platform> Control<P> {
         let of = |pointer: &Option<Pointer>| pointer.as_ref().map_or(0, |it| it.generation);
         let (known_at, public_at) = (of(&known), of(&public));
         let problem = |message: String| {
-            Ok(Some(Problem {
+            Ok(Pointed::Wrong(Problem {
                 subject: name.to_string(),
                 message,
             }))
         };
         match (known, public) {
-            (known, public) if known == public => Ok(None),
-            (Some(known), None) => {
-                let bytes = serde_json::to_vec(&known).expect("a pointer has only string keys");
-                let store = self.platform.store();
-                let set = store.set_pointer(name.as_str(), None, Bytes::from(bytes));
-                let _another_set_it = set.await?;
-                tracing::warn!(repository = %name, generation = known_at, "its pointer was gone from the artifact store; it is set again");
-                Ok(None)
-            }
-            (_, Some(public)) if decided.contains(&public) => Ok(None),
+            (known, public) if known == public => Ok(Pointed::Well),
+            (Some(known), None) => Ok(Pointed::Missing(known)),
+            (_, Some(public)) if decided.contains(&public) => Ok(Pointed::Well),
             (_, Some(_)) if public_at > known_at => problem(format!(
                 "clients see generation {public_at}, and the ledger knows {known_at}: it is older than what was published; bring the newest ledger back, or rebuild it with `millrace recover`"
             )),
@@ -171,6 +201,15 @@ impl<P: Platform> Control<P> {
             )),
         }
     }
+}
+
+/// What the store has of a pointer, held against the ledger.
+enum Pointed {
+    /// The same, or one that is decided.
+    Well,
+    /// Nothing; the ledger has this.
+    Missing(Pointer),
+    Wrong(Problem),
 }
 
 /// Whether a status file tells of a request, a task or an attempt that the ledger does not have, or has not

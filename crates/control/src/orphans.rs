@@ -24,7 +24,10 @@
 //! its files are gone, and the attempt is made again; it is never accepted without them.
 //!
 //! **When something cannot be read, nothing is removed.** All reading is done before the first removal, and a
-//! ledger that was never planned with (it may be lost) names too little.
+//! ledger that was never planned with (it may be lost) names too little. One that was recovered without its
+//! status branch knows what is published, by the publications, and no results behind it: their logs, sources
+//! and records stay, so that the branch can still be brought back, until a person gives them up
+//! ([`Pruning::GiveUp`]).
 //!
 //! Memory: a hash table with 33 bytes per named digest, which is 68 MiB for one million files; 32 bytes for
 //! each that may be a document and was not looked at yet; and one document at a time. Twice at once, or
@@ -36,9 +39,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ledger::{Key, Millis, Row, TaskRow, TaskState, partition};
+use ledger::{Change, Expect, HeadRow, Key, Millis, Row, TaskRow, TaskState, partition};
 use pipeline_spec::{RepositoryName, RequestPath, Sha256Digest};
-use ports::{ArtifactStore, Held, Ledger, Platform, StateRepo};
+use ports::{Applied, ArtifactStore, Held, Ledger, Platform, StateRepo};
 use runner_api::{Artifact, ArtifactKind, Outcome, Publication, TaskSpec};
 use tokio::io::AsyncReadExt;
 
@@ -89,8 +92,10 @@ impl Default for Grace {
 pub enum Pruning {
     /// They are counted.
     DryRun,
-    /// They are removed.
+    /// They are removed; not if the ledger was recovered without a status branch.
     Remove,
+    /// They are removed, and with them what only a lost status branch named.
+    GiveUp,
 }
 
 /// Files and their bytes.
@@ -147,6 +152,7 @@ impl<P: Platform> Control<P> {
         let age = Millis::try_from(grace.0.as_millis()).unwrap_or(Millis::MAX);
         let than = self.now().saturating_sub(age);
         let marks = self.named_digests().await?;
+        self.check_status_branch(pruning).await?;
         tracing::info!(
             digests = marks.count(),
             "read what names files of the artifact store"
@@ -162,6 +168,33 @@ impl<P: Platform> Control<P> {
             "pruned the artifact store"
         );
         Ok(pruned)
+    }
+
+    /// Whether what the status branch named may go. That it was given up is written before anything is
+    /// removed.
+    async fn check_status_branch(&self, pruning: Pruning) -> Result<()> {
+        let (head, version) = self.head_row().await?;
+        match (pruning, version) {
+            (Pruning::Remove, _) if head.without_status => {
+                let branch = &self.options.status_branch;
+                Err(unread(&format!(
+                    "the ledger was recovered without the branch `{branch}`, which named the results behind what was published before: stop `millrace up`, bring the branch back (`git push --force origin COMMIT:refs/heads/{branch}`) and run `millrace recover --replace`; or, if it is lost for good, `millrace prune --give-up`"
+                )))
+            }
+            (Pruning::GiveUp, Some(version)) if head.without_status => {
+                let mut change = Change::default();
+                let head = HeadRow {
+                    without_status: false,
+                    ..head
+                };
+                change.replace(Key::head(), Expect::Version(version), Row::Head(head));
+                match self.apply(change).await? {
+                    Applied::Done => Ok(()),
+                    Applied::Conflict(key) => Err(Error::Contended(key.to_string())),
+                }
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn remove_unnamed(
@@ -193,7 +226,9 @@ impl<P: Platform> Control<P> {
                 }
                 let old = match pruning {
                     Pruning::DryRun => held.put < than,
-                    Pruning::Remove => store.remove_if_older(&held.digest, than).await?,
+                    Pruning::Remove | Pruning::GiveUp => {
+                        store.remove_if_older(&held.digest, than).await?
+                    }
                 };
                 if !old {
                     pruned.young.add(held);

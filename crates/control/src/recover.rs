@@ -101,11 +101,12 @@ impl<P: Platform> Control<P> {
             planned = self.planned_at(tip).await?;
         }
         let names = self.platform.store().pointers().await?;
-        if status.is_none() && !names.is_empty() {
+        let without_status = status.is_none() && !names.is_empty();
+        if without_status {
             let branch = &self.options.status_branch;
             recovered.problems.push(Problem {
                 subject: format!("branch {branch}"),
-                message: format!("it is not in the state repository: what is published is known, and the builds behind it are made anew; if it was deleted by mistake, bring it back (`git push origin COMMIT:refs/heads/{branch}`) and recover once more, before anything is pruned"),
+                message: format!("it is not in the state repository: what is published is known, and the builds behind it are made anew; if it was deleted by mistake, bring it back (`git push origin COMMIT:refs/heads/{branch}`) and recover once more; nothing is pruned until then, or until `millrace prune --give-up`"),
             });
         }
         let history = self.history(names.into_iter().collect()).await?;
@@ -132,8 +133,11 @@ impl<P: Platform> Control<P> {
         }
         recovered.repositories = history.pointers.len();
         self.write_releases(&mut read, &history).await?;
-        self.write_head_row(head(planned, read.latest, &history))
-            .await?;
+        let head = HeadRow {
+            without_status,
+            ..head(planned, read.latest, &history)
+        };
+        self.write_head_row(head).await?;
         Ok(recovered)
     }
 

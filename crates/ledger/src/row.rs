@@ -72,6 +72,10 @@ pub struct HeadRow {
     /// with the next commit that is planned.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub recovered: bool,
+    /// The rows were made without a status branch, beside repositories that were published: what only that
+    /// branch named is kept until it is back, or a person gives it up.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub without_status: bool,
     /// Why the newest commit could not be planned: its configuration is broken, or the branch is gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,

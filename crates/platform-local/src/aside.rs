@@ -9,7 +9,8 @@ use crate::lock::FolderLock;
 use crate::{Error, folders};
 
 /// The database, and what SQLite keeps beside it.
-const FILES: [&str; 3] = ["millrace.db", "millrace.db-wal", "millrace.db-shm"];
+const FILES: [&str; 3] = ["millrace.db", JOURNAL, "millrace.db-shm"];
+const JOURNAL: &str = "millrace.db-wal";
 
 /// Where they are until all are there. Killed in between, the next run moves the rest to them, and until
 /// then nobody opens a database without its journal.
@@ -45,6 +46,17 @@ pub fn set_aside(state: &Path) -> Result<Option<PathBuf>, Error> {
 pub fn put_back(state: &Path, place: &Path) -> Result<(), Error> {
     let _lock = FolderLock::take(state)?;
     let part = state.join(PART);
+    remove_all(state)?;
+    // From here on nobody opens a database until all is in its place. Not before: an interrupted move is
+    // completed by moving what stands in `state` over what is in the folder.
+    fs::rename(place, &part).map_err(io("move", place))?;
+    move_all(&part, state)?;
+    fs::remove_dir(&part).map_err(io("remove", &part))?;
+    folders::sync(state)
+}
+
+/// Removes database and journal from `state`, which the caller has locked.
+pub(crate) fn remove_all(state: &Path) -> Result<(), Error> {
     for name in FILES.iter().rev() {
         match fs::remove_file(state.join(name)) {
             Err(cause) if cause.kind() != ErrorKind::NotFound => {
@@ -53,13 +65,14 @@ pub fn put_back(state: &Path, place: &Path) -> Result<(), Error> {
             _ => {}
         }
     }
-    folders::sync(state)?;
-    // From here on nobody opens a database until all is in its place. Not before: an interrupted move is
-    // completed by moving what stands in `state` over what is in the folder.
-    fs::rename(place, &part).map_err(io("move", place))?;
-    move_all(&part, state)?;
-    fs::remove_dir(&part).map_err(io("remove", &part))?;
     folders::sync(state)
+}
+
+/// The journal in `state`, if its database is gone, or has nothing in it. SQLite would delete it.
+pub(crate) fn lone_journal(state: &Path) -> Option<PathBuf> {
+    let length = |name| fs::metadata(state.join(name)).map(|file| file.len()).ok();
+    let is_lone = length(FILES[0]).is_none_or(|bytes| bytes == 0);
+    (is_lone && length(JOURNAL).is_some()).then(|| state.join(JOURNAL))
 }
 
 /// The database last, so that no database ever stands beside another one's journal.

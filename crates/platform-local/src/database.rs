@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ports::Result;
@@ -83,6 +84,8 @@ struct Shared {
     // and the writer, whose thread also holds the lock, is that last one.
     readers: Arc<Readers>,
     writer: Writer,
+    /// See [`Database::leave_as_found`].
+    unwanted: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -100,6 +103,10 @@ impl Database {
         if let Some(aside) = aside::unfinished(folder) {
             return Err(Error::HalfAside { path, aside });
         }
+        if let Some(journal) = aside::lone_journal(folder) {
+            return Err(Error::LoneJournal { path, journal });
+        }
+        let is_new = !path.exists();
         let writing = connect_writer(&path)?;
         let mut idle = Vec::with_capacity(READERS);
         for _ in 0..READERS {
@@ -109,11 +116,29 @@ impl Database {
             idle: Mutex::new(idle),
             permits: Arc::new(Semaphore::new(READERS)),
         };
-        let writer = Writer::start(writing, lock).map_err(io("start the writer of", &path))?;
+        let unwanted = Arc::new(AtomicBool::new(false));
+        let (folder, is_unwanted) = (folder.to_owned(), Arc::clone(&unwanted));
+        let closed = move || {
+            if is_new
+                && is_unwanted.load(Ordering::Acquire)
+                && let Err(error) = aside::remove_all(&folder)
+            {
+                tracing::warn!(%error, "an empty database stays");
+            }
+            drop(lock);
+        };
+        let writer = Writer::start(writing, closed).map_err(io("start the writer of", &path))?;
         Ok(Self(Arc::new(Shared {
             readers: Arc::new(readers),
             writer,
+            unwanted,
         })))
+    }
+
+    /// Has the database removed when it is closed, if it was made by this [`Database::open`]: for a program
+    /// that looked and does not go on.
+    pub fn leave_as_found(&self) {
+        self.0.unwanted.store(true, Ordering::Release);
     }
 
     pub(crate) fn writer(&self) -> &Writer {
@@ -228,10 +253,12 @@ fn check(connection: &Connection, path: &Path) -> std::result::Result<(), Error>
     }
 }
 
-/// Makes messages due that could not be read: this program may be newer than the one that put them aside.
-/// What it cannot read either is put aside once more.
+/// Makes messages due that nobody has. Those that could not be read: this program may be newer than the
+/// one that put them aside; what it cannot read either is put aside once more. And those that were
+/// delivered: whoever had them is gone, since the lock is ours. That they were delivered still counts, so
+/// that one which kills its process does not come for ever. What was only delayed stays so.
 fn take_back(connection: &Connection) -> rusqlite::Result<()> {
-    let sql = "UPDATE messages SET due = 0 WHERE due = ?1";
+    let sql = "UPDATE messages SET due = 0 WHERE due = ?1 OR deliveries > 0";
     connection.execute(sql, [ASIDE]).map(drop)
 }
 

@@ -55,6 +55,18 @@ pub enum Error {
         /// The folder.
         aside: PathBuf,
     },
+    /// A journal without its database.
+    #[error(
+        "open {path}: it is not there, and its last changes are, in {journal}, which another database would \
+         delete. Bring {path} back beside it, if you have it; else `millrace recover --replace` puts the \
+         journal aside and rebuilds the ledger"
+    )]
+    LoneJournal {
+        /// The database.
+        path: PathBuf,
+        /// What SQLite had written beside it.
+        journal: PathBuf,
+    },
     /// The file system says no.
     #[error("{operation} {path}: {cause}")]
     Io {

@@ -44,9 +44,11 @@ pub use store::{DirectoryStore, Verdict};
 /// All ports of one machine; the state repository is the caller's choice.
 #[derive(Debug)]
 pub struct LocalPlatform<R> {
+    // Closed before the database, whose lock keeps others away from both.
+    store: DirectoryStore,
     ledger: SqliteLedger,
     queue: SqliteQueue,
-    store: DirectoryStore,
+    database: Database,
     state_repo: R,
     clock: WallClock,
 }
@@ -55,13 +57,23 @@ impl<R> LocalPlatform<R> {
     /// Opens the state folder `state`, and makes it if it is not there. Blocks for some milliseconds.
     pub fn open(state: &Path, state_repo: R) -> Result<Self, Error> {
         let database = Database::open(state)?;
+        let store = DirectoryStore::open(&state.join("artifacts"))
+            .inspect_err(|_| database.leave_as_found())?;
         Ok(Self {
+            store,
             ledger: SqliteLedger::new(database.clone()),
-            queue: SqliteQueue::new(database, Arc::new(WallClock)),
-            store: DirectoryStore::open(&state.join("artifacts"))?,
+            queue: SqliteQueue::new(database.clone(), Arc::new(WallClock)),
+            database,
             state_repo,
             clock: WallClock,
         })
+    }
+
+    /// Has what [`LocalPlatform::open`] made removed when it is closed, and nothing that was there before:
+    /// for a program that looked and does not go on. The empty file `lock` stays.
+    pub fn leave_as_found(&self) {
+        self.store.leave_as_found();
+        self.database.leave_as_found();
     }
 }
 

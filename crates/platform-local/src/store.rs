@@ -20,6 +20,7 @@ mod pointers;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
@@ -52,7 +53,33 @@ struct Shared {
     /// between the look at its time and its removal.
     shards: Vec<Mutex<()>>,
     pointers: Pointers,
+    made: Made,
+    // Last: until then nobody else has the folder.
     _lock: FolderLock,
+}
+
+/// What opening the store made, in this order, and whether it is to go again.
+#[derive(Debug, Default)]
+struct Made {
+    folders: Vec<PathBuf>,
+    lock: Option<PathBuf>,
+    unwanted: AtomicBool,
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        if !self.unwanted.load(Ordering::Acquire) {
+            return;
+        }
+        if let Some(lock) = &self.lock {
+            // It is empty by now, or stays: it does no harm.
+            let _ = fs::remove_file(lock);
+        }
+        for folder in self.folders.iter().rev() {
+            // One that something was put into stays.
+            let _ = fs::remove_dir(folder);
+        }
+    }
 }
 
 /// What [`DirectoryStore::verify`] sees.
@@ -72,6 +99,12 @@ impl DirectoryStore {
     /// left half written. Blocks for some milliseconds.
     pub fn open(root: &Path) -> std::result::Result<Self, Error> {
         use crate::error::io;
+        let mut made = Made::default();
+        if !root.exists() {
+            made.folders.push(root.to_owned());
+        }
+        let lock_file = root.join("lock");
+        made.lock = (!lock_file.exists()).then_some(lock_file);
         folders::make(root)?;
         let lock = FolderLock::take(root)?;
         let [objects, pointers, tmp] = ["objects", "pointers", "tmp"].map(|name| root.join(name));
@@ -80,7 +113,10 @@ impl DirectoryStore {
         for folder in [&objects, &pointers, &tmp].into_iter().chain(&shards) {
             match fs::create_dir(folder) {
                 Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {}
-                other => other.map_err(io("create", folder))?,
+                other => {
+                    other.map_err(io("create", folder))?;
+                    made.folders.push(folder.clone());
+                }
             }
         }
         sweep(&tmp).map_err(io("empty", &tmp))?;
@@ -98,8 +134,15 @@ impl DirectoryStore {
             root: root.to_owned(),
             shards: (0..SHARDS).map(|_| Mutex::new(())).collect(),
             pointers: Pointers::new(root),
+            made,
             _lock: lock,
         })))
+    }
+
+    /// Has the folders that this [`DirectoryStore::open`] made removed when it is closed, as far as nothing
+    /// was put into them.
+    pub fn leave_as_found(&self) {
+        self.0.made.unwanted.store(true, Ordering::Release);
     }
 
     /// Reads an artifact's bytes and compares their digest.

@@ -12,7 +12,6 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::sqlite;
-use crate::lock::FolderLock;
 
 /// Jobs that wait for the writer; callers beyond it wait for a place.
 const WAITING: usize = 1_024;
@@ -28,15 +27,18 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// The thread keeps `lock` until it has closed `connection`.
-    pub(crate) fn start(connection: Connection, lock: FolderLock) -> std::io::Result<Self> {
+    /// The thread does `closed` when it has closed `connection`.
+    pub(crate) fn start(
+        connection: Connection,
+        closed: impl FnOnce() + Send + 'static,
+    ) -> std::io::Result<Self> {
         let (sender, receiver) = mpsc::channel(WAITING);
         let thread = std::thread::Builder::new()
             .name("ledger-writer".to_owned())
             .spawn(move || {
                 work(&connection, receiver);
                 drop(connection);
-                drop(lock);
+                closed();
             })?;
         Ok(Self {
             jobs: Some(sender),

@@ -17,8 +17,10 @@ use bytes::Bytes;
 use common::{Scratch, key, message, row};
 use ledger::{Change, QueueName, Share};
 use pipeline_spec::Priority;
-use platform_local::{Database, DirectoryStore, SqliteLedger, SqliteQueue, Verdict, WallClock};
-use ports::{ArtifactStore, Error, Ledger, Place, TaskQueue};
+use platform_local::{
+    Database, DirectoryStore, LocalPlatform, SqliteLedger, SqliteQueue, Verdict, WallClock,
+};
+use ports::{ArtifactStore, Clock, Error, Ledger, Place, TaskQueue};
 
 /// Runs SQL on the closed database in `folder`.
 fn edit(folder: &Path, sql: &str) {
@@ -122,6 +124,46 @@ fn second_process_is_told_of_the_first() {
     assert!(second.to_string().contains("uses it"), "{second}");
     drop(first);
     DirectoryStore::open(&folder).expect("it is free again");
+}
+
+/// What a killed process had in its hands is nobody's: the folder is locked by one process at a time.
+#[tokio::test]
+async fn what_a_gone_process_had_claimed_is_due_at_once() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let open = || SqliteQueue::new(Database::open(&folder).unwrap(), Arc::new(WallClock));
+    let queues = [QueueName::report()];
+    let hour = Duration::from_secs(3_600);
+    let receive = async |queue: &SqliteQueue| {
+        let deliveries = queue.receive(&queues, 9, hour, Duration::ZERO).await;
+        deliveries.unwrap()
+    };
+    let queue = open();
+    let later = Place::at(WallClock.now() + 3_600_000);
+    for (name, place) in [
+        ("claimed", Place::at(0)),
+        ("done", Place::at(0)),
+        ("later", later),
+    ] {
+        queue
+            .send(&queues[0], &message(name), &place)
+            .await
+            .unwrap();
+    }
+    let first = receive(&queue).await;
+    assert_eq!(first.len(), 2);
+    queue.acknowledge(&first[1].receipt).await.unwrap();
+    assert!(receive(&queue).await.is_empty(), "they are claimed");
+    drop(queue);
+
+    let queue = open();
+    let again = receive(&queue).await;
+    assert_eq!(again.len(), 1, "{again:?}");
+    assert_eq!(again[0].message, first[0].message);
+    assert_eq!(again[0].deliveries, 2, "the first delivery counts");
+    queue.acknowledge(&first[0].receipt).await.unwrap();
+    assert_eq!(queue.depth(&queues[0]).await.unwrap(), 2, "an old receipt");
+    assert!(receive(&queue).await.is_empty(), "it is claimed once");
 }
 
 /// What an older program cannot read is not lost to a newer one.
@@ -409,4 +451,89 @@ fn a_journal_without_its_database_is_put_aside_alone() {
     for _ in 0..2 {
         drop(Database::open(&folder).unwrap());
     }
+}
+
+/// SQLite deletes the journal of a database that it finds empty or makes anew.
+#[test]
+fn a_journal_without_its_database_is_refused_and_stays() {
+    let scratch = Scratch::new();
+    for database in [None, Some("")] {
+        let folder = scratch.folder();
+        fs::create_dir_all(&folder).unwrap();
+        let journal = folder.join("millrace.db-wal");
+        fs::write(&journal, "of a database that is gone").unwrap();
+        if let Some(bytes) = database {
+            fs::write(folder.join("millrace.db"), bytes).unwrap();
+        }
+        assert_eq!(
+            refused(&folder),
+            "open <state>/millrace.db: it is not there, and its last changes are, in \
+             <state>/millrace.db-wal, which another database would delete. Bring <state>/millrace.db back \
+             beside it, if you have it; else `millrace recover --replace` puts the journal aside and \
+             rebuilds the ledger"
+        );
+        let left = fs::read_to_string(&journal).unwrap();
+        assert_eq!(left, "of a database that is gone");
+        assert_eq!(folder.join("millrace.db").exists(), database.is_some());
+    }
+}
+
+/// Names of all files and folders below `folder`.
+fn names(folder: &Path) -> Vec<PathBuf> {
+    let mut names = Vec::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                left.push(path.clone());
+            }
+            names.push(path);
+        }
+    }
+    names.sort();
+    names
+}
+
+/// Who looks and does not go on leaves no trace, and takes nothing with him.
+#[tokio::test]
+async fn a_folder_is_left_as_it_was_found() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    let open = || LocalPlatform::open(&folder, ()).unwrap();
+    let look = || open().leave_as_found();
+    look();
+    assert_eq!(names(&folder), [folder.join("lock")]);
+
+    // As where a disk is to be mounted.
+    fs::create_dir(folder.join("artifacts")).unwrap();
+    let before = names(&folder);
+    look();
+    assert_eq!(names(&folder), before);
+
+    // What was put meanwhile stays.
+    let store = DirectoryStore::open(&folder.join("artifacts")).unwrap();
+    store.leave_as_found();
+    let put = store.put(Bytes::from_static(b"kept")).await.unwrap();
+    drop(store);
+    let store = DirectoryStore::open(&folder.join("artifacts")).unwrap();
+    assert!(store.size(&put).await.unwrap().is_some());
+    drop(store);
+
+    drop(open());
+    let before = names(&folder);
+    assert!(before.contains(&folder.join("millrace.db")));
+    look();
+    assert_eq!(names(&folder), before);
+}
+
+/// One that cannot be opened whole makes no database.
+#[test]
+fn a_store_that_cannot_be_opened_leaves_no_database() {
+    let scratch = Scratch::new();
+    let folder = scratch.folder();
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("artifacts"), "no folder").unwrap();
+    LocalPlatform::open(&folder, ()).expect_err("no folder");
+    assert!(!folder.join("millrace.db").exists());
 }

@@ -133,5 +133,7 @@ fn readings<P: Platform>() -> Routes<P> {
         .route("/api/v1/plan", post(api::plan_files::<P>))
         .route("/api/v1/plan/{*revision}", get(api::plan::<P>))
         .route("/api/v1/log/{id}", get(api::log::<P>))
+        .route("/repos", get(published::index::<P>))
+        .route("/repos/", get(published::index::<P>))
         .route("/repos/{*path}", get(published::file::<P>))
 }

@@ -15,6 +15,7 @@ use axum::response::Response;
 use control::{RequestSummary, Status, StatusFile, StatusTask};
 use ledger::{Note, Problem};
 use ports::Platform;
+use runner_api::TaskRef;
 
 use crate::{Error, State, stuck};
 use html::{duration, escape, page, short, word};
@@ -292,7 +293,7 @@ fn card(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
     };
     let mut urgent: Vec<&StatusTask> = tasks.iter().filter(|task| rank(task).is_some()).collect();
     urgent.sort_by_key(|task| rank(task));
-    html.push_str(&rows(&urgent));
+    html.push_str(&rows(&urgent, tasks));
     let quiet: Vec<&StatusTask> = tasks
         .iter()
         .filter(|task| matches!(task.state.as_str(), "succeeded" | "excluded"))
@@ -307,22 +308,23 @@ fn card(summary: &RequestSummary, file: Option<&StatusFile>) -> String {
         html.push_str(&format!(
             "<details id=\"{id}\"><summary>{} done</summary>{}</details>",
             quiet.len(),
-            rows(&quiet)
+            rows(&quiet, tasks)
         ));
     }
     html.push_str("</div>\n");
     html
 }
 
-fn rows(tasks: &[&StatusTask]) -> String {
+/// A list of `tasks`; `all`: those of their request.
+fn rows(tasks: &[&StatusTask], all: &[StatusTask]) -> String {
     if tasks.is_empty() {
         return String::new();
     }
-    let rows: String = tasks.iter().map(|task| row(task)).collect();
+    let rows: String = tasks.iter().map(|task| row(task, all)).collect();
     format!("<ul class=tasks>{rows}</ul>")
 }
 
-fn row(task: &StatusTask) -> String {
+fn row(task: &StatusTask, all: &[StatusTask]) -> String {
     let log = match task.attempt {
         0 => String::new(),
         _ => format!("<a href=\"/log/{}\">log</a>", task.id),
@@ -343,6 +345,12 @@ fn row(task: &StatusTask) -> String {
         };
         html.push_str(&format!("<span class=why>{fault}{}</span>", escape(reason)));
     }
+    if !task.waits_for.is_empty() {
+        let waits_for = escape(&waits_for(task, all).join(", "));
+        html.push_str(&format!(
+            "<span class=\"why dim\">it waits for: {waits_for}</span>"
+        ));
+    }
     let excerpt = task.failure.iter().flat_map(|failure| &failure.excerpt);
     let lines: Vec<&str> = excerpt.map(String::as_str).collect();
     if !lines.is_empty() {
@@ -354,6 +362,15 @@ fn row(task: &StatusTask) -> String {
     }
     html.push_str("</li>");
     html
+}
+
+/// What a blocked task waits for, by title; of another request by number.
+fn waits_for(task: &StatusTask, all: &[StatusTask]) -> Vec<String> {
+    let title = |awaited: &TaskRef| match all.iter().find(|it| it.id == awaited.id) {
+        Some(awaited) => awaited.title.clone(),
+        None => format!("{} of {}", awaited.id.short(), awaited.request),
+    };
+    task.waits_for.iter().map(title).collect()
 }
 
 /// What it does, where, or how long it took.
@@ -371,7 +388,8 @@ fn aside(task: &StatusTask) -> String {
     }
 }
 
-fn repositories(status: &Status) -> String {
+/// A table of what is published; nothing: empty.
+pub(crate) fn repositories(status: &Status) -> String {
     if status.repositories.is_empty() {
         return String::new();
     }

@@ -21,6 +21,9 @@ pub struct PruneBody {
     /// How long a file is kept that nothing names; by default as the control plane does by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grace_seconds: Option<u64>,
+    /// Also what only a lost status branch named.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub give_up: bool,
 }
 
 /// When the caller goes away it ends where it is; the next run goes on.
@@ -34,9 +37,10 @@ pub(crate) async fn prune<P: Platform>(
         Some(seconds) => Grace::new(Duration::from_secs(seconds))
             .map_err(|error| Error::BadRequest(error.to_string()))?,
     };
-    let pruning = match body.dry_run {
-        true => Pruning::DryRun,
-        false => Pruning::Remove,
+    let pruning = match (body.dry_run, body.give_up) {
+        (true, _) => Pruning::DryRun,
+        (false, true) => Pruning::GiveUp,
+        (false, false) => Pruning::Remove,
     };
     Ok(Json(state.control.prune(grace, pruning).await?))
 }

@@ -15,6 +15,7 @@ use tokio_util::io::ReaderStream;
 use crate::blobs::LINK_LASTS;
 use crate::error::quote;
 use crate::page::html::{escape, page};
+use crate::page::repositories;
 use crate::{Error, State};
 
 /// Earlier trees that are still served, for clients that began before a flip.
@@ -75,6 +76,23 @@ pub(crate) async fn file<P: Platform>(
     let present = trees.first().ok_or_else(missing)?;
     let name = crate::page::name(&state).await;
     listing(&name, present, (&path, &inside)).ok_or_else(missing)
+}
+
+/// `GET /repos/`: all that is published.
+pub(crate) async fn index<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+) -> Result<Response, Error> {
+    let table = match repositories(&state.control.status().await?) {
+        none if none.is_empty() => "<p>Nothing is published yet.</p>\n".to_owned(),
+        table => table,
+    };
+    let name = crate::page::name(&state).await;
+    Ok(page(
+        &name,
+        "repositories",
+        "published repositories",
+        &table,
+    ))
 }
 
 /// The repository whose layout path begins `path`, and the rest.

@@ -5,7 +5,7 @@
     reason = "an outermost shell: it runs for so many seconds"
 )]
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -27,12 +27,12 @@ struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1)]
     from: u64,
-    /// How many seeds.
-    #[arg(long, default_value_t = 1000)]
-    seeds: u64,
+    /// How many seeds; fewer if the numbers end before.
+    #[arg(long, default_value = "1000")]
+    seeds: NonZeroU64,
     /// Fresh seeds for so long; the first one is told.
     #[arg(long, conflicts_with_all = ["from", "seeds"])]
-    seconds: Option<u64>,
+    seconds: Option<NonZeroU64>,
     /// Every golden scenario, with a failure before and after each call to the world.
     #[arg(long, conflicts_with_all = ["from", "seeds", "seconds"])]
     sweep: bool,
@@ -43,8 +43,8 @@ struct Args {
     #[arg(long)]
     verbose: bool,
     /// Stop after so many failing seeds.
-    #[arg(long, default_value_t = 5)]
-    most: usize,
+    #[arg(long, default_value = "5")]
+    most: NonZeroUsize,
 }
 
 fn main() -> ExitCode {
@@ -102,24 +102,24 @@ fn run_seeds(args: &Args, jobs: usize) -> bool {
         Some(seconds) => {
             let from = fresh();
             println!("fresh seeds from {from} for {seconds} s");
-            (from, End::After(Duration::from_secs(seconds)))
+            (from, End::After(Duration::from_secs(seconds.get())))
         }
-        None => (args.from, End::At(args.from.saturating_add(args.seeds))),
+        None => (args.from, End::Number(args.seeds.get())),
     };
-    let next = AtomicU64::new(first);
+    let next = AtomicU64::new(0);
     let told = Mutex::new(Told::default());
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let begun_before = next.fetch_add(1, Ordering::Relaxed);
                     let is_over = match end {
-                        End::At(end) => seed >= end,
+                        End::Number(seeds) => begun_before >= seeds,
                         End::After(time) => begun.elapsed() >= time,
                     };
-                    if is_over {
+                    let Some(seed) = first.checked_add(begun_before).filter(|_| !is_over) else {
                         return;
-                    }
+                    };
                     let outcome = simulate(seed);
                     let mut told = told.lock().unwrap_or_else(PoisonError::into_inner);
                     if told.hear(&outcome, args).is_break() {
@@ -144,8 +144,8 @@ fn run_seeds(args: &Args, jobs: usize) -> bool {
 /// When no more seed is begun.
 #[derive(Clone, Copy)]
 enum End {
-    /// Before this seed.
-    At(u64),
+    /// After so many.
+    Number(u64),
     /// So long after the beginning.
     After(Duration),
 }
@@ -161,7 +161,7 @@ struct Told {
 impl Told {
     /// Breaks when as many failed as anybody wants to hear of.
     fn hear(&mut self, outcome: &Outcome, args: &Args) -> ControlFlow<()> {
-        if self.failed == args.most {
+        if self.failed == args.most.get() {
             return ControlFlow::Break(());
         }
         self.ran += 1;
@@ -189,4 +189,28 @@ impl Told {
 fn fresh() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.map_or(0, |now| now.as_secs() * 1_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from(["simulate"].iter().chain(words))
+    }
+
+    #[test]
+    fn nothing_is_not_clean() {
+        for words in ["--seeds=0", "--seconds=0", "--most=0", "--jobs=0"] {
+            assert!(parsed(&[words]).is_err(), "{words}");
+        }
+    }
+
+    /// It ends, though there is no number after it, whoever looks at it first.
+    #[test]
+    fn the_last_seed_is_run() {
+        let last = u64::MAX.to_string();
+        let args = parsed(&["--seeds", "3", "--from", &last]).expect("good words");
+        assert!(run_seeds(&args, 2));
+    }
 }

@@ -41,6 +41,10 @@ use public::Public;
 use schedule::Schedule;
 use storm::Storm;
 
+/// Longest storm, in minutes: a week. A schedule is made whole before it begins.
+const MOST_MINUTES: f64 = 7.0 * 24.0 * 60.0;
+/// Shortest, in minutes: a second.
+const LEAST_MINUTES: f64 = 1.0 / 60.0;
 /// Lines of each log that are shown with a finding.
 const LAST_LINES: usize = 15;
 
@@ -48,7 +52,7 @@ const LAST_LINES: usize = 15;
 #[derive(Parser)]
 struct Args {
     /// How long the storm is.
-    #[arg(long, default_value = "5")]
+    #[arg(long, default_value = "5", value_parser = minutes)]
     minutes: f64,
     /// What the schedule is made of.
     #[arg(long)]
@@ -83,6 +87,14 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+fn minutes(word: &str) -> Result<f64, String> {
+    let is_allowed = |minutes: &f64| (LEAST_MINUTES..=MOST_MINUTES).contains(minutes);
+    let minutes = word.parse().ok().filter(is_allowed);
+    minutes.ok_or_else(|| {
+        format!("a storm takes a second (0.017) at least and a week ({MOST_MINUTES}) at most")
+    })
 }
 
 /// Whether everything holds.
@@ -209,4 +221,25 @@ fn keep(machine: &Machine) -> Result<()> {
     let to = from.with_file_name("kept");
     let mut copy = std::process::Command::new("cp");
     programs::output(copy.arg("-a").arg(&from).arg(&to)).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Args;
+    use clap::Parser as _;
+
+    #[test]
+    fn a_storm_has_a_length() {
+        let check = |minutes: &str, expect: bool| {
+            let minutes = format!("--minutes={minutes}");
+            let words = ["millrace-chaos", "--seed=1", "--folder=x", &minutes];
+            assert_eq!(Args::try_parse_from(words).is_ok(), expect, "{minutes}");
+        };
+        for right in ["5", "0.02", "10080"] {
+            check(right, true);
+        }
+        for wrong in ["nan", "inf", "-inf", "0", "-1", "1e300", "0.001", "five"] {
+            check(wrong, false);
+        }
+    }
 }

@@ -20,15 +20,33 @@ pub(crate) struct View<'a> {
     lines: usize,
     /// Subject → what was printed of it last, for the view without a terminal.
     seen: BTreeMap<String, String>,
+    begin: Begin,
+    has_told: bool,
+}
+
+/// With what the view without a terminal begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With everything as it is: somebody asked for it by name.
+    All,
+    /// With what is open: of the rest only what changes is told.
+    Open,
 }
 
 impl<'a> View<'a> {
-    pub(crate) fn new(output: &'a Output) -> Self {
+    pub(crate) fn new(output: &'a Output, begin: Begin) -> Self {
         Self {
             output,
             lines: 0,
             seen: BTreeMap::new(),
+            begin,
+            has_told: false,
         }
+    }
+
+    /// Whether anything was written.
+    pub(crate) fn has_told(&self) -> bool {
+        self.has_told
     }
 
     /// Something else was written below the table: it is not drawn over.
@@ -54,6 +72,7 @@ impl<'a> View<'a> {
             lines => format!("\u{1b}[{lines}A\u{1b}[J"),
         };
         self.lines = table.lines().count();
+        self.has_told = true;
         self.output.print(&format!("{back}{table}"))
     }
 
@@ -82,11 +101,18 @@ impl<'a> View<'a> {
             }
             self.seen.insert("configuration".to_owned(), configuration);
         }
+        if std::mem::replace(&mut self.begin, Begin::All) == Begin::Open {
+            for done in changes(requests, files).into_iter().filter(|it| it.is_over) {
+                let said = done.said.iter().map(|said| done.key(said));
+                self.seen.extend(said.map(|key| (key, String::new())));
+                self.seen.insert(done.subject.clone(), done.now());
+            }
+        }
         for change in unserved(status, requests).chain(changes(requests, files)) {
-            let now = format!("{} {}", change.state, change.step);
+            let now = change.now();
             let same = self.seen.get(&change.subject) == Some(&now);
             let is_new = |said: &&String| {
-                let key = format!("{}: {said}", change.subject);
+                let key = change.key(said);
                 self.seen.insert(key, String::new()).is_none()
             };
             let said: Vec<String> = change.said.iter().filter(is_new).cloned().collect();
@@ -97,10 +123,11 @@ impl<'a> View<'a> {
             let change = Change { said, ..change };
             let _ = writeln!(text, "{}", change.line(elapsed.as_secs(), self.output));
         }
-        match text.is_empty() {
-            true => Ok(()),
-            false => self.output.print(&text),
+        if text.is_empty() {
+            return Ok(());
         }
+        self.has_told = true;
+        self.output.print(&text)
     }
 }
 
@@ -113,9 +140,20 @@ struct Change {
     what: String,
     /// Problems and reasons to wait, a line each.
     said: Vec<String>,
+    /// Nothing of it goes on by itself.
+    is_over: bool,
 }
 
 impl Change {
+    /// What is told once.
+    fn now(&self) -> String {
+        format!("{} {}", self.state, self.step)
+    }
+
+    fn key(&self, said: &str) -> String {
+        format!("{}: {said}", self.subject)
+    }
+
     fn line(&self, seconds: u64, output: &Output) -> String {
         let Self {
             state,
@@ -164,13 +202,20 @@ fn unserved<'a>(
             need.sentence()
         ),
         said: Vec::new(),
+        is_over: false,
     })
 }
 
 fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<Change> {
     let mut changes = Vec::new();
     for file in files {
+        let is_at_rest = |r: &&RequestSummary| r.path == file.request && r.at_rest;
+        let is_over = requests.iter().any(is_at_rest);
         for task in &file.tasks {
+            let is_done = matches!(
+                task.state.as_str(),
+                "succeeded" | "excluded" | "superseded" | "canceled"
+            );
             let reason = task.reason.as_deref().map(clean);
             let reason = reason.map(|r| format!(": {r}")).unwrap_or_default();
             changes.push(Change {
@@ -179,6 +224,7 @@ fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<Change> {
                 step: task.step.clone().unwrap_or_default(),
                 what: format!("{} {}{reason}", task.id.short(), task.title),
                 said: Vec::new(),
+                is_over: is_over || is_done,
             });
         }
     }
@@ -194,6 +240,7 @@ fn changes(requests: &[&RequestSummary], files: &[StatusFile]) -> Vec<Change> {
             said: said
                 .map(|(subject, sentence)| clean(&format!("{subject}: {sentence}")))
                 .collect(),
+            is_over: request.at_rest,
         });
     }
     changes

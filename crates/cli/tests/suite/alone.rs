@@ -1,8 +1,10 @@
 //! Commands without a control plane, or with one that is gone.
 
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::person::{Person, millrace, said};
 
@@ -288,6 +290,101 @@ async fn a_recovery_that_cannot_be_done_puts_the_old_ledger_back() {
     let ledger = std::fs::read_to_string(data.join("millrace.db"));
     assert_eq!(ledger.expect("it is there"), "a ledger");
     assert!(!data.join("set-aside-1").exists());
+}
+
+/// Names of what is in `folder` and below it.
+fn names(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut names = BTreeSet::new();
+    let mut left = vec![folder.to_owned()];
+    while let Some(folder) = left.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                left.push(path.clone());
+            }
+            names.insert(path);
+        }
+    }
+    names
+}
+
+/// The disk with the data is not mounted, and the status branch has answers.
+#[tokio::test]
+async fn who_refuses_makes_nothing_and_deletes_nothing() {
+    let folder = installed(&["millrace-runner", "millrace-signer"]);
+    assert_eq!(init(folder.path()).await.code, 0);
+    let root = folder.path().join("new");
+    let repository = git::Repository::open_bare(root.join("state.git")).expect("it is there");
+    let meta = git::CommitMeta {
+        name: "Millrace".to_owned(),
+        email: "millrace@localhost".to_owned(),
+        time: 0,
+        message: "status\n".to_owned(),
+    };
+    let answer: [(&str, Option<&[u8]>); 1] = [("builds/2026/11/app.yaml", Some(b"an answer"))];
+    let made = repository.commit_files("status", None, &answer, &meta);
+    let _made = made.expect("committed");
+    let place = json!({"repository": root.join("state.git"), "branch": "main"});
+    std::fs::write(root.join("state.json"), place.to_string()).expect("a file");
+    let data = root.join("data");
+    std::fs::create_dir_all(&data).expect("a folder");
+    std::fs::write(data.join("lock"), "").expect("a file");
+    let refuses = async |args: &[&str], expect: &str| {
+        let before = names(&data);
+        let mut command = millrace(args);
+        command.arg("--data").arg(&root);
+        let said = said(command).await;
+        assert_eq!(said.code, 3, "{args:?}: {said:?}");
+        assert!(said.err.contains(expect), "{args:?}: {said:?}");
+        assert_eq!(names(&data), before, "{args:?}");
+    };
+    let up = ["up", "--no-runners", "--listen", "127.0.0.1:0"];
+    refuses(&up, "`millrace recover` rebuilds it from them").await;
+    let store = format!("the artifact store {}/artifacts", data.display());
+    refuses(&up, &store).await;
+    refuses(&up, "the artifact store: it is empty").await;
+    refuses(&["recover"], "the artifact store is empty").await;
+    // Somebody deleted the database and left its journal.
+    let journal = data.join("millrace.db-wal");
+    std::fs::write(&journal, "the last changes").expect("a file");
+    let expect = format!("its last changes are, in {}", journal.display());
+    refuses(&up, &expect).await;
+    refuses(&["recover"], &expect).await;
+    refuses(&["recover", "--replace"], "the artifact store is empty").await;
+    let left = std::fs::read_to_string(&journal).expect("it is there");
+    assert_eq!(left, "the last changes");
+}
+
+/// What is wrong with what is published is a finding, and no trouble of the command's.
+#[tokio::test]
+async fn a_tree_that_is_gone_and_a_pointer_of_another_are_findings() {
+    let folder = installed(&["millrace-runner", "millrace-signer"]);
+    assert_eq!(init(folder.path()).await.code, 0);
+    let pointers = folder.path().join("new/data/artifacts/pointers");
+    std::fs::create_dir_all(&pointers).expect("a folder");
+    let digest = "0".repeat(64);
+    let pointer = json!({
+        "version": runner_api::VERSION, "repository": "base", "generation": 3,
+        "commit": "0".repeat(40), "tree": digest, "signatures": {}, "publication": digest,
+    });
+    let verify = async |name: &str, expect: &str| {
+        let path = pointers.join(name);
+        std::fs::write(&path, pointer.to_string()).expect("a file");
+        let mut command = millrace(&["verify", name]);
+        command.arg("--data").arg(folder.path().join("new"));
+        let said = said(command).await;
+        assert_eq!((said.code, said.out.trim_end()), (1, expect), "{said:?}");
+    };
+    verify(
+        "base",
+        &format!("base: the list of all its files: expected sha256 {digest}, found No such file or directory (os error 2)"),
+    )
+    .await;
+    verify(
+        "extra",
+        "extra: pointers/extra: expected the pointer of extra, found the one of base",
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -298,6 +298,45 @@ async fn a_control_plane_that_comes_back_is_waited_for() {
     assert_eq!(ended.code(), Some(0));
 }
 
+/// The disk of the artifact store is not mounted, and the ledger is good.
+#[tokio::test]
+async fn an_empty_store_is_no_place_to_go_on() {
+    let mut real = Real::new().await;
+    real.write(APP, &request());
+    real.commit("app");
+    real.push("main");
+    let state = real.home.path().join("state.git");
+    let is_told = || {
+        let mut show = Command::new("git");
+        show.arg("-C").arg(&state);
+        let shown = show.args(["cat-file", "-e", &format!("status:{APP}")]);
+        let shown = shown.stderr(Stdio::null()).status();
+        shown.expect("git starts").success()
+    };
+    let begun = std::time::Instant::now();
+    while !is_told() {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    real._up.kill().await.expect("it ran");
+    let data = real.home.path().join("data");
+    let (store, away) = (data.join("artifacts"), data.join("away"));
+    std::fs::rename(&store, &away).expect("it is there");
+    let up = ["up", "--no-runners", "--listen", "127.0.0.1:0"];
+    let said = real.says(&up).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    for expect in [
+        format!("the artifact store {}", store.display()),
+        "the artifact store: it is empty".to_owned(),
+        "nothing was started and nothing was changed".to_owned(),
+    ] {
+        assert!(said.err.contains(&expect), "{expect}: {said:?}");
+    }
+    assert!(!store.exists(), "it was made");
+    std::fs::rename(&away, &store).expect("it is there");
+    real._up = start(real.home.path()).await;
+}
+
 #[tokio::test]
 async fn lint_finds_its_checkout_from_below() {
     let real = Real::new().await;

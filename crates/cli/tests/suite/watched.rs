@@ -139,3 +139,33 @@ async fn a_name_without_its_folders_is_answered_with_the_path() {
     assert!(said.starts_with("2 millrace: "), "{said}");
     assert!(said.contains(&format!("`millrace why {id}`")), "{said}");
 }
+
+/// What ended long ago is of no interest to who watches all.
+#[tokio::test]
+async fn it_begins_with_what_is_open() {
+    const TOOL: &str = "builds/2026/11/tool.yaml";
+    let mut person = Person::new().await;
+    person.merge(&["app"]).await;
+    let rest = person.says(&["watch"]).await;
+    assert_eq!((rest.code, &*rest.out), (0, ""), "{rest:?}");
+    let expect = "millrace: nothing is open; 1 request is at rest: `millrace status`";
+    assert_eq!(rest.err.trim_end(), expect);
+
+    let mut first = true;
+    person
+        .world
+        .script(move |_| match std::mem::take(&mut first) {
+            true => crate::world::Act::Work,
+            false => crate::world::Act::Hold,
+        });
+    let text = build(&["tool"]);
+    person.world.merge(&[(TOOL, Some(&text))]).await;
+    let all = person.says(&["watch", "--timeout", "1"]).await;
+    assert_eq!(all.code, 6, "{all:?}");
+    assert!(!all.out.contains("app"), "{all:?}");
+    assert!(!all.out.contains("source tool"), "it is done: {all:?}");
+    assert!(all.out.contains("build tool for el-10"), "{all:?}");
+    // By name, all of it.
+    let one = person.says(&["watch", APP]).await;
+    assert!(one.out.contains("source app for el-10"), "{one:?}");
+}

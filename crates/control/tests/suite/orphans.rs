@@ -432,3 +432,55 @@ async fn a_published_repository_without_a_file_stays() {
     assert_eq!(world.repository("extra").await, clients);
     assert_nothing_is_missing(&mut world, "without repositories/extra.yaml").await;
 }
+
+/// Status branch and ledger are lost. What is published stays whatever is pruned; the results behind it
+/// stay as long as the branch may come back, which then has them.
+#[tokio::test]
+async fn results_behind_what_is_published_wait_for_their_branch_or_a_persons_word() {
+    let lost = async || {
+        let mut world = prepared(&[BUILD, RELEASED]).await;
+        let clients = world.repository("base").await;
+        let tip = world.tip("status").await;
+        let before = held(&world);
+        world.memory.state_repo().delete("status");
+        world.lose();
+        let recovered = world.control.recover(|_, _| {}).await;
+        recovered.expect("no fault is armed");
+        // What is made anew is another file each time, as logs are.
+        world.script(|_| {
+            Act::Say(crate::runners::failure(
+                FailureKind::Build,
+                "it is another day",
+            ))
+        });
+        world.heal().await;
+        world.pass(FOUR_DAYS);
+        (world, clients, tip, before)
+    };
+
+    let (mut world, clients, tip, before) = lost().await;
+    let dry = world.control.prune(Grace::default(), Pruning::DryRun).await;
+    assert!(dry.expect("it only looks").removed.files > 0);
+    refused(&world, "the ledger was recovered without the branch `status`, which named the results behind what was published before: stop `millrace up`, bring the branch back (`git push --force origin COMMIT:refs/heads/status`) and run `millrace recover --replace`; or, if it is lost for good, `millrace prune --give-up`").await;
+    // Restarts and later commits change nothing of that.
+    world.merge(&[("policy.yaml", None)]).await;
+    let still = world.control.prune(Grace::default(), Pruning::Remove).await;
+    still.expect_err("nobody gave it up");
+    world.memory.state_repo().reset("status", &tip);
+    world.lose_ledger().await;
+    world.script(|_| Act::Work);
+    world.heal().await;
+    world.pass(FOUR_DAYS);
+    prune(&world).await;
+    assert_rows_have_their_files(&world, "with the branch back");
+    assert_eq!(world.phase(APP).await, "succeeded");
+    assert_eq!(world.repository("base").await, clients);
+
+    let (mut world, clients, ..) = lost().await;
+    let given_up = world.control.prune(Grace::default(), Pruning::GiveUp).await;
+    assert!(given_up.expect("a person said so").removed.files > 0);
+    assert!(!before.is_subset(&held(&world)), "results are gone");
+    assert_eq!(world.repository("base").await, clients);
+    prune(&world).await;
+    assert_nothing_is_missing(&mut world, "given up").await;
+}

@@ -462,3 +462,32 @@ async fn a_ledger_of_yesterday_does_not_go_on() {
     assert!(problem.message.contains(&expect), "{problem:?}");
     assert_eq!(world.tip("status").await, tip, "nothing is written");
 }
+
+/// As where the disk of the store is not mounted: clients would get nothing of what is published.
+#[tokio::test]
+async fn a_good_ledger_does_not_go_on_with_an_empty_store() {
+    let mut world = built().await;
+    empty_store_is_refused(&world).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    world.memory.store().remove_pointer("base");
+    empty_store_is_refused(&world).await;
+    assert_eq!(world.pointer("base").await, None, "nothing is written");
+    world.memory.state_repo().delete("status");
+    empty_store_is_refused(&world).await;
+}
+
+/// Takes every file out of the store.
+async fn empty_store_is_refused(world: &World) {
+    for digest in world.memory.store().digests() {
+        world.memory.store().remove(&digest);
+    }
+    let problems = world.control.check_ledger().await.expect("nothing fails");
+    let [problem] = &problems[..] else {
+        panic!("{problems:?}");
+    };
+    assert_eq!(problem.subject, "the artifact store");
+    let message = &problem.message;
+    assert!(message.contains("is its disk mounted?"), "{message}");
+}

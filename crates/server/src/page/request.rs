@@ -43,6 +43,6 @@ fn body(file: &StatusFile) -> String {
         [] => "<p class=dim>It has no tasks.</p>\n",
         _ => "",
     });
-    html.push_str(&rows(&tasks));
+    html.push_str(&rows(&tasks, &file.tasks));
     html
 }

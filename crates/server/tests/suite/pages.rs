@@ -180,3 +180,44 @@ async fn what_waits_for_a_failure_is_not_in_progress() {
     );
     assert!(!page.contains("In progress"), "{page}");
 }
+
+#[tokio::test]
+async fn published_repositories_are_listed() {
+    let mut world = World::new().await;
+    let served = Served::new(&world).await;
+    let page = served.text("/repos/").await;
+    assert!(page.contains("Nothing is published yet."), "{page}");
+    let release = release(&[APP], &["base"]);
+    world
+        .merge(&[(APP, Some(&build(&["app"]))), (RELEASE, Some(&release))])
+        .await;
+    for address in ["/repos", "/repos/"] {
+        let page = served.text(address).await;
+        let link = page.split("<a href=\"/repos/").nth(1).expect("a link");
+        let (path, _) = link.split_once('"').expect("its end");
+        let below = served.text(&format!("/repos/{path}")).await;
+        assert!(below.contains("<h2>base /</h2>"), "{below}");
+        assert_eq!(page.matches("<a href=\"/repos/").count(), 1, "{page}");
+    }
+}
+
+/// As `millrace why` says it, on its own page and where it stands among others.
+#[tokio::test]
+async fn a_blocked_task_says_what_it_waits_for() {
+    let mut world = World::new().await;
+    let served = Served::new(&world).await;
+    world.script(|grant| match grant.spec.title().starts_with("source ") {
+        true => Act::Work,
+        false => Act::Hold,
+    });
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let tasks = world.tasks(APP);
+    let blocked = tasks.iter().find(|it| it.state.word() == "blocked");
+    let blocked = blocked.expect("its test waits for its build");
+    let page = served.text(&format!("/task/{}", blocked.task.id)).await;
+    assert!(page.contains("it waits for: build app for el-10"), "{page}");
+    for address in ["/", &format!("/request/{APP}")] {
+        let page = served.text(address).await;
+        assert!(page.contains("it waits for: build app for el-10"), "{page}");
+    }
+}
