@@ -69,7 +69,6 @@ resource "aws_kms_key" "signing" {
   key_usage                = "SIGN_VERIFY"
   customer_master_key_spec = each.value
   deletion_window_in_days  = 30
-  multi_region             = false
 
   policy = jsonencode({
     Version = "2012-10-17"
