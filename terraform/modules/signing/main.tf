@@ -105,7 +105,16 @@ resource "aws_kms_key" "signing" {
         Sid       = "Sign"
         Effect    = "Allow"
         Principal = { AWS = aws_iam_role.signer.arn }
-        Action    = ["kms:Sign", "kms:GetPublicKey", "kms:DescribeKey"]
+        Action    = ["kms:Sign"]
+        Resource  = "*"
+        # A key's policy grants by itself, whatever the role's policy says, so the condition stands here too.
+        Condition = { StringEquals = { "kms:SigningAlgorithm" = local.algorithms[each.value] } }
+      },
+      {
+        Sid       = "ReadPublicHalf"
+        Effect    = "Allow"
+        Principal = { AWS = aws_iam_role.signer.arn }
+        Action    = ["kms:GetPublicKey", "kms:DescribeKey"]
         Resource  = "*"
       },
       {
