@@ -14,6 +14,7 @@ mod links;
 mod setup;
 mod sh;
 mod sim;
+mod terraform;
 mod test;
 
 use std::fmt;
@@ -43,6 +44,8 @@ usage: cargo xtask WORD
            bugs put into a copy of the product: each must be found within its seeds
   chaos [--minutes N] [--seed S] [--json]
            the real millrace up, killed, paused and starved of disk, and what is left judged
+  terraform [JUDGE...]
+           terraform/ against schema, checkov, an emulator, and a list of who may do what
   fuzz [--seconds N] [TARGET...]
            strangers' bytes at every parser, for a minute each; needs a nightly toolchain
 ";
@@ -64,6 +67,7 @@ fn main() -> ExitCode {
         ["chaos", ref which @ ..] => chaos::storm(which),
         ["fuzz", ref which @ ..] => fuzz::run_targets(which),
         ["sim", ref which @ ..] => sim::sim(which),
+        ["terraform", ref which @ ..] => terraform::judge(which),
         _ => {
             eprint!("{HELP}");
             return ExitCode::from(2);

@@ -1,0 +1,173 @@
+# RPM and Debian packages on x86 and Graviton, repositories under a host name of yours. Power comes from outside:
+# its queues are here, its hosts are enrolled as in examples/self-hosted-runners.
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = {
+      project  = "millrace"
+      millrace = var.prefix
+    }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  account_id  = data.aws_caller_identity.current.account_id
+  partition   = data.aws_partition.current.partition
+  bucket_name = "${var.prefix}-artifacts-${local.account_id}"
+
+  # You make these once: terraform/README.md, section Secrets.
+  secrets = {
+    webhook_secret = "/${var.prefix}/secrets/webhook"
+    state_token    = "/${var.prefix}/secrets/state-token"
+    admin_token    = "/${var.prefix}/secrets/admin-token"
+    forge_token    = "/${var.prefix}/secrets/forge-token"
+  }
+}
+
+module "ledger" {
+  source = "../../modules/ledger"
+
+  prefix          = var.prefix
+  alarm_topic_arn = module.observability.topic_arn
+}
+
+module "queues" {
+  source = "../../modules/queues"
+
+  prefix            = var.prefix
+  account_id        = local.account_id
+  bucket_arn        = "arn:${local.partition}:s3:::${local.bucket_name}"
+  rpm_architectures = ["x86_64", "aarch64", "ppc64le"]
+  deb_architectures = ["amd64", "arm64", "ppc64el"]
+  alarm_topic_arn   = module.observability.topic_arn
+}
+
+module "artifacts" {
+  source = "../../modules/artifacts"
+
+  prefix                   = var.prefix
+  bucket_name              = local.bucket_name
+  results_queue_arn        = module.queues.results_arn
+  reader_distribution_arns = [module.publishing.distribution_arn]
+  alarm_topic_arn          = module.observability.topic_arn
+}
+
+module "signing" {
+  source = "../../modules/signing"
+
+  prefix          = var.prefix
+  account_id      = local.account_id
+  partition       = local.partition
+  keys            = { rpm = "ECC_NIST_EDWARDS25519", deb = "ECC_NIST_EDWARDS25519", old = "RSA_4096" }
+  alarm_topic_arn = module.observability.topic_arn
+}
+
+module "control_plane" {
+  source = "../../modules/control-plane"
+
+  prefix             = var.prefix
+  account_id         = local.account_id
+  partition          = local.partition
+  region             = var.region
+  packages_directory = var.packages_directory
+  table_name         = module.ledger.table_name
+  table_arn          = module.ledger.table_arn
+  stream_arn         = module.ledger.stream_arn
+  bucket_name        = module.artifacts.bucket_name
+  bucket_arn         = module.artifacts.bucket_arn
+  work_queue_arns    = module.queues.work_arns
+  system_queues      = module.queues.system
+  key_arns           = module.signing.key_arns
+  state_repository   = var.state_repository
+  secret_parameters  = local.secrets
+  publishing_url     = "https://${var.domain.name}"
+  alarm_topic_arn    = module.observability.topic_arn
+}
+
+module "webhook" {
+  source = "../../modules/webhook"
+
+  prefix                       = var.prefix
+  package                      = "${var.packages_directory}/webhook.zip"
+  configuration_parameter_name = module.control_plane.configuration_parameter_name
+  configuration_parameter_arn  = module.control_plane.configuration_parameter_arn
+  secret_parameter_arn         = module.control_plane.secret_parameter_arns["webhook_secret"]
+  wake_queue_arn               = module.queues.system.wake["normal"]
+  alarm_topic_arn              = module.observability.topic_arn
+}
+
+module "publishing" {
+  source = "../../modules/publishing"
+
+  prefix                      = var.prefix
+  bucket_regional_domain_name = module.artifacts.bucket_regional_domain_name
+  api_domain_name             = module.control_plane.api_domain_name
+  aliases                     = [var.domain.name]
+  certificate_arn             = var.domain.certificate_arn
+}
+
+module "observability" {
+  source = "../../modules/observability"
+
+  prefix             = var.prefix
+  account_id         = local.account_id
+  region             = var.region
+  alarm_mails        = var.alarm_mails
+  monthly_budget_usd = var.monthly_budget_usd
+  lane_names         = module.queues.lane_names
+  dead_names         = module.queues.dead_names
+  function_names     = concat(module.control_plane.function_names, [module.webhook.function_name])
+  table_name         = module.ledger.table_name
+  bucket_name        = module.artifacts.bucket_name
+  fleet_names        = [for fleet in module.fleet : fleet.group_name]
+}
+
+# What differs between the fleets. Names are those of `runners/<id>.yaml`.
+locals {
+  fleets = {
+    x86 = {
+      architecture   = "x86_64"
+      instance_types = ["c7i.2xlarge", "c6i.2xlarge", "m7i.2xlarge", "m6i.2xlarge"]
+      max_size       = 8
+      queues         = ["build-rpm.x86_64", "test.x86_64", "build-deb.amd64", "test.amd64", "compose.any"]
+    }
+    graviton = {
+      architecture   = "arm64"
+      instance_types = ["c7g.2xlarge", "c6g.2xlarge", "m7g.2xlarge", "m6g.2xlarge"]
+      max_size       = 8
+      queues         = ["build-rpm.aarch64", "test.aarch64", "build-deb.arm64", "test.arm64", "compose.any"]
+    }
+  }
+}
+
+module "fleet" {
+  source   = "../../modules/runner-fleet"
+  for_each = local.fleets
+
+  prefix         = var.prefix
+  account_id     = local.account_id
+  partition      = local.partition
+  region         = var.region
+  name           = each.key
+  architecture   = each.value.architecture
+  instance_types = each.value.instance_types
+  max_size       = each.value.max_size
+  ami_id         = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-${each.value.architecture}"
+  queues         = { for name in each.value.queues : name => module.queues.work[name] }
+  bucket_arn     = module.artifacts.bucket_arn
+  control_url    = module.control_plane.api_url
+  key_parameter  = "/${var.prefix}/runners/${each.key}"
+  package_url    = var.runner_packages[each.value.architecture].url
+  package_sha256 = var.runner_packages[each.value.architecture].sha256
+  extra_setup    = "dnf -y install bubblewrap rpm-build createrepo_c"
+  vpc_id         = var.network.vpc_id
+  subnet_ids     = var.network.subnet_ids
+
+  alarm_topic_arn = module.observability.topic_arn
+}

@@ -1,0 +1,29 @@
+output "installation" {
+  description = "For `millrace init`: terraform output -json installation."
+  value       = merge(module.control_plane.installation, { publishing_url = module.publishing.url })
+}
+
+output "api_url" {
+  description = "URL for runners and the command line."
+  value       = module.control_plane.api_url
+}
+
+output "webhook_url" {
+  description = "What the forge calls, with `/github` or `/gitea` after it."
+  value       = module.webhook.url
+}
+
+output "repositories_url" {
+  description = "What clients of the repositories write down."
+  value       = "${module.publishing.url}/repos"
+}
+
+output "signer_role_arn" {
+  description = "Role that signs."
+  value       = module.signing.signer_role_arn
+}
+
+output "distribution_domain_name" {
+  description = "Where your DNS points the host name to."
+  value       = module.publishing.domain_name
+}

@@ -1,0 +1,125 @@
+# The control plane on AWS, and every runner elsewhere: Power hosts, machines at home, a signer in a safe. They need a
+# way out over https, and no account: the runner API lends what they need.
+
+provider "aws" {
+  region = var.region
+
+  default_tags {
+    tags = {
+      project  = "millrace"
+      millrace = var.prefix
+    }
+  }
+}
+
+data "aws_caller_identity" "current" {}
+
+data "aws_partition" "current" {}
+
+locals {
+  account_id  = data.aws_caller_identity.current.account_id
+  partition   = data.aws_partition.current.partition
+  bucket_name = "${var.prefix}-artifacts-${local.account_id}"
+
+  # You make these once: terraform/README.md, section Secrets.
+  secrets = {
+    webhook_secret = "/${var.prefix}/secrets/webhook"
+    state_token    = "/${var.prefix}/secrets/state-token"
+    admin_token    = "/${var.prefix}/secrets/admin-token"
+    forge_token    = "/${var.prefix}/secrets/forge-token"
+  }
+}
+
+module "ledger" {
+  source = "../../modules/ledger"
+
+  prefix          = var.prefix
+  alarm_topic_arn = module.observability.topic_arn
+}
+
+module "queues" {
+  source = "../../modules/queues"
+
+  prefix            = var.prefix
+  account_id        = local.account_id
+  bucket_arn        = "arn:${local.partition}:s3:::${local.bucket_name}"
+  rpm_architectures = ["x86_64", "ppc64le"]
+  deb_architectures = ["amd64", "ppc64el"]
+  alarm_topic_arn   = module.observability.topic_arn
+}
+
+module "artifacts" {
+  source = "../../modules/artifacts"
+
+  prefix                   = var.prefix
+  bucket_name              = local.bucket_name
+  results_queue_arn        = module.queues.results_arn
+  reader_distribution_arns = [module.publishing.distribution_arn]
+  alarm_topic_arn          = module.observability.topic_arn
+}
+
+module "signing" {
+  source = "../../modules/signing"
+
+  prefix                = var.prefix
+  account_id            = local.account_id
+  partition             = local.partition
+  signer_principal_arns = var.signer_principal_arns
+  alarm_topic_arn       = module.observability.topic_arn
+}
+
+module "control_plane" {
+  source = "../../modules/control-plane"
+
+  prefix             = var.prefix
+  account_id         = local.account_id
+  partition          = local.partition
+  region             = var.region
+  packages_directory = var.packages_directory
+  table_name         = module.ledger.table_name
+  table_arn          = module.ledger.table_arn
+  stream_arn         = module.ledger.stream_arn
+  bucket_name        = module.artifacts.bucket_name
+  bucket_arn         = module.artifacts.bucket_arn
+  work_queue_arns    = module.queues.work_arns
+  system_queues      = module.queues.system
+  key_arns           = module.signing.key_arns
+  state_repository   = var.state_repository
+  secret_parameters  = local.secrets
+  alarm_topic_arn    = module.observability.topic_arn
+}
+
+module "webhook" {
+  source = "../../modules/webhook"
+
+  prefix                       = var.prefix
+  package                      = "${var.packages_directory}/webhook.zip"
+  configuration_parameter_name = module.control_plane.configuration_parameter_name
+  configuration_parameter_arn  = module.control_plane.configuration_parameter_arn
+  secret_parameter_arn         = module.control_plane.secret_parameter_arns["webhook_secret"]
+  wake_queue_arn               = module.queues.system.wake["normal"]
+  alarm_topic_arn              = module.observability.topic_arn
+}
+
+module "publishing" {
+  source = "../../modules/publishing"
+
+  prefix                      = var.prefix
+  bucket_regional_domain_name = module.artifacts.bucket_regional_domain_name
+  api_domain_name             = module.control_plane.api_domain_name
+}
+
+module "observability" {
+  source = "../../modules/observability"
+
+  prefix             = var.prefix
+  account_id         = local.account_id
+  region             = var.region
+  alarm_mails        = var.alarm_mails
+  monthly_budget_usd = var.monthly_budget_usd
+  lane_names         = module.queues.lane_names
+  dead_names         = module.queues.dead_names
+  function_names     = concat(module.control_plane.function_names, [module.webhook.function_name])
+  table_name         = module.ledger.table_name
+  bucket_name        = module.artifacts.bucket_name
+}

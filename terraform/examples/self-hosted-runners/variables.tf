@@ -1,0 +1,72 @@
+variable "prefix" {
+  description = "Begins the name of everything in this installation."
+  type        = string
+  default     = "millrace"
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.prefix))
+    error_message = "A prefix has 3 to 24 characters: a-z, 0-9 and `-`. It begins with a letter and does not end with `-`."
+  }
+}
+
+variable "region" {
+  description = "Region of the installation."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z]{2}(-[a-z]+)+-[0-9]$", var.region))
+    error_message = "Write a region like eu-central-1."
+  }
+}
+
+variable "packages_directory" {
+  description = "Directory with one zip file per function."
+  type        = string
+  default     = "../../../target/functions"
+}
+
+variable "state_repository" {
+  description = "The state repository: its https URL, its branches, and its forge: github, gitea or none."
+  type = object({
+    url           = string
+    branch        = optional(string, "main")
+    status_branch = optional(string, "status")
+    forge         = optional(string, "none")
+  })
+
+  validation {
+    condition     = startswith(var.state_repository.url, "https://")
+    error_message = "Write an https URL."
+  }
+}
+
+variable "alarm_mails" {
+  description = "Who gets every alarm."
+  type        = set(string)
+
+  validation {
+    condition     = length(var.alarm_mails) > 0
+    error_message = "An alarm that nobody hears is none: write at least one address."
+  }
+}
+
+variable "monthly_budget_usd" {
+  description = "Budget for a month, in USD."
+  type        = number
+  default     = 20
+
+  validation {
+    condition     = var.monthly_budget_usd > 0
+    error_message = "More than nothing."
+  }
+}
+
+variable "signer_principal_arns" {
+  description = "Roles that the machine with the signer comes with, as through IAM Roles Anywhere."
+  type        = list(string)
+
+  validation {
+    condition     = length(var.signer_principal_arns) > 0
+    error_message = "Without one, nobody can sign: there is no machine on EC2 in this example."
+  }
+}

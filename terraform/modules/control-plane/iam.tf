@@ -1,0 +1,194 @@
+# What each function may do. Actions are named one by one, resources by ARN, and rows by their partition where a
+# function needs only some. terraform/judges/iam.json says who may and who may not, and a simulator holds it.
+
+locals {
+  read_rows  = ["dynamodb:GetItem", "dynamodb:Query"]
+  write_rows = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+
+  # Tasks, leases and requests: all that a runner's answer or a person's command may change. Not repositories and
+  # their turns, and not who waits for whom.
+  work_partitions = ["head", "leases", "outbox", "open", "requests", "recent", "failed", "dead", "tasks", "request/*"]
+
+  blobs    = "${var.bucket_arn}/blobs/sha256/*"
+  pointers = "${var.bucket_arn}/pointers/*"
+  staging  = "${var.bucket_arn}/staging/*"
+  results  = "${var.bucket_arn}/results/*"
+
+  all_rows = {
+    sid       = "Rows"
+    actions   = concat(local.read_rows, local.write_rows)
+    resources = [var.table_arn]
+  }
+  rows_of_work = {
+    sid       = "RowsOfWork"
+    actions   = concat(local.read_rows, local.write_rows)
+    resources = [var.table_arn]
+    conditions = {
+      "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = local.work_partitions }
+      # Without it, a request that names no rows would satisfy "all of them".
+      Null = { "dynamodb:LeadingKeys" = ["false"] }
+    }
+  }
+  read_all_rows = {
+    sid       = "ReadRows"
+    actions   = local.read_rows
+    resources = [var.table_arn]
+  }
+  blobs_and_pointers = {
+    sid       = "BlobsAndPointers"
+    actions   = ["s3:GetObject", "s3:PutObject"]
+    resources = [local.blobs, local.pointers]
+  }
+  put_blobs = {
+    sid       = "Blobs"
+    actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:PutObject"]
+    resources = [local.blobs]
+  }
+  # Without it S3 answers 403 for what is not there, where 404 is a fact that decisions need.
+  list = {
+    sid        = "TellMissingFromForbidden"
+    actions    = ["s3:ListBucket"]
+    resources  = [var.bucket_arn]
+    conditions = { StringLikeIfExists = { "s3:prefix" = ["blobs/sha256/*", "pointers/*", "staging/*", "results/*"] } }
+  }
+  data_keys = length(var.data_kms_key_arns) == 0 ? [] : [{
+    sid        = "DataKeys"
+    actions    = ["kms:Decrypt", "kms:GenerateDataKey"]
+    resources  = var.data_kms_key_arns
+    conditions = { StringEquals = { "kms:ViaService" = ["dynamodb.${var.region}.amazonaws.com", "s3.${var.region}.amazonaws.com"] } }
+  }]
+
+  drain       = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+  sent_queues = concat(values(var.system_queues.advance), values(var.system_queues.report), var.work_queue_arns)
+
+  statements = {
+    plan = concat([
+      local.all_rows,
+      local.blobs_and_pointers,
+      local.list,
+      {
+        sid       = "DrainAdvanceAndWake"
+        actions   = local.drain
+        resources = concat(values(var.system_queues.advance), values(var.system_queues.wake))
+      },
+    ], local.data_keys)
+
+    dispatch = concat([
+      {
+        sid       = "Outbox"
+        actions   = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:Query"]
+        resources = [var.table_arn]
+        conditions = {
+          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["outbox"] }
+          Null                        = { "dynamodb:LeadingKeys" = ["false"] }
+        }
+      },
+      {
+        sid       = "ReadStream"
+        actions   = ["dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"]
+        resources = [var.stream_arn]
+      },
+      {
+        # Lambda asks for it, and DynamoDB knows no resource for it.
+        sid       = "FindStream"
+        actions   = ["dynamodb:ListStreams"]
+        resources = ["*"]
+      },
+      {
+        sid       = "Send"
+        actions   = ["sqs:SendMessage"]
+        resources = concat(local.sent_queues, [aws_sqs_queue.dispatch_dead.arn])
+      },
+    ], local.data_keys)
+
+    runner-api = concat([
+      local.rows_of_work,
+      local.put_blobs,
+      {
+        # What it signs for runners that have no credentials of AWS.
+        sid       = "StagingAndResults"
+        actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+        resources = [local.staging, local.results]
+      },
+      local.list,
+      {
+        sid       = "TakeWork"
+        actions   = concat(local.drain, ["sqs:ChangeMessageVisibility"])
+        resources = var.work_queue_arns
+      },
+      {
+        sid       = "LendCredentials"
+        actions   = ["sts:AssumeRole", "sts:TagSession"]
+        resources = [aws_iam_role.runner.arn]
+      },
+    ], local.data_keys)
+
+    collect = concat([
+      local.rows_of_work,
+      local.put_blobs,
+      {
+        sid       = "TakeIn"
+        actions   = ["s3:GetObject"]
+        resources = [local.staging, local.results]
+      },
+      local.list,
+      {
+        sid       = "DrainResults"
+        actions   = local.drain
+        resources = values(var.system_queues.results)
+      },
+    ], local.data_keys)
+
+    report = concat([
+      local.read_all_rows,
+      {
+        sid       = "RowsOfTheBranch"
+        actions   = local.write_rows
+        resources = [var.table_arn]
+        conditions = {
+          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["head", "dead"] }
+          Null                        = { "dynamodb:LeadingKeys" = ["false"] }
+        }
+      },
+      local.put_blobs,
+      local.list,
+      {
+        sid       = "DrainReport"
+        actions   = local.drain
+        resources = values(var.system_queues.report)
+      },
+    ], local.data_keys)
+
+    sweep = concat([
+      local.all_rows,
+      local.blobs_and_pointers,
+      local.list,
+      {
+        # Orphans, once a day. Their versions are kept for some days more.
+        sid       = "Prune"
+        actions   = ["s3:DeleteObject"]
+        resources = [local.blobs]
+      },
+      {
+        sid       = "SendAgain"
+        actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+        resources = concat(local.sent_queues, values(var.system_queues.wake))
+      },
+    ], local.data_keys)
+
+    read-api = concat([
+      local.read_all_rows,
+      {
+        sid       = "ReadFiles"
+        actions   = ["s3:GetObject"]
+        resources = [local.blobs, local.pointers, local.staging]
+      },
+      local.list,
+      {
+        sid       = "Depths"
+        actions   = ["sqs:GetQueueAttributes"]
+        resources = var.work_queue_arns
+      },
+    ], local.data_keys)
+  }
+}

@@ -1,0 +1,72 @@
+# The role that a runner's short-lived credentials are of. The function runner-api assumes it for a runner that has
+# proven its key, with the runner's name, roles and architectures as tags of the session. What the role may do is
+# said in terms of these tags, so the same role is a different one for each runner. Nothing of the ledger is in it.
+
+resource "aws_iam_role" "runner" {
+  name                 = "${var.prefix}-runner"
+  description          = "What an enrolled runner may do with credentials that runner-api lends it."
+  max_session_duration = 3600
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "LentByRunnerApi"
+      Effect    = "Allow"
+      Principal = { AWS = module.function["runner-api"].role_arn }
+      Action    = ["sts:AssumeRole", "sts:TagSession"]
+      Condition = {
+        # All three tags, and no others: a session without them would be nobody's.
+        Null = {
+          "aws:RequestTag/runner"        = "false"
+          "aws:RequestTag/roles"         = "false"
+          "aws:RequestTag/architectures" = "false"
+        }
+        "ForAllValues:StringEquals" = { "aws:TagKeys" = ["runner", "roles", "architectures"] }
+        # So that the account's trail names the runner.
+        StringEquals = { "sts:RoleSessionName" = "$${aws:RequestTag/runner}" }
+      }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy" "runner" {
+  name = "runner"
+  role = aws_iam_role.runner.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "OwnStaging"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+        Resource = "${var.bucket_arn}/staging/$${aws:PrincipalTag/runner}/*"
+      },
+      {
+        Sid      = "OwnResults"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = "${var.bucket_arn}/results/$${aws:PrincipalTag/runner}/*"
+      },
+      {
+        Sid      = "ReadInputs"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = local.blobs
+      },
+      {
+        # The tags hold lists, like `:build-rpm:test:`, in which the tags of the queue are looked for.
+        Sid      = "OwnQueues"
+        Effect   = "Allow"
+        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+        Resource = var.work_queue_arns
+        Condition = {
+          StringLike = {
+            "aws:PrincipalTag/roles"         = "*:$${aws:ResourceTag/millrace-role}:*"
+            "aws:PrincipalTag/architectures" = "*:$${aws:ResourceTag/millrace-architecture}:*"
+          }
+        }
+      },
+    ]
+  })
+}

@@ -1,0 +1,125 @@
+variable "prefix" {
+  description = "Begins the name of everything in this installation."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{1,22}[a-z0-9]$", var.prefix))
+    error_message = "A prefix has 3 to 24 characters: a-z, 0-9 and `-`. It begins with a letter and does not end with `-`."
+  }
+}
+
+variable "account_id" {
+  description = "Account of the installation: the bucket's notifications are taken from it alone."
+  type        = string
+
+  validation {
+    condition     = can(regex("^[0-9]{12}$", var.account_id))
+    error_message = "An account has 12 digits."
+  }
+}
+
+variable "bucket_arn" {
+  description = "ARN of the artifact bucket, which tells the queue `results` of new result manifests."
+  type        = string
+}
+
+variable "alarm_topic_arn" {
+  description = "SNS topic that gets every alarm: output `topic_arn` of the module observability."
+  type        = string
+}
+
+variable "rpm_architectures" {
+  description = "Architectures of the RPM platforms, in rpm's spelling: x86_64, aarch64, ppc64le."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arch in var.rpm_architectures : can(regex("^[a-z][a-z0-9_-]*$", arch)) && !contains(["noarch", "all", "any", "src", "source", "nosrc", "amd64", "arm64", "ppc64el"], arch)])
+    error_message = "Write architectures as rpm does: x86_64, aarch64, ppc64le."
+  }
+}
+
+variable "deb_architectures" {
+  description = "Architectures of the Debian platforms, in dpkg's spelling: amd64, arm64, ppc64el."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for arch in var.deb_architectures : can(regex("^[a-z][a-z0-9_-]*$", arch)) && !contains(["noarch", "all", "any", "src", "source", "nosrc", "x86_64", "aarch64", "ppc64le"], arch)])
+    error_message = "Write architectures as dpkg does: amd64, arm64, ppc64el."
+  }
+}
+
+variable "work_visibility_seconds" {
+  description = "How long a message of work is hidden from other runners: as long as taking the lease may last. The lease itself is in the ledger."
+  type        = number
+  default     = 120
+
+  validation {
+    condition     = var.work_visibility_seconds >= 30 && var.work_visibility_seconds <= 43200
+    error_message = "Between 30 seconds and the 12 hours of SQS."
+  }
+}
+
+variable "function_visibility_seconds" {
+  description = "How long a message that a function has is hidden: at least six times the function's timeout."
+  type        = number
+  default     = 1800
+
+  validation {
+    condition     = var.function_visibility_seconds >= 360 && var.function_visibility_seconds <= 43200
+    error_message = "Between 360 seconds and the 12 hours of SQS."
+  }
+}
+
+variable "work_receives" {
+  description = "Receives after which a message of work is a dead letter. The sweep offers its attempt again."
+  type        = number
+  default     = 5
+
+  validation {
+    condition     = var.work_receives >= 1 && var.work_receives <= 1000
+    error_message = "Between 1 and 1000."
+  }
+}
+
+variable "function_receives" {
+  description = "Receives after which a message for a function is a dead letter. The control plane itself gives a message up at the tenth, and tells of it in `millrace status`: fewer here would hide that."
+  type        = number
+  default     = 12
+
+  validation {
+    condition     = var.function_receives > 10 && var.function_receives <= 1000
+    error_message = "Between 11 and 1000: the control plane gives up at the tenth."
+  }
+}
+
+variable "system_max_age_seconds" {
+  description = "Age of the oldest message beyond which the alarm of a queue rings that a function drains."
+  type        = number
+  default     = 900
+
+  validation {
+    condition     = var.system_max_age_seconds >= 60
+    error_message = "At least a minute."
+  }
+}
+
+variable "work_max_age_seconds" {
+  description = "The same for queues of work, by priority. Background work may wait for days."
+  type = object({
+    urgent     = number
+    normal     = number
+    background = number
+  })
+  default = {
+    urgent     = 1800
+    normal     = 21600
+    background = 604800
+  }
+
+  validation {
+    condition     = alltrue([for seconds in values(var.work_max_age_seconds) : seconds >= 60 && seconds < 1209600])
+    error_message = "Between a minute and the 14 days after which SQS drops a message."
+  }
+}

@@ -1,0 +1,296 @@
+# Runners on EC2 for one architecture. None while there is no work: a queue's age starts them, and a runner that has
+# been idle ends itself. Nothing else ends one, since a build may take fifty hours and leaves no message behind.
+
+locals {
+  name  = "${var.prefix}-${var.name}"
+  lanes = flatten(values(var.queues))
+
+  user_data = templatefile("${path.module}/user-data.sh.tftpl", {
+    region         = var.region
+    group          = local.name
+    runner         = var.name
+    control        = var.control_url
+    key_parameter  = var.key_parameter
+    roles          = sort(distinct([for lane in local.lanes : lane.role]))
+    capacity       = var.capacity
+    idle_minutes   = var.idle_minutes
+    extra_setup    = var.extra_setup
+    lifecycle_hook = "drain"
+    drain_seconds  = var.drain_seconds
+    package_url    = var.package_url
+    package_sha256 = var.package_sha256
+  })
+}
+
+resource "aws_iam_role" "instance" {
+  name        = local.name
+  description = "Runners of the fleet ${var.name}: their own queues, their own staging, their own key."
+
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Principal = { Service = "ec2.amazonaws.com" }
+      Action    = "sts:AssumeRole"
+    }]
+  })
+}
+
+resource "aws_iam_instance_profile" "instance" {
+  name = local.name
+  role = aws_iam_role.instance.name
+}
+
+resource "aws_iam_role_policy" "instance" {
+  name = "runner"
+  role = aws_iam_role.instance.id
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = concat([
+      {
+        Sid      = "OwnKey"
+        Effect   = "Allow"
+        Action   = ["ssm:GetParameter"]
+        Resource = ["arn:${var.partition}:ssm:${var.region}:${var.account_id}:parameter${var.key_parameter}"]
+      },
+      {
+        Sid      = "OwnStaging"
+        Effect   = "Allow"
+        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
+        Resource = ["${var.bucket_arn}/staging/${var.name}/*"]
+      },
+      {
+        Sid      = "OwnResults"
+        Effect   = "Allow"
+        Action   = ["s3:PutObject"]
+        Resource = ["${var.bucket_arn}/results/${var.name}/*"]
+      },
+      {
+        Sid      = "ReadInputs"
+        Effect   = "Allow"
+        Action   = ["s3:GetObject"]
+        Resource = ["${var.bucket_arn}/blobs/sha256/*"]
+      },
+      {
+        Sid      = "OwnQueues"
+        Effect   = "Allow"
+        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+        Resource = [for lane in local.lanes : lane.arn]
+      },
+      {
+        # An instance of this group may end, and so lower the number that is wanted. It cannot start one.
+        Sid      = "EndOneself"
+        Effect   = "Allow"
+        Action   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup"]
+        Resource = ["arn:${var.partition}:autoscaling:${var.region}:${var.account_id}:autoScalingGroup:*:autoScalingGroupName/${local.name}"]
+      },
+      ], var.data_kms_key_arn == null ? [] : [{
+        Sid       = "DataKey"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = [var.data_kms_key_arn]
+        Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
+    }])
+  })
+}
+
+# Nobody connects to a runner.
+resource "aws_security_group" "runner" {
+  name        = local.name
+  description = "Runners of ${local.name}: out to mirrors, forges and AWS, and nothing in."
+  vpc_id      = var.vpc_id
+
+  dynamic "egress" {
+    for_each = var.egress_ports
+
+    content {
+      description = "To TCP port ${egress.value} of anybody: sources and mirrors are anywhere."
+      protocol    = "tcp"
+      from_port   = egress.value
+      to_port     = egress.value
+      cidr_blocks = ["0.0.0.0/0"]
+    }
+  }
+}
+
+resource "aws_launch_template" "runner" {
+  name                   = local.name
+  description            = "A Millrace runner, ${var.architecture}."
+  image_id               = var.ami_id
+  update_default_version = true
+  user_data              = base64encode(local.user_data)
+
+  iam_instance_profile {
+    arn = aws_iam_instance_profile.instance.arn
+  }
+
+  # A build that breaks out of its sandbox still cannot ask for the instance's credentials from a container.
+  metadata_options {
+    http_endpoint               = "enabled"
+    http_tokens                 = "required"
+    http_put_response_hop_limit = 1
+  }
+
+  network_interfaces {
+    associate_public_ip_address = var.public_ip
+    security_groups             = [aws_security_group.runner.id]
+    delete_on_termination       = true
+  }
+
+  block_device_mappings {
+    device_name = var.root_device
+
+    ebs {
+      volume_size           = var.disk_gigabytes
+      volume_type           = "gp3"
+      encrypted             = true
+      delete_on_termination = true
+    }
+  }
+
+  monitoring {
+    enabled = false
+  }
+
+  tag_specifications {
+    resource_type = "instance"
+    tags          = { Name = local.name, millrace-fleet = var.name }
+  }
+
+  tag_specifications {
+    resource_type = "volume"
+    tags          = { Name = local.name, millrace-fleet = var.name }
+  }
+}
+
+resource "aws_autoscaling_group" "runner" {
+  name                      = local.name
+  min_size                  = 0
+  max_size                  = var.max_size
+  vpc_zone_identifier       = var.subnet_ids
+  health_check_type         = "EC2"
+  health_check_grace_period = 300
+  default_cooldown          = 60
+  protect_from_scale_in     = true
+  enabled_metrics           = ["GroupInServiceInstances", "GroupDesiredCapacity"]
+  capacity_rebalance        = false
+  wait_for_capacity_timeout = "0"
+
+  mixed_instances_policy {
+    instances_distribution {
+      on_demand_base_capacity                  = 0
+      on_demand_percentage_above_base_capacity = var.spot ? 0 : 100
+      spot_allocation_strategy                 = "capacity-optimized"
+    }
+
+    launch_template {
+      launch_template_specification {
+        launch_template_id = aws_launch_template.runner.id
+        version            = "$Latest"
+      }
+
+      dynamic "override" {
+        for_each = var.instance_types
+
+        content {
+          instance_type = override.value
+        }
+      }
+    }
+  }
+
+  # What is told to stop hands its attempts back first.
+  initial_lifecycle_hook {
+    name                 = "drain"
+    lifecycle_transition = "autoscaling:EC2_INSTANCE_TERMINATING"
+    heartbeat_timeout    = var.drain_seconds + 120
+    default_result       = "CONTINUE"
+  }
+
+  tag {
+    key                 = "millrace-fleet"
+    value               = var.name
+    propagate_at_launch = true
+  }
+
+  # The number that is wanted belongs to the alarms and to the runners.
+  lifecycle {
+    ignore_changes = [desired_capacity]
+  }
+
+  depends_on = [aws_iam_role_policy.instance]
+}
+
+resource "aws_autoscaling_policy" "start" {
+  name                      = "${local.name}-start"
+  autoscaling_group_name    = aws_autoscaling_group.runner.name
+  policy_type               = "StepScaling"
+  adjustment_type           = "ChangeInCapacity"
+  estimated_instance_warmup = var.warmup_seconds
+
+  # One more, each minute that the oldest message is still too old; several at once when it has waited for long.
+  step_adjustment {
+    scaling_adjustment          = 1
+    metric_interval_lower_bound = "0"
+    metric_interval_upper_bound = tostring(var.start_after_seconds * 9)
+  }
+
+  step_adjustment {
+    scaling_adjustment          = var.step
+    metric_interval_lower_bound = tostring(var.start_after_seconds * 9)
+  }
+}
+
+# It rings to the group, not to people: to start a runner is no trouble. That work waits too long is told by the
+# alarms beside the queues.
+resource "aws_cloudwatch_metric_alarm" "work_waits" {
+  for_each = var.queues
+
+  alarm_name          = "${local.name}-work-waits-${replace(each.key, ".", "-")}"
+  alarm_description   = "Work of ${each.key} waits for more than ${var.start_after_seconds} seconds: one more runner of ${local.name}."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = var.start_after_seconds
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_autoscaling_policy.start.arn]
+
+  metric_query {
+    id          = "oldest"
+    expression  = "MAX([${join(", ", [for lane in each.value : "FILL(${lane.priority}, 0)"])}])"
+    label       = "age of the oldest message"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = each.value
+
+    content {
+      id = metric_query.value.priority
+
+      metric {
+        namespace   = "AWS/SQS"
+        metric_name = "ApproximateAgeOfOldestMessage"
+        dimensions  = { QueueName = metric_query.value.name }
+        period      = 60
+        stat        = "Maximum"
+      }
+    }
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "long" {
+  alarm_name          = "${local.name}-never-rests"
+  alarm_description   = "${local.name} has had runners for ${var.max_busy_hours} hours without a pause. Is there so much work, or does one not end itself?"
+  namespace           = "AWS/AutoScaling"
+  metric_name         = "GroupInServiceInstances"
+  dimensions          = { AutoScalingGroupName = aws_autoscaling_group.runner.name }
+  statistic           = "Minimum"
+  period              = 3600
+  evaluation_periods  = var.max_busy_hours
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}

@@ -1,0 +1,158 @@
+//! `cargo xtask terraform`: the judges of `terraform/`, from the cheapest to the one that applies it.
+//!
+//! Invariants: everything that a judge installs is pinned with its digest and lies in `target/terraform`; what is
+//! missing on this machine is said aloud and counted, never passed over.
+
+mod iam;
+mod older;
+mod tools;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::sh::{cmd, output, run, top};
+use tools::{folder, terraform};
+
+const HELP: &str = "\
+usage: cargo xtask terraform [JUDGE...]
+
+  format   terraform fmt
+  schema   init, validate and test of every module and example against today's provider's schema
+  checkov  known mistakes, less those that terraform/judges/checkov.yaml accepts with a reason
+  older    apply, plan without a difference, and destroy of an example with a real provider of
+           before, against an emulator
+  iam      the policies of that apply: who may do what, and who may not
+
+  Without a word: all of them, in this order. JUDGE `older` leaves what `iam` reads.
+";
+
+/// How a judge ended that found nothing wrong.
+pub(crate) enum Verdict {
+    Clean,
+    /// Why it did not look.
+    LeftOut(String),
+}
+
+type Judge = fn() -> Result<Verdict>;
+
+const JUDGES: [(&str, Judge); 5] = [
+    ("format", format),
+    ("schema", schema),
+    ("checkov", checkov),
+    ("older", older::judge),
+    ("iam", iam::judge),
+];
+
+pub(crate) fn judge(words: &[&str]) -> Result<()> {
+    if words.iter().any(|word| matches!(*word, "--help" | "-h")) {
+        print!("{HELP}");
+        return Ok(());
+    }
+    if let Some(word) = words
+        .iter()
+        .find(|word| !JUDGES.iter().any(|(name, _)| name == *word))
+    {
+        bail!("no judge is called {word}\n{HELP}");
+    }
+    let mut left_out = Vec::new();
+    for (name, judge) in JUDGES {
+        if !words.is_empty() && !words.contains(&name) {
+            continue;
+        }
+        println!("== terraform: {name}");
+        match judge().with_context(|| format!("terraform: {name}"))? {
+            Verdict::Clean => println!("{name}: clean"),
+            Verdict::LeftOut(why) => {
+                println!("{name}: LEFT OUT: {why}");
+                left_out.push(name);
+            }
+        }
+    }
+    if !left_out.is_empty() {
+        println!("== terraform: LEFT OUT here: {}", left_out.join(", "));
+    }
+    Ok(())
+}
+
+fn format() -> Result<Verdict> {
+    let Some(mut command) = terraform() else {
+        return Ok(tools::no_terraform());
+    };
+    run(command
+        .args(["fmt", "-check", "-recursive", "-diff"])
+        .current_dir(folder()))?;
+    Ok(Verdict::Clean)
+}
+
+/// Folder beside the checkout that has the schema, where somebody has put it.
+const SCHEMA_CHECK: &str = "../shared/terraform-check/check";
+
+fn schema() -> Result<Verdict> {
+    let check = top().join(SCHEMA_CHECK);
+    if !check.exists() {
+        return Ok(Verdict::LeftOut(format!("{SCHEMA_CHECK} is not there")));
+    }
+    if terraform().is_none() {
+        return Ok(tools::no_terraform());
+    }
+    run(cmd(check, &[]).args(configurations()?).current_dir(top()))?;
+    Ok(Verdict::Clean)
+}
+
+/// Every module and every example.
+fn configurations() -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for kind in ["modules", "examples"] {
+        let place = folder().join(kind);
+        let entries =
+            std::fs::read_dir(&place).with_context(|| format!("read {}", place.display()))?;
+        for entry in entries {
+            found.push(entry?.path());
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn checkov() -> Result<Verdict> {
+    let checkov = tools::python("checkov")?.join("bin/checkov");
+    let config = folder().join("judges/checkov.yaml");
+    reasoned(&config)?;
+    // Modules are looked into through the examples, with their real arguments.
+    let arguments = [
+        "--quiet",
+        "--compact",
+        "--skip-download",
+        "--framework",
+        "terraform",
+        "--output",
+        "cli",
+    ];
+    let text = output(
+        cmd(checkov, &arguments)
+            .arg("--directory")
+            .arg(folder().join("examples"))
+            .arg("--config-file")
+            .arg(&config)
+            .env("LOG_LEVEL", "ERROR")
+            .current_dir(folder()),
+    )?;
+    let summary = text.lines().find(|line| line.starts_with("Passed checks"));
+    println!("{}", summary.unwrap_or("(checkov gave no summary)"));
+    if summary.is_none_or(|line| line.starts_with("Passed checks: 0,")) {
+        bail!("checkov looked at nothing");
+    }
+    Ok(Verdict::Clean)
+}
+
+/// A check that is skipped has its reason on the line.
+fn reasoned(config: &Path) -> Result<()> {
+    let text =
+        std::fs::read_to_string(config).with_context(|| format!("read {}", config.display()))?;
+    let bare = |line: &&str| line.trim_start().starts_with("- CKV") && !line.contains(" # ");
+    if let Some(line) = text.lines().find(bare) {
+        bail!("{}: no reason: {line}", config.display());
+    }
+    Ok(())
+}
