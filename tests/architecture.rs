@@ -33,6 +33,10 @@ const TABLE: &[(&str, &str)] = &[
     ("emulator", ""),
     ("server", "pipeline-spec runner-api ledger ports control"),
     (
+        "functions",
+        "pipeline-spec ledger ports control server platform-aws state-repo git",
+    ),
+    (
         "millrace",
         "pipeline-spec runner-api ledger ports control server platform-local state-repo git openpgp repo-rpm repo-deb",
     ),
@@ -91,6 +95,9 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("aws-sdk-dynamodb", &["platform-aws"]),
     ("aws-sdk-s3", &["platform-aws"]),
     ("aws-sdk-sqs", &["platform-aws"]),
+    ("aws-sdk-ssm", &["platform-aws"]),
+    ("lambda_runtime", &["functions"]),
+    ("lambda_http", &["functions"]),
 ];
 
 /// Rooms that decide and never act.

@@ -71,7 +71,7 @@ impl Client {
         let request = self.request(Method::GET, url, empty_digest());
         let response = send(request).await?;
         let mut response = match elsewhere(&response)? {
-            Some(address) => self.from_elsewhere(address).await?,
+            Some(address) => self.get_elsewhere(address).await?,
             None => succeeded(response).await?,
         };
         let mut check = Check::new(wanted);
@@ -120,7 +120,7 @@ impl Client {
     }
 
     /// A blob from an address that the control plane gave: it is no control plane, so it hears no proof.
-    async fn from_elsewhere(&self, address: Url) -> Result<Response, Trouble> {
+    async fn get_elsewhere(&self, address: Url) -> Result<Response, Trouble> {
         let response = send(self.plain(Method::GET, address)).await?;
         elsewhere_succeeded(response)
     }
