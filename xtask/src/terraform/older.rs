@@ -208,12 +208,12 @@ fn without(text: &str, attributes: &[&str], blocks: &[&str], used: &mut [bool]) 
             word.strip_prefix(*name)
                 .is_some_and(|rest| rest.trim_start().starts_with("= "))
         };
-        if let Some(index) = attributes.iter().position(|name| sets(&name)) {
+        if let Some(index) = attributes.iter().position(sets) {
             used[index] = true;
             continue;
         }
         let opens = |name: &&str| word.strip_prefix(*name).is_some_and(|rest| rest == " {");
-        if let Some(index) = blocks.iter().position(|name| opens(&name)) {
+        if let Some(index) = blocks.iter().position(opens) {
             used[attributes.len() + index] = true;
             until = Some(format!("{indent}}}"));
             continue;
