@@ -146,6 +146,9 @@ fn configurations() -> Result<Vec<PathBuf>> {
 }
 
 fn checkov() -> Result<Verdict> {
+    if let Some(left_out) = tools::missing("python3", "python3-venv") {
+        return Ok(left_out);
+    }
     let checkov = tools::python("checkov")?.join("bin/checkov");
     let config = folder().join("judges/checkov.yaml");
     reasoned(&config)?;
