@@ -30,7 +30,7 @@ usage: cargo xtask WORD
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
   lint     formatting, clippy, links of the documents, cargo deny where it is installed
-  ci       lint and test: what CI runs
+  ci       lint, terraform, test and some sim: what CI runs
   bridge   make the RPM repository out of Debian packages, in target/bridge
   bench [--json] [NAME...]
            speed and memory, against limits and peers; fails when a line is missed

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::sh::{build_programs, cmd, run, top};
-use crate::{bridge, demo, links, setup, sim};
+use crate::{bridge, demo, links, setup, sim, terraform};
 
 /// Every test, then the demo: it is the test of the whole.
 pub(crate) fn all() -> Result<()> {
@@ -61,6 +61,7 @@ fn deny() -> Result<()> {
 pub(crate) fn ci() -> Result<()> {
     setup::run()?;
     lint()?;
+    terraform::judge(&[])?;
     all()?;
     sim::ci()
 }

@@ -5,10 +5,13 @@ use serde_json::{Map, Value, json};
 
 use super::Verdict;
 use super::older::state_file;
-use super::tools::{folder, node, work};
+use super::tools::{folder, missing, node, work};
 use crate::sh::{cmd, run};
 
 pub(super) fn judge() -> Result<Verdict> {
+    if let Some(left_out) = missing("npm", "npm") {
+        return Ok(left_out);
+    }
     let file = state_file();
     if !file.exists() {
         return Ok(Verdict::LeftOut(

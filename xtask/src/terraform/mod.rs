@@ -17,7 +17,7 @@ use tools::{folder, terraform};
 const HELP: &str = "\
 usage: cargo xtask terraform [JUDGE...]
 
-  format   terraform fmt
+  format   terraform fmt; inputs and outputs are in their READMEs
   schema   init, validate and test of every module and example against today's provider's schema
   checkov  known mistakes, less those that terraform/judges/checkov.yaml accepts with a reason
   older    apply, plan without a difference, and destroy of an example with a real provider of
@@ -82,16 +82,46 @@ fn format() -> Result<Verdict> {
     run(command
         .args(["fmt", "-check", "-recursive", "-diff"])
         .current_dir(folder()))?;
+    configurations()?
+        .iter()
+        .try_for_each(|place| documented(place))?;
     Ok(Verdict::Clean)
 }
 
-/// Folder beside the checkout that has the schema, where somebody has put it.
+/// Each input and output of a configuration is in its README.
+fn documented(configuration: &Path) -> Result<()> {
+    let read = |name: &str| {
+        let path = configuration.join(name);
+        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))
+    };
+    let readme = read("README.md")?;
+    for (file, word) in [("variables.tf", "variable"), ("outputs.tf", "output")] {
+        for line in read(file)?.lines() {
+            let name = line
+                .strip_prefix(word)
+                .and_then(|rest| rest.split('"').nth(1));
+            if let Some(name) = name.filter(|name| !readme.contains(&format!("| `{name}` |"))) {
+                bail!(
+                    "{}: README.md has no line for the {word} {name}",
+                    configuration.display()
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Beside the checkout, where somebody has put the schema; `TERRAFORM_CHECK` may name another place.
 const SCHEMA_CHECK: &str = "../shared/terraform-check/check";
 
 fn schema() -> Result<Verdict> {
-    let check = top().join(SCHEMA_CHECK);
+    let check = std::env::var_os("TERRAFORM_CHECK");
+    let check = top().join(check.unwrap_or_else(|| SCHEMA_CHECK.into()));
     if !check.exists() {
-        return Ok(Verdict::LeftOut(format!("{SCHEMA_CHECK} is not there")));
+        return Ok(Verdict::LeftOut(format!(
+            "{} is not there",
+            check.display()
+        )));
     }
     if terraform().is_none() {
         return Ok(tools::no_terraform());
@@ -116,6 +146,9 @@ fn configurations() -> Result<Vec<PathBuf>> {
 }
 
 fn checkov() -> Result<Verdict> {
+    if let Some(left_out) = tools::missing("python3", "python3-venv") {
+        return Ok(left_out);
+    }
     let checkov = tools::python("checkov")?.join("bin/checkov");
     let config = folder().join("judges/checkov.yaml");
     reasoned(&config)?;

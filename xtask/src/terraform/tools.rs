@@ -36,6 +36,17 @@ pub(super) fn no_terraform() -> Verdict {
     )
 }
 
+/// Why a judge cannot look without `program`, if that is not there.
+pub(super) fn missing(program: &str, package: &str) -> Option<Verdict> {
+    let there = Command::new(program).arg("--version").output();
+    let works = there.is_ok_and(|output| output.status.success());
+    (!works).then(|| {
+        Verdict::LeftOut(format!(
+            "{program} is missing: Debian's package is {package}"
+        ))
+    })
+}
+
 /// A Python environment of its own with what `terraform/judges/<name>.txt` lists, by digest.
 pub(super) fn python(name: &str) -> Result<PathBuf> {
     let list = folder().join("judges").join(format!("{name}.txt"));

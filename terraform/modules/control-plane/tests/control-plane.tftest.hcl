@@ -1,0 +1,110 @@
+mock_provider "aws" {
+  mock_resource "aws_iam_role" {
+    defaults = {
+      arn = "arn:aws:iam::123456789012:role/some"
+    }
+  }
+
+  mock_resource "aws_apigatewayv2_api" {
+    defaults = {
+      api_endpoint  = "https://a1.execute-api.eu-central-1.amazonaws.com"
+      execution_arn = "arn:aws:execute-api:eu-central-1:123456789012:a1"
+    }
+  }
+}
+
+variables {
+  prefix             = "millrace"
+  account_id         = "123456789012"
+  region             = "eu-central-1"
+  packages_directory = "../../fixtures/functions"
+  table_name         = "millrace-ledger"
+  table_arn          = "arn:aws:dynamodb:eu-central-1:123456789012:table/millrace-ledger"
+  stream_arn         = "arn:aws:dynamodb:eu-central-1:123456789012:table/millrace-ledger/stream/2026"
+  bucket_name        = "millrace-artifacts"
+  bucket_arn         = "arn:aws:s3:::millrace-artifacts"
+  work_queue_arns    = ["arn:aws:sqs:eu-central-1:123456789012:millrace-test-amd64-normal"]
+  system_queues = {
+    advance = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-advance-normal" }
+    report  = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-report-normal" }
+    wake    = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-wake-normal" }
+    results = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-results-normal" }
+  }
+  state_repository = { url = "https://git.example.org/state.git" }
+  secret_parameters = {
+    webhook_secret = "/millrace/secrets/webhook"
+    state_token    = "/millrace/secrets/state-token"
+    admin_token    = "/millrace/secrets/admin-token"
+    forge_token    = "/millrace/secrets/forge-token"
+  }
+  alarm_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alarms"
+}
+
+run "policies" {
+  command = apply
+
+  assert {
+    condition     = toset(keys(output.role_arns)) == toset(["plan", "dispatch", "runner-api", "collect", "report", "sweep", "read-api"])
+    error_message = "Each function has a role of its own."
+  }
+  assert {
+    condition     = alltrue(flatten([for policy in values(output.policies) : [for statement in jsondecode(policy).Statement : [for action in flatten([statement.Action]) : !strcontains(action, "*")]]]))
+    error_message = "No action is a wildcard."
+  }
+  # DynamoDB knows no resource for ListStreams; everything else is by ARN.
+  assert {
+    condition     = toset(flatten([for name, policy in output.policies : [for statement in jsondecode(policy).Statement : statement.Sid if contains(flatten([statement.Resource]), "*")]])) == toset(["FindStream"])
+    error_message = "Resources are by ARN."
+  }
+  assert {
+    condition     = !strcontains(output.policies["runner"], "dynamodb:") && !strcontains(output.policies["runner"], "kms:") && !strcontains(output.policies["runner"], "ssm:")
+    error_message = "A runner has nothing of the ledger, of keys or of secrets."
+  }
+  assert {
+    condition     = !strcontains(output.policies["dispatch"], "s3:")
+    error_message = "Dispatch has nothing of the artifacts."
+  }
+  assert {
+    condition     = alltrue([for name, policy in output.policies : !strcontains(policy, "kms:")])
+    error_message = "No function touches a key."
+  }
+  assert {
+    condition     = strcontains(output.policies["runner"], "staging/$${aws:PrincipalTag/runner}/*")
+    error_message = "A runner's staging is named by its session."
+  }
+}
+
+run "starting" {
+  command = apply
+
+  assert {
+    condition     = alltrue([for mapping in aws_lambda_event_source_mapping.queue : mapping.function_response_types == toset(["ReportBatchItemFailures"]) && mapping.scaling_config[0].maximum_concurrency == 2])
+    error_message = "A message that fails comes back alone."
+  }
+  assert {
+    condition     = jsondecode(one(aws_lambda_event_source_mapping.outbox.filter_criteria[0].filter).pattern).dynamodb.Keys.pk.S == ["outbox"]
+    error_message = "Only the outbox starts dispatch."
+  }
+  assert {
+    condition     = length(aws_lambda_event_source_mapping.outbox.destination_config[0].on_failure) == 1
+    error_message = "What dispatch gives up is kept."
+  }
+  assert {
+    condition     = aws_scheduler_schedule.sweep.schedule_expression == "rate(1 minute)"
+    error_message = "The sweep looks each minute."
+  }
+  assert {
+    condition     = length(jsonencode(output.installation)) < 4096 && aws_ssm_parameter.configuration.type == "String"
+    error_message = "The document fits into a parameter that costs nothing."
+  }
+}
+
+run "a_token_in_the_url_is_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://me:secret@git.example.org/state.git" }
+  }
+
+  expect_failures = [var.state_repository]
+}

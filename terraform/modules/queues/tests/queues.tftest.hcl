@@ -1,0 +1,94 @@
+mock_provider "aws" {
+  mock_resource "aws_sqs_queue" {
+    defaults = {
+      arn = "arn:aws:sqs:eu-central-1:123456789012:some"
+    }
+  }
+}
+
+variables {
+  prefix            = "millrace"
+  account_id        = "123456789012"
+  bucket_arn        = "arn:aws:s3:::millrace-artifacts"
+  rpm_architectures = ["x86_64", "ppc64le"]
+  deb_architectures = ["amd64"]
+  alarm_topic_arn   = "arn:aws:sns:eu-central-1:123456789012:alarms"
+}
+
+run "three_lanes_and_one_dead_letter_queue_for_each_name" {
+  command = apply
+
+  assert {
+    condition = toset(keys(output.work)) == toset([
+      "build-rpm.x86_64", "build-rpm.ppc64le", "test.x86_64", "test.ppc64le", "build-deb.amd64", "test.amd64", "compose.any", "sign.any",
+    ])
+    error_message = "Work has the names that the ledger gives it."
+  }
+  assert {
+    condition     = aws_sqs_queue.lane["build-rpm.x86_64/urgent"].name == "millrace-build-rpm-x86_64-urgent" && aws_sqs_queue.dead["sign.any"].name == "millrace-sign-any-dead"
+    error_message = "Dots become dashes, and the priority comes last."
+  }
+  assert {
+    condition     = alltrue([for name, lanes in output.work : length(lanes) == 3])
+    error_message = "Each name has three lanes."
+  }
+  assert {
+    condition     = alltrue([for name, queue in aws_sqs_queue.lane : can(jsondecode(queue.redrive_policy).deadLetterTargetArn)])
+    error_message = "Each lane has a dead-letter queue."
+  }
+  assert {
+    condition     = alltrue([for name, queue in aws_sqs_queue.lane : jsondecode(queue.redrive_policy).maxReceiveCount == (contains(["advance", "report", "wake", "results"], split("/", name)[0]) ? 12 : 5)])
+    error_message = "Work is dead after 5 receives; what the control plane gives up itself at the tenth, after 12."
+  }
+  assert {
+    condition     = alltrue([for queue in merge(aws_sqs_queue.lane, aws_sqs_queue.dead) : queue.sqs_managed_sse_enabled && queue.message_retention_seconds == 1209600])
+    error_message = "Each queue is encrypted and keeps messages for 14 days."
+  }
+}
+
+run "tls_only_and_alarms_beside_each" {
+  command = apply
+
+  assert {
+    condition = alltrue([
+      for policy in concat(values(aws_sqs_queue_policy.lane), values(aws_sqs_queue_policy.dead)) :
+      anytrue([for statement in jsondecode(policy.policy).Statement : statement.Effect == "Deny" && statement.Condition.Bool["aws:SecureTransport"] == "false" if statement.Sid == "TlsOnly"])
+    ])
+    error_message = "Nothing is heard without TLS."
+  }
+  assert {
+    condition = alltrue([
+      for name, policy in aws_sqs_queue_policy.lane :
+      anytrue([for statement in jsondecode(policy.policy).Statement : statement.Effect == "Allow"]) == (name == "results/normal")
+    ])
+    error_message = "Only the queue of results lets a service in."
+  }
+  assert {
+    condition     = keys(aws_cloudwatch_metric_alarm.dead) == keys(aws_sqs_queue.dead) && keys(aws_cloudwatch_metric_alarm.age) == keys(aws_sqs_queue.lane)
+    error_message = "Each queue has its alarm."
+  }
+  assert {
+    condition     = alltrue([for alarm in merge(aws_cloudwatch_metric_alarm.dead, aws_cloudwatch_metric_alarm.age) : alarm.alarm_actions == toset([var.alarm_topic_arn])])
+    error_message = "Alarms ring to the topic."
+  }
+}
+
+run "the_other_systems_words_are_refused" {
+  command = plan
+
+  variables {
+    rpm_architectures = ["arm64"]
+  }
+
+  expect_failures = [var.rpm_architectures]
+}
+
+run "a_dead_letter_before_the_control_plane_tells_is_refused" {
+  command = plan
+
+  variables {
+    function_receives = 5
+  }
+
+  expect_failures = [var.function_receives]
+}

@@ -1,0 +1,91 @@
+mock_provider "aws" {
+  mock_resource "aws_launch_template" {
+    defaults = {
+      id = "lt-1"
+    }
+  }
+}
+
+variables {
+  prefix         = "millrace"
+  account_id     = "123456789012"
+  region         = "eu-central-1"
+  name           = "x86"
+  architecture   = "x86_64"
+  instance_types = ["c7i.xlarge", "m7i.xlarge"]
+  queues = {
+    "test.amd64" = [
+      { arn = "arn:aws:sqs:eu-central-1:123456789012:millrace-test-amd64-urgent", name = "millrace-test-amd64-urgent", role = "test", architecture = "amd64", priority = "urgent" },
+      { arn = "arn:aws:sqs:eu-central-1:123456789012:millrace-test-amd64-normal", name = "millrace-test-amd64-normal", role = "test", architecture = "amd64", priority = "normal" },
+    ]
+  }
+  bucket_arn      = "arn:aws:s3:::millrace-artifacts"
+  control_url     = "https://api.example.org"
+  key_parameter   = "/millrace/runners/x86"
+  package_url     = "https://example.org/runner.rpm"
+  package_sha256  = "0000000000000000000000000000000000000000000000000000000000000000"
+  ami_id          = "ami-0123456789abcdef0"
+  vpc_id          = "vpc-1"
+  subnet_ids      = ["subnet-1"]
+  alarm_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alarms"
+}
+
+run "from_zero_and_back" {
+  command = apply
+
+  assert {
+    condition     = aws_autoscaling_group.runner.min_size == 0 && aws_autoscaling_group.runner.protect_from_scale_in
+    error_message = "There is none while there is no work, and none is ended from outside."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.work_waits["test.amd64"].alarm_actions == toset([aws_autoscaling_policy.start.arn])
+    error_message = "A queue's age starts one."
+  }
+  assert {
+    condition     = strcontains(local.user_data, "terminate-instance-in-auto-scaling-group --should-decrement-desired-capacity") && strcontains(local.user_data, "--role test")
+    error_message = "A runner that is idle ends itself."
+  }
+}
+
+run "closed" {
+  command = apply
+
+  assert {
+    condition     = length(aws_security_group.runner.ingress) == 0 || alltrue([for rule in aws_security_group.runner.ingress : false])
+    error_message = "Nobody connects to a runner."
+  }
+  assert {
+    condition     = aws_launch_template.runner.metadata_options[0].http_tokens == "required" && aws_launch_template.runner.metadata_options[0].http_put_response_hop_limit == 1
+    error_message = "Metadata want a token, from the machine itself."
+  }
+  assert {
+    condition     = !strcontains(output.policy, "dynamodb:") && !strcontains(output.policy, "kms:")
+    error_message = "A runner has nothing of the ledger or of keys."
+  }
+  assert {
+    condition     = alltrue(flatten([for statement in jsondecode(output.policy).Statement : [for action in statement.Action : !strcontains(action, "*")]]))
+    error_message = "No action is a wildcard."
+  }
+}
+
+run "the_wrong_processor_is_refused" {
+  command = plan
+
+  variables {
+    instance_types = ["c7g.xlarge"]
+  }
+
+  expect_failures = [var.instance_types]
+}
+
+run "no_fleet_signs" {
+  command = plan
+
+  variables {
+    queues = {
+      "sign.any" = [{ arn = "arn:aws:sqs:eu-central-1:123456789012:millrace-sign-any-normal", name = "millrace-sign-any-normal", role = "sign", architecture = "any", priority = "normal" }]
+    }
+  }
+
+  expect_failures = [var.queues]
+}
