@@ -1,5 +1,9 @@
 //! An emulator starts, answers, and ends with whoever started it.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, and a program that ends is waited for"
+)]
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
