@@ -290,7 +290,8 @@ impl<P: Platform> Control<P> {
         Ok(all)
     }
 
-    /// Of `paths`, those that the branch has otherwise than the ledger.
+    /// Of `paths`, those that the branch has otherwise than the ledger. Those that it has as the ledger does may
+    /// be so because a person put an older commit back: what their records named was no longer kept since then.
     async fn differing_from(
         &self,
         commit: Option<&str>,
@@ -303,9 +304,13 @@ impl<P: Platform> Control<P> {
                 Some(commit) => self.platform.state_repo().read(commit, path).await?,
                 None => None,
             };
-            let wanted = self.wanted(path, head).await?;
-            if wanted.is_some_and(|wanted| wanted.file != is) {
+            let Some(wanted) = self.wanted(path, head).await? else {
+                continue;
+            };
+            if wanted.file != is {
                 differing.insert(path.clone());
+            } else if let Some(record) = wanted.record {
+                self.keep_record(record).await?;
             }
         }
         Ok(differing)

@@ -1,5 +1,9 @@
 //! The adapters of AWS hold what the ports say, on an emulator.
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::large_futures,
+    clippy::unwrap_used,
+    reason = "a panic is how a test fails, and a suite runs once"
+)]
 
 mod common;
 
