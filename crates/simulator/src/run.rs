@@ -365,6 +365,9 @@ impl Run {
             let control = self.process();
             let recovered = block(control.recover(|_, _| {}));
             self.log.push(format!("recovered: {recovered:?}"));
+            if let Err(error) = &recovered {
+                self.does_as_told(error);
+            }
             // Of a last write whose answer was lost, the next try hears that the ledger is there.
             let is_done = recovered.is_ok() || block(control.is_planned()).unwrap_or(false);
             is_done.then_some(())
@@ -374,6 +377,18 @@ impl Run {
         }
         self.witness.loses(false);
         self.restart();
+    }
+
+    /// Answers that were taken from the branch name nothing any more, so that all of it may have been pruned
+    /// before somebody puts them back. Then a person decides, as the refusal says.
+    fn does_as_told(&mut self, refusal: &control::Error) {
+        let is_told = refusal.to_string().contains("delete that branch");
+        if is_told && self.memory.store().digests().is_empty() {
+            self.log
+                .push("somebody deletes the status branch, as told".to_owned());
+            self.memory.state_repo().delete("status");
+            self.witness.status_may_return();
+        }
     }
 
     /// The twin's way: each act, and then calm.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{Key, Phase, Row, partition};
+use ledger::{Key, Message, Phase, Row, partition};
 use pipeline_spec::RequestPath;
 use ports::{Platform, StateRepo};
 
@@ -112,9 +112,15 @@ impl Run {
     }
 
     /// A release that waits for a person would hold up all others. One with work under way may hold its
-    /// turns, also when a part of it has failed.
+    /// turns, also when a part of it has failed; so may one that will be looked at: its process died just
+    /// after it took them.
     fn who_waits_holds_no_turn(&self) {
         let mut waits = self.waiting();
+        for (_, message) in self.memory.queue().messages() {
+            if let Message::Advance { request } = message {
+                waits.retain(|path| path != request.as_str());
+            }
+        }
         self.memory.ledger().visit(|_, record| {
             if let Row::Task(row) = &record.row
                 && !row.state.is_closed()
