@@ -1,8 +1,8 @@
 //! What people do to the branches, and what is answered.
 
 use control::{Planned, Reported};
-use ledger::Problem;
-use ports::{Ledger, NewCommit, Platform, StateRepo};
+use ledger::{Change, Key, Problem, Row, StatusBranchRow};
+use ports::{Applied, Ledger, NewCommit, Platform, StateRepo};
 
 use crate::fixture::{APP, CONFIG, RELEASE, build, build_on, release};
 use crate::world::{Act, World, path};
@@ -93,6 +93,36 @@ async fn a_status_branch_pushed_by_force_is_made_whole() {
         let head = repo.head("status").await.expect("memory").expect("there");
         let first = repo.info(&head).await.expect("memory").parents[0].clone();
         repo.reset("status", &first);
+    })
+    .await;
+}
+
+/// While the branch said something else, nothing named the record of this answer, so it may have been pruned.
+#[tokio::test]
+async fn an_answer_that_was_put_back_names_a_record_that_is_there() {
+    check_mended(async |world| {
+        let whole = tip(world, "status").await.expect("two answers");
+        let answer = world.written(APP).await.expect("an answer");
+        let mut lines = answer.lines();
+        let record = lines.find_map(|line| line.strip_prefix("record: "));
+        let record = record.expect("a record").trim_matches(['"', '\'']);
+        let record = record.parse().expect("a digest");
+        let store = world.memory.store();
+        assert!(store.bytes(&record).is_some());
+        store.remove(&record);
+        // The machine left the branch with another answer, and a person puts this one back.
+        let other = world.next_commit(&[(APP, Some("phase: open\n"))]);
+        let repo = world.memory.state_repo();
+        repo.push("status", PERSON, other);
+        let left = tip(world, "status").await.expect("it was pushed");
+        let mut change = Change::default();
+        let row = StatusBranchRow { commit: left };
+        change.put(Key::status_branch(), Row::StatusBranch(row));
+        let noted = world.memory.ledger().apply(change, 0).await;
+        assert_eq!(noted.expect("memory"), Applied::Done);
+        repo.reset("status", &whole);
+        reported(world).await;
+        assert!(world.memory.store().bytes(&record).is_some());
     })
     .await;
 }
