@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ledger::{Key, Message, Phase, Row, partition};
+use ledger::{Key, Phase, Row, partition};
 use pipeline_spec::RequestPath;
 use ports::{Platform, StateRepo};
 
@@ -79,13 +79,13 @@ impl Run {
         self.quiet();
         let mut idle = 0;
         for _ in 0..ROUNDS {
-            self.who_waits_holds_no_turn();
             if self.is_done() || idle == IDLE {
                 return;
             }
             let before = self.memory.ledger().writes();
             self.timers();
             self.quiet();
+            self.who_waits_holds_no_turn();
             let is_idle = self.memory.ledger().writes() == before;
             idle = if is_idle { idle + 1 } else { 0 };
         }
@@ -112,15 +112,10 @@ impl Run {
     }
 
     /// A release that waits for a person would hold up all others. One with work under way may hold its
-    /// turns, also when a part of it has failed; so may one that will be looked at: its process died just
-    /// after it took them.
+    /// turns, also when a part of it has failed. A process may have died just after it took them: the next
+    /// sweep goes on from there.
     fn who_waits_holds_no_turn(&self) {
         let mut waits = self.waiting();
-        for (_, message) in self.memory.queue().messages() {
-            if let Message::Advance { request } = message {
-                waits.retain(|path| path != request.as_str());
-            }
-        }
         self.memory.ledger().visit(|_, record| {
             if let Row::Task(row) = &record.row
                 && !row.state.is_closed()
