@@ -1,5 +1,6 @@
 //! An emulator starts, answers, and ends with whoever started it.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![allow(clippy::disallowed_methods, reason = "it waits for a process")]
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
