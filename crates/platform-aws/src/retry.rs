@@ -117,9 +117,12 @@ pub(crate) fn passes<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
         // A request that could not be made: a mistake of this program, or no credentials.
         SdkError::ConstructionFailure(_) => false,
         SdkError::ServiceError(answer) => {
-            let status = answer.raw().status().as_u16();
+            let status = answer.raw().status();
             let code = answer.err().code();
-            status >= 500 || status == 429 || code.is_some_and(|code| BUSY.contains(&code))
+            // Of success an error: half an answer, or one of S3's that begin before their end is known.
+            let broken = status.is_success();
+            let busy = status.is_server_error() || status.as_u16() == 429;
+            broken || busy || code.is_some_and(|code| BUSY.contains(&code))
         }
         // No answer, half an answer, too late an answer.
         _ => true,

@@ -56,6 +56,8 @@ pub struct QueueManner {
     pub hidden: Duration,
     /// How soon a send ends a wait.
     pub wakes: Wakes,
+    /// What the receipt of an earlier delivery does.
+    pub stale: StaleReceipt,
 }
 
 impl QueueManner {
@@ -64,6 +66,7 @@ impl QueueManner {
         order: Order::Exact,
         hidden: Duration::from_secs(10),
         wakes: Wakes::AtOnce,
+        stale: StaleReceipt::RemovesNothing,
     };
 }
 
@@ -75,6 +78,15 @@ pub enum Order {
     /// The highest priority first. Who of one priority goes first is left to a service that treats tenants as one:
     /// the suite asks it for nothing.
     ByPriority,
+}
+
+/// What it does to acknowledge with the receipt of an earlier delivery. It is never an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaleReceipt {
+    /// Somebody else has the message now, and keeps it.
+    RemovesNothing,
+    /// The message goes: its work was done by whoever had it first.
+    MayRemove,
 }
 
 /// How soon a send ends a wait.

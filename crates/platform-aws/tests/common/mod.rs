@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+pub(crate) mod proxy;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use emulator::{Emulator, Kind};
-use ledger::Millis;
+use ledger::{Change, Expect, Key, Message, Millis, RefRow, Row};
 use platform_aws::{Access, Clients, Installation, Patience, WallClock};
 use ports::Clock;
 use ports::contract::TestClock;
@@ -58,4 +60,39 @@ pub(crate) fn clients(installation: Installation) -> Clients {
     // The keys that emulators know.
     let (id, secret) = ("test".to_owned(), "test".to_owned());
     Clients::new(installation, Access::Keys { id, secret })
+}
+
+/// Quick to try again, and soon at the end of it.
+pub(crate) const QUICK: Patience = Patience {
+    attempts: 4,
+    attempt_millis: 60_000,
+    first_wait_millis: 1,
+};
+
+pub(crate) fn key(sort: &str) -> Key {
+    Key {
+        partition: "p".to_owned(),
+        sort: sort.to_owned(),
+    }
+}
+
+pub(crate) fn row(number: i64) -> Row {
+    Row::Ref(RefRow {
+        url: String::new(),
+        git_ref: "main".to_owned(),
+        commit: "0".repeat(40),
+        at: number,
+    })
+}
+
+pub(crate) fn replace(sort: &str, expect: Expect, number: i64) -> Change {
+    let mut change = Change::default();
+    change.replace(key(sort), expect, row(number));
+    change
+}
+
+pub(crate) fn message(name: &str) -> Message {
+    Message::Report {
+        request: format!("builds/2026/07/{name}.yaml").parse().unwrap(),
+    }
 }

@@ -8,7 +8,7 @@ use ledger::{Message, QueueName};
 use pipeline_spec::Role;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{QueueManner, RIVALS, TestClock, Wakes, fair};
+use super::{QueueManner, RIVALS, StaleReceipt, TestClock, Wakes, fair};
 use crate::{Delivery, Place, TaskQueue};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ where
     let (queue, _) = make().await;
     acknowledged_is_gone(&queue).await;
     let (queue, clock) = make().await;
-    unacknowledged_comes_back(&queue, &clock, manner.hidden).await;
+    unacknowledged_comes_back(&queue, &clock, manner).await;
     let (queue, clock) = make().await;
     not_before_is_respected(&queue, &clock).await;
     let (queue, clock) = make().await;
@@ -116,8 +116,9 @@ async fn acknowledged_is_gone(queue: &impl TaskQueue) {
 async fn unacknowledged_comes_back(
     queue: &impl TaskQueue,
     clock: &impl TestClock,
-    hidden: Duration,
+    manner: QueueManner,
 ) {
+    let hidden = manner.hidden;
     send(queue, &a(), "one").await;
     let mut stale = None;
     for delivery in 1..=3 {
@@ -128,7 +129,8 @@ async fn unacknowledged_comes_back(
             "delivery {delivery} of an unacknowledged message"
         );
         assert_eq!(got[0].deliveries, delivery, "deliveries count up");
-        if let Some(stale) = stale.replace(got[0].receipt.clone()) {
+        let earlier = stale.replace(got[0].receipt.clone());
+        if let (Some(stale), StaleReceipt::RemovesNothing) = (earlier, manner.stale) {
             let result = queue.acknowledge(&stale).await;
             result.expect("a receipt of an earlier delivery is no error");
         }
@@ -143,6 +145,9 @@ async fn unacknowledged_comes_back(
     let got = due_hidden(queue, &[a()], 10, hidden).await;
     let last = got.first().expect("it comes back once more");
     queue.acknowledge(&last.receipt).await.expect("acknowledge");
+    let stale = stale.expect("it was delivered before");
+    let result = queue.acknowledge(&stale).await;
+    result.expect("a receipt of an earlier delivery is no error");
     clock.advance(hidden + SECOND).await;
     assert!(
         due(queue, &[a()], 10).await.is_empty(),
