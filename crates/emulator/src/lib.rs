@@ -70,9 +70,7 @@ impl Kind {
     fn program(self) -> String {
         let start = match self {
             Self::Ministack => "sys.argv = ['ministack']; from ministack.app import main; main()",
-            Self::Moto => {
-                "from moto.server import main; main(['-H', '127.0.0.1', '-p', os.environ['GATEWAY_PORT']])"
-            }
+            Self::Moto => MOTO,
         };
         format!(
             "import os, sys, threading\n\
@@ -82,6 +80,20 @@ impl Kind {
         )
     }
 }
+
+/// Its server answers each request in a thread of its own, and its DynamoDB takes no lock between a
+/// transaction's conditions and its writes: one at a time, as the real one looks from outside.
+const MOTO: &str = "\
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import run_simple
+moto = DomainDispatcherApplication(create_backend_app)
+turn = threading.Lock()
+def app(environ, start):
+    if environ.get('HTTP_X_AMZ_TARGET', '').startswith('DynamoDB'):
+        with turn:
+            return moto(environ, start)
+    return moto(environ, start)
+run_simple('127.0.0.1', int(os.environ['GATEWAY_PORT']), app, threaded=True)";
 
 /// How long an emulator may take until it answers; on a busy machine it takes some seconds.
 const START: Duration = Duration::from_secs(60);
