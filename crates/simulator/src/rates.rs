@@ -52,6 +52,8 @@ pub struct Rates {
     pub skew: f64,
     /// A process of the control plane, when it is started, is of the version before.
     pub older_plane: f64,
+    /// A person cancels a request, whatever has become of it.
+    pub cancel: f64,
 }
 
 /// In one run of so many the ledger may be lost.
@@ -72,6 +74,8 @@ impl Rates {
         if rng.u64(..UPGRADES) == 0 {
             self.older_plane = 0.2 + rng.f64() * 0.6;
             self.kill_plane = self.kill_plane.max(RESTARTS);
+            // A wish that only the row of a running task holds is what a process of before could drop.
+            self.cancel = rng.f64() * 0.01;
         }
         self
     }
@@ -124,6 +128,7 @@ impl Rates {
             moved_ref: rate(0.5),
             skew: rate(1.0),
             older_plane: 0.0,
+            cancel: 0.0,
         }
     }
 }

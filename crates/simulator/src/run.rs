@@ -219,6 +219,9 @@ impl Run {
             self.start_pruning();
         }
         self.go_on_pruning();
+        if self.gate.happens(|rates| rates.cancel) {
+            self.cancel_something();
+        }
         match self.rng.u32(..100) {
             0..=69 if !self.calls.is_empty() => {
                 let call = self.rng.usize(..self.calls.len());

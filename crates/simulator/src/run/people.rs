@@ -139,6 +139,16 @@ impl Run {
         self.under_way((plane, "planning"), Who::Nobody, future);
     }
 
+    /// A person cancels one of the requests that there are.
+    pub(super) fn cancel_something(&mut self) {
+        let paths = self.tree.keys().filter(|path| path.contains("/2026/"));
+        let paths: Vec<String> = paths.cloned().collect();
+        if !paths.is_empty() {
+            let path = &paths[self.rng.usize(..paths.len())];
+            self.person(path, "cancel");
+        }
+    }
+
     fn person(&mut self, path: &str, what: &'static str) {
         self.log.push(format!("{what} {path}"));
         let path: RequestPath = path.parse().expect("a request's path");
