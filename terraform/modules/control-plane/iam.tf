@@ -5,9 +5,10 @@ locals {
   read_rows  = ["dynamodb:GetItem", "dynamodb:Query"]
   write_rows = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
 
+  # As the adapter writes them: a slash before the ledger's name, docs/reference/dynamodb.md.
   # Tasks, leases and requests: all that a runner's answer or a person's command may change. Not repositories and
   # their turns, and not who waits for whom.
-  work_partitions = ["head", "leases", "outbox", "open", "requests", "recent", "failed", "dead", "tasks", "request/*"]
+  work_partitions = ["/head", "/leases", "/outbox", "/open", "/requests", "/recent", "/failed", "/dead", "/tasks", "/request/*"]
 
   blobs    = "${var.bucket_arn}/blobs/sha256/*"
   pointers = "${var.bucket_arn}/pointers/*"
@@ -79,7 +80,7 @@ locals {
         actions   = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:Query"]
         resources = [var.table_arn]
         conditions = {
-          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["outbox"] }
+          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["/outbox"] }
           Null                        = { "dynamodb:LeadingKeys" = ["false"] }
         }
       },
@@ -146,7 +147,7 @@ locals {
         actions   = local.write_rows
         resources = [var.table_arn]
         conditions = {
-          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["head", "dead"] }
+          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["/head", "/dead"] }
           Null                        = { "dynamodb:LeadingKeys" = ["false"] }
         }
       },

@@ -180,7 +180,7 @@ resource "aws_lambda_event_source_mapping" "outbox" {
     filter {
       pattern = jsonencode({
         eventName = ["INSERT"]
-        dynamodb  = { Keys = { pk = { S = ["outbox"] } } }
+        dynamodb  = { Keys = { pk = { S = ["/outbox"] } } }
       })
     }
   }

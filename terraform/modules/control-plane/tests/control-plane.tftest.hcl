@@ -82,7 +82,7 @@ run "starting" {
     error_message = "A message that fails comes back alone."
   }
   assert {
-    condition     = jsondecode(one(aws_lambda_event_source_mapping.outbox.filter_criteria[0].filter).pattern).dynamodb.Keys.pk.S == ["outbox"]
+    condition     = jsondecode(one(aws_lambda_event_source_mapping.outbox.filter_criteria[0].filter).pattern).dynamodb.Keys.pk.S == ["/outbox"]
     error_message = "Only the outbox starts dispatch."
   }
   assert {
