@@ -5,6 +5,7 @@
     reason = "an outermost shell: it starts programs and writes their files"
 )]
 
+mod aws;
 mod bench;
 mod bridge;
 mod chaos;
@@ -26,6 +27,8 @@ usage: cargo xtask WORD
   setup    install what is needed from Debian (asks for nothing; needs root once)
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
+  aws      the same way on an emulated AWS: terraform/ applied, the functions deployed,
+           runners that know an address and their key
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["setup"] => setup::run(),
         ["demo"] => demo::whole_way(),
+        ["aws"] => demo::on_aws(),
         ["e2e", "--emulated"] => demo::emulated(),
         ["test"] => test::all(),
         ["lint"] => test::lint(),

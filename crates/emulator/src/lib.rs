@@ -140,6 +140,8 @@ impl Emulator {
             .args(["-c", &kind.program()])
             .env("GATEWAY_PORT", address.port().to_string())
             .env("BIND_HOST", address.ip().to_string())
+            // Where the functions that it runs find it.
+            .env("AWS_ENDPOINT_URL", format!("http://{address}"))
             .env("PERSIST_STATE", "0")
             .env("LOG_LEVEL", "WARNING")
             .env("TMPDIR", &folder)

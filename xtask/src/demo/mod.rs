@@ -5,6 +5,7 @@
 //! pushes, `millrace watch`, and then dnf and apt in clean roots that know only the published key.
 
 mod clients;
+mod cloud;
 mod emulated;
 mod lost;
 mod sources;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+pub(crate) use cloud::on_aws;
 pub(crate) use emulated::emulated;
 
 use crate::sh::{bin, build_programs, cmd, output, run, scratch, write};

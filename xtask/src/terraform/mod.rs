@@ -3,6 +3,7 @@
 //! Invariants: everything that a judge installs is pinned with its digest and lies in `target/terraform`; what is
 //! missing on this machine is said aloud and counted, never passed over.
 
+mod example;
 mod iam;
 mod older;
 mod tools;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::sh::{cmd, output, run, top};
+pub(crate) use example::{Example, differences};
 use tools::{folder, terraform};
 
 const HELP: &str = "\

@@ -4,10 +4,10 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use fake_forge::Server;
 use git::{CommitId, Credentials, Error, Limits, RemoteUrl, checkout};
 
-use crate::support::server::Server;
-use crate::support::{TIME, bare_with, fast_import, git, try_git};
+use crate::support::{TIME, bare_with, fast_import, git, try_git, url};
 
 const LIMITS: Limits = Limits {
     files: 1000,
@@ -137,7 +137,7 @@ fn files_links_and_modes() {
         format!("755 {TIME} \"debian/rules.d\""),
     ];
     let on_disk: RemoteUrl = site.path.to_str().unwrap().parse().unwrap();
-    for (n, url) in [site.server.url("r.git"), on_disk].iter().enumerate() {
+    for (n, url) in [url(&site.server, "r.git"), on_disk].iter().enumerate() {
         let into = site.home.path().join(format!("out-{n}"));
         let done = run(url, commit, &into, &LIMITS).unwrap();
         assert_eq!(listing(&into), expect);
@@ -179,12 +179,12 @@ fn one_commit_of_a_long_history_is_all_that_is_fetched() {
         ..LIMITS
     };
     let into = site.home.path().join("out");
-    run(&site.server.url("r.git"), tip, &into, &small).unwrap();
+    run(&url(&site.server, "r.git"), tip, &into, &small).unwrap();
     assert_eq!(std::fs::read_to_string(into.join("n")).unwrap(), "19");
     // A commit that no branch points to any more, too.
     let into = site.home.path().join("out2");
     fast_import(&site.path, "main", None, &[("new", "x")]);
-    run(&site.server.url("r.git"), tip, &into, &small).unwrap();
+    run(&url(&site.server, "r.git"), tip, &into, &small).unwrap();
 }
 
 #[test]
@@ -194,13 +194,13 @@ fn a_server_that_serves_only_the_tips_of_branches() {
     let server = Server::old(site.home.path());
     for (commit, expect) in [(second, "2"), (site.first, "1")] {
         let into = site.home.path().join(format!("out-{commit}"));
-        run(&server.url("r.git"), commit, &into, &LIMITS).unwrap();
+        run(&url(&server, "r.git"), commit, &into, &LIMITS).unwrap();
         let file = if commit == second { "new" } else { "old" };
         assert_eq!(std::fs::read_to_string(into.join(file)).unwrap(), expect);
     }
     let unknown: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
     let error = run(
-        &server.url("r.git"),
+        &url(&server, "r.git"),
         unknown,
         &site.home.path().join("no"),
         &LIMITS,
@@ -212,7 +212,7 @@ fn a_server_that_serves_only_the_tips_of_branches() {
 /// Checks out `commit` over HTTP; gives the error.
 fn refused(site: &Site, commit: CommitId, limits: &Limits) -> Error {
     let into = site.home.path().join("refused");
-    run(&site.server.url("r.git"), commit, &into, limits).unwrap_err()
+    run(&url(&site.server, "r.git"), commit, &into, limits).unwrap_err()
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn limits() {
         ..LIMITS
     };
     run(
-        &site.server.url("r.git"),
+        &url(&site.server, "r.git"),
         commit,
         &site.home.path().join("exact"),
         &exact,
@@ -369,19 +369,19 @@ fn what_is_not_there() {
     let site = site();
     let unknown: CommitId = "1111111111111111111111111111111111111111".parse().unwrap();
     let on_disk: RemoteUrl = site.path.to_str().unwrap().parse().unwrap();
-    for url in [site.server.url("r.git"), on_disk] {
+    for url in [url(&site.server, "r.git"), on_disk] {
         let into = site.home.path().join("nothing");
         let error = run(&url, unknown, &into, &LIMITS).unwrap_err();
         assert!(matches!(error, Error::RefMissing { .. }), "{error}");
     }
     let error = run(
-        &site.server.url("nothing.git"),
+        &url(&site.server, "nothing.git"),
         unknown,
         &site.home.path().join("n2"),
         &LIMITS,
     )
     .unwrap_err();
     assert!(matches!(error, Error::RepositoryMissing { .. }), "{error}");
-    let error = run(&site.server.url("r.git"), site.first, &site.path, &LIMITS).unwrap_err();
+    let error = run(&url(&site.server, "r.git"), site.first, &site.path, &LIMITS).unwrap_err();
     assert!(error.to_string().contains("check out into"), "{error}");
 }

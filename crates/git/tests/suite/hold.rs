@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use fake_forge::Server;
 use git::{CommitId, Credentials, Repository};
 
-use crate::support::server::Server;
-use crate::support::{bare, fast_import, fsck, git};
+use crate::support::{bare, fast_import, fsck, git, url};
 
 /// Refs of our own, as git sees them: `name commit`.
 fn ours(repository: &Path) -> Vec<String> {
@@ -81,7 +81,7 @@ fn a_server_is_not_told() {
     let origin = bare(home.path(), "r.git");
     let server = Server::start(home.path());
     let cache = home.path().join("cache.git");
-    let repo = Repository::remote(server.url("r.git"), &cache, Credentials::None).unwrap();
+    let repo = Repository::remote(url(&server, "r.git"), &cache, Credentials::None).unwrap();
     let first = fast_import(&origin, "main", None, &[("x", "1")]);
     assert_eq!(repo.head("main").unwrap(), Some(first));
     repo.hold(first).unwrap();

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Barrier};
 
 use base64::Engine as _;
+use fake_forge::{Fault, Server};
 use git::{Class, CommitId, Credentials, Edit, Error, Outcome, Repository};
 
-use crate::support::server::{Fault, Server};
-use crate::support::{bare, bare_with, commit, fast_import, files, fsck, git, meta};
+use crate::support::{bare, bare_with, commit, fast_import, files, fsck, git, meta, url};
 
 /// A server with one repository, `r.git`, that has `a` on `main`.
 struct Site {
@@ -32,7 +32,7 @@ impl Site {
 
     fn clone_as(&self, name: &str) -> Repository {
         Repository::remote(
-            self.server.url("r.git"),
+            url(&self.server, "r.git"),
             self.home.path().join(name),
             Credentials::None,
         )
@@ -88,7 +88,7 @@ fn a_server_that_only_speaks_the_old_protocol() {
     let site = Site::new();
     let server = Server::old(site.home.path());
     let cache = site.home.path().join("cache");
-    let repo = Repository::remote(server.url("r.git"), cache, Credentials::None).unwrap();
+    let repo = Repository::remote(url(&server, "r.git"), cache, Credentials::None).unwrap();
     assert_eq!(repo.head("main").unwrap(), Some(site.first));
     let second = commit(&repo, "main", Some(site.first), &[("b", Some(b"2"))]);
     let third = fast_import(&site.path, "main", Some(second), &[("c", "3")]);
@@ -106,7 +106,7 @@ fn the_first_commit_of_an_empty_repository() {
     let path = bare(home.path(), "r.git");
     let server = Server::start(home.path());
     let repo = Repository::remote(
-        server.url("r.git"),
+        url(&server, "r.git"),
         home.path().join("c"),
         Credentials::None,
     )
@@ -343,7 +343,7 @@ fn a_hook_that_declines() {
         error.to_string(),
         format!(
             "push refs/heads/main to {}: the server refuses it: pre-receive hook declined",
-            site.server.url("r.git")
+            url(&site.server, "r.git")
         )
     );
 }
@@ -377,7 +377,7 @@ fn login(password: &str) -> (Credentials, String) {
 fn with_login(root: &Path, expected: &str, given: Credentials) -> git::Result<Outcome> {
     let (_, first) = bare_with(root, "r.git", &[("a", "1")]);
     let server = Server::with_login(root, Some(expected.to_owned()));
-    let repo = Repository::remote(server.url("r.git"), root.join("cache"), given)?;
+    let repo = Repository::remote(url(&server, "r.git"), root.join("cache"), given)?;
     repo.head("main")?;
     push_edit(&repo, Some(first))
 }

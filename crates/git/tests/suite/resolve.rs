@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use fake_forge::{Fault, Server};
 use git::{Class, CommitId, Credentials, Error, RemoteUrl, ls_remote};
 
-use crate::support::server::{Fault, Server};
-use crate::support::{TIME, bare_with, fast_import, git};
+use crate::support::{TIME, bare_with, fast_import, git, url};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -79,7 +79,7 @@ fn names() {
     ];
     let on_disk: RemoteUrl = format!("file://{}", site.path.display()).parse().unwrap();
     let old = Server::old(site.path.parent().unwrap());
-    for url in [site.server.url("r.git"), old.url("r.git"), on_disk] {
+    for url in [url(&site.server, "r.git"), old.url("r.git"), on_disk] {
         for (name, expect) in cases {
             let got = match resolve(&url, name) {
                 Ok(found) => format!("{} {}", found.name.unwrap_or_default(), found.commit),
@@ -94,7 +94,7 @@ fn names() {
 fn check_answer(fault: Fault, class: Class, expect: &str) {
     let site = site();
     site.server.once("GET", "info/refs", fault);
-    let error = resolve(&site.server.url("r.git"), "main").unwrap_err();
+    let error = resolve(&url(&site.server, "r.git"), "main").unwrap_err();
     assert_eq!(error.class(), class, "{error}");
     assert!(error.to_string().contains(expect), "{error}");
 }
@@ -153,7 +153,7 @@ fn what_is_wrong_with_a_server() {
 #[test]
 fn what_is_not_there() {
     let site = site();
-    let error = resolve(&site.server.url("nothing.git"), "main").unwrap_err();
+    let error = resolve(&url(&site.server, "nothing.git"), "main").unwrap_err();
     assert!(matches!(error, Error::RepositoryMissing { .. }), "{error}");
     let error = resolve(&"/nonexistent/r.git".parse().unwrap(), "main").unwrap_err();
     assert!(matches!(error, Error::RepositoryMissing { .. }), "{error}");
@@ -167,7 +167,9 @@ fn what_is_not_there() {
         .unwrap();
     for url in [
         format!("http://{free}/r.git"),
-        site.server.url("r.git").as_str().replace("http:", "https:"),
+        url(&site.server, "r.git")
+            .as_str()
+            .replace("http:", "https:"),
         "https://nothing.invalid/r.git".to_owned(),
     ] {
         let error = resolve(&url.parse().unwrap(), "main").unwrap_err();
@@ -255,7 +257,7 @@ fn a_tag_of_something_else() {
     let blob = git(&site.path, &["rev-parse", "main:a"]);
     git(&site.path, &["tag", "blob", &blob]);
     let on_disk: RemoteUrl = site.path.to_str().unwrap().parse().unwrap();
-    for url in [site.server.url("r.git"), on_disk] {
+    for url in [url(&site.server, "r.git"), on_disk] {
         // A server does not say what kind of object it is; whoever reads it is told.
         let found = resolve(&url, "blob").unwrap();
         assert_eq!(found.commit.to_string(), blob);

@@ -1,6 +1,4 @@
-//! Repositories made by git, and a server that runs `git http-backend`.
-
-pub(crate) mod server;
+//! Repositories made by git.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -157,4 +155,9 @@ pub(crate) fn files(repository: &Path, revision: &str) -> Vec<String> {
 /// git's own opinion of every object and ref.
 pub(crate) fn fsck(repository: &Path) {
     git(repository, &["fsck", "--strict", "--no-dangling", "--full"]);
+}
+
+/// Where a server has a repository.
+pub(crate) fn url(server: &fake_forge::Server, repository: &str) -> git::RemoteUrl {
+    server.url(repository).parse().unwrap()
 }

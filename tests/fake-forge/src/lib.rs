@@ -1,17 +1,28 @@
-//! A web server of a hundred lines: `git http-backend` behind it, faults in front of it.
+//! For tests: a double of a forge. Real repositories, served over HTTP by `git http-backend`, with faults in front.
+//!
+//! Callers: tests of `git`, and `cargo xtask aws`. Invariants: it listens on this machine alone, and ends with the
+//! process.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "this room's business is programs and ports"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "what does not work here fails the test that asked for it"
+)]
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-
-use super::command;
 
 /// What the server does to requests whose target contains a word.
 #[derive(Clone)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Runs the request, and closes the connection instead of answering.
     LoseAnswer,
     /// Gives git only this many bytes of the body, and closes the connection. (git is told this length: it spins
@@ -28,24 +39,25 @@ pub(crate) enum Fault {
 type Faults = Arc<Mutex<Vec<(&'static str, &'static str, Fault)>>>;
 
 /// Serves every repository below a directory until dropped (the thread ends with the process).
-pub(crate) struct Server {
+pub struct Server {
     port: u16,
     faults: Faults,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
-    pub(crate) fn start(root: &Path) -> Self {
+    /// Serves to everybody, writing included.
+    pub fn start(root: &Path) -> Self {
         Self::with(root, None, Dialect::New)
     }
 
     /// Wants this `Authorization` header.
-    pub(crate) fn with_login(root: &Path, login: Option<String>) -> Self {
+    pub fn with_login(root: &Path, login: Option<String>) -> Self {
         Self::with(root, login, Dialect::New)
     }
 
     /// Understands protocol 0 alone, and so serves no commit that no branch is at.
-    pub(crate) fn old(root: &Path) -> Self {
+    pub fn old(root: &Path) -> Self {
         Self::with(root, None, Dialect::Old)
     }
 
@@ -78,19 +90,18 @@ impl Server {
         }
     }
 
-    pub(crate) fn url(&self, repository: &str) -> git::RemoteUrl {
+    /// The address of a repository, by its path below the directory.
+    pub fn url(&self, repository: &str) -> String {
         format!("http://127.0.0.1:{}/{repository}", self.port)
-            .parse()
-            .unwrap()
     }
 
     /// The next request of `method` whose target contains `word` meets `fault`.
-    pub(crate) fn once(&self, method: &'static str, word: &'static str, fault: Fault) {
+    pub fn once(&self, method: &'static str, word: &'static str, fault: Fault) {
         self.faults.lock().unwrap().push((method, word, fault));
     }
 
     /// Method and target of every request so far.
-    pub(crate) fn requests(&self) -> Vec<String> {
+    pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -190,8 +201,12 @@ impl Site {
             Dialect::New => header("git-protocol"),
             Dialect::Old => String::new(),
         };
-        let mut child = command()
+        let mut child = Command::new("git")
             .arg("http-backend")
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", "/nonexistent")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_PROJECT_ROOT", &self.root)
             .env("GIT_HTTP_EXPORT_ALL", "1")
             .env("REQUEST_METHOD", &request.method)
