@@ -76,7 +76,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "bench",
-        "pipeline-spec runner-api ledger ports control platform-local state-repo git",
+        "pipeline-spec runner-api ledger ports control platform-local state-repo git fake-forge",
     ),
     (
         "chaos",
@@ -173,7 +173,7 @@ fn arrows_are_in_the_table() {
 
 #[test]
 fn the_simulator_is_in_no_program() {
-    let tools = ["simulator", "xtask"];
+    let tools = ["simulator", "bench", "xtask"];
     for c in crates()
         .iter()
         .filter(|c| !tools.contains(&c.name.as_str()))

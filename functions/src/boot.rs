@@ -1,5 +1,6 @@
 //! From one environment variable to a control plane.
 
+use std::fs::{File, TryLockError};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,8 +14,10 @@ use crate::settings::{Secret, Settings};
 
 /// The environment variable that names the parameter with the document.
 const CONFIGURATION: &str = "MILLRACE_CONFIGURATION";
-/// What a function may write to. It lasts as long as the process that AWS keeps warm.
+/// What a function may write to. It lasts as long as the environment that AWS keeps warm.
 const SCRATCH: &str = "/tmp/millrace";
+/// Environments that share a disk: on AWS one, on an emulator all.
+const MOST_ENVIRONMENTS: u32 = 1_000;
 /// The user that a bare token is sent with: GitHub wants this word, other forges take any.
 const TOKEN_USER: &str = "x-access-token";
 
@@ -26,6 +29,39 @@ pub struct Boot {
     /// The document.
     pub settings: Settings,
     parameters: Parameters,
+    scratch: Scratch,
+}
+
+/// A folder of this process alone. The next process of an environment finds what the one before it had fetched.
+struct Scratch {
+    folder: PathBuf,
+    /// Locked until the process ends.
+    _lock: File,
+}
+
+impl Scratch {
+    fn new() -> anyhow::Result<Self> {
+        for number in 0..MOST_ENVIRONMENTS {
+            let folder = PathBuf::from(SCRATCH).join(number.to_string());
+            let name = folder.display();
+            std::fs::create_dir_all(&folder).with_context(|| format!("create {name}"))?;
+            let lock = File::create(folder.join("lock"));
+            let lock = lock.with_context(|| format!("create {name}/lock"))?;
+            match lock.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        folder,
+                        _lock: lock,
+                    });
+                }
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(cause)) => {
+                    return Err(cause).with_context(|| format!("lock {name}/lock"));
+                }
+            }
+        }
+        anyhow::bail!("all {MOST_ENVIRONMENTS} folders in {SCRATCH} are taken")
+    }
 }
 
 impl Boot {
@@ -49,6 +85,7 @@ impl Boot {
         Ok(Self {
             settings,
             parameters,
+            scratch: Scratch::new()?,
         })
     }
 
@@ -70,7 +107,7 @@ impl Boot {
         let login = self.secret(Secret::StateToken).await?;
         let repository = Repository::remote(
             state.url.parse()?,
-            self.scratch("state.git")?,
+            self.scratch.folder.join("state.git"),
             credentials(&login),
         )
         .with_context(|| format!("open the state repository {}", state.url))?;
@@ -84,7 +121,7 @@ impl Boot {
     /// When the document names no state repository.
     pub fn without_state(&self) -> anyhow::Result<Arc<Plane>> {
         let state = &self.settings.state_repository;
-        let copy = self.scratch("state.git")?;
+        let copy = self.scratch.folder.join("state.git");
         let repository = Repository::remote(state.url.parse()?, copy, Credentials::None)?;
         Ok(Arc::new(self.over(GitStateRepo::new(repository))))
     }
@@ -109,15 +146,9 @@ impl Boot {
     /// # Errors
     /// When the disk is full.
     pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = self.scratch(name)?;
+        let folder = self.scratch.folder.join(name);
         std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
         Ok(folder)
-    }
-
-    fn scratch(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = PathBuf::from(SCRATCH);
-        std::fs::create_dir_all(&folder).with_context(|| format!("create {SCRATCH}"))?;
-        Ok(folder.join(name))
     }
 }
 

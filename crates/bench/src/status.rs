@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use fake_forge::Server;
 use git::{CommitId, CommitMeta, Credentials, Edit, Outcome, Repository};
 use serde_json::{Value, json};
 
 use crate::figures::{millis, round};
-use crate::support::server::Server;
-use crate::support::{bare, fast_import};
+use crate::support::{bare, fast_import, url};
 
 /// Requests that the repository has before.
 const REQUESTS: usize = 20_000;
@@ -40,7 +40,7 @@ pub(crate) fn run(scratch: &tempfile::TempDir) -> Result<Value> {
     let local = ours(&here, &path, "local", base)?;
     let server = Server::start(scratch.path());
     let cache = scratch.path().join("cache");
-    let remote = Repository::remote(server.url("state.git"), cache, Credentials::None)?;
+    let remote = Repository::remote(url(&server, "state.git"), cache, Credentials::None)?;
     remote.head("main").context("fetch once")?;
     let pushed = ours(&remote, &path, "pushed", base)?;
 

@@ -59,7 +59,7 @@ locals {
     conditions = { StringEquals = { "kms:ViaService" = ["dynamodb.${var.region}.amazonaws.com", "s3.${var.region}.amazonaws.com"] } }
   }]
 
-  drain       = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
+  drain       = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
   sent_queues = concat(values(var.system_queues.advance), values(var.system_queues.report), var.work_queue_arns)
 
   statements = {
@@ -97,7 +97,7 @@ locals {
       },
       {
         sid       = "Send"
-        actions   = ["sqs:SendMessage"]
+        actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
         resources = concat(local.sent_queues, [aws_sqs_queue.dispatch_dead.arn])
       },
     ], local.data_keys)
@@ -165,14 +165,20 @@ locals {
       local.blobs_and_pointers,
       local.list,
       {
-        # Orphans, once a day. Their versions are kept for some days more.
+        # Orphans, once a day: the versions that were seen to be old, and none that came since (ADR 0015).
         sid       = "Prune"
-        actions   = ["s3:DeleteObject"]
+        actions   = ["s3:DeleteObjectVersion"]
         resources = [local.blobs]
       },
       {
+        sid        = "FindVersions"
+        actions    = ["s3:ListBucketVersions"]
+        resources  = [var.bucket_arn]
+        conditions = { StringLike = { "s3:prefix" = ["blobs/sha256/*"] } }
+      },
+      {
         sid       = "SendAgain"
-        actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
+        actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"]
         resources = concat(local.sent_queues, values(var.system_queues.wake))
       },
     ], local.data_keys)
@@ -187,7 +193,7 @@ locals {
       local.list,
       {
         sid       = "Depths"
-        actions   = ["sqs:GetQueueAttributes"]
+        actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
         resources = var.work_queue_arns
       },
     ], local.data_keys)

@@ -20,7 +20,7 @@ module "function" {
 
   statements = [{
     sid       = "Wake"
-    actions   = ["sqs:SendMessage"]
+    actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
     resources = [var.wake_queue_arn]
   }]
 }

@@ -53,10 +53,18 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         .and_then(|port| port.parse().ok())
         .context("the emulator has no port")?;
     let mut list = differences()?;
+    // The emulator knows no metrics of groups.
+    let unknown = list["attributes"]
+        .as_array_mut()
+        .context("older.json: attributes")?;
+    unknown.push(json!("enabled_metrics"));
     list["variables"]["packages_directory"] = json!(packages);
     list["variables"]["state_repository"] = json!({"url": state, "forge": "none"});
     // A repository on this machine has no certificate.
-    let plain = json!(["startswith(var.state_repository.url, \"https://\")", "true"]);
+    let plain = json!([
+        "startswith(var.state_repository.url, \"https://\")",
+        "startswith(var.state_repository.url, \"http\")"
+    ]);
     let replace = list["replace"]
         .as_array_mut()
         .context("older.json: replace")?;
@@ -125,10 +133,12 @@ impl Installation {
         Ok(())
     }
 
-    /// Logs of the functions, the newest last, for whoever looks for a failure.
+    /// One look at everything, in the place of the timer's next one.
     pub(crate) fn sweep(&self) -> Result<Value> {
-        self.emulated
-            .invoke(&format!("{}-sweep", self.prefix), &json!({}))
+        self.emulated.invoke(
+            &format!("{}-sweep", self.prefix),
+            &json!({"sweep": "everything"}),
+        )
     }
 
     /// What the timer met, if it failed.
@@ -158,7 +168,8 @@ impl Timer {
                 left = left.saturating_sub(Duration::from_secs(1));
                 if left.is_zero() {
                     left = SWEEP;
-                    if let Err(error) = emulated.invoke(&function, &json!({})) {
+                    if let Err(error) = emulated.invoke(&function, &json!({"sweep": "everything"}))
+                    {
                         let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                         *trouble = Some(format!("{error:#}"));
                     }
