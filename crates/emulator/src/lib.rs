@@ -144,7 +144,10 @@ impl Emulator {
             // Where the functions that it runs find it.
             .env("AWS_ENDPOINT_URL", format!("http://{address}"))
             .env("PERSIST_STATE", "0")
-            .env("LOG_LEVEL", "WARNING")
+            .env(
+                "LOG_LEVEL",
+                std::env::var("EMULATOR_LOG").unwrap_or_else(|_| "WARNING".to_owned()),
+            )
             .env("TMPDIR", &folder)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().map_err(io)?)

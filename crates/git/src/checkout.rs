@@ -172,7 +172,7 @@ impl Connection<'_> {
             .unwrap_or(false)
     }
 
-    fn serves_by_name(&self, commit: CommitId) -> ByName {
+    pub(crate) fn serves_by_name(&self, commit: CommitId) -> ByName {
         if let Some(refs) = &self.refs {
             let allowed = ["allow-reachable-sha1-in-want", "allow-any-sha1-in-want"];
             let is_tip = refs.iter().any(|r| r.id == commit.0);
@@ -192,7 +192,7 @@ impl Connection<'_> {
 
 /// Whether a server gives a commit to who knows its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ByName {
+pub(crate) enum ByName {
     /// git itself, asked in protocol 2: "not our ref" means that it has no such object.
     Always,
     /// Others say the same of commits that no branch points to.

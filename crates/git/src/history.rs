@@ -22,7 +22,7 @@ pub struct CommitInfo {
 impl Repository {
     /// What `commit` says of itself.
     pub fn commit_info(&self, commit: CommitId) -> Result<CommitInfo> {
-        let repo = self.handle();
+        let repo = self.handle_with(commit)?;
         let error = || Error::corrupt(format!("read commit {commit}"));
         let object = read::object(&repo, commit.0)?
             .try_into_commit()
@@ -54,7 +54,7 @@ impl Repository {
 
     /// Whether `old` is `new` or one of its ancestors; `false` when `old` is not known (any more).
     pub fn is_ancestor(&self, old: CommitId, new: CommitId) -> Result<bool> {
-        let repo = self.handle();
+        let repo = self.handle_with(new)?;
         if old == new {
             return Ok(true);
         }
@@ -78,7 +78,7 @@ impl Repository {
         until: Option<CommitId>,
         limit: usize,
     ) -> Result<Vec<CommitId>> {
-        let repo = self.handle();
+        let repo = self.handle_with(from)?;
         let mut log = Vec::new();
         let mut next = Some(from);
         while let Some(commit) = next.filter(|commit| Some(*commit) != until && log.len() < limit) {

@@ -85,7 +85,7 @@ impl Repository {
     /// The bytes of the file at `path`; `None` when nothing is there or it is a directory. More than
     /// `limit` bytes, a link or a submodule is an error.
     pub fn read(&self, commit: CommitId, path: &str, limit: u64) -> Result<Option<Vec<u8>>> {
-        let repo = self.handle();
+        let repo = self.handle_with(commit)?;
         let operation = || format!("read {path} of commit {commit}");
         let tree = object(&repo, build::tree_of(&repo, commit)?)?
             .try_into_tree()
@@ -118,7 +118,7 @@ impl Repository {
 
     /// Every file below the directory `prefix` (`""`: all), in path order.
     pub fn list(&self, commit: CommitId, prefix: &str) -> Result<Vec<Entry>> {
-        let repo = self.handle();
+        let repo = self.handle_with(commit)?;
         let root = build::tree_of(&repo, commit)?;
         let operation = || format!("list {prefix:?} of commit {commit}");
         let (start, path) = match prefix.trim_matches('/') {
@@ -151,7 +151,10 @@ impl Repository {
 
     /// The files that differ between two commits, in path order; everything when `from` is `None`.
     pub fn changes(&self, from: Option<CommitId>, to: CommitId) -> Result<Vec<Change>> {
-        let repo = self.handle();
+        let repo = self.handle_with(to)?;
+        if let Some(from) = from {
+            self.handle_with(from)?;
+        }
         let operation = match from {
             Some(from) => format!("compare commits {from} and {to}"),
             None => format!("list commit {to}"),

@@ -10,10 +10,12 @@ use gix::protocol::transport::Service;
 use gix::refs::FullName;
 
 use crate::build::NewCommit;
+use crate::checkout::ByName;
 use crate::fetch::{Depth, Wanted, fetch};
 use crate::http::Budget;
 use crate::local::{self, Expect};
 use crate::push::{self, Push, Pushed};
+use crate::repository::is_known;
 use crate::wire::{Connection, Peer, guarded};
 use crate::{
     CommitId, Credentials, Error, Outcome, RemoteUrl, Repository, Result, durable, history, pack,
@@ -85,6 +87,37 @@ impl Remote {
         }
         let _ = local::move_branch(&repo, branch, Expect::Anything, tip)?;
         Ok(Some(tip))
+    }
+
+    /// Has `commit` in the cache, if the server gives it by its name: another process may have learned of it first.
+    pub(crate) fn bring(&self, cache: &Repository, commit: CommitId) -> Result<()> {
+        guarded(&self.url, || {
+            let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            let repo = cache.handle();
+            if is_known(&repo, commit)? {
+                return Ok(());
+            }
+            let connection = Connection::open(self.peer(TIME), Service::UploadPack)?;
+            if connection.serves_by_name(commit) == ByName::Never {
+                return Ok(());
+            }
+            let have = known_commits(&repo)?;
+            let wanted = Wanted {
+                want: &[commit.0],
+                have: &have,
+                depth: Depth::Full,
+                max_object_bytes: None,
+            };
+            match fetch(&repo, connection, &wanted) {
+                // It is gone there too: whoever reads it says so.
+                Err(Error::Server { .. }) => Ok(()),
+                Err(error) => Err(error),
+                Ok(()) => {
+                    cache.tidy();
+                    Ok(())
+                }
+            }
+        })
     }
 
     fn tip(&self, branch: &FullName, time: Duration) -> Result<(Connection<'_>, Option<CommitId>)> {

@@ -154,6 +154,17 @@ impl Repository {
         }
     }
 
+    /// A view that has `commit`, where it can be had. A cache may lack what another process planned with.
+    pub(crate) fn handle_with(&self, commit: CommitId) -> Result<Handle<'_>> {
+        let repo = self.handle();
+        if let Origin::Server(remote) = &self.origin
+            && !is_known(&repo, commit)?
+        {
+            remote.bring(self, commit)?;
+        }
+        Ok(repo)
+    }
+
     /// A thread's own view, from the pool or new.
     pub(crate) fn handle(&self) -> Handle<'_> {
         let idle = self.idle().pop();

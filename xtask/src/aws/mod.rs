@@ -61,14 +61,14 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
     list["variables"]["packages_directory"] = json!(packages);
     list["variables"]["state_repository"] = json!({"url": state, "forge": "none"});
     // A repository on this machine has no certificate.
-    let plain = json!([
-        "startswith(var.state_repository.url, \"https://\")",
-        "startswith(var.state_repository.url, \"http\")"
+    let replace = list["replace"].as_array_mut();
+    replace.context("older.json: replace")?.extend([
+        json!([
+            "(var.state_repository.url, \"https://\")",
+            "(var.state_repository.url, \"http\")"
+        ]),
+        json!(["regex(\"^https://[^@/]+/\"", "regex(\"^http://[^@/]+/\""]),
     ]);
-    let replace = list["replace"]
-        .as_array_mut()
-        .context("older.json: replace")?;
-    replace.push(plain);
     let example = Example::copied("aws", port, &list)?;
     println!("{}", example.apply()?);
     let applied = output(&mut example.call(&["output", "-json", "-no-color"]))?;

@@ -44,8 +44,8 @@ impl Demo {
         let installed = aws::install(&self.root, &forge.url("state.git"))?;
         println!("up at {}/", installed.url);
         let _runners = [
-            self.runner("builder", "millrace-runner", &installed.url)?,
-            self.runner("signer", "millrace-signer", &installed.url)?,
+            self.runner("local-builder", "millrace-runner", &installed.url)?,
+            self.runner("local-signer", "millrace-signer", &installed.url)?,
         ];
         self.step("a build request is pushed, and the forge calls the webhook");
         let (tree, tree_version) = self.tree_source()?;

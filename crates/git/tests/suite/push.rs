@@ -425,3 +425,23 @@ fn a_wrong_password_is_in_no_error() {
         }
     }
 }
+
+#[test]
+fn a_commit_that_another_process_learned_of_is_fetched_when_it_is_read() {
+    let site = Site::new();
+    let (one, other) = (site.clone_as("one"), site.clone_as("other"));
+    let tip = site.first;
+    assert_eq!(one.head("main").unwrap(), Some(tip));
+    assert_eq!(other.commit_info(tip).unwrap().parents.len(), 0);
+    let next = commit(&one, "main", Some(tip), &[("new", Some(b"text"))]);
+    // Its cache has never looked at the branch since.
+    assert_eq!(other.read(next, "new", 10).unwrap().unwrap(), b"text");
+    assert!(other.is_ancestor(tip, next).unwrap());
+    let third = commit(&one, "main", Some(next), &[("new", None)]);
+    let changes = other.changes(Some(tip), third).unwrap();
+    assert!(changes.is_empty(), "{changes:?}");
+    // What is nowhere is told of, and asked for each time.
+    let nowhere: CommitId = "0123456789012345678901234567890123456789".parse().unwrap();
+    let error = other.read(nowhere, "new", 10).unwrap_err();
+    assert!(matches!(error, Error::ObjectMissing { .. }), "{error}");
+}

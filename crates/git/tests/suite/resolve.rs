@@ -79,7 +79,7 @@ fn names() {
     ];
     let on_disk: RemoteUrl = format!("file://{}", site.path.display()).parse().unwrap();
     let old = Server::old(site.path.parent().unwrap());
-    for url in [url(&site.server, "r.git"), old.url("r.git"), on_disk] {
+    for url in [url(&site.server, "r.git"), url(&old, "r.git"), on_disk] {
         for (name, expect) in cases {
             let got = match resolve(&url, name) {
                 Ok(found) => format!("{} {}", found.name.unwrap_or_default(), found.commit),
@@ -237,14 +237,14 @@ fn hostile_answers_never_panic() {
             let site = Server::start(&site.path);
             site.once("GET", "info/refs", Fault::Answer(git_type, body));
             assert!(
-                resolve(&site.url("r.git"), "main").is_err(),
+                resolve(&url(&site, "r.git"), "main").is_err(),
                 "{first:?} {second:?}"
             );
             let body = format!("{first}{second}").into_bytes();
             site.once("GET", "info/refs", Fault::Answer(git_type, hello.clone()));
             site.once("POST", "upload-pack", Fault::Answer(result_type, body));
             assert!(
-                resolve(&site.url("r.git"), "main").is_err(),
+                resolve(&url(&site, "r.git"), "main").is_err(),
                 "{first:?} {second:?}"
             );
         }
