@@ -15,8 +15,9 @@ pub(crate) fn target() -> PathBuf {
 pub(crate) fn python(kind: Kind) -> Result<PathBuf, Error> {
     let folder = target().join(kind.name());
     let python = folder.join("bin/python");
-    // Written last. Its name has the version: another one is another environment.
-    let done = folder.join(format!("installed {}", kind.requirement()));
+    // Written last. Its name has the versions: others are another environment.
+    let wanted = kind.requirements();
+    let done = folder.join(format!("installed {}", wanted.join(" ")));
     let _lock = lock(kind)?;
     if done.exists() {
         return Ok(python);
@@ -32,11 +33,9 @@ pub(crate) fn python(kind: Kind) -> Result<PathBuf, Error> {
         &mut venv,
     )?;
     let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", kind.requirement()]);
-    run(
-        &format!("install {} with pip", kind.requirement()),
-        &mut pip,
-    )?;
+    pip.args(["-m", "pip", "install", "--quiet"]).args(wanted);
+    let operation = format!("install {} with pip", wanted.join(" and "));
+    run(&operation, &mut pip)?;
     File::create(&done).map_err(io(format!("write {}", done.display())))?;
     Ok(python)
 }

@@ -59,10 +59,11 @@ impl Kind {
     }
 
     /// Pinned: a new version may judge differently, and then a person should see why.
-    fn requirement(self) -> &'static str {
+    fn requirements(self) -> &'static [&'static str] {
         match self {
-            Self::Ministack => "ministack==1.5.33",
-            Self::Moto => "moto[server]==5.2.5",
+            // Its KMS makes and uses keys with the second.
+            Self::Ministack => &["ministack==1.5.33", "cryptography==46.0.7"],
+            Self::Moto => &["moto[server]==5.2.5"],
         }
     }
 
