@@ -13,13 +13,19 @@ use crate::{Error, KeyName};
 
 /// A signing key in KMS. As a [`DigestSigner`] it blocks its thread for a request, and works on the runtime that it was
 /// made on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Key {
     client: Client,
     arn: String,
     account: Option<String>,
     public: BareKey,
     runtime: Handle,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Key").field(&self.arn).finish()
+    }
 }
 
 impl Key {

@@ -176,6 +176,7 @@ async fn a_busy_moment_is_not_seen() {
     let kms = kms(service.start().await, QUICK).await;
     let key = kms.key(&"alias/main".parse().unwrap()).await.unwrap();
     assert_eq!((key.arn(), service.asked()), (ARN, 3));
+    assert_eq!(format!("{key:?}"), format!("Key({ARN:?})"));
 }
 
 #[tokio::test]
