@@ -129,6 +129,7 @@ fn broken_configuration_is_answered() {
         ("dnf's own variable", &[edit("platforms/almalinux-9.yaml", "BaseOS/$arch", "BaseOS/$basearch")]),
         ("a platform without a format", &[edit("platforms/debian-12.yaml", "format: deb", "fromat: deb")]),
         ("a private key", &[edit("keys/main.asc", "PUBLIC KEY BLOCK", "PRIVATE KEY BLOCK")]),
+        ("a key in KMS by its bare id", &[edit("keys/main.yaml", "", "private: {kms: 1234abcd-12ab-34cd-56ef-1234567890ab}\n")]),
         ("a runner that signs and builds", &[edit("runners/one.yaml", "", "key: 11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\nroles: [sign, build-deb]\narchitectures: [amd64]\n")]),
         ("a runner with a cut key", &[edit("runners/one.yaml", "", "key: 11qYAYKxCrfVS\nroles: [test]\narchitectures: [amd64, aarch46]\n")]),
         ("a runner in a folder", &[edit("runners/lab/one.yaml", "", "roles: [test]\n")]),

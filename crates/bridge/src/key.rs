@@ -23,7 +23,12 @@ pub(crate) fn load(given: Option<&Path>, keys: &Path) -> Result<SigningKey, Erro
     std::fs::create_dir_all(keys).map_err(Error::io("create", keys))?;
     let key = SigningKey::generate(KeyKind::Ed25519, USER_ID, u64::from(KEY_CREATED))
         .map_err(|source| failed(path.display(), source))?;
-    write_secret(&path, key.to_armored_secret().as_bytes())?;
+    write_secret(
+        &path,
+        key.to_armored_secret()
+            .expect("it was made here")
+            .as_bytes(),
+    )?;
     Ok(key)
 }
 

@@ -50,7 +50,8 @@ use Older::{Drops, Refuses};
 
 /// All that came after version 1.
 ///
-/// 2, turns: tasks have the share of who asked and a weight, requests a priority.
+/// 2, turns: tasks have the share of who asked and a weight, requests a priority. And keys in KMS: without their place
+/// the signer would look for a file.
 pub const LATER: &[Later] = &[
     later(2, "task/share", Drops),
     later(2, "task/weight", Drops),
@@ -58,6 +59,7 @@ pub const LATER: &[Later] = &[
     later(2, "request/spec/priority", Refuses),
     later(2, "request/spec/packages/*/weight", Refuses),
     later(2, "task/state/step=waiting", Refuses),
+    later(2, "task/spec/files/private/kms", Refuses),
 ];
 
 const fn later(since: u32, path: &'static str, older: Older) -> Later {
@@ -157,6 +159,12 @@ mod tests {
             json!({"row": "task", "state": {"step": "waiting"}}),
             Err("task/state/step=waiting"),
         );
+        check(
+            json!({"row": "task", "spec": {"files": {"private": {"kms": "alias/main"}}}}),
+            Err("task/spec/files/private/kms"),
+        );
+        let file = json!({"row": "task", "spec": {"files": {"private": "main.key"}}});
+        check(file.clone(), Ok(file));
         let building = json!({"row": "task", "state": {"step": "building"}});
         check(building.clone(), Ok(building));
         // A request that could not be read, and a message.

@@ -53,6 +53,15 @@ pub enum Error {
         source: pgp::errors::Error,
     },
 
+    /// Who has the private half did not sign. It may another time, or once somebody mends it: the data is not at fault.
+    #[error("sign with key {key}")]
+    Elsewhere {
+        /// Fingerprint of the key.
+        key: String,
+        /// What it said.
+        source: crate::Cause,
+    },
+
     /// Something that should be a signature is not, or is of a kind that proves nothing.
     #[error("read the signature: {reason}")]
     Signature {

@@ -256,7 +256,11 @@ impl PublicKey {
         Ok(Cleartext { text, signature })
     }
 
-    fn verify(
+    pub(crate) fn primary(&self) -> &pgp::packet::PublicKey {
+        &self.cert.primary_key
+    }
+
+    pub(crate) fn verify(
         &self,
         signature: &Signature,
         wanted: SignatureType,

@@ -1,6 +1,7 @@
 //! Private keys and the signatures they make.
 
 use std::fmt;
+use std::sync::Arc;
 
 use pgp::composed::{
     ArmorOptions, Deserializable, DetachedSignature, KeyType, SignedKeyDetails, SignedSecretKey,
@@ -16,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::cleartext::{covered, dash_escaped};
 use crate::public::{Part, Validity};
+use crate::remote::{self, DigestSigner};
 use crate::{Error, MAX_ARMOR_BYTES, PublicKey};
 
 /// What kind of key to make.
@@ -27,13 +29,19 @@ pub enum KeyKind {
     Rsa4096,
 }
 
-/// A private key that can sign. The parts are wiped from memory when it is dropped.
+/// A private key that can sign. What of it is in memory is wiped when it is dropped.
 #[derive(Clone)]
 pub struct SigningKey {
-    key: SignedSecretKey,
-    part: Part,
+    half: Half,
     validity: Validity,
     public: PublicKey,
+}
+
+/// Where the private half is.
+#[derive(Clone)]
+enum Half {
+    Here(Box<SignedSecretKey>, Part),
+    Elsewhere(Arc<dyn DigestSigner>),
 }
 
 impl SigningKey {
@@ -91,21 +99,52 @@ impl SigningKey {
             });
         };
         Ok(Self {
-            key,
-            part,
+            half: Half::Here(Box::new(key), part),
             validity,
             public,
         })
     }
 
-    /// The private key, armored, for the key file. Wiped from memory when dropped.
+    /// A key whose private half is elsewhere: `signer` is asked for every signature of the primary key of `public`.
+    ///
+    /// Every answer is verified before it is used: who is elsewhere may have another key by now.
+    ///
+    /// # Errors
+    /// [`Error::PublicKey`] if the primary key may not sign data.
+    pub fn remote(public: PublicKey, signer: Arc<dyn DigestSigner>) -> Result<Self, Error> {
+        let primary = public
+            .signing_parts()
+            .find(|(part, _)| *part == Part::Primary);
+        let Some((_, validity)) = primary else {
+            let reason = format!(
+                "key {}: its primary key may not sign data",
+                public.fingerprint()
+            );
+            return Err(Error::PublicKey { reason });
+        };
+        Ok(Self {
+            half: Half::Elsewhere(signer),
+            validity,
+            public,
+        })
+    }
+
+    /// The private key, armored, for the key file; wiped from memory when dropped. `None`: it is elsewhere.
     #[must_use]
-    pub fn to_armored_secret(&self) -> Zeroizing<String> {
-        Zeroizing::new(
-            self.key
-                .to_armored_string(ArmorOptions::default())
-                .expect("writing to memory does not fail, and armor is ASCII"),
-        )
+    pub fn to_armored_secret(&self) -> Option<Zeroizing<String>> {
+        let Half::Here(key, _) = &self.half else {
+            return None;
+        };
+        let armored = key
+            .to_armored_string(ArmorOptions::default())
+            .expect("writing to memory does not fail, and armor is ASCII");
+        Some(Zeroizing::new(armored))
+    }
+
+    /// Whether a signature is a question to somebody else: signing waits then, and takes no processor.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        matches!(self.half, Half::Elsewhere(_))
     }
 
     /// The public half.
@@ -123,7 +162,8 @@ impl SigningKey {
     /// A detached armored signature over `data`: `repomd.xml.asc`, `Release.gpg`. `time` is in seconds since 1970.
     ///
     /// # Errors
-    /// [`Error::NotValidThen`] if the key does not exist yet or is expired at `time`; [`Error::Sign`].
+    /// [`Error::NotValidThen`] if the key does not exist yet or is expired at `time`; [`Error::Sign`];
+    /// [`Error::Elsewhere`] of a remote key.
     pub fn sign_detached_armored(&self, data: &[u8], time: u64) -> Result<String, Error> {
         let signature = DetachedSignature::new(self.sign(SignatureType::Binary, data, time)?);
         signature
@@ -170,11 +210,33 @@ impl SigningKey {
                 expires,
             });
         }
-        let signed = match self.part {
-            Part::Primary => sign_with(&self.key.primary_key, kind, data, at),
-            Part::Subkey(index) => sign_with(&self.key.secret_subkeys[index].key, kind, data, at),
+        let signed = match &self.half {
+            Half::Here(key, Part::Primary) => sign_with(&key.primary_key, kind, data, at),
+            Half::Here(key, Part::Subkey(index)) => {
+                sign_with(&key.secret_subkeys[*index].key, kind, data, at)
+            }
+            Half::Elsewhere(signer) => return self.ask(signer.as_ref(), kind, data, at),
         };
         signed.map_err(|source| self.sign_error(source))
+    }
+
+    fn ask(
+        &self,
+        signer: &dyn DigestSigner,
+        kind: SignatureType,
+        data: &[u8],
+        at: Timestamp,
+    ) -> Result<Signature, Error> {
+        let signature = remote::handed(self.public.primary(), signer, |key| {
+            sign_with(key, kind, data, at)
+        })?;
+        match self.public.verify(&signature, kind, data) {
+            Ok(_) => Ok(signature),
+            Err(source) => Err(Error::Elsewhere {
+                key: self.public.fingerprint(),
+                source: Box::new(source),
+            }),
+        }
     }
 
     fn sign_error(&self, source: pgp::errors::Error) -> Error {
@@ -191,7 +253,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-fn timestamp(seconds: u64) -> Result<Timestamp, Error> {
+pub(crate) fn timestamp(seconds: u64) -> Result<Timestamp, Error> {
     u32::try_from(seconds)
         .map(Timestamp::from_secs)
         .map_err(|_| Error::Time { seconds })
@@ -251,6 +313,18 @@ fn generate(
     let public = packet::PublicKey::from_inner(inner)?;
     let key = packet::SecretKey::new(public.clone(), secret)?;
 
+    let details = self_signed(&key, &public, user_id, created)?;
+    Ok(SignedSecretKey::new(key, details, vec![], vec![]))
+}
+
+/// What makes a bare key a certificate that signs and certifies: its user id under its own signature, which is as old
+/// as the key, so that the same key gives the same bytes.
+pub(crate) fn self_signed(
+    key: &impl pgp::types::SigningKey,
+    public: &packet::PublicKey,
+    user_id: &str,
+    created: Timestamp,
+) -> pgp::errors::Result<SignedKeyDetails> {
     let mut flags = KeyFlags::default();
     flags.set_certify(true);
     flags.set_sign(true);
@@ -259,7 +333,7 @@ fn generate(
         key.algorithm(),
         HashAlgorithm::Sha256,
     );
-    config.hashed_subpackets = stamp(&key, created)?;
+    config.hashed_subpackets = stamp(key, created)?;
     config
         .hashed_subpackets
         .push(Subpacket::regular(SubpacketData::KeyFlags(flags))?);
@@ -270,9 +344,7 @@ fn generate(
         key.legacy_key_id(),
     ))?];
     let user = UserId::from_str(Default::default(), user_id)?;
-    let binding =
-        config.sign_certification(&key, &public, &Password::empty(), Tag::UserId, &user)?;
-
-    let details = SignedKeyDetails::new(vec![], vec![], vec![user.into_signed(binding)], vec![]);
-    Ok(SignedSecretKey::new(key, details, vec![], vec![]))
+    let binding = config.sign_certification(key, public, &Password::empty(), Tag::UserId, &user)?;
+    let users = vec![user.into_signed(binding)];
+    Ok(SignedKeyDetails::new(vec![], vec![], users, vec![]))
 }

@@ -7,8 +7,9 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 
-use openpgp::{Error, KeyKind, PublicKey, SigningKey};
+use openpgp::{Cause, DigestSigner, Error, KeyKind, PublicKey, SigningKey};
 
 const CREATED: u64 = 1_700_000_000;
 const SIGNED: u64 = 1_700_000_100;
@@ -243,6 +244,32 @@ fn signs_with_a_subkey_when_the_primary_key_is_offline() {
 }
 
 #[test]
+fn a_remote_key_signs_with_its_primary_part_or_not_at_all() {
+    #[derive(Debug)]
+    struct Nobody;
+    impl DigestSigner for Nobody {
+        fn sign_digest(&self, _: &[u8; 32]) -> Result<Vec<u8>, Cause> {
+            panic!("nobody asks it")
+        }
+    }
+    let gpg = Gpg::new();
+    let subkey = ["--passphrase", "", "--quick-add-key"];
+    let primary = ["--passphrase", "", "--quick-generate-key", "a@example.org"];
+    gpg.ok(&[&primary[..], &["ed25519", "cert", "never"]].concat());
+    let listed = gpg.ok(&["--with-colons", "--list-keys"]);
+    let fingerprint = listed
+        .lines()
+        .find_map(|line| line.strip_prefix("fpr:::::::::"));
+    let fingerprint = fingerprint.unwrap().trim_end_matches(':');
+    gpg.ok(&[&subkey[..], &[fingerprint, "ed25519", "sign", "never"]].concat());
+    gpg.ok(&["--output", "pub", "--armor", "--export"]);
+    let public = PublicKey::from_armored(&gpg.get("pub")).unwrap();
+    let error = SigningKey::remote(public, Arc::new(Nobody)).unwrap_err();
+    let expect = "its primary key may not sign data";
+    assert!(error.to_string().ends_with(expect), "{error}");
+}
+
+#[test]
 fn refuses_keys_that_clients_do_not_read() {
     let check = |algorithm: &str, usage: &str, passphrase: &str, says: &str| {
         let gpg = Gpg::new();
@@ -298,7 +325,7 @@ fn same_input_same_signature() {
 #[test]
 fn keys_survive_their_files() {
     let key = ed25519();
-    let again = SigningKey::from_armored(&key.to_armored_secret()).unwrap();
+    let again = SigningKey::from_armored(&key.to_armored_secret().unwrap()).unwrap();
     assert_eq!(
         again.sign_detached_binary(b"x", SIGNED).unwrap(),
         key.sign_detached_binary(b"x", SIGNED).unwrap()
@@ -381,7 +408,7 @@ fn refuses_times_outside_the_life_of_the_key() {
 #[test]
 fn errors_and_debug_hold_no_secret() {
     let key = ed25519();
-    let armored = key.to_armored_secret();
+    let armored = key.to_armored_secret().unwrap();
     let secret_line = armored.lines().nth(3).unwrap().to_owned();
     assert!(!format!("{key:?}").contains("secret"));
     let lines: Vec<&str> = armored.lines().collect();

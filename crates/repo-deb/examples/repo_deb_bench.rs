@@ -292,7 +292,12 @@ impl State {
         if !shared.exists() {
             let key =
                 SigningKey::generate(KeyKind::Ed25519, "Bench <bench@example.org>", DATE - 1)?;
-            fs::write(&shared, key.to_armored_secret().as_bytes())?;
+            fs::write(
+                &shared,
+                key.to_armored_secret()
+                    .expect("it was made here")
+                    .as_bytes(),
+            )?;
         }
         fs::copy(shared, &path)?;
         self.key()

@@ -332,7 +332,7 @@ fn signing(desk: &Desk) {
             command
         };
         let secret = home.join("key");
-        fs::write(&secret, key.to_armored_secret().as_bytes()).unwrap();
+        fs::write(&secret, key.to_armored_secret().unwrap().as_bytes()).unwrap();
         let imported = gnupg("gpg")
             .args(["--batch", "--quiet", "--import"])
             .arg(&secret)

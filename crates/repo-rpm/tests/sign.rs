@@ -134,7 +134,11 @@ fn replaces_what_rpmsign_made_and_rpmsign_replaces_ours() {
     );
     desk.import(&ours);
     desk.import(&theirs);
-    fs::write(desk.path("sec"), theirs.to_armored_secret().as_bytes()).unwrap();
+    fs::write(
+        desk.path("sec"),
+        theirs.to_armored_secret().unwrap().as_bytes(),
+    )
+    .unwrap();
     desk.ok("gpg", &["--batch", "--quiet", "--import", "sec"]);
     let rpmsign = |path: &Path| {
         desk.ok(

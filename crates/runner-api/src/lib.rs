@@ -23,8 +23,8 @@ pub use result::{
     TestCase, TestFacts,
 };
 pub use task::{
-    BuildScope, BuildTask, ComposeTask, KeyFiles, Origin, PublicKeys, Recorded, SignMetadataTask,
-    SignPackagesTask, SmokeTask, SourceTask, TaskId, TaskRef, TaskSpec, TestTask,
+    BuildScope, BuildTask, ComposeTask, KeyFiles, Origin, PrivateHalf, PublicKeys, Recorded,
+    SignMetadataTask, SignPackagesTask, SmokeTask, SourceTask, TaskId, TaskRef, TaskSpec, TestTask,
 };
 
 /// The version of everything in this crate that is stored or sent. A reader refuses a higher one.

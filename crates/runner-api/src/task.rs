@@ -232,10 +232,23 @@ pub struct Recorded {
 /// Both halves of a signing key, as the state repository describes them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyFiles {
-    /// `private: {file: …}` of `keys/<id>.yaml`: a name in the signer's folder, never a path.
-    pub private: SecretName,
+    /// `private` of `keys/<id>.yaml`.
+    pub private: PrivateHalf,
     /// `keys/<id>.asc`, armored: the signer uses no private key but this one's.
     pub public: String,
+}
+
+/// Where the signer finds the private half of a key. Never the key itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum PrivateHalf {
+    /// `{file: …}`: a name in the signer's folder, never a path. In JSON it is the name alone.
+    File(SecretName),
+    /// `{kms: …}`: the ARN or alias of a key that never leaves AWS KMS.
+    Kms {
+        /// As it is written there.
+        kms: String,
+    },
 }
 
 /// See [`TaskSpec::SignPackages`]. The outputs carry the inputs' names, in the same order.
@@ -245,7 +258,7 @@ pub struct SignPackagesTask {
     pub repository: RepositoryName,
     /// With which key.
     pub key: KeyId,
-    /// Its files; `None`: the private one is named by the key's id.
+    /// Its halves; `None`: the private one is a file that is named by the key's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<KeyFiles>,
     /// What to sign.
@@ -275,7 +288,7 @@ pub struct SignMetadataTask {
     pub repository: RepositoryName,
     /// With which key.
     pub key: KeyId,
-    /// Its files; `None`: the private one is named by the key's id.
+    /// Its halves; `None`: the private one is a file that is named by the key's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<KeyFiles>,
     /// The compose whose `Unsigned` outputs are signed.

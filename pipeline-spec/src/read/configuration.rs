@@ -111,11 +111,11 @@ impl Decode for Private {
     fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
         let fields = Fields::open(node, "`private`", &["file", "kms", "pkcs11"], report)?;
         let file = fields.optional("file", report);
-        let kms = fields.optional::<Line>("kms", report);
+        let kms = fields.optional::<KmsName>("kms", report);
         let pkcs11 = fields.optional::<Pkcs11Uri>("pkcs11", report);
         match (file?, kms?, pkcs11?) {
             (Some(name), None, None) => Some(Self::File(name)),
-            (None, Some(Line(key)), None) => Some(Self::Kms(key)),
+            (None, Some(KmsName(key)), None) => Some(Self::Kms(key)),
             (None, None, Some(Pkcs11Uri(uri))) => Some(Self::Pkcs11(uri)),
             _ => {
                 let message = "a key lives in one place";
@@ -124,6 +124,24 @@ impl Decode for Private {
                 None
             }
         }
+    }
+}
+
+struct KmsName(String);
+
+impl Decode for KmsName {
+    fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
+        let Line(name) = Line::decode(node, report)?;
+        // Its parts are read by who asks KMS; this tells a name from a file's, or a bare key id that says no account.
+        let alias = name.starts_with("alias/");
+        let arn = name.starts_with("arn:") && name.split(':').nth(2) == Some("kms");
+        if alias || arn {
+            return Some(Self(name));
+        }
+        let message = "this is neither the ARN nor an alias of a KMS key";
+        let help = "write `arn:aws:kms:REGION:ACCOUNT:key/ID` or `alias/NAME`";
+        report.error(node.span, Finding::new(Code::InvalidValue, message, help));
+        None
     }
 }
 

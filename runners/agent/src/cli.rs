@@ -110,6 +110,8 @@ impl EnrollArgs {
 /// Log lines to standard error: for people on a terminal, JSON elsewhere.
 pub fn start_logging() {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("info"));
+    // Below that AWS's crates write down what they sign, with the token of who asks.
+    let filter = filter.add_directive("aws_=info".parse().expect("a target and a level"));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);

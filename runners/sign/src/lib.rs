@@ -9,7 +9,8 @@
 //! * If one file of a task is refused, nothing of the task is uploaded.
 //! * Only `…/repodata/repomd.xml` and `dists/<suite>/Release` are signed as metadata, and only if they
 //!   look the part: a signature over arbitrary bytes could be presented as something else.
-//! * A private key is in memory while a task needs it, and in no log, message or argument list.
+//! * A private key is in memory while a task needs it, and in no log, message or argument list. One in a vault never is:
+//!   without a vault nothing is asked of any network but the control plane.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,12 +20,14 @@
 mod keys;
 mod metadata;
 mod packages;
+mod vault;
 
 use pipeline_spec::{KeyId, Role as RoleName};
 use runner_agent::{Halt, Job, Role, Running, settle};
 use runner_api::{FailureKind, Outcome, TaskSpec};
 
 pub use keys::{Error, Keys, NewKey};
+pub use vault::{Opening, RemoteKey, Vault};
 
 /// Signs with the keys of one folder.
 #[derive(Debug)]

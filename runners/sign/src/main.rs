@@ -7,6 +7,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
@@ -15,8 +16,9 @@ use pipeline_spec::{Role, SecretName};
 use runner_agent::Shutdown;
 use runner_agent::cli::{EnrollArgs, RunArgs, start_logging};
 use runner_sign::{Keys, NewKey, Sign};
+use signing_kms::{Access, KeyName, Kms, Patience, Place};
 
-/// Signs packages and repositories. The only program that opens private keys.
+/// Signs packages and repositories. The only program that opens private keys, or has KMS sign.
 #[derive(Parser)]
 #[command(name = "millrace-signer", version)]
 struct Cli {
@@ -31,6 +33,9 @@ enum Command {
     /// Make a signing key in the folder of private keys, mode 0600, and print its public half for
     /// keys/<ID>.asc. A file that is there is never overwritten.
     Keygen(Keygen),
+    /// Make the certificate of a key in AWS KMS, and print it for keys/<ID>.asc. The key signs its own name
+    /// for that: run it with the rights of the signer's role.
+    Certificate(Certificate),
     /// Take signing tasks until told to stop.
     Run(Run),
 }
@@ -57,6 +62,23 @@ struct Keygen {
     public: Option<PathBuf>,
 }
 
+#[derive(clap::Args)]
+struct Certificate {
+    /// The key: an ARN, or an alias of this account and region. What keys/<ID>.yaml has under `private`.
+    #[arg(long, value_name = "NAME")]
+    kms: KeyName,
+    /// Whose key it is: Name <mail@example.org>.
+    #[arg(long, value_name = "TEXT")]
+    user_id: String,
+    /// Seconds since 1970 that the key claims as its birth; nothing older can be signed, and another birth is
+    /// another fingerprint. Left out: when KMS made it.
+    #[arg(long, value_name = "SECONDS")]
+    created: Option<u64>,
+    /// Where the certificate goes; left out: standard output.
+    #[arg(long, value_name = "FILE")]
+    public: Option<PathBuf>,
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Kind {
     /// Small and fast.
@@ -70,6 +92,10 @@ struct Run {
     /// Folder of the private keys: armored, without passphrase, mode 0600.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
+    /// Use keys in AWS KMS too, where keys/<ID>.yaml says `private: {kms: …}`. Credentials and region come from
+    /// where AWS's own programs look for them.
+    #[arg(long)]
+    kms: bool,
     #[command(flatten)]
     run: RunArgs,
 }
@@ -92,6 +118,7 @@ fn start() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Keygen(args) => keygen(&args),
+        Command::Certificate(args) => certificate(args),
         Command::Run(args) => run(args),
     }
 }
@@ -129,15 +156,50 @@ fn keygen(args: &Keygen) -> anyhow::Result<()> {
     }
 }
 
+fn certificate(args: Certificate) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let (key, created) = runtime.block_on(async {
+        let key = kms().await.key(&args.kms).await?;
+        let created = match args.created {
+            Some(created) => created,
+            None => key.created().await?,
+        };
+        anyhow::Ok((key, created))
+    })?;
+    // Beside the runtime and not on it: the key blocks until KMS has signed.
+    let public = key.public().certify(&args.user_id, created, &key)?;
+    let armored = public.to_armored();
+    match &args.public {
+        Some(path) => std::fs::write(path, armored)
+            .with_context(|| format!("failed to write {}", path.display())),
+        None => {
+            print!("{armored}");
+            Ok(())
+        }
+    }
+}
+
+/// KMS, with what the surroundings say of region and credentials.
+async fn kms() -> Kms {
+    Kms::new(Place::default(), Access::default(), Patience::default()).await
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Runtime::new().context("failed to start the runtime")
+}
+
 fn run(args: Run) -> anyhow::Result<()> {
     start_logging();
     let config = args.run.resolve()?;
-    let (keys, found) = Keys::open(args.keys)?;
+    let (mut keys, found) = Keys::open(args.keys)?;
     for (name, fingerprint) in found {
         tracing::info!(name, fingerprint, "signing key");
     }
-    let runtime = tokio::runtime::Runtime::new().context("failed to start the runtime")?;
-    runtime.block_on(async {
+    runtime()?.block_on(async {
+        if args.kms {
+            keys = keys.with_vault(Arc::new(kms().await));
+            tracing::info!("keys in AWS KMS are used too");
+        }
         let shutdown = Shutdown::on_signals()?;
         runner_agent::run(config, vec![Box::new(Sign::new(keys))], shutdown).await
     })?;

@@ -12,16 +12,23 @@ const MAX_METADATA_BYTES: u64 = 16 << 20;
 
 /// A file that may be signed.
 #[derive(Debug, PartialEq, Eq)]
-enum Form<'a> {
+enum Form {
     /// `repodata/repomd.xml`, below any plain folders.
     Repomd,
     /// `dists/<suite>/Release`.
-    Release { suite: &'a str },
+    Release { suite: String },
+}
+
+/// A file that was looked at.
+struct Checked {
+    path: String,
+    form: Form,
+    bytes: Vec<u8>,
 }
 
 pub(crate) async fn sign(job: &Job, task: &SignMetadataTask, keys: &Keys) -> Result<Outcome, Halt> {
     job.step(Step::Signing);
-    let key = keys.of(&task.key, task.files.as_ref())?;
+    let key = keys.of(&task.key, task.files.as_ref()).await?;
     let time = signature_time(&task.key, &key, task.time)?;
     let unsigned: Vec<&Artifact> = job
         .input(&task.compose)?
@@ -35,7 +42,7 @@ pub(crate) async fn sign(job: &Job, task: &SignMetadataTask, keys: &Keys) -> Res
         )));
     }
     // All are signed before the first signature is uploaded.
-    let mut signatures = Vec::new();
+    let mut checked = Vec::new();
     for artifact in unsigned {
         let form = form_of(&artifact.name).ok_or_else(|| {
             refused(format!(
@@ -45,8 +52,10 @@ pub(crate) async fn sign(job: &Job, task: &SignMetadataTask, keys: &Keys) -> Res
         })?;
         let bytes = fetch(job, artifact).await?;
         check(&artifact.name, &form, &bytes)?;
-        signatures.extend(make(&artifact.name, &form, &bytes, (&key, time))?);
+        let path = artifact.name.clone();
+        checked.push(Checked { path, form, bytes });
     }
+    let signatures = make_all(checked, key, time).await?;
     let mut artifacts = Vec::new();
     for (path, bytes) in signatures {
         job.log().line(format_args!("signed {path}"));
@@ -84,10 +93,12 @@ async fn fetch(job: &Job, artifact: &Artifact) -> Result<Vec<u8>, Halt> {
     })
 }
 
-fn form_of(path: &str) -> Option<Form<'_>> {
+fn form_of(path: &str) -> Option<Form> {
     let parts: Vec<&str> = path.split('/').collect();
     match parts.as_slice() {
-        ["dists", suite, "Release"] if plain(suite) => Some(Form::Release { suite }),
+        ["dists", suite, "Release"] if plain(suite) => Some(Form::Release {
+            suite: (*suite).to_owned(),
+        }),
         [above @ .., "repodata", "repomd.xml"] if above.iter().all(|part| plain(part)) => {
             Some(Form::Repomd)
         }
@@ -101,7 +112,7 @@ fn plain(part: &str) -> bool {
 }
 
 /// Whether the bytes are what the path says.
-fn check(path: &str, form: &Form<'_>, bytes: &[u8]) -> Result<(), Halt> {
+fn check(path: &str, form: &Form, bytes: &[u8]) -> Result<(), Halt> {
     let refuse = |why: String| Err(refused(format!("{path} is not signed: {why}.")));
     match form {
         Form::Repomd => {
@@ -123,7 +134,7 @@ fn check(path: &str, form: &Form<'_>, bytes: &[u8]) -> Result<(), Halt> {
                 Err(error) => return refuse(format!("it is no Release file: {error}")),
             };
             let named = [release.get("Suite"), release.get("Codename")];
-            if !named.contains(&Some(suite)) {
+            if !named.contains(&Some(suite.as_str())) {
                 return refuse(format!("neither its Suite nor its Codename is {suite}"));
             }
             if release.get("SHA256").is_none() {
@@ -134,25 +145,36 @@ fn check(path: &str, form: &Form<'_>, bytes: &[u8]) -> Result<(), Halt> {
     Ok(())
 }
 
-fn make(
-    path: &str,
-    form: &Form<'_>,
-    bytes: &[u8],
-    (key, time): (&SigningKey, u64),
+/// On a thread of its own: RSA takes its time, and a remote key blocks.
+async fn make_all(
+    checked: Vec<Checked>,
+    key: SigningKey,
+    time: u64,
 ) -> Result<Vec<(String, Vec<u8>)>, Halt> {
-    let because = |error: &dyn std::error::Error| {
-        refused(format!("{path} is not signed: failed to {error}."))
+    let make = move || {
+        let made = checked.iter().map(|file| make(file, &key, time));
+        let made: Result<Vec<_>, Halt> = made.collect();
+        Ok(made?.concat())
     };
+    tokio::task::spawn_blocking(make)
+        .await
+        .map_err(|_| Halt::trouble("sign the metadata: the signer panicked"))?
+}
+
+fn make(file: &Checked, key: &SigningKey, time: u64) -> Result<Vec<(String, Vec<u8>)>, Halt> {
+    let Checked { path, form, bytes } = file;
     match form {
         Form::Repomd => {
             let signature = key
                 .sign_detached_armored(bytes, time)
-                .map_err(|error| because(&error))?;
+                .map_err(|error| explain(path, error))?;
             Ok(vec![(format!("{path}.asc"), signature.into_bytes())])
         }
         Form::Release { suite } => {
-            let signed = repo_deb::sign_release(bytes, key, time)
-                .map_err(|error| because(std::error::Error::source(&error).unwrap_or(&error)))?;
+            let signed = repo_deb::sign_release(bytes, key, time).map_err(|error| match error {
+                repo_deb::SignError::Key(error) => explain(path, error),
+                error => because(path, &error),
+            })?;
             Ok(vec![
                 (format!("dists/{suite}/InRelease"), signed.in_release),
                 (format!("dists/{suite}/Release.gpg"), signed.release_gpg),
@@ -161,19 +183,33 @@ fn make(
     }
 }
 
+/// Who has the private half elsewhere may sign another time.
+fn explain(path: &str, error: openpgp::Error) -> Halt {
+    match error {
+        openpgp::Error::Elsewhere { .. } => Halt::infrastructure(error),
+        error => because(path, &error),
+    }
+}
+
+fn because(path: &str, error: &dyn std::error::Error) -> Halt {
+    refused(format!("{path} is not signed: failed to {error}."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_two_forms_of_paths_are_signed() {
-        let check = |path: &str, form: Option<Form<'_>>| assert_eq!(form_of(path), form, "{path}");
+        let check = |path: &str, form: Option<Form>| assert_eq!(form_of(path), form, "{path}");
         check("repodata/repomd.xml", Some(Form::Repomd));
         check("x86_64/repodata/repomd.xml", Some(Form::Repomd));
         check("x86_64/os/repodata/repomd.xml", Some(Form::Repomd));
         check(
             "dists/bookworm/Release",
-            Some(Form::Release { suite: "bookworm" }),
+            Some(Form::Release {
+                suite: "bookworm".to_owned(),
+            }),
         );
         check("repodata/repomd.xml.asc", None);
         check("/repodata/repomd.xml", None);

@@ -14,6 +14,9 @@ use crate::{Keys, refused, signature_time};
 
 /// Transfers at a time.
 const TRANSFERS: usize = 4;
+/// Signatures that are asked of somebody else at a time. KMS answers within some 20 ms and allows some hundred answers a
+/// second to all of an account: more would be throttled.
+const QUESTIONS: usize = 4;
 
 /// A package on this machine.
 struct Fetched {
@@ -23,7 +26,7 @@ struct Fetched {
 
 pub(crate) async fn sign(job: &Job, task: &SignPackagesTask, keys: &Keys) -> Result<Outcome, Halt> {
     job.step(Step::Signing);
-    let key = keys.of(&task.key, task.files.as_ref())?;
+    let key = keys.of(&task.key, task.files.as_ref()).await?;
     let time = signature_time(&task.key, &key, task.time)?;
     job.log().line(format_args!(
         "signing {} packages for {} with {} ({})",
@@ -98,14 +101,18 @@ async fn sign_all(
     Ok(Arc::into_inner(packages).expect("the blocking task has ended and dropped its share"))
 }
 
-/// RSA takes its time, and files wait for the disk.
+/// RSA takes its time, files wait for the disk, and remote keys for the network.
 fn sign_in_parallel(
     packages: &[Fetched],
     key: &SigningKey,
     time: u64,
     stop: &CancellationToken,
 ) -> Result<(), Halt> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = if key.is_remote() {
+        QUESTIONS
+    } else {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    };
     let share = packages.len().div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let workers: Vec<_> = packages
@@ -183,6 +190,7 @@ fn explain(name: &str, error: repo_rpm::Error) -> Halt {
         {
             Halt::infrastructure(error)
         }
+        repo_rpm::Error::Key(openpgp::Error::Elsewhere { .. }) => Halt::infrastructure(error),
         error => {
             let cause = std::error::Error::source(&error)
                 .map(|cause| format!(": {cause}"))

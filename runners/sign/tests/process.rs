@@ -6,6 +6,8 @@
     reason = "a real process with real files; the bench's helpers are part of the tests"
 )]
 
+#[path = "bench/aws.rs"]
+mod aws;
 #[path = "../../agent/tests/fake/mod.rs"]
 mod fake;
 
@@ -14,9 +16,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 
+use aws_sdk_kms::types::KeySpec;
 use fake::Fake;
 use pipeline_spec::Runner;
-use runner_api::{Artifact, ArtifactKind, Outcome, SignMetadataTask, TaskRef, TaskSpec};
+use runner_api::{
+    Artifact, ArtifactKind, KeyFiles, Outcome, PrivateHalf, SignMetadataTask, TaskRef, TaskSpec,
+};
 use tempfile::TempDir;
 
 const REPOMD: &[u8] = b"<repomd xmlns=\"http://linux.duke.edu/metadata/repo\"></repomd>\n";
@@ -69,8 +74,8 @@ impl Bench {
         serde_saphyr::from_str(&String::from_utf8(output.stdout).unwrap()).unwrap()
     }
 
-    fn run(&self, control: &str) -> Command {
-        let mut command = program(&["run", "--runner", "s1", "--control", control, "--key"]);
+    fn run(&self) -> Command {
+        let mut command = program(&["run", "--runner", "s1", "--key"]);
         command
             .arg(self.path("identity"))
             .arg("--work")
@@ -91,9 +96,8 @@ impl Drop for Killed {
     }
 }
 
-#[tokio::test]
-async fn it_signs_and_no_key_is_in_its_log() {
-    let bench = Bench::new();
+/// What the signer makes of a `repomd.xml`, and what it logs.
+async fn signs(bench: &Bench, files: Option<KeyFiles>, mut signer: Command) -> (String, String) {
     let fake = Fake::start();
     fake.enroll("s1", bench.enroll().key);
     let compose = TaskRef {
@@ -110,14 +114,15 @@ async fn it_signs_and_no_key_is_in_its_log() {
     let task = SignMetadataTask {
         repository: "test".parse().unwrap(),
         key: "main".parse().unwrap(),
-        files: None,
+        files,
         compose: compose.clone(),
         time: 1_793_491_200,
     };
     let inputs = BTreeMap::from([(compose.id, vec![unsigned])]);
     let task = fake.queue(TaskSpec::SignMetadata(Box::new(task)), inputs);
     let log = std::fs::File::create(bench.path("stderr")).unwrap();
-    let signer = Killed(bench.run(&fake.url()).stderr(log).spawn().unwrap());
+    signer.args(["--control", &fake.url()]);
+    let signer = Killed(signer.stderr(log).spawn().unwrap());
     let result = fake.result(task).await;
     drop(signer);
 
@@ -125,11 +130,17 @@ async fn it_signs_and_no_key_is_in_its_log() {
         panic!("{result:?}");
     };
     let signature = fake.state().blobs[&artifacts[0].sha256].clone();
-    let public = openpgp::PublicKey::from_armored(&bench.public).unwrap();
-    let armored = std::str::from_utf8(&signature).unwrap();
-    public.verify_detached_armored(REPOMD, armored).unwrap();
-
     let log = std::fs::read_to_string(bench.path("stderr")).unwrap();
+    (String::from_utf8(signature.to_vec()).unwrap(), log)
+}
+
+#[tokio::test]
+async fn it_signs_and_no_key_is_in_its_log() {
+    let bench = Bench::new();
+    let (signature, log) = signs(&bench, None, bench.run()).await;
+    let public = openpgp::PublicKey::from_armored(&bench.public).unwrap();
+    public.verify_detached_armored(REPOMD, &signature).unwrap();
+
     assert!(log.contains(&public.fingerprint()), "{log}");
     for secret in ["keys/main.key", "identity"] {
         let text = std::fs::read_to_string(bench.path(secret)).unwrap();
@@ -137,6 +148,89 @@ async fn it_signs_and_no_key_is_in_its_log() {
         assert!(!lines.is_empty());
         assert!(!lines.iter().any(|line| log.contains(line)), "{log}");
     }
+}
+
+/// With credentials as an instance's profile gives them: for some hours, with a token.
+fn with_credentials(command: &mut Command) -> &mut Command {
+    command
+        .env("AWS_ENDPOINT_URL_KMS", aws::endpoint())
+        .env("AWS_REGION", aws::REGION)
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", SECRETS[0])
+        .env("AWS_SESSION_TOKEN", SECRETS[1])
+}
+
+const SECRETS: [&str; 2] = [
+    "wJalrXUtnFEMIbPxRfiCYEXAMPLEKEY",
+    "IQoJb3JpZ2luX2VjEXAMPLETOKEN",
+];
+
+#[tokio::test]
+async fn a_key_in_kms_gets_its_certificate_and_signs_and_no_credentials_are_in_the_log() {
+    let bench = Bench::new();
+    let (kms, born) = aws::make_key(KeySpec::EccNistEdwards25519).await;
+    let certificate = |more: &[&str]| {
+        let mut command = program(&["certificate", "--user-id", "Test <test@example.org>"]);
+        command.args(["--kms", &kms]).args(more);
+        let output = with_credentials(&mut command).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let public = certificate(&[]);
+    assert_eq!(public, certificate(&["--created", &born.to_string()]));
+    let older = certificate(&["--created", "1700000000"]);
+    let file = bench.path("main.asc");
+    assert_eq!(certificate(&["--public", file.to_str().unwrap()]), "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), public);
+
+    let private = PrivateHalf::Kms { kms };
+    let public = older.clone();
+    let mut signer = bench.run();
+    with_credentials(&mut signer).arg("--kms");
+    let (signature, log) = signs(&bench, Some(KeyFiles { private, public }), signer).await;
+    let public = openpgp::PublicKey::from_armored(&older).unwrap();
+    public.verify_detached_armored(REPOMD, &signature).unwrap();
+    assert!(log.contains("keys in AWS KMS"), "{log}");
+    for secret in SECRETS {
+        let line = log.lines().find(|line| line.contains(secret));
+        assert_eq!(line, None, "of a log at its finest");
+    }
+}
+
+#[test]
+fn a_key_that_kms_does_not_have_makes_no_certificate() {
+    let mut command = program(&["certificate", "--user-id", "Test", "--kms", "alias/nobody"]);
+    let output = with_credentials(&mut command).output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    let words = String::from_utf8(output.stderr).unwrap();
+    let expect = "Error: read the public half of the KMS key alias/nobody: there is none in this region and account;";
+    assert!(words.starts_with(expect), "{words}");
+    let mut command = program(&["certificate", "--user-id", "Test", "--kms", "main.key"]);
+    let words = String::from_utf8(command.output().unwrap().stderr).unwrap();
+    assert!(
+        words.contains("it is neither an ARN nor an alias"),
+        "{words}"
+    );
+}
+
+#[test]
+fn without_credentials_or_a_region_it_says_what_to_do() {
+    let says = |more: &[(&str, &str)]| {
+        let mut command = program(&["certificate", "--user-id", "Test", "--kms", "alias/main"]);
+        command
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .envs(more.iter().copied());
+        String::from_utf8(command.output().unwrap().stderr).unwrap()
+    };
+    let words = says(&[("AWS_REGION", aws::REGION)]);
+    assert!(
+        words.contains("AWS does not know who asks; give"),
+        "{words}"
+    );
+    let words = says(&[]);
+    assert!(words.contains("no region is known; write"), "{words}");
 }
 
 #[test]
@@ -195,7 +289,11 @@ fn it_does_not_start_with_a_key_that_others_can_read() {
     bench.enroll();
     let key = bench.path("keys/main.key");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o640)).unwrap();
-    let output = bench.run("http://127.0.0.1:9").output().unwrap();
+    let output = bench
+        .run()
+        .args(["--control", "http://127.0.0.1:9"])
+        .output()
+        .unwrap();
     assert!(!output.status.success());
     let words = String::from_utf8(output.stderr).unwrap();
     let expect = format!(

@@ -8,8 +8,8 @@ use pipeline_spec::{
     Sha256Digest,
 };
 use runner_api::{
-    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, Published, SignMetadataTask, SmokeTask,
-    TaskRef, TaskSpec, TreeFile,
+    Artifact, ArtifactKind, ComposeTask, KeyFiles, Placed, PrivateHalf, Published,
+    SignMetadataTask, SmokeTask, TaskRef, TaskSpec, TreeFile,
 };
 use sha2::{Digest, Sha256};
 
@@ -96,12 +96,13 @@ impl Planning<'_> {
         smoked.then(|| self.published(name, tree, signatures, packages))
     }
 
-    /// What the signer has to know of a key. `None`: its private half is in no file.
+    /// What the signer has to know of a key. `None`: its private half is where no signer of today looks.
     pub(super) fn key_files(&self, key: &KeyId) -> Option<KeyFiles> {
         let config = self.view.config;
         let private = match &config.keys.get(key)?.private {
-            Private::File(name) => name.clone(),
-            Private::Kms(_) | Private::Pkcs11(_) => return None,
+            Private::File(name) => PrivateHalf::File(name.clone()),
+            Private::Kms(key) => PrivateHalf::Kms { kms: key.clone() },
+            Private::Pkcs11(_) => return None,
         };
         let public = config.key_files.get(&KeyFilePath::of_key(key))?;
         let public = String::from_utf8(public.clone()).ok()?;

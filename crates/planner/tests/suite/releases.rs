@@ -3,6 +3,7 @@
 use ledger::Tasks;
 use planner::Progress;
 use proptest::prelude::*;
+use runner_api::TaskSpec;
 
 use crate::world::{World, config, content_documents, contents, describe};
 
@@ -150,6 +151,32 @@ fn without_the_public_key_nothing_is_planned_to_be_public() {
             .message
             .contains("keys/main.asc is missing")
     );
+}
+
+/// Where the private half is, as the signer reads it in the tasks of a release.
+#[test]
+fn the_signer_is_told_where_a_key_is() {
+    let check = |private: &str, expect: &str| {
+        let key = format!("private: {private}\n");
+        let mut world = World::new(config(&[("keys/main.yaml", &key)]));
+        let at = build(&mut world, "app", "el");
+        let plan = world.release(ONE, &release(&[&at], "base")).plan;
+        let told = plan.tasks.iter().filter_map(|planned| match &planned.spec {
+            TaskSpec::SignPackages(task) => Some(&task.files),
+            TaskSpec::SignMetadata(task) => Some(&task.files),
+            _ => None,
+        });
+        let told: Vec<String> = told
+            .map(|files| {
+                let private = files.as_ref().map(|files| &files.private);
+                serde_json::to_string(&private).expect("JSON")
+            })
+            .collect();
+        assert_eq!(told, [expect, expect], "packages, and the index");
+    };
+    check("{file: main.key}", r#""main.key""#);
+    check("{kms: alias/main}", r#"{"kms":"alias/main"}"#);
+    check("{pkcs11: \"pkcs11:token=a;object=b\"}", "null");
 }
 
 proptest! {
