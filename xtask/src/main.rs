@@ -27,7 +27,8 @@ usage: cargo xtask WORD
   setup    install what is needed from Debian (asks for nothing; needs root once)
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
-  aws      the same way on an emulated AWS: terraform/ applied, the functions deployed,
+  aws [--hold]
+           the same way on an emulated AWS: terraform/ applied, the functions deployed,
            runners that know an address and their key
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["setup"] => setup::run(),
         ["demo"] => demo::whole_way(),
-        ["aws"] => demo::on_aws(),
+        ["aws", ref which @ ..] => demo::on_aws(which),
         ["e2e", "--emulated"] => demo::emulated(),
         ["test"] => test::all(),
         ["lint"] => test::lint(),

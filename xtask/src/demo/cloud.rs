@@ -7,16 +7,22 @@ use anyhow::{Context, Result};
 use super::{Demo, PATIENCE, RELEASE, build_request};
 use crate::aws::{self, Installation};
 use crate::sh::{bin, build_programs, cmd, output, run};
-use crate::{bridge, setup};
+use crate::{Usage, bridge, setup};
 
 /// Steps of this way.
 const STEPS: usize = 7;
 
-pub(crate) fn on_aws() -> Result<()> {
+/// `words`: `--hold` keeps the installation when all is done or something failed, to be looked at.
+pub(crate) fn on_aws(words: &[&str]) -> Result<()> {
+    let hold = match words {
+        [] => false,
+        ["--hold"] => true,
+        _ => return Err(Usage("usage: cargo xtask aws [--hold]".to_owned()).into()),
+    };
     setup::run()?;
     build_programs()?;
     let bridge = bridge::make()?;
-    Demo::new("aws", bridge, STEPS)?.go_on_aws()
+    Demo::new("aws", bridge, STEPS)?.go_on_aws(hold)
 }
 
 /// A runner that knows the installation's address and its own key, and nothing of AWS.
@@ -31,7 +37,7 @@ impl Drop for Runner {
 }
 
 impl Demo {
-    fn go_on_aws(&self) -> Result<()> {
+    fn go_on_aws(&self, hold: bool) -> Result<()> {
         self.step("a new distribution: millrace init, and its state repository behind HTTP");
         run(Command::new(bin("millrace"))
             .arg("init")
@@ -47,6 +53,20 @@ impl Demo {
             self.runner("local-builder", "millrace-runner", &installed.url)?,
             self.runner("local-signer", "millrace-signer", &installed.url)?,
         ];
+        let done = self.build_and_release(&installed);
+        if hold {
+            if let Err(error) = &done {
+                println!("failed: {error:#}");
+            }
+            println!("{}/ is there until Enter is pressed", installed.url);
+            std::io::stdin()
+                .read_line(&mut String::new())
+                .context("wait for Enter")?;
+        }
+        done
+    }
+
+    fn build_and_release(&self, installed: &Installation) -> Result<()> {
         self.step("a build request is pushed, and the forge calls the webhook");
         let (tree, tree_version) = self.tree_source()?;
         let figlet = self.figlet_source()?;
@@ -59,7 +79,7 @@ impl Demo {
             "Build tree and figlet",
         )?;
         installed.tell_of_a_push()?;
-        self.watch_there(&installed, "builds/2026/11/first.yaml")?;
+        self.watch_there(installed, "builds/2026/11/first.yaml")?;
         self.step("a release request is pushed: sign, compose, smoke-test, publish");
         self.push(
             "releases/2026/11/first.yaml",
@@ -67,7 +87,7 @@ impl Demo {
             "Release tree and figlet",
         )?;
         installed.tell_of_a_push()?;
-        self.watch_there(&installed, "releases/2026/11/first.yaml")?;
+        self.watch_there(installed, "releases/2026/11/first.yaml")?;
         self.step("the real apt installs tree in a clean root that knows only the published key");
         println!("{}", self.apt_installs(&installed.url, &tree_version)?);
         self.step("the real dnf installs figlet in a clean root that knows only the published key");
