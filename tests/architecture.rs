@@ -19,8 +19,9 @@ const TABLE: &[(&str, &str)] = &[
     ("memory", "pipeline-spec runner-api ledger ports"),
     (
         "simulator",
-        "pipeline-spec runner-api ledger ports control memory",
+        "pipeline-spec runner-api ledger ports control memory cost",
     ),
+    ("cost", ""),
     ("git", ""),
     ("openpgp", ""),
     ("repo-rpm", "pipeline-spec openpgp"),
@@ -38,7 +39,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "millrace",
-        "pipeline-spec runner-api ledger ports control server platform-local state-repo git openpgp repo-rpm repo-deb",
+        "pipeline-spec runner-api ledger ports control server platform-local state-repo git openpgp repo-rpm repo-deb cost",
     ),
     ("runner-agent", "pipeline-spec runner-api sandbox"),
     (
@@ -101,7 +102,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that decide and never act.
-const PURE: &[&str] = &["pipeline-spec", "runner-api", "ledger", "planner"];
+const PURE: &[&str] = &["pipeline-spec", "runner-api", "ledger", "planner", "cost"];
 /// What a pure room must not have.
 const IMPURE: &[&str] = &["tokio", "reqwest", "rusqlite", "gix", "axum", "rand", "nix"];
 
