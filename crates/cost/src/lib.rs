@@ -8,7 +8,7 @@
 //! | [`Amounts`] | how much of each priced [`Item`] that is, with what was assumed |
 //! | [`Estimate`] | dollars for a plan, an idle month, a mass rebuild |
 //!
-//! Callers: `simulator` counts with it, `millrace plan --cost` prints it, and a test of `platform-aws` holds the table of
+//! Callers: `simulator` counts with it, its tests write the page `docs/explanation/cost.md`, and a test of `platform-aws` holds the table of
 //! [`Call`] against requests of the real adapter. Invariants: pure; nothing is estimated that can be counted; what is
 //! assumed is in [`Assumptions`] and is printed with every answer.
 

@@ -1,4 +1,4 @@
-//! What jobs cost on AWS is counted, and what was counted is what `millrace plan --cost` and the page say.
+//! What jobs cost on AWS is counted, and what was counted is what the room `cost` and the page say.
 #![allow(
     clippy::disallowed_methods,
     reason = "a test reads and writes a file of the repository"
