@@ -19,8 +19,9 @@ const TABLE: &[(&str, &str)] = &[
     ("memory", "pipeline-spec runner-api ledger ports"),
     (
         "simulator",
-        "pipeline-spec runner-api ledger ports control memory",
+        "pipeline-spec runner-api ledger ports control memory cost",
     ),
+    ("cost", ""),
     ("git", ""),
     ("openpgp", ""),
     ("signing-kms", "openpgp"),
@@ -107,7 +108,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that decide and never act.
-const PURE: &[&str] = &["pipeline-spec", "runner-api", "ledger", "planner"];
+const PURE: &[&str] = &["pipeline-spec", "runner-api", "ledger", "planner", "cost"];
 /// What a pure room must not have.
 const IMPURE: &[&str] = &["tokio", "reqwest", "rusqlite", "gix", "axum", "rand", "nix"];
 

@@ -11,9 +11,11 @@
 //!   sent once more, with what is left of the delay, and then removed: two of it are better than none.
 //! * **Waits.** Where nothing is due, all queues are polled at the same time, up to 20 seconds. Polls that are not
 //!   needed any more run to their end, and what they get is given back at once. Its count of deliveries is one higher then.
+//! * **Many at once.** What is sent or acknowledged together goes in requests of ten, which cost as much as one.
 //! * **What cannot be read** is left alone, and is told of in the log and in [`SqsQueue::dead`]: a newer program may read it, or the service moves
 //!   it to the dead letters after as many deliveries as the queue was made with.
 
+mod batch;
 mod envelope;
 mod poll;
 mod started;
@@ -27,7 +29,7 @@ use aws_sdk_sqs::operation::delete_message::DeleteMessageError;
 use aws_sdk_sqs::types::QueueAttributeName;
 use ledger::{Message, Millis, QueueName};
 use pipeline_spec::Priority;
-use ports::{Clock as _, Delivery, Error, Place, Result, TaskQueue};
+use ports::{Clock as _, Delivery, Error, Letter, Place, Result, TaskQueue};
 use tokio::time::Instant;
 
 use crate::WallClock;
@@ -170,6 +172,11 @@ impl TaskQueue for SqsQueue {
         self.put(&operation, &name, &envelope).await
     }
 
+    /// Ten to a queue in one request.
+    async fn send_all(&self, letters: &[Letter]) -> Result<()> {
+        self.put_all(letters).await
+    }
+
     /// Waits up to a second longer than it was asked for, since SQS waits for whole seconds.
     async fn receive(
         &self,
@@ -202,11 +209,19 @@ impl TaskQueue for SqsQueue {
 
     async fn acknowledge(&self, receipt: &str) -> Result<()> {
         let operation = "acknowledge a message";
-        let Some((name, handle)) = receipt.split_once(' ') else {
-            let cause = format!("{receipt:?} is no receipt");
-            return Err(Error::corrupt(operation, cause));
-        };
+        let (name, handle) = parts(operation, receipt)?;
         self.remove(operation, name, handle).await
+    }
+
+    /// Ten of a queue in one request.
+    async fn acknowledge_all(&self, receipts: &[&str]) -> Result<()> {
+        let operation = "acknowledge messages";
+        let mut named = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            let (name, handle) = parts(operation, receipt)?;
+            named.push((name.to_owned(), handle));
+        }
+        self.remove_all(operation, named).await
     }
 
     /// About: SQS counts within a minute or so.
@@ -219,6 +234,12 @@ impl TaskQueue for SqsQueue {
         }
         Ok(depth)
     }
+}
+
+/// A receipt's queue of SQS, and its handle there.
+fn parts<'a>(operation: &str, receipt: &'a str) -> Result<(&'a str, &'a str)> {
+    let parts = receipt.split_once(' ');
+    parts.ok_or_else(|| Error::corrupt(operation, format!("{receipt:?} is no receipt")))
 }
 
 /// At least as long.

@@ -35,6 +35,16 @@ const NEVER: [&str; 5] = [
     "ValidationException",
 ];
 
+/// Whether a code says: not now.
+pub(crate) fn is_busy(code: &str) -> bool {
+    BUSY.contains(&code)
+}
+
+/// Whether a code says: this request can never be.
+pub(crate) fn is_never(code: &str) -> bool {
+    NEVER.contains(&code)
+}
+
 /// Why a call was given up.
 pub(crate) enum Stop<E> {
     /// The service answered with this, which is no matter of time.
@@ -50,7 +60,7 @@ impl<E: ProvideErrorMetadata + std::error::Error + 'static> Stop<E> {
         match self {
             Self::Failed(error) => error,
             Self::Refused(refusal) => {
-                let never = refusal.code().is_some_and(|code| NEVER.contains(&code));
+                let never = refusal.code().is_some_and(is_never);
                 let cause = DisplayErrorContext(&refusal);
                 if never {
                     Error::corrupt(operation, cause)
@@ -122,7 +132,7 @@ pub(crate) fn passes<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
             // Of success an error: half an answer, or one of S3's that begin before their end is known.
             let broken = status.is_success();
             let busy = status.is_server_error() || status.as_u16() == 429;
-            broken || busy || code.is_some_and(|code| BUSY.contains(&code))
+            broken || busy || code.is_some_and(is_busy)
         }
         // No answer, half an answer, too late an answer.
         _ => true,

@@ -9,6 +9,7 @@ mod agent;
 mod frugal;
 mod gate;
 mod history;
+mod meter;
 mod past;
 mod platform;
 mod rates;
@@ -24,6 +25,7 @@ mod workshop;
 
 use fastrand::Rng;
 
+pub use meter::measure;
 pub use rates::Rates;
 pub use sweep::{SCENES, Scene, Swept, sweep, sweep_some};
 

@@ -16,13 +16,14 @@ use super::patch::{Bug, Build, VARIABLE, in_builds, read_all};
 use crate::sh::{cmd, output, target, top, write};
 
 /// Crates that the simulator is made of.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "pipeline-spec",
     "crates/runner-api",
     "crates/ledger",
     "crates/planner",
     "crates/ports",
     "crates/control",
+    "crates/cost",
     "crates/memory",
     "crates/simulator",
 ];

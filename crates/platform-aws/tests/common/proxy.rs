@@ -70,6 +70,11 @@ impl Proxy {
         seen.iter().filter(|it| it.contains(name)).count()
     }
 
+    /// Names of the requests that came since the last time, where there are no rules.
+    pub(crate) fn names(&self) -> Vec<String> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+
     fn meet(&self, name: &str) -> Option<Fault> {
         self.seen.lock().unwrap().push(name.to_owned());
         let mut rules = self.rules.lock().unwrap();

@@ -7,7 +7,7 @@ use emulator::Kind;
 use ledger::{QueueName, Share, Tenant};
 use pipeline_spec::Priority;
 use platform_aws::{Installation, SqsQueue, WallClock, provision_queues};
-use ports::{Clock, Delivery, Error, Place, TaskQueue};
+use ports::{Clock, Delivery, Error, Letter, Place, TaskQueue};
 
 use crate::common::proxy::{Fault, Proxy};
 use crate::common::{QUICK, clients, endpoint, installation, message};
@@ -200,6 +200,108 @@ async fn what_a_wait_does_not_need_is_given_back() {
     let mut names: Vec<_> = seen.iter().map(|got| got.message.name()).collect();
     names.sort_unstable();
     assert_eq!(names, ["b", "n", "u"].map(|text| message(text).name()));
+}
+
+fn letters(names: &[&str]) -> Vec<Letter> {
+    let letter = |text: &&str| Letter {
+        queue: name(),
+        message: message(text),
+        place: Place::at(0),
+    };
+    names.iter().map(letter).collect()
+}
+
+/// An answer to a batch in which all of `ids` have failed.
+fn refused(ids: std::ops::Range<usize>, code: &str, sender_fault: bool) -> Fault {
+    let entry = |id| {
+        format!(
+            r#"{{"Id":"{id}","Code":"{code}","SenderFault":{sender_fault},"Message":"injected"}}"#
+        )
+    };
+    let failed: Vec<_> = ids.map(entry).collect();
+    let failed = failed.join(",");
+    Fault::Body(200, format!(r#"{{"Successful":[],"Failed":[{failed}]}}"#))
+}
+
+#[tokio::test]
+async fn a_batch_is_one_request_for_ten() {
+    let (queue, proxy, _) = make().await;
+    let names: Vec<_> = (0..25).map(|n| n.to_string()).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    queue.send_all(&letters(&names)).await.unwrap();
+    assert_eq!(proxy.end("SendMessageBatch"), 3);
+    let mut got = Vec::new();
+    while got.len() < 25 {
+        got.extend(receive(&queue, HOUR, Duration::ZERO).await);
+    }
+    let receipts: Vec<_> = got.iter().map(|got| got.receipt.as_str()).collect();
+    proxy.end("");
+    queue.acknowledge_all(&receipts).await.unwrap();
+    assert_eq!(proxy.end("DeleteMessage"), 3);
+    assert_eq!(queue.depth(&name()).await.unwrap(), 0);
+}
+
+/// Of a batch, entries may fail by themselves.
+#[tokio::test]
+async fn what_fails_of_a_batch_is_tried_again_alone() {
+    let (queue, proxy, _) = make().await;
+    for fault in [
+        refused(0..3, "InternalError", false),
+        refused(0..3, "ThrottlingException", true),
+        refused(0..1, "InternalError", false),
+    ] {
+        proxy.fault("SendMessageBatch", 2, fault.clone());
+        queue.send_all(&letters(&["x", "y", "z"])).await.unwrap();
+        assert_eq!(proxy.end("SendMessageBatch"), 3);
+        assert_eq!(queue.depth(&name()).await.unwrap(), 3);
+        let got = receive(&queue, HOUR, Duration::ZERO).await;
+        let receipts: Vec<_> = got.iter().map(|got| got.receipt.as_str()).collect();
+        proxy.fault("DeleteMessageBatch", 2, fault.clone());
+        queue.acknowledge_all(&receipts).await.unwrap();
+        assert_eq!(proxy.end("DeleteMessageBatch"), 3);
+        assert_eq!(queue.depth(&name()).await.unwrap(), 0);
+        proxy.fault("SendMessageBatch", 100, fault);
+        let error = queue
+            .send_all(&letters(&["x", "y", "z"]))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Transient { .. }), "{error}");
+        assert!(
+            error.to_string().contains("3 of a batch are left"),
+            "{error}"
+        );
+        assert_eq!(proxy.end("SendMessageBatch"), QUICK.attempts as usize);
+    }
+}
+
+#[tokio::test]
+async fn what_a_batch_can_never_send_is_an_error_after_the_others() {
+    let (queue, proxy, _) = make().await;
+    // The first of two can never be sent, and the other is not told of.
+    proxy.fault(
+        "SendMessageBatch",
+        1,
+        refused(0..1, "InvalidMessageContents", true),
+    );
+    let error = queue
+        .send_all(&letters(&["never", "sent"]))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert_eq!(proxy.end("SendMessageBatch"), 2);
+    let got = receive(&queue, HOUR, Duration::ZERO).await;
+    let names: Vec<_> = got.iter().map(|got| got.message.name()).collect();
+    assert_eq!(names, [message("sent").name()]);
+    // Of a removal, a message that somebody else has now is no error.
+    proxy.fault(
+        "DeleteMessageBatch",
+        1,
+        refused(0..1, "ReceiptHandleIsInvalid", true),
+    );
+    queue.acknowledge_all(&[&got[0].receipt]).await.unwrap();
+    assert_eq!(proxy.end("DeleteMessageBatch"), 1);
+    let error = queue.acknowledge_all(&["nonsense"]).await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use pipeline_spec::Role;
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::{QueueManner, RIVALS, StaleReceipt, TestClock, Wakes, fair};
-use crate::{Delivery, Place, TaskQueue};
+use crate::{Delivery, Letter, Place, TaskQueue};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// A wait that no test sits through: only a message ends it.
@@ -29,6 +29,8 @@ where
     unacknowledged_comes_back(&queue, &clock, manner).await;
     let (queue, clock) = make().await;
     not_before_is_respected(&queue, &clock).await;
+    let (queue, clock) = make().await;
+    many_at_once(&queue, &clock).await;
     let (queue, clock) = make().await;
     due_message_ends_a_wait(&queue, &clock).await;
     let (queue, _) = make().await;
@@ -174,6 +176,57 @@ async fn not_before_is_respected(queue: &impl TaskQueue, clock: &impl TestClock)
     let got = due(queue, &[a()], 10).await;
     assert_eq!(got.len(), 1, "it is due now");
     assert_eq!(got[0].deliveries, 1, "waiting is no delivery");
+}
+
+/// More than any service takes in one request, to several queues and places.
+async fn many_at_once(queue: &impl TaskQueue, clock: &impl TestClock) {
+    const EACH: usize = 23;
+    queue.send_all(&[]).await.expect("nothing is sent");
+    queue.acknowledge_all(&[]).await.expect("nothing is done");
+    let letter = |queue: QueueName, text: String, not_before| Letter {
+        queue,
+        message: message(&text),
+        place: Place::at(not_before),
+    };
+    let numbers = || 0..EACH;
+    let mut letters: Vec<_> = numbers()
+        .flat_map(|n| {
+            [
+                letter(a(), format!("a{n}"), 0),
+                letter(b(), format!("b{n}"), 0),
+            ]
+        })
+        .collect();
+    letters.push(letter(a(), "late".to_owned(), clock.now() + 6_000));
+    queue.send_all(&letters).await.expect("send messages");
+    assert_eq!(depth(queue, &a()).await, EACH as u64 + 1, "all are there");
+    assert_eq!(depth(queue, &b()).await, EACH as u64, "all are there");
+    let mut got = Vec::new();
+    while got.len() < 2 * EACH {
+        let more = due(queue, &[a(), b()], 2 * EACH).await;
+        assert!(!more.is_empty(), "only {} came", got.len());
+        got.extend(more);
+    }
+    for (name, letter) in [(a(), "a"), (b(), "b")] {
+        let mine = got.iter().filter(|delivery| delivery.queue == name);
+        let came: BTreeSet<_> = mine.map(|delivery| delivery.message.name()).collect();
+        let sent: BTreeSet<_> = numbers()
+            .map(|n| message(&format!("{letter}{n}")).name())
+            .collect();
+        assert_eq!(came, sent, "each comes to its queue, once");
+    }
+    let receipts: Vec<&str> = got.iter().map(|it| it.receipt.as_str()).collect();
+    // Some are gone already: that is fine for all of them.
+    for receipt in &receipts[..3] {
+        queue.acknowledge(receipt).await.expect("acknowledge");
+    }
+    queue.acknowledge_all(&receipts).await.expect("acknowledge");
+    assert_eq!(depth(queue, &a()).await, 1, "the late one is left");
+    assert_eq!(depth(queue, &b()).await, 0, "all are gone");
+    clock.advance(7 * SECOND).await;
+    let got = due(queue, &[a(), b()], 10).await;
+    assert_eq!(got.len(), 1, "a delay holds in a batch, too");
+    assert_eq!(got[0].message, message("late"));
 }
 
 async fn due_message_ends_a_wait(queue: &impl TaskQueue, clock: &impl TestClock) {
