@@ -125,6 +125,9 @@ fn by_the_minute(measured: &Measured) -> String {
     text
 }
 
+/// What stands in a column of an estimate.
+type Cell = fn(&Estimate) -> String;
+
 fn dollars(measured: &Measured, assumed: &Assumptions) -> String {
     let one = of_request(ONE_BUILD, measured, assumed);
     let mass = mass_rebuild(measured, assumed);
@@ -135,7 +138,7 @@ fn dollars(measured: &Measured, assumed: &Assumptions) -> String {
         thousands(MASS_BUILDS)
     );
     text.push_str("|---|--:|--:|\n");
-    let rows: [(&str, fn(&Estimate) -> String); 7] = [
+    let rows: [(&str, Cell); 7] = [
         ("tasks", |it| thousands(it.tasks)),
         ("requests, from plan to done", |it| {
             thousands(it.requests as u64)
@@ -189,7 +192,7 @@ pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -12,8 +12,8 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use fake_forge::Server;
 use git::{CommitId, Credentials, Edit, Repository};
-use support::server::Server;
 use support::{bare, commit, fast_import};
 
 /// Best of this many runs.
@@ -91,7 +91,7 @@ fn main() {
     }
     let server = Server::start(home.path());
     let remote = Repository::remote(
-        server.url("r.git"),
+        support::url(&server, "r.git"),
         home.path().join("c"),
         Credentials::None,
     )
@@ -126,7 +126,7 @@ fn main() {
     });
     time("resolve a branch over HTTP", |_| {
         git::ls_remote(
-            &server.url("r.git"),
+            &support::url(&server, "r.git"),
             "main",
             &Credentials::None,
             Duration::from_secs(9),
@@ -136,7 +136,11 @@ fn main() {
     time("git ls-remote over HTTP", |_| {
         support::git(
             home.path(),
-            &["ls-remote", server.url("r.git").as_str(), "refs/heads/main"],
+            &[
+                "ls-remote",
+                support::url(&server, "r.git").as_str(),
+                "refs/heads/main",
+            ],
         );
     });
 }

@@ -16,11 +16,11 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
+use fake_forge::Server;
 use git::{CommitId, Credentials, Repository};
 use ports::contract::Upstream;
 use ports::{ChangeKind, PathChange, Resolved, StateRepo};
 use state_repo::GitStateRepo;
-use support::server::Server;
 use support::{TIME, bare, bare_with, git, try_git};
 
 /// Somebody with git on the same machine as the origin. The suite may be done with them before it is done
@@ -92,7 +92,10 @@ impl Upstream for Person {
     async fn other(&self) -> (String, String) {
         let (path, commit) = bare_with(&self.home, "other.git", &[("x", "x")]);
         git(&path, &["tag", "-a", "-m", "One", "v1", "main"]);
-        (self.server.url("other.git").to_string(), commit.to_string())
+        (
+            support::url(&self.server, "other.git").to_string(),
+            commit.to_string(),
+        )
     }
 }
 
@@ -113,8 +116,12 @@ async fn on_a_server() {
     ports::contract::state_repo(async || {
         let person = Person::new(home.path());
         let cache = person.home.join("cache.git");
-        let repository =
-            Repository::remote(person.server.url("r.git"), cache, Credentials::None).unwrap();
+        let repository = Repository::remote(
+            support::url(&person.server, "r.git"),
+            cache,
+            Credentials::None,
+        )
+        .unwrap();
         (GitStateRepo::new(repository), person)
     })
     .await;
@@ -187,7 +194,7 @@ async fn what_people_are_told_about_their_refs() {
     let home = tempfile::tempdir().unwrap();
     let person = Person::new(home.path());
     let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
-    let url = person.server.url("nothing.git").to_string();
+    let url = support::url(&person.server, "nothing.git").to_string();
     let missing = |text: &str| Resolved::Missing(text.to_owned());
     for (url, git_ref, expect) in [
         (
