@@ -120,7 +120,13 @@ pub(crate) async fn border(request: Request, next: Next) -> Response {
     {
         response = in_our_form(response).await;
     }
+    let is_content = response.status() == StatusCode::OK;
     let headers = response.headers_mut();
+    // Behind a function, an answer without a type is taken for text, and bytes that are none are lost.
+    if is_content && !headers.contains_key(header::CONTENT_TYPE) {
+        let bytes = HeaderValue::from_static("application/octet-stream");
+        headers.insert(header::CONTENT_TYPE, bytes);
+    }
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),

@@ -2,12 +2,15 @@
 //! under the name that the API has, and changes neither path nor body, which runners sign.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
 /// Longest head of a request, in bytes.
 const MAX_HEAD: u64 = 64 << 10;
+/// How long the end of a connection may take.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Answers the address of a front for `host`, which is known at `127.0.0.1:port`. It ends with the process.
 pub(super) fn open(port: u16, host: &str) -> Result<String> {
@@ -54,5 +57,10 @@ fn pass(mut client: &TcpStream, port: u16, host: &str) -> Result<()> {
     reader.get_mut().set_limit(length);
     std::io::copy(&mut reader.take(length), &mut service)?;
     std::io::copy(&mut service, &mut client)?;
+    // What a client has sent on in the meantime is read, not answered: a close with unread bytes would reset the
+    // connection, and take the answer away.
+    client.shutdown(Shutdown::Write)?;
+    client.set_read_timeout(Some(LINGER))?;
+    std::io::copy(&mut client, &mut std::io::sink()).ok();
     Ok(())
 }

@@ -77,6 +77,7 @@ async fn a_file_that_is_not_as_it_was_published_is_an_error() {
     let (digest, address) = (&file.sha256, format!("/repos/el/10/base/{path}"));
     let whole = served.get(&address).await;
     assert_eq!(whole.status(), 200);
+    assert_eq!(whole.headers()["content-type"], "application/octet-stream");
     let whole = whole.bytes().await.expect("bytes");
 
     let warnings = Warnings::default();
