@@ -1,7 +1,5 @@
 //! The numbers of `docs/explanation/cost.md`, as Markdown.
 
-use std::fmt::Write as _;
-
 use crate::amounts::Assumptions;
 use crate::estimate::{Estimate, MASS_BUILDS, Work, idle_month, mass_rebuild, of_request};
 use crate::fixed::Shape;
@@ -68,15 +66,15 @@ fn requests(measured: &Measured) -> String {
     jobs.push(("release to two repositories".to_owned(), &measured.release));
     let mut text = String::from("### Requests for a task\n\n|  |");
     for (name, job) in &jobs {
-        let _ = write!(text, " {name}: {} tasks |", job.tasks);
+        text.push_str(&format!(" {name}: {} tasks |", job.tasks));
     }
     text.push_str("\n|---|");
     text.push_str(&"--:|".repeat(jobs.len()));
     text.push('\n');
     let mut row = |name: &str, value: &dyn Fn(&Job) -> f64| {
-        let _ = write!(text, "| {name} |");
+        text.push_str(&format!("| {name} |"));
         for (_, job) in &jobs {
-            let _ = write!(text, " {:.1} |", value(job) / job.tasks as f64);
+            text.push_str(&format!(" {:.1} |", value(job) / job.tasks as f64));
         }
         text.push('\n');
     };
@@ -120,7 +118,7 @@ fn by_the_minute(measured: &Measured) -> String {
     ] {
         let requests = usage.control_plane_requests();
         let (reads, writes) = (usage.read_units, usage.write_units);
-        let _ = writeln!(text, "| {what} | {requests} | {reads} | {writes} |");
+        text.push_str(&format!("| {what} | {requests} | {reads} | {writes} |\n"));
     }
     text
 }
@@ -132,11 +130,10 @@ fn dollars(measured: &Measured, assumed: &Assumptions) -> String {
     let one = of_request(ONE_BUILD, measured, assumed);
     let mass = mass_rebuild(measured, assumed);
     let mut text = String::from("### Dollars\n\n");
-    let _ = writeln!(
-        text,
-        "|  | a build with its source and test | {} builds with theirs |",
+    text.push_str(&format!(
+        "|  | a build with its source and test | {} builds with theirs |\n",
         thousands(MASS_BUILDS)
-    );
+    ));
     text.push_str("|---|--:|--:|\n");
     let rows: [(&str, Cell); 7] = [
         ("tasks", |it| thousands(it.tasks)),
@@ -152,7 +149,11 @@ fn dollars(measured: &Measured, assumed: &Assumptions) -> String {
         ("**together**", |it| money(it.dollars())),
     ];
     for (what, value) in rows {
-        let _ = writeln!(text, "| {what} | {} | {} |", value(&one), value(&mass));
+        text.push_str(&format!(
+            "| {what} | {} | {} |\n",
+            value(&one),
+            value(&mass)
+        ));
     }
     text
 }
@@ -166,15 +167,14 @@ fn idle(measured: &Measured, assumed: &Assumptions) -> String {
     let mut sum = 0.0;
     for line in idle_month(&shape, measured, assumed) {
         sum += line.dollars;
-        let _ = writeln!(text, "| {} | {} |", line.what, money(line.dollars));
+        text.push_str(&format!("| {} | {} |\n", line.what, money(line.dollars)));
     }
-    let _ = writeln!(text, "| **together** | {} |", money(sum));
+    text.push_str(&format!("| **together** | {} |\n", money(sum)));
     let waits = Shape::waiting_runner(measured, assumed).dollars();
-    let _ = writeln!(
-        text,
-        "| *each runner that waits all month, on top* | {} |",
+    text.push_str(&format!(
+        "| *each runner that waits all month, on top* | {} |\n",
         money(waits)
-    );
+    ));
     text
 }
 
@@ -182,7 +182,7 @@ fn prices() -> String {
     let mut text = String::from("### Prices\n\n| of | dollars | for |\n|---|--:|--:|\n");
     for price in PRICES {
         let per = thousands(price.per as u64);
-        let _ = writeln!(text, "| {} | {} | {per} |", price.unit, price.dollars);
+        text.push_str(&format!("| {} | {} | {per} |\n", price.unit, price.dollars));
     }
     text
 }
