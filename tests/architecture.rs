@@ -37,7 +37,7 @@ const TABLE: &[(&str, &str)] = &[
     ("server", "pipeline-spec runner-api ledger ports control"),
     (
         "functions",
-        "pipeline-spec ledger ports control server platform-aws state-repo git",
+        "pipeline-spec runner-api ledger ports control server platform-aws state-repo git",
     ),
     (
         "millrace",
@@ -60,6 +60,12 @@ const TABLE: &[(&str, &str)] = &[
         "runner-test",
         "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm sandbox repo-rpm repo-deb",
     ),
+    // The adapters of SQS and S3 are in one room with that of the ledger. What a runner reaches is not said by what it
+    // links, but by its credentials.
+    (
+        "runner-cloud",
+        "pipeline-spec runner-api runner-agent ledger ports platform-aws",
+    ),
     (
         "runner-compose",
         "pipeline-spec runner-api runner-agent repo-rpm repo-deb",
@@ -70,7 +76,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "millrace-runner",
-        "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm runner-test runner-compose sandbox",
+        "pipeline-spec runner-api runner-agent runner-build runner-build-deb runner-build-rpm runner-test runner-cloud runner-compose sandbox",
     ),
     (
         "testkit",
@@ -102,6 +108,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("aws-sdk-dynamodb", &["platform-aws"]),
     ("aws-sdk-s3", &["platform-aws"]),
     ("aws-sdk-sqs", &["platform-aws"]),
+    ("aws-sdk-sts", &["platform-aws"]),
     ("aws-sdk-ssm", &["platform-aws"]),
     ("lambda_runtime", &["functions"]),
     ("lambda_http", &["functions"]),

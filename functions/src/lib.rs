@@ -6,7 +6,7 @@
 //! | `plan` | the queues `wake` and `advance` | `plan_head`, `advance` |
 //! | `dispatch` | the table's stream, when the outbox has something new | `dispatch` |
 //! | `runner-api` | runners and people, over HTTP | `server::changing` |
-//! | `collect` | the queue `results`, when the bucket has a new result | `finish` |
+//! | `collect` | the queue `results`, when the bucket has a new result | `collect` |
 //! | `report` | the queue `report` | `report_received` |
 //! | `sweep` | a timer, each minute | `plan_head`, `sweep`, `report_received` |
 //! | `read-api` | people and clients, over HTTP | `server::reading` |
@@ -20,9 +20,13 @@
 
 mod batch;
 mod boot;
+mod cloud;
+mod notification;
 mod settings;
 pub mod signature;
 
 pub use batch::Batch;
 pub use boot::{Boot, Plane};
+pub use cloud::Own;
+pub use notification::places;
 pub use settings::{Secret, Settings, StateRepository};

@@ -21,6 +21,12 @@ pub struct Settings {
     /// Names of the parameters that hold secrets.
     #[serde(default)]
     secrets: BTreeMap<Secret, String>,
+    /// ARN of the role whose sessions runners are lent. Left out: none are.
+    #[serde(default)]
+    pub runner_role_arn: Option<String>,
+    /// How long such a session lasts.
+    #[serde(default = "credentials_seconds")]
+    pub credentials_seconds: u64,
     /// How long a lease lasts after the last heartbeat, in seconds.
     #[serde(default = "lease_seconds")]
     pub runner_lease_seconds: u64,
@@ -55,6 +61,10 @@ pub enum Secret {
 
 fn lease_seconds() -> u64 {
     60
+}
+
+fn credentials_seconds() -> u64 {
+    3_600
 }
 
 fn branch() -> String {

@@ -59,6 +59,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let address = listener.local_addr()?;
     let config = server::Config {
         logs: layout.logs(),
+        cloud: None,
         admin: Some(server::Admin {
             token,
             place: format!(

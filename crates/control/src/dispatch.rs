@@ -23,6 +23,7 @@ impl<P: Platform> Control<P> {
             if rows.is_empty() {
                 return Ok(sent);
             }
+            let is_last = rows.len() < BATCH;
             let mut change = Change::default();
             let mut letters = Vec::with_capacity(rows.len());
             for (key, record) in &rows {
@@ -36,6 +37,10 @@ impl<P: Platform> Control<P> {
             sent += rows.len();
             if let Applied::Conflict(_) = self.platform.ledger().apply(change, self.now()).await? {
                 self.delete_each(&rows).await?;
+            }
+            // Whoever adds rows now wakes dispatch for them: another look would cost a request each time.
+            if is_last {
+                return Ok(sent);
             }
         }
     }

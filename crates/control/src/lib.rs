@@ -5,7 +5,8 @@
 //! | [`Control::plan_head`] | compares the state repository with the ledger | a push, a sweep |
 //! | [`Control::advance`] | writes the tasks of one request that should exist | after every event |
 //! | [`Control::dispatch`] | drains the outbox into the queues | after every change, a sweep |
-//! | [`Control::take`], [`Control::heartbeat`], [`Control::finish`] | a runner's calls | |
+//! | [`Control::take`], [`Control::lease`], [`Control::heartbeat`], [`Control::finish`] | a runner's calls | |
+//! | [`Control::collect`] | takes in a result that lies in the store | a runner put it there, a sweep |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
 //! | [`Control::prune`] | removes artifacts that nothing names any more | a timer, a person |
@@ -17,6 +18,7 @@
 
 mod admit;
 mod advance;
+mod collect;
 mod command;
 mod config;
 mod consistency;
@@ -47,6 +49,7 @@ use ports::{Applied, Clock, Ledger, Place, Platform, TaskQueue};
 use tokio::sync::{Mutex, Notify};
 
 pub use admit::Planned;
+pub use collect::Collected;
 pub use command::CommandError;
 pub use config::Snapshot;
 pub use dry_run::{
@@ -59,7 +62,8 @@ pub use recover::Recovered;
 pub use render::{ConfigurationFile, StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
 pub use report::Reported;
 pub use sweep::Swept;
-pub use work::{Refused, Taken};
+use work::Enrolment;
+pub use work::{LINK_LASTS, Leased, Refused, Taken, queues};
 
 /// Why a use case stopped.
 #[derive(Debug, thiserror::Error)]
@@ -134,6 +138,8 @@ pub struct Control<P: Platform> {
     changed: Notify,
     /// See [`Control::report_time`].
     report_millis: AtomicI64,
+    /// See [`Control::runner`].
+    enrolment: Mutex<Option<Enrolment>>,
 }
 
 impl<P: Platform> Control<P> {
@@ -145,6 +151,7 @@ impl<P: Platform> Control<P> {
             snapshots: Mutex::new(Vec::new()),
             changed: Notify::new(),
             report_millis: AtomicI64::new(0),
+            enrolment: Mutex::new(None),
         }
     }
 

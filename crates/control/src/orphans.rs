@@ -70,6 +70,9 @@ pub struct TooShort(Duration);
 impl Grace {
     /// Far longer than from an upload to the row that names it, and than clocks differ.
     pub const MIN: Duration = Duration::from_secs(3_600);
+    /// A file that was put so short a time ago is not made younger by a renewal. Until its grace ends there is
+    /// as much time again as it takes from a renewal to the row, and as clocks differ.
+    const YOUNG: Duration = Duration::from_secs(1_800);
 
     /// At least [`Grace::MIN`].
     pub fn new(time: Duration) -> std::result::Result<Self, TooShort> {
@@ -141,6 +144,14 @@ pub struct Pruned {
 }
 
 impl<P: Platform> Control<P> {
+    /// Size in bytes of an artifact, if it is stored. Whoever hears that may write its digest down: no prune
+    /// removes it before he has.
+    pub async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+        let young = i64::try_from(Grace::YOUNG.as_millis()).unwrap_or(i64::MAX);
+        let since = self.now().saturating_sub(young);
+        Ok(self.platform.store().renew(digest, since).await?)
+    }
+
     /// Removes, or counts, the files of the artifact store that nothing names and that are older than
     /// `grace`.
     ///

@@ -404,9 +404,8 @@ impl<P: Platform> Control<P> {
 
     /// Stores a record if it is not there: it changes far less often than the file that names it.
     async fn keep_record(&self, (digest, record): (Sha256Digest, Bytes)) -> Result<()> {
-        let store = self.platform.store();
-        if store.renew(&digest).await?.is_none() {
-            store.put(record).await?;
+        if self.renew(&digest).await?.is_none() {
+            self.platform.store().put(record).await?;
         }
         Ok(())
     }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Event, Millis, QueueName, Refusal, Row, TaskState, partition, transition};
+use ledger::{Event, Millis, QueueName, Refusal, Row, TaskRow, TaskState, partition, transition};
 use ports::{Applied, Platform, TaskQueue};
+use runner_api::handed;
 
+use crate::dead::is_transient;
 use crate::load::unexpected;
-use crate::{Control, Result};
+use crate::{Collected, Control, Result};
 
 /// A ready task whose queue is empty is offered again after this long. Doubled offers are harmless: the
 /// lease decides.
@@ -65,6 +67,9 @@ impl<P: Platform> Control<P> {
             let Some((row, version)) = self.task_row(&lease.task).await? else {
                 continue;
             };
+            if self.is_handed_in(&row).await {
+                continue;
+            }
             match transition(
                 &row,
                 version,
@@ -86,6 +91,25 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(expired)
+    }
+
+    /// What was handed in is a result, whether or not somebody heard of it. While the store cannot be asked, nobody
+    /// knows, and the lease goes on: the work may be that of days.
+    async fn is_handed_in(&self, row: &TaskRow) -> bool {
+        let TaskState::Leased {
+            attempt, runner, ..
+        } = &row.state
+        else {
+            return false;
+        };
+        let place = handed::place(runner, &row.task, *attempt);
+        match self.collect(&place).await {
+            Ok(collected) => collected == Collected::Accepted,
+            Err(error) => {
+                tracing::warn!(task = %row.task, %error, "failed to look for a result");
+                is_transient(&error)
+            }
+        }
     }
 
     /// `depths`: of queues as this sweep found them, so that its own messages do not count.

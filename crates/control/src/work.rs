@@ -1,14 +1,14 @@
 //! A runner's calls: take, heartbeat, finish.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ledger::{Event, Message, Millis, QueueName, Refusal, TaskRow, transition};
-use pipeline_spec::{Role, Runner, RunnerId};
+use ledger::{Event, HeadRow, Message, Millis, QueueName, Refusal, TaskRow, transition};
+use pipeline_spec::{Role, Runner, RunnerId, Sha256Digest};
 use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
 use runner_api::{
-    ArtifactKind, Grant, Heartbeat, HeartbeatReply, Outcome, ResultManifest, ResultReply, TaskSpec,
-    Tree,
+    Artifact, ArtifactKind, Grant, Heartbeat, HeartbeatReply, Link, Offer, Outcome, ResultManifest,
+    ResultReply, TaskId, TaskSpec, Tree,
 };
 
 use crate::publish::MAX_DOCUMENT_BYTES;
@@ -17,6 +17,13 @@ use crate::{Control, MAX_TRIES, Result, contended};
 
 /// A message is hidden this long while its lease is being written.
 const CLAIM: Duration = Duration::from_secs(30);
+
+/// How long an address for a blob is good: until a transfer begins, not until it ends. A runner whose
+/// address has run out asks for another.
+pub const LINK_LASTS: Duration = Duration::from_secs(900);
+/// Links in a grant, each some hundred bytes to two thousand: an answer of a function has 6 MB at most. What has
+/// none is asked for.
+const MAX_LINKS: usize = 500;
 
 /// What a take gave.
 #[derive(Debug)]
@@ -27,24 +34,58 @@ pub enum Taken {
     Nothing,
 }
 
+/// What became of an [`Offer`].
+#[derive(Debug)]
+pub enum Leased {
+    /// A lease.
+    Granted(Box<Grant>),
+    /// It is another's, or nobody's any more: its message is of no use.
+    Gone,
+    /// It is too early: the message comes back by itself.
+    Later,
+    /// The runner may not do such tasks.
+    Foreign,
+}
+
 /// A result that breaks the contract: the runner's fault, told to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub String);
 
+/// How long a process goes by the enrolments that it has read: a runner whose file was removed is served so much
+/// longer. Each call of a runner would read the ledger's head otherwise.
+const ENROLLED_MILLIS: Millis = 5_000;
+
+/// Runners as they were enrolled a moment ago.
+pub(crate) struct Enrolment {
+    read: Millis,
+    commit: String,
+}
+
 impl<P: Platform> Control<P> {
-    /// An enrolled runner by the configuration of the newest planned commit.
+    /// An enrolled runner, by the configuration of the newest planned commit or of one that was it some seconds
+    /// ago. One that is not known is looked for in the newest.
     pub async fn runner(&self, id: &RunnerId) -> Result<Option<Runner>> {
-        let (head, _) = self.head_row().await?;
-        if head.commit.is_empty() {
+        let mut known = self.enrolment.lock().await;
+        let age = known.as_ref().map(|it| self.now().saturating_sub(it.read));
+        // A clock that was set back makes nothing young.
+        if let (Some(Enrolment { commit, .. }), Some(0..ENROLLED_MILLIS)) = (&*known, age)
+            && let Some(runner) = self.runner_at(commit, id).await?
+        {
+            return Ok(Some(runner));
+        }
+        let read = self.now();
+        let (HeadRow { commit, .. }, _) = self.head_row().await?;
+        if commit.is_empty() {
             return Ok(None);
         }
-        Ok(self
-            .snapshot(&head.commit)
-            .await?
-            .config
-            .runners
-            .get(id)
-            .cloned())
+        let runner = self.runner_at(&commit, id).await?;
+        *known = Some(Enrolment { read, commit });
+        Ok(runner)
+    }
+
+    async fn runner_at(&self, commit: &str, id: &RunnerId) -> Result<Option<Runner>> {
+        let snapshot = self.snapshot(commit).await?;
+        Ok(snapshot.config.runners.get(id).cloned())
     }
 
     /// Waits up to `wait` for a task that `runner` may do, and leases it. Messages that turn out to be
@@ -65,7 +106,7 @@ impl<P: Platform> Control<P> {
                 return Ok(Taken::Nothing);
             }
             for delivery in deliveries {
-                match self.lease(id, &delivery).await {
+                match self.lease_delivered(id, &queues, &delivery).await {
                     Ok(None) => {}
                     Ok(Some(mut grant)) => {
                         grant.capacity = Some(runner.capacity);
@@ -81,47 +122,88 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    async fn lease(&self, id: &RunnerId, delivery: &Delivery) -> Result<Option<Grant>> {
+    async fn lease_delivered(
+        &self,
+        id: &RunnerId,
+        queues: &[QueueName],
+        delivery: &Delivery,
+    ) -> Result<Option<Grant>> {
+        let queue = self.platform.queue();
         let Message::Attempt { task, attempt } = &delivery.message else {
             tracing::warn!(queue = %delivery.queue, "a message that is no attempt is dropped");
-            self.platform.queue().acknowledge(&delivery.receipt).await?;
+            queue.acknowledge(&delivery.receipt).await?;
             return Ok(None);
         };
-        let event = Event::Lease {
+        let offer = Offer {
+            task: task.clone(),
             attempt: *attempt,
+            priority: delivery.share.priority,
+        };
+        match self.lease_offer(id, queues, &offer).await? {
+            Leased::Granted(grant) => {
+                // From here on the lease is the truth; a lost acknowledgement only makes a stale message.
+                if let Err(error) = queue.acknowledge(&delivery.receipt).await {
+                    tracing::debug!(%task, %error, "a taken message will come again");
+                }
+                Ok(Some(*grant))
+            }
+            Leased::Gone => {
+                queue.acknowledge(&delivery.receipt).await?;
+                Ok(None)
+            }
+            // The message comes back by itself.
+            Leased::Later | Leased::Foreign => Ok(None),
+        }
+    }
+
+    /// Leases what `runner` has found in a queue that it reads itself. It removes the message when the answer is a
+    /// grant, or that the offer is gone.
+    pub async fn lease(&self, id: &RunnerId, runner: &Runner, offer: &Offer) -> Result<Leased> {
+        let mut leased = self.lease_offer(id, &queues(runner), offer).await?;
+        if let Leased::Granted(grant) = &mut leased {
+            grant.capacity = Some(runner.capacity);
+        }
+        Ok(leased)
+    }
+
+    async fn lease_offer(
+        &self,
+        id: &RunnerId,
+        queues: &[QueueName],
+        offer: &Offer,
+    ) -> Result<Leased> {
+        let event = Event::Lease {
+            attempt: offer.attempt,
             runner: id,
             lease_millis: self.options.lease_seconds as i64 * 1000,
         };
         for _ in 0..MAX_TRIES {
-            let Some((row, version)) = self.task_row(task).await? else {
-                break;
+            let Some((row, version)) = self.task_row(&offer.task).await? else {
+                return Ok(Leased::Gone);
             };
+            // Who says what it has found may say anything.
+            if !queues.contains(&QueueName::work(row.spec.role(), row.spec.arch())) {
+                return Ok(Leased::Foreign);
+            }
             // Sent before its request became less urgent. Another message has the new place.
-            if delivery.share.priority < row.share.priority {
-                break;
+            if offer.priority < row.share.priority {
+                return Ok(Leased::Gone);
             }
             let change = match transition(&row, version, &event, self.now()) {
                 Ok(change) => change,
-                // Too early: the message comes back by itself.
-                Err(Refusal::NotDue { .. }) => return Ok(None),
+                Err(Refusal::NotDue { .. }) => return Ok(Leased::Later),
                 Err(refusal) => {
-                    tracing::debug!(%task, %refusal, "a stale message is dropped");
-                    break;
+                    tracing::debug!(task = %offer.task, %refusal, "a stale message is dropped");
+                    return Ok(Leased::Gone);
                 }
             };
             // Made before the lease is taken: nobody holds a lease that he was not told of.
-            let grant = self.grant(&row, *attempt).await?;
+            let grant = self.grant(&row, offer.attempt).await?;
             if self.apply(change).await? == Applied::Done {
-                // From here on the lease is the truth; a lost acknowledgement only makes a stale message.
-                let acknowledged = self.platform.queue().acknowledge(&delivery.receipt).await;
-                if let Err(error) = acknowledged {
-                    tracing::debug!(%task, %error, "a taken message will come again");
-                }
-                return Ok(Some(grant));
+                return Ok(Leased::Granted(Box::new(grant)));
             }
         }
-        self.platform.queue().acknowledge(&delivery.receipt).await?;
-        Ok(None)
+        Ok(Leased::Gone)
     }
 
     async fn grant(&self, row: &TaskRow, attempt: u32) -> Result<Grant> {
@@ -133,17 +215,44 @@ impl<P: Platform> Control<P> {
             };
             inputs.insert(input.id.clone(), artifacts);
         }
+        let links = self.links(&row.spec, &inputs).await?;
         Ok(Grant {
             version: runner_api::VERSION,
             task: row.task.clone(),
             attempt,
             spec: row.spec.clone(),
             inputs,
+            links,
             lease_seconds: self.options.lease_seconds,
             heartbeat_seconds: self.options.heartbeat_seconds,
             capacity: None,
             weight: row.weight,
         })
+    }
+
+    /// Where the files that a task names can be read, so that nobody asks for each. Empty where the store gives none.
+    async fn links(
+        &self,
+        spec: &TaskSpec,
+        inputs: &BTreeMap<TaskId, Vec<Artifact>>,
+    ) -> Result<BTreeMap<Sha256Digest, Link>> {
+        let named: BTreeSet<Sha256Digest> = match spec {
+            TaskSpec::Compose(task) => [task.content].into(),
+            TaskSpec::SignPackages(task) => {
+                task.packages.iter().map(|it| it.artifact.sha256).collect()
+            }
+            _ => inputs.values().flatten().map(|it| it.sha256).collect(),
+        };
+        let mut links = BTreeMap::new();
+        for digest in named.into_iter().take(MAX_LINKS) {
+            let store = self.platform.store();
+            let Some(link) = store.download_link(&digest, LINK_LASTS).await? else {
+                break;
+            };
+            let ports::Link { url, headers } = link;
+            links.insert(digest, Link { url, headers });
+        }
+        Ok(links)
     }
 
     /// The runner is alive and asks whether to go on.
@@ -249,7 +358,7 @@ impl<P: Platform> Control<P> {
                 if present.files.get(&path) == Some(&file) {
                     continue;
                 }
-                if store.renew(&file.sha256).await? != Some(file.size) {
+                if self.renew(&file.sha256).await? != Some(file.size) {
                     let digest = file.sha256;
                     return Ok(Err(format!(
                         "{path} ({digest}) of the tree is not in the store with the size that the tree says"
@@ -295,7 +404,7 @@ impl<P: Platform> Control<P> {
                 ));
             }
             // Renewed, not only looked for: from here to the row that names it, it is not removed.
-            match self.platform.store().renew(&artifact.sha256).await? {
+            match self.renew(&artifact.sha256).await? {
                 Some(size) if size == artifact.size => {}
                 Some(size) => {
                     return refuse(format!(
@@ -316,7 +425,7 @@ impl<P: Platform> Control<P> {
 }
 
 /// Queues that an enrolled runner may be served from.
-fn queues(runner: &Runner) -> Vec<QueueName> {
+pub fn queues(runner: &Runner) -> Vec<QueueName> {
     let mut queues = Vec::new();
     for role in &runner.roles {
         if matches!(role, Role::Sign | Role::Compose) {

@@ -13,7 +13,7 @@
 //! | `TaskQueue::depth` | 3 `GetQueueAttributes` | one a priority |
 //! | `ArtifactStore::put`, `put_stream` | 1 `PutObject` | files above 8 MiB go up in parts, from runners by links |
 //! | `ArtifactStore::size` | 1 `HeadObject` | |
-//! | `ArtifactStore::renew` | 1 `HeadObject`, and 1 `CopyObject` if it is there | only a new version is young |
+//! | `ArtifactStore::renew` | 1 `HeadObject`, and 1 `CopyObject` of what is there and old | only a new version is young |
 //! | `ArtifactStore::get`, `open`, `pointer` | 1 `GetObject` | |
 //! | `ArtifactStore::held`, `pointers` | 1 `ListObjectsV2` for 1,000 names | |
 //! | `ArtifactStore::set_pointer` | 1 `PutObject`; of one that is there, 1 `GetObject` before | the port compares bytes, S3 compares tags |
@@ -88,7 +88,7 @@ pub enum Call {
     Put,
     Size,
     Renew {
-        found: bool,
+        copied: bool,
     },
     Held {
         files: u64,
@@ -148,10 +148,10 @@ impl Call {
             Self::Depth => vec![(Action::GetQueueAttributes, PRIORITIES)],
             Self::Put => vec![(Action::PutObject, 1)],
             Self::Size => vec![(Action::HeadObject, 1)],
-            Self::Renew { found } => {
+            Self::Renew { copied } => {
                 vec![
                     (Action::HeadObject, 1),
-                    (Action::CopyObject, u64::from(*found)),
+                    (Action::CopyObject, u64::from(*copied)),
                 ]
             }
             Self::Held { files: names } | Self::Pointers { names } => {

@@ -14,13 +14,14 @@ const ONE_BUILD: Work = Work {
     release: 0,
 };
 /// Actors in the order of the table, with what they are called there.
-const ACTORS: [(Actor, &str); 6] = [
+const ACTORS: [(Actor, &str); 7] = [
     (Actor::RunnerApi, "runner-api"),
+    (Actor::Collect, "collect"),
     (Actor::Plan, "plan"),
     (Actor::Dispatch, "dispatch"),
     (Actor::Report, "report"),
     (Actor::Mappings, "queues that start functions"),
-    (Actor::Runners, "*runners, to the store*"),
+    (Actor::Runners, "*runners, to queues and store*"),
 ];
 
 /// All tables.
@@ -107,7 +108,7 @@ fn by_the_minute(measured: &Measured) -> String {
         ("a heartbeat", &measured.heartbeat),
         ("a piece of a log", &measured.log_piece),
         (
-            "20 seconds of a runner that waits, at two queue names",
+            "20 seconds of a runner that waits at its two queue names, by itself",
             &measured.poll,
         ),
         ("a sweep, nothing open", &measured.sweep),
@@ -116,7 +117,7 @@ fn by_the_minute(measured: &Measured) -> String {
             &measured.open_request,
         ),
     ] {
-        let requests = usage.control_plane_requests();
+        let requests: u64 = usage.by.values().map(crate::Started::total).sum();
         let (reads, writes) = (usage.read_units, usage.write_units);
         text.push_str(&format!("| {what} | {requests} | {reads} | {writes} |\n"));
     }

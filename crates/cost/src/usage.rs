@@ -15,13 +15,15 @@ pub enum Actor {
     Dispatch,
     /// Runners' calls.
     RunnerApi,
+    /// Takes results in that runners put into the store.
+    Collect,
     /// Writes the status branch.
     Report,
     /// The timer's.
     Sweep,
     /// What AWS does on our bill to start functions from queues: it receives the messages and deletes them.
     Mappings,
-    /// Runners with the store, by links that runner-api gave them. Not the control plane.
+    /// Runners with their queues, and with the store. Not the control plane.
     Runners,
 }
 
@@ -35,7 +37,7 @@ impl Actor {
     pub fn memory_mib(self) -> u32 {
         match self {
             Self::Dispatch => 128,
-            Self::Plan | Self::RunnerApi | Self::Report | Self::Sweep => 256,
+            Self::Plan | Self::RunnerApi | Self::Collect | Self::Report | Self::Sweep => 256,
             Self::Mappings | Self::Runners => 0,
         }
     }

@@ -14,7 +14,7 @@ mod store;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::ManualClock;
-pub use distribution::CONFIG;
+pub use distribution::{BUILDER_SECRET, CONFIG, SIGNER_SECRET};
 pub use ledger_rows::MemoryLedger;
 pub use queue::MemoryQueue;
 pub use state_repo::MemoryStateRepo;

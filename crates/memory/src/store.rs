@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use ledger::Millis;
 use pipeline_spec::{RepositoryName, Sha256Digest};
-use ports::{ArtifactStore, Body, Clock, Error, Held, Link, Result, Stored};
+use ports::{ArtifactStore, Body, Clock, Error, HandedIn, Held, Link, Result, Stored};
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 
@@ -26,6 +26,8 @@ pub struct MemoryStore {
 struct Contents {
     artifacts: BTreeMap<Sha256Digest, Artifact>,
     pointers: BTreeMap<String, Bytes>,
+    /// Results by place, and when they were put.
+    results: BTreeMap<String, HandedIn>,
     /// Below which each file has an address; `None`: they have none.
     address: Option<String>,
 }
@@ -76,6 +78,15 @@ impl MemoryStore {
         contents.artifacts.entry(*digest).or_insert(new).bytes = bytes;
     }
 
+    /// A runner puts a result at its place.
+    pub fn hand_in(&self, place: &str, bytes: impl Into<Bytes>) {
+        let (bytes, put) = (bytes.into(), self.clock.now());
+        let result = HandedIn { bytes, put };
+        lock(&self.contents)
+            .results
+            .insert(place.to_owned(), result);
+    }
+
     /// Stored bytes are gone, as after a disk was lost.
     pub fn remove(&self, digest: &Sha256Digest) {
         lock(&self.contents).artifacts.remove(digest);
@@ -84,6 +95,12 @@ impl MemoryStore {
     /// A pointer is gone, as after a disk was lost.
     pub fn remove_pointer(&self, name: &str) {
         lock(&self.contents).pointers.remove(name);
+    }
+
+    /// When a file was put or renewed last, if it is stored.
+    pub fn put_time(&self, digest: &Sha256Digest) -> Option<Millis> {
+        let contents = lock(&self.contents);
+        contents.artifacts.get(digest).map(|it| it.put)
     }
 
     /// Stored bytes as they are, whatever their digest is.
@@ -149,12 +166,14 @@ impl ArtifactStore for MemoryStore {
         Ok(self.find(digest).map(|bytes| bytes.len() as u64))
     }
 
-    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+    async fn renew(&self, digest: &Sha256Digest, since: Millis) -> Result<Option<u64>> {
         let mut contents = lock(&self.contents);
         let Some(artifact) = contents.artifacts.get_mut(digest) else {
             return Ok(None);
         };
-        artifact.put = self.clock.now();
+        if artifact.put < since {
+            artifact.put = self.clock.now();
+        }
         Ok(Some(artifact.bytes.len() as u64))
     }
 
@@ -219,6 +238,10 @@ impl ArtifactStore for MemoryStore {
         _: Duration,
     ) -> Result<Option<Link>> {
         Ok(self.link(digest, &[("x-checked", "sha256")]))
+    }
+
+    async fn handed_in(&self, place: &str) -> Result<Option<HandedIn>> {
+        Ok(lock(&self.contents).results.get(place).cloned())
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

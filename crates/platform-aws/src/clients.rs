@@ -25,6 +25,8 @@ pub enum Access {
         id: String,
         /// The secret half.
         secret: String,
+        /// Of keys that are lent: goes with them.
+        session: Option<String>,
     },
 }
 
@@ -39,6 +41,7 @@ struct Shared {
     dynamodb: OnceCell<aws_sdk_dynamodb::Client>,
     sqs: OnceCell<aws_sdk_sqs::Client>,
     s3: OnceCell<aws_sdk_s3::Client>,
+    sts: OnceCell<aws_sdk_sts::Client>,
 }
 
 impl std::fmt::Debug for Clients {
@@ -58,6 +61,7 @@ impl Clients {
             dynamodb: OnceCell::new(),
             sqs: OnceCell::new(),
             s3: OnceCell::new(),
+            sts: OnceCell::new(),
         }))
     }
 
@@ -84,8 +88,13 @@ impl Clients {
             if let Some(endpoint) = &installation.endpoint {
                 loader = loader.endpoint_url(endpoint);
             }
-            if let Access::Keys { id, secret } = &self.0.access {
-                let keys = Credentials::new(id, secret, None, None, "millrace");
+            if let Access::Keys {
+                id,
+                secret,
+                session,
+            } = &self.0.access
+            {
+                let keys = Credentials::new(id, secret, session.clone(), None, "millrace");
                 loader = loader.credentials_provider(keys);
             }
             loader.load().await
@@ -96,6 +105,11 @@ impl Clients {
     pub(crate) async fn dynamodb(&self) -> &aws_sdk_dynamodb::Client {
         let make = async || aws_sdk_dynamodb::Client::new(self.config().await);
         self.0.dynamodb.get_or_init(make).await
+    }
+
+    pub(crate) async fn sts(&self) -> &aws_sdk_sts::Client {
+        let make = async || aws_sdk_sts::Client::new(self.config().await);
+        self.0.sts.get_or_init(make).await
     }
 
     pub(crate) async fn sqs(&self) -> &aws_sdk_sqs::Client {

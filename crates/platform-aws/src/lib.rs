@@ -15,6 +15,7 @@ mod clients;
 mod clock;
 mod installation;
 mod ledger_rows;
+mod lender;
 mod parameters;
 mod provision;
 mod queue;
@@ -25,10 +26,11 @@ pub use clients::{Access, Clients};
 pub use clock::WallClock;
 pub use installation::{Installation, Invalid, Patience};
 pub use ledger_rows::DynamoLedger;
+pub use lender::{Lender, Loan};
 pub use parameters::Parameters;
 pub use provision::{provision_bucket, provision_queues, provision_table};
 pub use queue::SqsQueue;
-pub use store::{Presigned, S3Store, Sizes};
+pub use store::{Presigned, RESULTS, S3Store, Sizes};
 
 /// All ports of one installation; the state repository is the caller's choice.
 #[derive(Debug)]

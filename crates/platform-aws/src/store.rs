@@ -3,6 +3,7 @@
 //! ```text
 //! blobs/sha256/<hex>   a file, by its digest
 //! pointers/<name>      a repository's pointer
+//! results/<place>      a result that a runner handed in
 //! ```
 //!
 //! * **A put is a new version.** Each request says the SHA-256 of its bytes, and S3 refuses others, so putting the same
@@ -18,6 +19,7 @@
 //!   whose answer was lost knows itself again.
 
 mod copy;
+mod handed;
 mod parts;
 mod pointers;
 mod presign;
@@ -34,12 +36,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::{Bytes, BytesMut};
 use ledger::Millis;
 use pipeline_spec::{RepositoryName, Sha256Digest};
-use ports::{ArtifactStore, Body, Error, Held, Link, Result, Stored};
+use ports::{ArtifactStore, Body, Error, HandedIn, Held, Link, Result, Stored};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
 use crate::clients::Clients;
 use crate::retry::{Stop, again, answer};
+pub use handed::RESULTS;
 use presign::MOST_IN_ONE_REQUEST;
 pub use presign::Presigned;
 
@@ -102,6 +105,22 @@ impl S3Store {
         };
         answer(self.clients.patience(), operation, call).await?;
         Ok(())
+    }
+
+    /// What a file is, without its bytes.
+    async fn look(&self, digest: &Sha256Digest) -> Result<Option<Found>> {
+        let operation = format!("read the size of artifact {digest}");
+        let head = self.clients.s3().await.head_object().bucket(self.bucket());
+        let head = head.key(key(digest));
+        let call = || head.clone().send();
+        match again(self.clients.patience(), &operation, |_| false, call).await {
+            Ok(found) => Ok(Some(Found {
+                size: size_of(found.content_length),
+                put_second: found.last_modified.map_or(Millis::MIN, second),
+            })),
+            Err(Stop::Refused(HeadObjectError::NotFound(_))) => Ok(None),
+            Err(stop) => Err(stop.into_error(&operation)),
+        }
     }
 
     /// The answer to a get, whose body is not read yet.
@@ -173,6 +192,15 @@ impl S3Store {
     }
 }
 
+/// A file that is there.
+#[derive(Debug)]
+struct Found {
+    /// In bytes.
+    size: u64,
+    /// The first millisecond of the second in which it was put last.
+    put_second: Millis,
+}
+
 /// One version of a file.
 #[derive(Debug)]
 struct Version {
@@ -209,11 +237,13 @@ fn size_of(length: Option<i64>) -> u64 {
     length.and_then(|size| size.try_into().ok()).unwrap_or(0)
 }
 
+fn second(time: DateTime) -> Millis {
+    time.secs().saturating_mul(1_000)
+}
+
 /// The last millisecond of the second; of no time, the youngest one.
 fn put_time(time: Option<&DateTime>) -> Millis {
-    time.map_or(Millis::MAX, |time| {
-        time.secs().saturating_mul(1_000).saturating_add(999)
-    })
+    time.map_or(Millis::MAX, |time| second(*time).saturating_add(999))
 }
 
 /// Up to `most` bytes of a stream; fewer at its end.
@@ -261,23 +291,19 @@ impl ArtifactStore for S3Store {
     }
 
     async fn size(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
-        let operation = format!("read the size of artifact {digest}");
-        let head = self.clients.s3().await.head_object().bucket(self.bucket());
-        let head = head.key(key(digest));
-        let call = || head.clone().send();
-        match again(self.clients.patience(), &operation, |_| false, call).await {
-            Ok(found) => Ok(Some(size_of(found.content_length))),
-            Err(Stop::Refused(HeadObjectError::NotFound(_))) => Ok(None),
-            Err(stop) => Err(stop.into_error(&operation)),
-        }
+        Ok(self.look(digest).await?.map(|found| found.size))
     }
 
-    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
-        let Some(size) = self.size(digest).await? else {
+    async fn renew(&self, digest: &Sha256Digest, since: Millis) -> Result<Option<u64>> {
+        let Some(found) = self.look(digest).await? else {
             return Ok(None);
         };
-        let copied = self.copy_onto_itself(digest, size).await?;
-        Ok(copied.then_some(size))
+        // In whole seconds and rounded down: what is taken for young is.
+        if found.put_second >= since {
+            return Ok(Some(found.size));
+        }
+        let copied = self.copy_onto_itself(digest, found.size).await?;
+        Ok(copied.then_some(found.size))
     }
 
     async fn held(&self, after: Option<&Sha256Digest>, limit: usize) -> Result<Vec<Held>> {
@@ -372,6 +398,10 @@ impl ArtifactStore for S3Store {
         }
         let signed = self.presign_put(digest, size, lasts).await?;
         Ok(Some(signed.into()))
+    }
+
+    async fn handed_in(&self, place: &str) -> Result<Option<HandedIn>> {
+        self.read_result(place).await
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

@@ -169,10 +169,14 @@ async fn the_store_asks_as_the_table_says() {
     store.size(&digest).await.unwrap();
     store.size(&missing).await.unwrap();
     check(&proxy, "size", &[Call::Size, Call::Size]);
-    store.renew(&digest).await.unwrap();
-    check(&proxy, "renew", &[Call::Renew { found: true }]);
-    store.renew(&missing).await.unwrap();
-    check(&proxy, "renew nothing", &[Call::Renew { found: false }]);
+    for (what, digest, since, copied) in [
+        ("renew", &digest, i64::MAX, true),
+        ("renew what is young", &digest, 0, false),
+        ("renew nothing", &missing, i64::MAX, false),
+    ] {
+        store.renew(digest, since).await.unwrap();
+        check(&proxy, what, &[Call::Renew { copied }]);
+    }
     store.get(&digest, 10).await.unwrap();
     store.open(&digest, 0).await.unwrap();
     check(&proxy, "get and open", &[Call::Read, Call::Read]);

@@ -341,7 +341,7 @@ impl ArtifactStore for DirectoryStore {
         Ok(metadata.await?.map(|metadata| metadata.len()))
     }
 
-    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+    async fn renew(&self, digest: &Sha256Digest, _since: Millis) -> Result<Option<u64>> {
         let operation = format!("renew artifact {digest}");
         let digest = *digest;
         self.block(&operation, move |store| {

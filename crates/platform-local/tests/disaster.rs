@@ -131,7 +131,7 @@ async fn remove_and_put_again(store: &DirectoryStore) {
         let removed = store.remove_if_older(&digest, i64::MAX).await;
         assert!(removed.expect("remove"), "it is older than the end of time");
         store.put(bytes).await.expect("put again");
-        let renewed = store.renew(&digest).await.expect("renew");
+        let renewed = store.renew(&digest, i64::MAX).await.expect("renew");
         assert!(renewed.is_some(), "it was just put");
         let removed = store.remove_if_older(&digest, 1).await;
         assert!(!removed.expect("look"), "it is younger than 1970");

@@ -223,6 +223,15 @@ pub struct Held {
     pub put: Millis,
 }
 
+/// A result that a runner put into the store: a stranger's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HandedIn {
+    /// Of the file.
+    pub bytes: Bytes,
+    /// When it was put, by the store's clock.
+    pub put: Millis,
+}
+
 /// Where a file can be given or taken without this process in between, for a while. Whoever has it may do
 /// that one thing with that one file, so it is as secret as the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,8 +264,13 @@ pub trait ArtifactStore: Send + Sync {
     /// Size in bytes, if stored.
     fn size(&self, digest: &Sha256Digest) -> impl Future<Output = Result<Option<u64>>> + Send;
 
-    /// Size in bytes, if stored, which counts as a put of now.
-    fn renew(&self, digest: &Sha256Digest) -> impl Future<Output = Result<Option<u64>>> + Send;
+    /// Size in bytes, if stored. It is young afterwards: unless its last put or renewal was at `since` or later,
+    /// by the store's clock, this counts as a put of now. An adapter may always make it one.
+    fn renew(
+        &self,
+        digest: &Sha256Digest,
+        since: Millis,
+    ) -> impl Future<Output = Result<Option<u64>>> + Send;
 
     /// Stored files in order of their digests, those behind `after`, at most `limit` (not 0). None: that
     /// was all. One that is put or removed meanwhile may be there or not.
@@ -305,6 +319,12 @@ pub trait ArtifactStore: Send + Sync {
         _size: u64,
         _lasts: Duration,
     ) -> impl Future<Output = Result<Option<Link>>> + Send {
+        async { Ok(None) }
+    }
+
+    /// A result that a runner has put into the store, at its place (`runner_api::handed`). `None`: nothing is
+    /// there, or runners hand nothing in here.
+    fn handed_in(&self, _place: &str) -> impl Future<Output = Result<Option<HandedIn>>> + Send {
         async { Ok(None) }
     }
 

@@ -1,7 +1,8 @@
 //! What runners and the control plane say to each other, versioned.
 //!
 //! Purpose: the shapes of a task ([`TaskSpec`]), of its result ([`ResultManifest`]), of the calls
-//! between them ([`protocol`]) and of a call's proof of origin ([`auth`]). The planner makes tasks of
+//! between them ([`protocol`]), of what is handed in through the store ([`handed`]) and of a call's proof of
+//! origin ([`auth`]). The planner makes tasks of
 //! these shapes, the ledger stores them, runners work them off.
 //!
 //! Invariants: no IO, no clock; a [`TaskId`] is a function of the task's inputs alone, so that the
@@ -10,13 +11,17 @@
 
 pub mod artifact;
 pub mod auth;
+pub mod handed;
 pub mod protocol;
 pub mod publication;
 pub mod result;
 pub mod task;
 
 pub use artifact::{Artifact, ArtifactKind, BuiltPackage, Placed, Pointer, Tree, TreeFile};
-pub use protocol::{Grant, Heartbeat, HeartbeatReply, ResultReply, Step, TakeReply};
+pub use handed::HandedIn;
+pub use protocol::{
+    Grant, Heartbeat, HeartbeatReply, LeaseReply, Link, Offer, ResultReply, Step, TakeReply,
+};
 pub use publication::{Publication, Published};
 pub use result::{
     ArchVerdict, BuildFacts, Facts, Failure, FailureKind, Outcome, ResultManifest, SourceFacts,

@@ -3,6 +3,8 @@
 //! | call | body | answer |
 //! |---|---|---|
 //! | `POST /runner/v1/take` | [`TakeRequest`] | [`TakeReply`], held open up to `wait_seconds` |
+//! | `POST /runner/v1/lease` | [`Offer`] | [`LeaseReply`]; 403 when the runner may not do such tasks |
+//! | `POST /runner/v1/cloud` | [`CloudRequest`] | [`Cloud`]; 404 where runners ask the control plane for work |
 //! | `POST /runner/v1/heartbeat` | [`Heartbeat`] | [`HeartbeatReply`] |
 //! | `POST /runner/v1/log?request=…&task=…&attempt=…&offset=…` | bytes | 204; 409 with the expected offset |
 //! | `GET /runner/v1/blobs/<sha256>` | | bytes; 307 with an address that gives them, to be asked without the header |
@@ -15,9 +17,10 @@
 //! final, 5xx and broken connections are retried with backoff.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
 
-use pipeline_spec::{RunnerId, Weight};
+use pipeline_spec::{Priority, RunnerId, Sha256Digest, Weight};
 use serde::{Deserialize, Serialize};
 
 use crate::{Artifact, TaskId, TaskRef, TaskSpec};
@@ -46,6 +49,76 @@ pub enum TakeReply {
     Nothing,
 }
 
+/// What a runner has found in a queue that it reads itself: "may I have it?"
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Which task.
+    pub task: TaskRef,
+    /// Its fencing number.
+    pub attempt: u32,
+    /// Of the queue that it was in.
+    pub priority: Priority,
+}
+
+/// The answer to an [`Offer`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "lease", rename_all = "kebab-case")]
+pub enum LeaseReply {
+    /// A lease: remove the message.
+    Granted(Box<Grant>),
+    /// Remove the message, and ask for the next.
+    Gone,
+    /// Leave the message: it is too early.
+    Later,
+}
+
+/// "Where are the queues that I read myself, and where do I put results?"
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct CloudRequest {
+    /// Whether credentials are wanted, too: the runner has none of its own.
+    pub credentials: bool,
+}
+
+/// The answer to a [`CloudRequest`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Cloud {
+    /// [`crate::VERSION`].
+    pub version: u32,
+    /// Such as `eu-central-1`.
+    pub region: String,
+    /// Another place than AWS: an emulator.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
+    /// The bucket where results are put, each at its place ([`crate::handed`]).
+    pub bucket: String,
+    /// Names of queues begin with it.
+    pub queue_prefix: String,
+    /// Names of the queues that the runner may read, as the ledger has them: `build-rpm.x86_64`.
+    pub queues: Vec<String>,
+    /// If they were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<Credentials>,
+}
+
+/// Credentials that are lent. They reach the runner's own queues and its own results, and nothing else.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Credentials {
+    /// Not a secret.
+    pub id: String,
+    /// The secret half.
+    pub secret: String,
+    /// Goes with them.
+    pub session: String,
+    /// They end so many seconds after the answer; ask again before.
+    pub lasts_seconds: u64,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials({})", self.id)
+    }
+}
+
 /// A lease on one attempt at a task, and all that is needed to work it off.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Grant {
@@ -59,6 +132,10 @@ pub struct Grant {
     pub spec: TaskSpec,
     /// Artifacts of the accepted results of `spec.inputs()`.
     pub inputs: BTreeMap<TaskId, Vec<Artifact>>,
+    /// Where some of the files can be read that the task names, for a while. What has no link, or one that does
+    /// not work, is asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<Sha256Digest, Link>,
     /// The lease ends this long after the last heartbeat.
     pub lease_seconds: u64,
     /// Send one this often.
@@ -69,6 +146,23 @@ pub struct Grant {
     /// How many of them this one takes; all of them, if it has fewer.
     #[serde(default, skip_serializing_if = "Weight::is_one")]
     pub weight: Weight,
+}
+
+/// Where a file can be read, or put, without the control plane in between. Whoever has it may do that: it is as
+/// secret as the file, and no log has it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Of HTTP.
+    pub url: String,
+    /// What a request must carry, as it stands here, and nothing else of ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<(String, String)>,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Link(…)")
+    }
 }
 
 /// Names an attempt.

@@ -1,13 +1,13 @@
 //! Artifacts by digest.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State as Shared};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
+use control::LINK_LASTS;
 use futures_util::TryStreamExt;
 use pipeline_spec::Sha256Digest;
 use ports::{ArtifactStore, Platform, Stored};
@@ -22,9 +22,8 @@ use crate::{Error, State};
 /// Largest artifact, in bytes: larger than any package of today's distributions.
 const MAX_BLOB_BYTES: u64 = 16 * 1024 * 1024 * 1024;
 
-/// How long an address for a blob is good: until a transfer begins, not until it ends. A runner whose
-/// address has run out asks for another.
-pub(crate) const LINK_LASTS: Duration = Duration::from_secs(900);
+/// Smaller blobs are not looked for before they are taken again: to send one is cheaper than to ask S3 for each.
+const LOOK_FROM_BYTES: u64 = 8 * 1024 * 1024;
 
 fn digest(text: &str) -> Result<Sha256Digest, Error> {
     text.parse()
@@ -65,8 +64,8 @@ pub(crate) async fn put<P: Platform>(
     }
 }
 
-/// Where a blob may be put, if it is not there. Who hears that it is there does not upload it, so it is
-/// renewed.
+/// Where a blob may be put, if it is not there or is small. Who hears that it is there does not upload it, so it
+/// is renewed.
 pub(crate) async fn ask<P: Platform>(
     Shared(state): Shared<Arc<State<P>>>,
     Path(name): Path<String>,
@@ -79,10 +78,12 @@ pub(crate) async fn ask<P: Platform>(
         return Err(too_large());
     }
     let store = state.control.platform().store();
-    if store.renew(&wanted).await?.is_some() {
+    let link = store.upload_link(&wanted, size, LINK_LASTS).await?;
+    // Where the store is at hand, to look costs nothing.
+    let looks = link.is_none() || size >= LOOK_FROM_BYTES;
+    if looks && state.control.renew(&wanted).await?.is_some() {
         return Ok(Json(UploadReply::Stored));
     }
-    let link = store.upload_link(&wanted, size, LINK_LASTS).await?;
     Ok(Json(link.map_or(UploadReply::Here, |link| {
         UploadReply::At {
             url: link.url,
@@ -113,7 +114,7 @@ pub(crate) async fn get<P: Platform>(
     let missing = || Error::NotFound(format!("{wanted} is not in the artifact store"));
     if request.method() == Method::HEAD {
         // Who hears that it is there does not upload it.
-        let size = store.renew(&wanted).await?.ok_or_else(missing)?;
+        let size = state.control.renew(&wanted).await?.ok_or_else(missing)?;
         return Ok([(header::CONTENT_LENGTH, size.to_string())].into_response());
     }
     let size = store.size(&wanted).await?.ok_or_else(missing)?;

@@ -22,12 +22,15 @@ mod runner;
 mod terminal;
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post, put};
 use control::Control;
+use pipeline_spec::{Runner, RunnerId};
 use ports::Platform;
+use runner_api::protocol::{Cloud, CloudRequest};
 
 pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
 pub use error::Error;
@@ -45,6 +48,8 @@ pub struct State<P: Platform> {
     pub logs: Logs,
     /// Who may cancel and retry; `None`: nobody, here.
     admin: Option<Admin>,
+    /// Where runners read queues themselves; `None`: they ask here.
+    cloud: Option<Arc<dyn Lend>>,
     /// Trees of published repositories in memory.
     published: published::Trees,
 }
@@ -63,6 +68,19 @@ pub struct Config {
     pub logs: PathBuf,
     /// `None` where nothing is commanded.
     pub admin: Option<Admin>,
+    /// `None` where runners ask for work here.
+    pub cloud: Option<Arc<dyn Lend>>,
+}
+
+/// Tells an enrolled runner where its queues are, and lends it what it needs to read them.
+pub trait Lend: Send + Sync {
+    /// Credentials are lent if they are asked for.
+    fn lend<'a>(
+        &'a self,
+        id: &'a RunnerId,
+        runner: &'a Runner,
+        asked: CloudRequest,
+    ) -> Pin<Box<dyn Future<Output = ports::Result<Cloud>> + Send + 'a>>;
 }
 
 /// All routes.
@@ -88,6 +106,7 @@ fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Co
         control,
         logs: Logs::new(config.logs),
         admin: config.admin,
+        cloud: config.cloud,
         published: published::Trees::default(),
     });
     routes
@@ -100,6 +119,8 @@ fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Co
 fn runners<P: Platform>() -> Routes<P> {
     Router::new()
         .route("/runner/v1/take", post(runner::take::<P>))
+        .route("/runner/v1/lease", post(runner::lease::<P>))
+        .route("/runner/v1/cloud", post(runner::cloud::<P>))
         .route("/runner/v1/heartbeat", post(runner::heartbeat::<P>))
         .route("/runner/v1/log", post(runner::log::<P>))
         .route("/runner/v1/result", post(runner::result::<P>))

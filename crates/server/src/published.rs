@@ -12,11 +12,11 @@ use ports::{ArtifactStore, Platform};
 use runner_api::{Pointer, Tree, TreeFile};
 use tokio_util::io::ReaderStream;
 
-use crate::blobs::LINK_LASTS;
 use crate::error::quote;
 use crate::page::html::{escape, page};
 use crate::page::repositories;
 use crate::{Error, State};
+use control::LINK_LASTS;
 
 /// Earlier trees that are still served, for clients that began before a flip.
 const EARLIER: usize = 4;

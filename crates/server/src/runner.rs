@@ -10,14 +10,17 @@ use axum::extract::{Query, Request, State as Shared};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use control::Taken;
+use control::{Leased, Taken};
 use pipeline_spec::{RequestPath, Runner, RunnerId};
 use ports::Platform;
 use runner_api::auth::Call;
 use runner_api::protocol::{
-    Heartbeat, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS, TakeRequest,
+    Cloud, CloudRequest, Heartbeat, MAX_JSON_BYTES, MAX_LOG_CHUNK_BYTES, MAX_WAIT_SECONDS,
+    TakeRequest,
 };
-use runner_api::{HeartbeatReply, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef};
+use runner_api::{
+    HeartbeatReply, LeaseReply, Offer, ResultManifest, ResultReply, TakeReply, TaskId, TaskRef,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -71,6 +74,43 @@ pub(crate) async fn take<P: Platform>(
             Taken::Nothing => TakeReply::Nothing,
         },
     ))
+}
+
+/// For a runner that reads its queues itself.
+pub(crate) async fn lease<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    request: Request,
+) -> Answer<LeaseReply> {
+    let (id, runner, body) = signed(&state, request, MAX_SMALL_BYTES).await?;
+    let offer = json::<Offer>(&body)?;
+    Ok(Json(
+        match state.control.lease(&id, &runner, &offer).await? {
+            Leased::Granted(grant) => LeaseReply::Granted(grant),
+            Leased::Gone => LeaseReply::Gone,
+            Leased::Later => LeaseReply::Later,
+            Leased::Foreign => {
+                return Err(Error::Forbidden(format!(
+                    "runner {id} may not do {}: runners/{id}.yaml names other roles or architectures",
+                    offer.task
+                )));
+            }
+        },
+    ))
+}
+
+pub(crate) async fn cloud<P: Platform>(
+    Shared(state): Shared<Arc<State<P>>>,
+    request: Request,
+) -> Answer<Cloud> {
+    let (id, runner, body) = signed(&state, request, MAX_SMALL_BYTES).await?;
+    let asked = json::<CloudRequest>(&body)?;
+    let lender = state.cloud.as_ref().ok_or_else(|| {
+        Error::NotFound(
+            "this control plane has no queues that runners read: leave `cloud` out of the runner's configuration"
+                .to_owned(),
+        )
+    })?;
+    Ok(Json(lender.lend(&id, &runner, asked).await?))
 }
 
 pub(crate) async fn heartbeat<P: Platform>(

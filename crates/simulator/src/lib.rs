@@ -48,7 +48,8 @@ pub fn simulate(seed: u64) -> Outcome {
     let rates = Rates::random(&mut rng)
         .with_losses(seed)
         .with_pruning(seed)
-        .with_upgrades(seed);
+        .with_upgrades(seed)
+        .with_hand_ins(seed);
     let length = 2 + rng.usize(..8);
     let acts = history::random(&mut rng, length);
     let mut run = run::Run::new(rng.fork(), rates);

@@ -57,6 +57,11 @@ impl Meter {
         started.api_calls += u64::from(is_api_call);
     }
 
+    /// A program that is no function acts; until [`Self::end`] its calls are counted.
+    fn acts(&self, actor: Actor) {
+        self.counted().actor = Some(actor);
+    }
+
     fn end(&self) {
         self.counted().actor = None;
     }

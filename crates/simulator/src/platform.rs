@@ -9,8 +9,8 @@ use memory::{
 };
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
-    Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, Held, Ledger, NewCommit,
-    PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, HandedIn, Held, Ledger,
+    NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
 use crate::gate::Gate;
@@ -258,9 +258,9 @@ impl ArtifactStore for Gated<MemoryStore> {
         self.gate.call("store.size", self.inner.size(digest)).await
     }
 
-    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+    async fn renew(&self, digest: &Sha256Digest, since: Millis) -> Result<Option<u64>> {
         self.gate
-            .call("store.renew", self.inner.renew(digest))
+            .call("store.renew", self.inner.renew(digest, since))
             .await
     }
 
@@ -284,6 +284,12 @@ impl ArtifactStore for Gated<MemoryStore> {
     async fn open(&self, digest: &Sha256Digest, offset: u64) -> Result<Option<Body>> {
         self.gate
             .call("store.open", self.inner.open(digest, offset))
+            .await
+    }
+
+    async fn handed_in(&self, place: &str) -> Result<Option<HandedIn>> {
+        self.gate
+            .call("store.handed_in", self.inner.handed_in(place))
             .await
     }
 

@@ -54,6 +54,8 @@ pub struct Rates {
     pub older_plane: f64,
     /// A person cancels a request, whatever has become of it.
     pub cancel: f64,
+    /// A runner puts a result into the store instead of sending it; the word of it is lost, or comes several times.
+    pub handed_in: f64,
 }
 
 /// In one run of so many the ledger may be lost.
@@ -61,6 +63,8 @@ const LOSSES: u64 = 6;
 /// In one run of so many the artifact store is pruned while all else goes on.
 const PRUNINGS: u64 = 4;
 
+/// In one run of so many, runners hand results in through the store.
+const HAND_INS: u64 = 4;
 /// In one run of so many the control plane is being upgraded.
 const UPGRADES: u64 = 6;
 /// The least chance that a process is killed then: it may come back in the other version.
@@ -99,6 +103,15 @@ impl Rates {
         self
     }
 
+    /// As `self`, and in some of the seeds results come through the store. Drawn apart, as losses are.
+    pub fn with_hand_ins(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(16));
+        if rng.u64(..HAND_INS) == 0 {
+            self.handed_in = 0.2 + rng.f64() * 0.8;
+        }
+        self
+    }
+
     /// A random subset of all faults, each with a random chance.
     pub fn random(rng: &mut Rng) -> Self {
         let mut rate = |most: f64| {
@@ -129,6 +142,7 @@ impl Rates {
             skew: rate(1.0),
             older_plane: 0.0,
             cancel: 0.0,
+            handed_in: 0.0,
         }
     }
 }

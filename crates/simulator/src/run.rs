@@ -77,6 +77,8 @@ enum Answer {
     Taken(Option<Taken>),
     Beat(Option<HeartbeatReply>),
     Finished(Option<Result<ResultReply, Refused>>),
+    /// It is told of again.
+    NotCollected(String),
 }
 
 pub(crate) struct Run {
@@ -89,6 +91,8 @@ pub(crate) struct Run {
     calls: Vec<Call>,
     /// Jobs of killed runners that will speak up once more.
     zombies: Vec<(usize, Job)>,
+    /// Places of results that the store tells of, as often as they stand here.
+    told: Vec<String>,
     past: Past,
     pruner: Option<prune::Pruner>,
     pushes: i64,
@@ -129,6 +133,7 @@ impl Run {
             agents: ["builder", "builder2", "signer"].map(Agent::new).into(),
             calls: Vec::new(),
             zombies: Vec::new(),
+            told: Vec::new(),
             past: Past::default(),
             pruner: None,
             pushes: 0,
@@ -262,6 +267,9 @@ impl Run {
 
     /// What timers and queues start in a process.
     fn start(&mut self) {
+        if !self.told.is_empty() && self.rng.bool() {
+            return self.collect();
+        }
         let plane = self.rng.usize(..self.planes.len());
         let control = self.planes[plane].clone();
         let rare = self.gate.happens(|rates| rates.lost_webhook);

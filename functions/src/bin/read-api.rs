@@ -8,6 +8,10 @@ use server::Config;
 async fn main() -> Result<(), Error> {
     let boot = Boot::new().await?;
     let control = boot.control().await?;
-    let logs = boot.folder("logs")?;
-    run(server::reading(control, Config { logs, admin: None })).await
+    let config = Config {
+        logs: boot.folder("logs")?,
+        admin: None,
+        cloud: None,
+    };
+    run(server::reading(control, config)).await
 }

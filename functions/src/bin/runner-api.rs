@@ -1,8 +1,10 @@
 //! Runners' calls, and people's commands.
 
-use functions::{Boot, Secret};
+use std::sync::Arc;
+
+use functions::{Boot, Own, Secret};
 use lambda_http::{Error, run};
-use server::{Admin, Config};
+use server::{Admin, Config, Lend};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -18,5 +20,7 @@ async fn main() -> Result<(), Error> {
         return Err(format!("{place} is too short to be a token").into());
     }
     let admin = Some(Admin { token, place });
-    run(server::changing(control, Config { logs, admin })).await
+    let cloud: Option<Arc<dyn Lend>> = Some(Arc::new(Own::new(&boot.settings)));
+    let config = Config { logs, admin, cloud };
+    run(server::changing(control, config)).await
 }

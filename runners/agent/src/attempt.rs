@@ -112,7 +112,7 @@ fn stopping(shared: &Shared) -> Outcome {
     }
 }
 
-fn prepare(shared: &Shared, grant: Grant) -> Result<(Job, usize), Halt> {
+fn prepare(shared: &Shared, mut grant: Grant) -> Result<(Job, usize), Halt> {
     if grant.version > runner_api::VERSION {
         return Err(Halt::trouble(format!(
             "read the grant: it has version {}, and this runner knows up to {}; update the runner",
@@ -131,7 +131,10 @@ fn prepare(shared: &Shared, grant: Grant) -> Result<(Job, usize), Halt> {
                 shared.client.runner()
             ))
         })?;
-    let blobs = Blobs::Remote(Arc::clone(&shared.client));
+    let blobs = Blobs::Remote {
+        client: Arc::clone(&shared.client),
+        links: Arc::new(std::mem::take(&mut grant.links)),
+    };
     Ok((Job::new(grant, &shared.scratch, blobs)?, role))
 }
 

@@ -1,5 +1,6 @@
 //! Blobs by digest: from the control plane, or from a folder when there is none.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -7,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pipeline_spec::Sha256Digest;
+use runner_api::Link;
 use sha2::{Digest as _, Sha256};
 
 use crate::Error;
@@ -19,7 +21,11 @@ const BUFFER_BYTES: usize = 128 * 1024;
 /// Where blobs come from and go to.
 #[derive(Debug, Clone)]
 pub(crate) enum Blobs {
-    Remote(Arc<Client>),
+    Remote {
+        client: Arc<Client>,
+        /// Where some blobs are, as the grant says.
+        links: Arc<BTreeMap<Sha256Digest, Link>>,
+    },
     Folder(PathBuf),
 }
 
@@ -76,7 +82,10 @@ impl Blobs {
 
     async fn stream(&self, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Error> {
         match self {
-            Self::Remote(client) => client.get_blob(wanted, sink).await,
+            Self::Remote { client, links } => {
+                let link = links.get(wanted.sha256);
+                client.get_blob(wanted, link, sink).await
+            }
             Self::Folder(folder) => read_from_folder(folder, wanted, sink),
         }
     }
@@ -114,7 +123,7 @@ impl Blobs {
         patience: Patience,
     ) -> Result<(), Error> {
         match self {
-            Self::Remote(client) => client.put_blob(content, sha256, patience).await,
+            Self::Remote { client, .. } => client.put_blob(content, sha256, patience).await,
             Self::Folder(folder) => write_to_folder(folder, content, sha256),
         }
     }

@@ -1,13 +1,19 @@
 //! The runner API's client: signed calls, bounded bodies, backoff.
 
 use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ed25519_dalek::SigningKey;
 use pipeline_spec::RunnerId;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode, Url};
-use runner_api::protocol::{Attempt, ErrorBody, MAX_JSON_BYTES, MAX_WAIT_SECONDS, TakeRequest};
-use runner_api::{Heartbeat, HeartbeatReply, ResultManifest, ResultReply, TakeReply, auth};
+use runner_api::protocol::{
+    Attempt, Cloud, CloudRequest, ErrorBody, MAX_JSON_BYTES, MAX_WAIT_SECONDS, TakeRequest,
+};
+use runner_api::{
+    Heartbeat, HeartbeatReply, LeaseReply, Offer, ResultManifest, ResultReply, TakeReply, auth,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -30,6 +36,8 @@ pub(crate) struct Client {
     http: reqwest::Client,
     base: Url,
     identity: Identity,
+    /// See [`Client::is_store_elsewhere`].
+    elsewhere: AtomicBool,
 }
 
 /// How a single call failed.
@@ -68,11 +76,36 @@ impl Client {
             http,
             base,
             identity,
+            elsewhere: AtomicBool::new(false),
         })
     }
 
     pub(crate) fn runner(&self) -> &RunnerId {
         &self.identity.runner
+    }
+
+    /// Whether the artifact store takes blobs itself: then small ones, too, need not pass through the control plane.
+    pub(crate) fn is_store_elsewhere(&self) -> bool {
+        self.elsewhere.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn store_takes_blobs(&self) {
+        self.elsewhere.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn key(&self) -> &SigningKey {
+        &self.identity.key
+    }
+
+    /// Asks where the runner's own queues are.
+    pub(crate) async fn cloud(&self, credentials: bool) -> Result<Cloud, Trouble> {
+        let request = CloudRequest { credentials };
+        self.json("/runner/v1/cloud", &request, CALL_TIMEOUT).await
+    }
+
+    /// Asks for a lease on what was found in a queue.
+    pub(crate) async fn lease(&self, offer: &Offer) -> Result<LeaseReply, Trouble> {
+        self.json("/runner/v1/lease", offer, CALL_TIMEOUT).await
     }
 
     /// Asks for work; the server holds the call open.

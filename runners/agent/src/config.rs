@@ -8,7 +8,7 @@ use pipeline_spec::RunnerId;
 use reqwest::Url;
 use serde::Deserialize;
 
-use crate::Error;
+use crate::{Error, Keys};
 
 /// Largest configuration file, in bytes.
 const MAX_CONFIG_BYTES: u64 = 64 * 1024;
@@ -33,6 +33,8 @@ pub struct Config {
     pub capacity: Option<NonZeroU32>,
     /// How long running jobs get to finish after the first SIGTERM.
     pub drain: Duration,
+    /// With whose credentials it reads its queues itself; `None`: it asks the control plane for work.
+    pub cloud: Option<Keys>,
 }
 
 /// An http or https URL without path, query and password.
@@ -87,6 +89,10 @@ pub struct Settings {
     /// Seconds that running jobs get to finish after SIGTERM before they are handed back.
     #[arg(long, value_name = "SECONDS")]
     pub drain_seconds: Option<u64>,
+    /// Read the queues in AWS oneself, and hand results in through its store: with one's own credentials (on EC2 those
+    /// of the instance), or with lent ones. Left out: ask the control plane, which works everywhere.
+    #[arg(long, value_name = "KEYS")]
+    pub cloud: Option<Keys>,
 }
 
 impl Settings {
@@ -116,6 +122,7 @@ impl Settings {
             scratch: self.scratch.or(other.scratch),
             capacity: self.capacity.or(other.capacity),
             drain_seconds: self.drain_seconds.or(other.drain_seconds),
+            cloud: self.cloud.or(other.cloud),
         }
     }
 
@@ -131,6 +138,7 @@ impl Settings {
             work,
             capacity: self.capacity,
             drain: Duration::from_secs(self.drain_seconds.unwrap_or(DEFAULT_DRAIN_SECONDS)),
+            cloud: self.cloud,
         })
     }
 }

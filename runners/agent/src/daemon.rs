@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::attempt;
 use crate::backoff::Backoff;
 use crate::client::{Client, Trouble};
+use crate::cloud::{Open, Sessions};
 use crate::job::Note;
 use crate::{Config, Error, Identity, Role};
 
@@ -67,6 +68,8 @@ impl Shutdown {
 /// What the attempts of one daemon share.
 pub(crate) struct Shared {
     pub(crate) client: Arc<Client>,
+    /// Where offers and results go; `None`: through the control plane.
+    pub(crate) cloud: Option<Sessions>,
     pub(crate) roles: Vec<Box<dyn Role>>,
     pub(crate) scratch: PathBuf,
     /// Cancelled when running attempts have to be handed back.
@@ -79,11 +82,36 @@ pub async fn run(
     roles: Vec<Box<dyn Role>>,
     shutdown: Shutdown,
 ) -> Result<(), Error> {
+    if config.cloud.is_some() {
+        let words = "start: this program asks the control plane for work; leave `cloud` out";
+        return Err(Error::Unusable(words.to_owned()));
+    }
+    serve(config, roles, shutdown, None).await
+}
+
+/// The same for a program that can read queues itself, if its configuration says so.
+pub async fn run_in_cloud(
+    config: Config,
+    roles: Vec<Box<dyn Role>>,
+    shutdown: Shutdown,
+    open: Open,
+) -> Result<(), Error> {
+    let sessions = config.cloud.map(|keys| Sessions::new(keys, open));
+    serve(config, roles, shutdown, sessions).await
+}
+
+async fn serve(
+    config: Config,
+    roles: Vec<Box<dyn Role>>,
+    shutdown: Shutdown,
+    cloud: Option<Sessions>,
+) -> Result<(), Error> {
     let identity = Identity::load(config.runner.clone(), &config.key)?;
     let scratch = config.scratch.join(config.runner.as_str());
     let (_lock, interrupted) = claim(&scratch)?;
     let shared = Arc::new(Shared {
         client: Arc::new(Client::new(config.control.0.clone(), identity)?),
+        cloud,
         roles,
         scratch,
         hand_back: CancellationToken::new(),
@@ -233,7 +261,7 @@ async fn next(
         () = shutdown.drain.cancelled() => return None,
         slot = Arc::clone(slots).acquire_owned() => slot.expect("the semaphore is never closed"),
     };
-    let mut granted = std::pin::pin!(take(&shared.client));
+    let mut granted = std::pin::pin!(take(shared));
     tokio::select! {
         biased;
         () = shutdown.drain.cancelled() => {}
@@ -247,17 +275,17 @@ async fn next(
 }
 
 /// Asks until there is work.
-async fn take(client: &Client) -> Grant {
+async fn take(shared: &Shared) -> Grant {
     let mut backoff = Backoff::new();
     let mut told: Option<String> = None;
     loop {
-        match client.take().await {
-            Ok(reply) => {
+        match ask(shared).await {
+            Ok(grant) => {
                 if told.take().is_some() {
                     tracing::info!("the control plane answers again");
                 }
                 backoff.reset();
-                if let TakeReply::Granted(grant) = reply {
+                if let Some(grant) = grant {
                     return *grant;
                 }
             }
@@ -273,6 +301,17 @@ async fn take(client: &Client) -> Grant {
                 backoff.wait().await;
             }
         }
+    }
+}
+
+/// Once: `None` when there was no work in that time.
+async fn ask(shared: &Shared) -> Result<Option<Box<Grant>>, Trouble> {
+    match &shared.cloud {
+        Some(cloud) => cloud.take(&shared.client).await,
+        None => Ok(match shared.client.take().await? {
+            TakeReply::Granted(grant) => Some(grant),
+            TakeReply::Nothing => None,
+        }),
     }
 }
 

@@ -120,6 +120,14 @@ async fn insist(shared: &Shared, manifest: &ResultManifest) -> Result<(), Troubl
     let mut backoff = Backoff::new();
     let mut unproven = 0;
     loop {
+        if let Some(cloud) = &shared.cloud {
+            match cloud.hand_in(&shared.client, manifest).await {
+                Ok(()) => return Ok(()),
+                Err(trouble) => {
+                    tracing::warn!(task = %manifest.task, "failed to hand a result in, sending it instead: {trouble}");
+                }
+            }
+        }
         match shared.client.result(manifest).await {
             Ok(ResultReply::Accepted) => return Ok(()),
             Ok(ResultReply::Stale { reason }) => {

@@ -26,6 +26,7 @@ mod blobs;
 pub mod cli;
 mod client;
 mod clock;
+mod cloud;
 mod config;
 mod daemon;
 mod deliver;
@@ -38,8 +39,9 @@ mod log_stream;
 mod role;
 mod transfer;
 
+pub use cloud::{Cloud, Found, Keys, Later, Open};
 pub use config::{Config, ControlUrl, Settings};
-pub use daemon::{Shutdown, run};
+pub use daemon::{Shutdown, run, run_in_cloud};
 pub use error::{Error, Halt};
 pub use identity::{Identity, read_private, read_private_up_to};
 pub use job::{Job, Limit};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use pipeline_spec::Sha256Digest;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Response, StatusCode, Url};
+use runner_api::Link;
 use runner_api::protocol::{UploadReply, UploadRequest};
 use tokio::time::Instant;
 use tokio_util::bytes::Bytes;
@@ -47,9 +48,27 @@ impl Content {
 }
 
 impl Client {
-    /// Streams a blob into `sink`, from the start again after each break.
-    pub(crate) async fn get_blob(&self, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Error> {
+    /// Streams a blob into `sink`, from the start again after each break: from `link`, and if that does not work,
+    /// from where the control plane says.
+    pub(crate) async fn get_blob(
+        &self,
+        wanted: Wanted<'_>,
+        link: Option<&Link>,
+        sink: Sink<'_>,
+    ) -> Result<(), Error> {
         let mut tries = Tries::new(format!("fetch {}", wanted.name), Patience::Blob);
+        if let Some(link) = link {
+            self.store_takes_blobs();
+            match self.try_link(wanted, link, sink).await {
+                Ok(()) => return Ok(()),
+                Err(Broken::Ours(error)) => return Err(error),
+                // It may have run out while the job waited.
+                Err(Broken::Call(trouble)) => {
+                    tracing::debug!("failed to fetch {} by its link: {trouble}", wanted.name);
+                    sink(Piece::Restart)?;
+                }
+            }
+        }
         loop {
             match self.try_get_blob(wanted, sink).await {
                 Ok(()) => return Ok(()),
@@ -70,23 +89,23 @@ impl Client {
         let url = self.url(&blob_path(wanted.sha256));
         let request = self.request(Method::GET, url, empty_digest());
         let response = send(request).await?;
-        let mut response = match elsewhere(&response)? {
-            Some(address) => self.get_elsewhere(address).await?,
+        let response = match elsewhere(&response)? {
+            Some(address) => self.get_elsewhere(address, HeaderMap::new()).await?,
             None => succeeded(response).await?,
         };
-        let mut check = Check::new(wanted);
-        let announced = response.content_length();
-        let mut seen = 0;
-        while let Some(bytes) = response.chunk().await.map_err(away)? {
-            check.update(&bytes)?;
-            seen += bytes.len() as u64;
-            sink(Piece::Bytes(&bytes))?;
-        }
-        // A body that ends early is a broken connection, not a tampered blob.
-        if announced.is_some_and(|size| seen < size) {
-            return Err(Trouble::Away("the connection closed early".into()).into());
-        }
-        Ok(check.finish()?)
+        receive(response, wanted, sink).await
+    }
+
+    async fn try_link(
+        &self,
+        wanted: Wanted<'_>,
+        link: &Link,
+        sink: Sink<'_>,
+    ) -> Result<(), Broken> {
+        let address = parse_address(&link.url)?;
+        let headers = headers(&link.headers)?;
+        let response = self.get_elsewhere(address, headers).await?;
+        receive(response, wanted, sink).await
     }
 
     /// Puts a blob into the store unless it is there.
@@ -99,7 +118,7 @@ impl Client {
         let mut tries = Tries::new(format!("store blob {sha256}"), patience);
         loop {
             let done = async {
-                let place = if content.size() > ASK_ABOVE_BYTES {
+                let place = if content.size() > ASK_ABOVE_BYTES || self.is_store_elsewhere() {
                     self.ask_for_place(sha256, content.size()).await?
                 } else {
                     UploadReply::Here
@@ -108,6 +127,7 @@ impl Client {
                     UploadReply::Stored => Ok(()),
                     UploadReply::Here => self.try_put_blob(&content, sha256).await,
                     UploadReply::At { url, headers } => {
+                        self.store_takes_blobs();
                         self.try_put_elsewhere(&content, &url, &headers).await
                     }
                 }
@@ -120,9 +140,9 @@ impl Client {
     }
 
     /// A blob from an address that the control plane gave: it is no control plane, so it hears no proof.
-    async fn get_elsewhere(&self, address: Url) -> Result<Response, Trouble> {
-        let response = send(self.plain(Method::GET, address)).await?;
-        elsewhere_succeeded(response)
+    async fn get_elsewhere(&self, address: Url, headers: HeaderMap) -> Result<Response, Trouble> {
+        let request = self.plain(Method::GET, address).headers(headers);
+        elsewhere_succeeded(send(request).await?)
     }
 
     async fn try_put_elsewhere(
@@ -135,12 +155,9 @@ impl Client {
         let body = content.body().map_err(read_again)?;
         let request = self.plain(Method::PUT, address).body(body);
         let mut all = HeaderMap::from_iter([(CONTENT_LENGTH, content.size().into())]);
-        for (name, value) in headers {
-            // The length may be among them, and must not stand there twice.
-            all.insert(header_name(name)?, header_value(value)?);
-        }
-        let request = request.headers(all);
-        elsewhere_succeeded(send(request).await?).map(drop)
+        // The length may be among them, and must not stand there twice.
+        all.extend(self::headers(headers)?);
+        elsewhere_succeeded(send(request.headers(all)).await?).map(drop)
     }
 
     /// Where to put a blob. A control plane of before knows no such question, and takes it itself.
@@ -205,19 +222,32 @@ fn parse_address(address: &str) -> Result<Url, Trouble> {
     })
 }
 
-fn header_name(name: &str) -> Result<HeaderName, Trouble> {
-    name.parse().map_err(|_| no_header())
+/// Hands a body to `sink`, checked.
+async fn receive(mut response: Response, wanted: Wanted<'_>, sink: Sink<'_>) -> Result<(), Broken> {
+    let mut check = Check::new(wanted);
+    let announced = response.content_length();
+    let mut seen = 0;
+    while let Some(bytes) = response.chunk().await.map_err(away)? {
+        check.update(&bytes)?;
+        seen += bytes.len() as u64;
+        sink(Piece::Bytes(&bytes))?;
+    }
+    // A body that ends early is a broken connection, not a tampered blob.
+    if announced.is_some_and(|size| seen < size) {
+        return Err(Trouble::Away("the connection closed early".into()).into());
+    }
+    Ok(check.finish()?)
 }
 
-fn header_value(value: &str) -> Result<HeaderValue, Trouble> {
-    value.parse().map_err(|_| no_header())
-}
-
-fn no_header() -> Trouble {
-    Trouble::Final {
+fn headers(named: &[(String, String)]) -> Result<HeaderMap, Trouble> {
+    let header = |(name, value): &(String, String)| -> Option<(HeaderName, HeaderValue)> {
+        Some((name.parse().ok()?, value.parse().ok()?))
+    };
+    let all: Option<HeaderMap> = named.iter().map(header).collect();
+    all.ok_or_else(|| Trouble::Final {
         status: StatusCode::OK.as_u16(),
         reason: "the control plane names a header that is none".to_owned(),
-    }
+    })
 }
 
 /// Nothing that a store says is final: an address runs out, and the control plane gives another.

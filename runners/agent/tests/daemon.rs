@@ -136,6 +136,7 @@ impl Bench {
             scratch: self.home.path().join("jobs"),
             capacity: NonZeroU32::new(2),
             drain: Duration::from_secs(60),
+            cloud: None,
         }
     }
 
@@ -312,9 +313,43 @@ async fn an_address_that_has_run_out_is_no_end() {
     assert_eq!(words(&fetched.outcome), "succeeded 0");
     let calls = bench.fake.state().calls.clone();
     let count = |text: &str| calls.iter().filter(|call| call.contains(text)).count();
-    assert_eq!(count("PUT /elsewhere"), 3, "{calls:#?}");
+    // The big one; from then on it is known that the store takes blobs itself: the small one, and the log.
+    assert_eq!(count("PUT /elsewhere"), 3 + 2, "{calls:#?}");
     assert_eq!(count("GET /elsewhere"), 3, "{calls:#?}");
     daemon.end().await;
+}
+
+/// A grant says where its files are; one whose address does not work is asked for.
+#[tokio::test]
+async fn files_come_from_the_addresses_of_the_grant() {
+    let check = async |fault: Option<Effect>, expect: &[&str]| {
+        let bench = Bench::new();
+        let content = bench.fake.put_blob("right");
+        bench.fake.change(|state| {
+            state.place = Place::Elsewhere;
+            state.linked = Some(content);
+            let fault = fault.map(|effect| Fault("GET /elsewhere", effect));
+            state.faults.extend(fault);
+        });
+        let daemon = bench.run();
+        let fetched = bench.fake.result(bench.queue_with("fetch", content)).await;
+        assert_eq!(words(&fetched.outcome), "succeeded 0");
+        let calls = bench.fake.state().calls.clone();
+        let gets = calls.iter().filter(|call| call.starts_with("GET"));
+        let gets: Vec<String> = gets.map(|call| word(call)).collect();
+        assert_eq!(gets, expect);
+        daemon.end().await;
+    };
+    check(None, &["GET /elsewhere 200"]).await;
+    check(
+        Some(Effect::Status(403)),
+        &[
+            "GET /elsewhere 403",
+            "GET /runner 307",
+            "GET /elsewhere 200",
+        ],
+    )
+    .await;
 }
 
 fn artifacts(result: &ResultManifest) -> Vec<Artifact> {

@@ -171,6 +171,7 @@ impl Bench {
             attempt: 1,
             spec: TaskSpec::Compose(Box::new(task)),
             inputs: BTreeMap::new(),
+            links: BTreeMap::new(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,

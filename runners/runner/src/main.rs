@@ -85,7 +85,8 @@ fn run(args: Run) -> anyhow::Result<()> {
             roles::prune(&sandbox, args.cache_size).await;
             tokio::spawn(roles::keep_pruned(sandbox, args.cache_size));
         }
-        runner_agent::run(config, roles.roles, shutdown).await?;
+        let open = Box::new(runner_cloud::open);
+        runner_agent::run_in_cloud(config, roles.roles, shutdown, open).await?;
         Ok(())
     })
 }

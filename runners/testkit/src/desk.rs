@@ -53,6 +53,7 @@ impl Desk {
                 .into_iter()
                 .map(|(task, artifacts)| (task.id, artifacts))
                 .collect(),
+            links: std::collections::BTreeMap::new(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,

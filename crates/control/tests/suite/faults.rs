@@ -12,8 +12,8 @@ use memory::{
 };
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
-    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, Held, Ledger, Link,
-    NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, HandedIn, Held, Ledger,
+    Link, NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
 };
 
 /// When a call fails.
@@ -252,9 +252,9 @@ impl ArtifactStore for Faulty<MemoryStore> {
             .await
     }
 
-    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
+    async fn renew(&self, digest: &Sha256Digest, since: Millis) -> Result<Option<u64>> {
         self.faults
-            .call("store.renew", self.inner.renew(digest))
+            .call("store.renew", self.inner.renew(digest, since))
             .await
     }
 
@@ -289,6 +289,12 @@ impl ArtifactStore for Faulty<MemoryStore> {
         lasts: Duration,
     ) -> Result<Option<Link>> {
         self.inner.upload_link(digest, size, lasts).await
+    }
+
+    async fn handed_in(&self, place: &str) -> Result<Option<HandedIn>> {
+        self.faults
+            .call("store.handed_in", self.inner.handed_in(place))
+            .await
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

@@ -2,6 +2,7 @@
 
 mod branches;
 mod builds;
+mod collect;
 mod crashes;
 mod dead;
 mod dry;

@@ -127,7 +127,7 @@ async fn what_was_put_within_the_grace_stays() {
     world.pass(FOUR_DAYS);
     put(&world, "again").await;
     put(&world, "young").await;
-    let size = world.memory.store().renew(&renewed).await;
+    let size = world.memory.store().renew(&renewed, i64::MAX).await;
     assert_eq!(size.expect("memory"), Some(7));
     assert_eq!(prune(&world).await.young.files, 3);
     let left = held(&world);

@@ -3,6 +3,7 @@
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use ledger::Millis;
 use pipeline_spec::Sha256Digest;
 use ports::{ArtifactStore as _, Body, Error, Result, Stored};
 use sha2::{Digest as _, Sha256};
@@ -21,7 +22,7 @@ impl S3Store {
     ) -> Result<Stored> {
         let operation = format!("store artifact {expected}");
         // Of what is there already nothing is uploaded. It is young from here on, so nobody removes it meanwhile.
-        let mut upload = match self.renew(&expected).await? {
+        let mut upload = match self.renew(&expected, Millis::MAX).await? {
             Some(_) => None,
             None => Some(Upload::start(self, &operation, key(&expected)).await?),
         };

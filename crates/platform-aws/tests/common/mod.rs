@@ -59,7 +59,14 @@ pub(crate) fn installation(endpoint: String) -> Installation {
 pub(crate) fn clients(installation: Installation) -> Clients {
     // The keys that emulators know.
     let (id, secret) = ("test".to_owned(), "test".to_owned());
-    Clients::new(installation, Access::Keys { id, secret })
+    Clients::new(
+        installation,
+        Access::Keys {
+            id,
+            secret,
+            session: None,
+        },
+    )
 }
 
 /// Quick to try again, and soon at the end of it.

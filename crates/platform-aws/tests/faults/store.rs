@@ -224,7 +224,7 @@ async fn a_renewal_in_the_middle_of_a_removal_keeps_the_file() {
         let removing = tokio::spawn(async move { removing.remove_if_older(&digest, than).await });
         saw.notified().await;
         match way {
-            "renew" => assert_eq!(store.renew(&digest).await.unwrap(), Some(7)),
+            "renew" => assert_eq!(store.renew(&digest, i64::MAX).await.unwrap(), Some(7)),
             _ => assert_eq!(store.put(content.clone()).await.unwrap(), digest),
         }
         go.notify_one();
@@ -239,7 +239,7 @@ async fn a_removal_takes_all_versions_and_ends_after_a_crash() {
     let (store, proxy, installation) = make().await;
     let digest = store.put(Bytes::from("content")).await.unwrap();
     for _ in 0..3 {
-        store.renew(&digest).await.unwrap();
+        store.renew(&digest, i64::MAX).await.unwrap();
     }
     assert_eq!(left(&installation).await, (4, 0));
     let than = WallClock.now() + 10_000;

@@ -91,7 +91,7 @@ async fn only_the_old_goes(store: &impl ArtifactStore, clock: &impl TestClock, t
     }
     assert_eq!(store.size(&digest).await.expect("read a size"), None);
     assert_eq!(store.get(&digest, 100).await.expect("get"), None);
-    let renewed = store.renew(&digest).await.expect("renew");
+    let renewed = store.renew(&digest, i64::MAX).await.expect("renew");
     assert_eq!(renewed, None, "what is gone cannot be renewed");
     let held: Vec<_> = all(store, 100).await.iter().map(|it| it.digest).collect();
     assert_eq!(held, [young]);
@@ -103,7 +103,7 @@ async fn only_the_old_goes(store: &impl ArtifactStore, clock: &impl TestClock, t
 async fn every_put_renews(store: &impl ArtifactStore, clock: &impl TestClock, tick: Duration) {
     let content = Bytes::from("again and again ".repeat(1_000));
     let digest = store.put(content.clone()).await.expect("put");
-    for way in ["put", "put_stream", "renew"] {
+    for way in ["put", "put_stream", "renew", "renew what is old"] {
         clock.advance(tick).await;
         let since = clock.now();
         match way {
@@ -115,7 +115,8 @@ async fn every_put_renews(store: &impl ArtifactStore, clock: &impl TestClock, ti
                 assert_eq!(stored.expect("put a stream"), Stored::Yes);
             }
             _ => {
-                let size = store.renew(&digest).await.expect("renew");
+                let young = if way == "renew" { i64::MAX } else { since };
+                let size = store.renew(&digest, young).await.expect("renew");
                 assert_eq!(size, Some(content.len() as u64));
             }
         }

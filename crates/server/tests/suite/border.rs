@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use pipeline_spec::Sha256Digest;
+use pipeline_spec::{Priority, Sha256Digest};
 use ports::{ArtifactStore as _, Clock as _, Platform as _};
-use runner_api::FailureKind;
 use runner_api::auth::{self, Call};
 use runner_api::protocol::{Attempt, Heartbeat, UploadReply};
+use runner_api::{FailureKind, LeaseReply, Offer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{APP, build};
@@ -274,17 +274,22 @@ async fn a_store_with_addresses_gives_and_takes_blobs_itself() {
     let store = world.memory.store();
     let stored = store.put(Bytes::from_static(b"stored")).await.expect("put");
     let new = Sha256Digest::new([7; 32]);
-    let ask = async |digest| {
-        let (path, body) = (format!("/runner/v1/blobs/{digest}"), r#"{"size":6}"#);
+    let ask_for = async |digest, body| {
+        let path = format!("/runner/v1/blobs/{digest}");
         let answer = signed(&world, &served, ("POST", &path), body).send().await;
         let text = answer.expect("it answers").text().await;
         serde_json::from_str::<UploadReply>(&text.expect("text")).expect("an answer")
     };
+    let ask = async |digest| ask_for(digest, r#"{"size":6}"#).await;
     assert_eq!(ask(stored).await, UploadReply::Stored);
     assert_eq!(ask(new).await, UploadReply::Here);
 
     store.give_links("http://store.example.org");
-    assert_eq!(ask(stored).await, UploadReply::Stored);
+    // To look for a small one costs more than to take it again.
+    let again = ask(stored).await;
+    assert!(matches!(again, UploadReply::At { .. }), "{again:?}");
+    let large = ask_for(stored, r#"{"size":8388608}"#).await;
+    assert_eq!(large, UploadReply::Stored);
     let url = format!("http://store.example.org/{new}");
     let headers = vec![("x-checked".to_owned(), "sha256".to_owned())];
     assert_eq!(ask(new).await, UploadReply::At { url, headers });
@@ -301,6 +306,51 @@ async fn a_store_with_addresses_gives_and_takes_blobs_itself() {
     assert_eq!(answer.headers()["location"], location.as_str());
     let stranger = served.call("POST", &path).body(r#"{"size":6}"#);
     assert_eq!(served.refused(stranger).await.0, 401);
+}
+
+/// A runner that reads its queues itself, and one that would like to.
+#[tokio::test]
+async fn a_runner_leases_what_it_found_in_its_queue() {
+    let (mut world, served) = served().await;
+    let refused = async |path: &str, body| {
+        let call = signed(&world, &served, ("POST", path), body);
+        served.refused(call).await
+    };
+    let (status, words) = refused("/runner/v1/cloud", r#"{"credentials":true}"#).await;
+    assert_eq!(status, 404);
+    assert!(words.contains("leave `cloud` out"), "{words}");
+    let (status, words) = refused("/runner/v1/lease", r#"{"task":1}"#).await;
+    assert_eq!(status, 400, "{words}");
+    world.push(&[(APP, Some(&build(&["app"])))]);
+    world.offer().await;
+    let task = world.task(APP, "source app for el-10").task;
+    let offer = Offer {
+        task,
+        attempt: 1,
+        priority: Priority::Normal,
+    };
+    let offer: &'static str = serde_json::to_string(&offer).expect("JSON").leak();
+    let ask = async || {
+        let call = signed(&world, &served, ("POST", "/runner/v1/lease"), offer);
+        let answer = call.send().await.expect("it answers").text().await;
+        serde_json::from_str::<LeaseReply>(&answer.expect("text")).expect("an answer")
+    };
+    let LeaseReply::Granted(grant) = ask().await else {
+        panic!("it is offered");
+    };
+    assert_eq!(grant.attempt, 1);
+    assert!(matches!(ask().await, LeaseReply::Gone), "it is leased");
+    let stranger = served.call("POST", "/runner/v1/lease").body(offer);
+    assert_eq!(served.refused(stranger).await.0, 401);
+    // Enrolled, and for other work.
+    let runner = "signer".parse().expect("an id");
+    let call = Call::new("POST", "/runner/v1/lease", offer.as_bytes());
+    let key = SigningKey::from_bytes(&memory::SIGNER_SECRET);
+    let header = auth::header(&key, &runner, world.memory.clock().now() / 1000, &call);
+    let call = served.call("POST", "/runner/v1/lease").body(offer);
+    let (status, words) = served.refused(call.header("authorization", header)).await;
+    assert_eq!(status, 403);
+    assert!(words.contains("runners/signer.yaml"), "{words}");
 }
 
 /// A call of the fixture's runner.

@@ -22,6 +22,7 @@ impl Served {
         let logs = tempfile::tempdir().expect("a directory");
         let config = server::Config {
             logs: logs.path().to_owned(),
+            cloud: None,
             admin: Some(server::Admin {
                 token: TOKEN.to_owned(),
                 place: "/srv/example/secrets/admin.token on the control plane's machine".to_owned(),

@@ -2,22 +2,27 @@
 //!
 //! Functions are warm: parameters are read, addresses of queues known, the configuration at hand. As `terraform/` has it:
 //! the stream starts dispatch when the outbox has new rows; `advance` starts plan with up to ten messages at once;
-//! `report` starts report with up to a hundred, which is what comes in while the last task's work is done.
+//! `report` starts report with up to a hundred, which is what comes in while the last task's work is done; `results` starts
+//! collect with up to ten. Runners read their queues themselves and hand results in, but for the signer, whose program
+//! knows no queues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use control::{Control, Options, Taken};
+use control::{Collected, Control, Leased, Options, Taken};
 use cost::{Actor, Call, Usage};
 use ledger::{Message, QueueName};
 use memory::MemoryPlatform;
-use pipeline_spec::{RequestPath, RunnerId, Sha256Digest};
-use ports::{ArtifactStore, Delivery, NewCommit, Platform, TaskQueue};
+use pipeline_spec::{RequestPath, Runner, RunnerId, Sha256Digest};
+use ports::{ArtifactStore, Clock, Delivery, NewCommit, Platform, TaskQueue};
 use runner_api::protocol::Attempt;
-use runner_api::{Artifact, ArtifactKind, Grant, Outcome, ResultManifest, TaskSpec};
+use runner_api::{
+    Artifact, ArtifactKind, Grant, HandedIn, Offer, Outcome, ResultManifest, TaskSpec,
+};
 
 use super::Meter;
+use super::jobs::key;
 use super::ports::MeteredPlatform;
 use crate::history::ADA;
 use crate::run::block;
@@ -27,6 +32,10 @@ use crate::workshop::Workshop;
 const ADVANCES: usize = 10;
 /// Messages with which SQS starts report, at most.
 const REPORTS: usize = 100;
+/// Results with which SQS starts collect, at most.
+const RESULTS: usize = 10;
+/// A message is hidden this long while its lease is asked for.
+const CLAIM: Duration = Duration::from_secs(30);
 /// A message is hidden this long while its function works.
 const HIDDEN: Duration = Duration::from_secs(360);
 /// The longest that a runner waits for work in one call.
@@ -43,6 +52,8 @@ pub(super) struct Cloud {
     disk: MemoryPlatform,
     /// Of these, what the store has, too.
     shared: BTreeSet<Sha256Digest>,
+    /// Places of results that were handed in.
+    told: Vec<String>,
     commits: i64,
 }
 
@@ -58,6 +69,8 @@ impl Cloud {
             Actor::Plan,
             Actor::Dispatch,
             Actor::RunnerApi,
+            Actor::Collect,
+            Actor::Runners,
             Actor::Report,
             Actor::Sweep,
         ];
@@ -71,6 +84,7 @@ impl Cloud {
                 .collect(),
             disk: MemoryPlatform::new(),
             shared: BTreeSet::new(),
+            told: Vec::new(),
             commits: 0,
         };
         cloud.push(configuration);
@@ -78,6 +92,9 @@ impl Cloud {
         // The configuration is at hand from here on.
         let id = cloud.runners[0].clone();
         cloud.call(&id, async |_| ());
+        cloud.start(Actor::Collect, async |collect| {
+            collect.runner(&id).await.expect("nothing fails");
+        });
         cloud.usage();
         cloud
     }
@@ -120,6 +137,20 @@ impl Cloud {
             for (id, grant) in grants {
                 self.do_task(&id, &grant);
             }
+            self.collect();
+        }
+    }
+
+    /// What the store tells of new results.
+    pub(super) fn collect(&mut self) {
+        for places in std::mem::take(&mut self.told).chunks(RESULTS) {
+            self.start(Actor::Collect, async |collect| {
+                for place in places {
+                    let collected = collect.collect(place).await;
+                    assert_eq!(collected.expect("nothing fails"), Collected::Accepted);
+                }
+            });
+            self.mapped(places.len() as u64);
         }
     }
 
@@ -248,13 +279,61 @@ impl Cloud {
             .any(|(queue, _)| mine.contains(&queue.as_str()))
     }
 
-    /// A runner asks for work and waits for it.
+    /// A runner looks for work, or asks for it, and waits.
     pub(super) fn take(&self, id: &RunnerId) -> Taken {
+        if key(id).is_some() {
+            return self.take_from_queue(id);
+        }
         self.started(Actor::RunnerApi, true, async |api| {
             let runner = api.runner(id).await.expect("nothing fails");
             let runner = runner.expect("he is enrolled");
             api.take(id, &runner, WAIT).await.expect("nothing fails")
         })
+    }
+
+    fn take_from_queue(&self, id: &RunnerId) -> Taken {
+        let runner = self.call_uncounted(id);
+        let queues = control::queues(&runner);
+        let found = self.as_runner(async |own| {
+            let found = own.queue().receive(&queues, 1, CLAIM, WAIT).await;
+            found.expect("nothing fails").pop()
+        });
+        let Some(found) = found else {
+            return Taken::Nothing;
+        };
+        let Message::Attempt { task, attempt } = found.message else {
+            panic!("{:?}", found.message);
+        };
+        let offer = Offer {
+            task,
+            attempt,
+            priority: found.share.priority,
+        };
+        let leased = self.call(id, async |api| {
+            let leased = api.lease(id, &runner, &offer).await;
+            leased.expect("nothing fails")
+        });
+        self.as_runner(async |own| {
+            let removed = own.queue().acknowledge(&found.receipt).await;
+            removed.expect("nothing fails");
+        });
+        match leased {
+            Leased::Granted(grant) => Taken::Granted(grant),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn call_uncounted(&self, id: &RunnerId) -> Runner {
+        let runner = block(self.functions[&Actor::RunnerApi].runner(id));
+        runner.expect("nothing fails").expect("he is enrolled")
+    }
+
+    /// What a runner does with its own rights.
+    fn as_runner<T>(&self, work: impl AsyncFnOnce(&MeteredPlatform) -> T) -> T {
+        self.meter.acts(Actor::Runners);
+        let done = block(work(self.functions[&Actor::Runners].platform()));
+        self.meter.end();
+        done
     }
 
     /// Some work that a runner keeps.
@@ -293,7 +372,7 @@ impl Cloud {
     /// Fetches, works, uploads, and says so; then the machine goes on.
     pub(super) fn do_task(&mut self, id: &RunnerId, grant: &Grant) {
         for digest in wanted(grant) {
-            self.fetch(id, &digest);
+            self.fetch(grant, &digest);
         }
         let workshop = Workshop { memory: &self.disk };
         let outcome = block(workshop.work(grant));
@@ -310,18 +389,22 @@ impl Cloud {
             started: 1_782_864_000,
             finished: 1_782_864_060,
         };
-        self.call(id, async |api| {
-            let reply = api.finish(id, &result).await.expect("nothing fails");
-            reply.unwrap_or_else(|refused| panic!("refused: {}", refused.0));
-        });
+        let Some(key) = key(id) else {
+            return self.call(id, async |api| {
+                let reply = api.finish(id, &result).await.expect("nothing fails");
+                reply.unwrap_or_else(|refused| panic!("refused: {}", refused.0));
+            });
+        };
+        let now = self.memory.clock().now() / 1_000;
+        let (place, document) = HandedIn::new(&key, &result, now);
+        self.memory.store().hand_in(&place, document);
+        self.meter.note_of(Actor::Runners, &Call::Put);
+        self.told.push(place);
     }
 
-    /// The runner asks where the file is, and fetches it from the store itself.
-    fn fetch(&mut self, id: &RunnerId, digest: &Sha256Digest) {
-        self.call(id, async |api| {
-            let size = api.platform().store().size(digest).await;
-            size.expect("nothing fails").expect("the store has it");
-        });
+    /// The grant says where the file is.
+    fn fetch(&mut self, grant: &Grant, digest: &Sha256Digest) {
+        assert!(grant.links.contains_key(digest), "each has a link");
         self.meter.note_of(Actor::Runners, &Call::Read);
         let bytes = self.memory.store().bytes(digest).expect("the store has it");
         block(self.disk.store().put(bytes)).expect("memory");
@@ -341,21 +424,17 @@ impl Cloud {
         }
     }
 
-    /// Everything new: the runner asks where to, and puts it into the store itself.
+    /// Everything new: the runner asks where to, and puts it into the store itself. Files of 8 MiB and more would be
+    /// looked for first.
     fn upload(&mut self, id: &RunnerId) {
         for digest in self.disk.store().digests() {
             if !self.shared.insert(digest) {
                 continue;
             }
-            let there = self.call(id, async |api| {
-                let store = api.platform().store();
-                store.renew(&digest).await.expect("nothing fails")
-            });
-            if there.is_none() {
-                self.meter.note_of(Actor::Runners, &Call::Put);
-                let bytes = self.disk.store().bytes(&digest).expect("it was made");
-                block(self.memory.store().put(bytes)).expect("memory");
-            }
+            self.call(id, async |_| ());
+            self.meter.note_of(Actor::Runners, &Call::Put);
+            let bytes = self.disk.store().bytes(&digest).expect("it was made");
+            block(self.memory.store().put(bytes)).expect("memory");
         }
     }
 }

@@ -11,8 +11,8 @@ use memory::{
 };
 use pipeline_spec::{Priority, RepositoryName, Sha256Digest};
 use ports::{
-    Applied, ArtifactStore, Body, Delivery, Held, Ledger, Letter, Place, Platform, Result, Stored,
-    TaskQueue,
+    Applied, ArtifactStore, Body, Delivery, HandedIn, Held, Ledger, Letter, Link, Place, Platform,
+    Result, Stored, TaskQueue,
 };
 
 use super::{Meter, item_bytes};
@@ -245,11 +245,20 @@ impl ArtifactStore for Metered<MemoryStore> {
         self.inner.size(digest).await
     }
 
-    async fn renew(&self, digest: &Sha256Digest) -> Result<Option<u64>> {
-        let size = self.inner.renew(digest).await?;
-        let found = size.is_some();
-        self.meter.note(&Call::Renew { found });
+    async fn renew(&self, digest: &Sha256Digest, since: Millis) -> Result<Option<u64>> {
+        let before = self.inner.put_time(digest);
+        let size = self.inner.renew(digest, since).await?;
+        let copied = before.is_some_and(|put| put < since);
+        self.meter.note(&Call::Renew { copied });
         Ok(size)
+    }
+
+    /// Signed by the function itself: no request.
+    async fn download_link(&self, digest: &Sha256Digest, _: Duration) -> Result<Option<Link>> {
+        Ok(Some(Link {
+            url: format!("https://example.org/{digest}"),
+            headers: Vec::new(),
+        }))
     }
 
     async fn held(&self, after: Option<&Sha256Digest>, limit: usize) -> Result<Vec<Held>> {
@@ -275,6 +284,11 @@ impl ArtifactStore for Metered<MemoryStore> {
     async fn open(&self, digest: &Sha256Digest, offset: u64) -> Result<Option<Body>> {
         self.meter.note(&Call::Read);
         self.inner.open(digest, offset).await
+    }
+
+    async fn handed_in(&self, place: &str) -> Result<Option<HandedIn>> {
+        self.meter.note(&Call::Read);
+        self.inner.handed_in(place).await
     }
 
     async fn pointer(&self, name: &str) -> Result<Option<Bytes>> {

@@ -4,8 +4,10 @@ use std::future::Future;
 
 use control::Taken;
 use pipeline_spec::{RunnerId, Sha256Digest};
+use ports::{Clock as _, Platform as _};
+use runner_api::auth::SigningKey;
 use runner_api::protocol::Attempt;
-use runner_api::{HeartbeatReply, Outcome, ResultManifest, TaskRef, TaskSpec};
+use runner_api::{HandedIn, HeartbeatReply, Outcome, ResultManifest, TaskRef, TaskSpec};
 
 use super::{Answer, Plane, Run, Who, block, take};
 use crate::agent::Job;
@@ -54,7 +56,11 @@ impl Run {
                     job.says(&id, outcome);
                 }
             }
+            (Some(result), _) if self.hands_in(&result) => self.agents[agent].drop_job(&attempt),
             (Some(result), _) => {
+                let Some(job) = self.agents[agent].job(&attempt) else {
+                    return;
+                };
                 job.is_calling = true;
                 if self.gate.happens(|rates| rates.impostor) {
                     self.impostor(agent, &result);
@@ -64,6 +70,42 @@ impl Run {
                 });
             }
         }
+    }
+
+    /// Puts the result into the store, if it does, and has nothing more to do with it. The store tells of it never,
+    /// once, or twice.
+    fn hands_in(&mut self, result: &ResultManifest) -> bool {
+        let secrets = [
+            ("builder", memory::BUILDER_SECRET),
+            ("signer", memory::SIGNER_SECRET),
+        ];
+        let own = secrets.iter().find(|(id, _)| *id == result.runner.as_str());
+        let Some((_, secret)) = own else { return false };
+        if !self.gate.happens(|rates| rates.handed_in) {
+            return false;
+        }
+        let key = SigningKey::from_bytes(secret);
+        let (place, document) = HandedIn::new(&key, result, self.memory.clock().now() / 1_000);
+        self.memory.store().hand_in(&place, document);
+        let times = self.rng.usize(..3);
+        self.log
+            .push(format!("{place} is handed in, and told {times} times"));
+        self.told.extend(std::iter::repeat_n(place, times));
+        true
+    }
+
+    /// A process hears of a result. What it does not take in is told again.
+    pub(super) fn collect(&mut self) {
+        let place = self.told.swap_remove(self.rng.usize(..self.told.len()));
+        let plane = self.rng.usize(..self.planes.len());
+        let control = self.planes[plane].clone();
+        let future = Box::pin(async move {
+            match control.collect(&place).await {
+                Ok(_) => Answer::Nothing,
+                Err(_) => Answer::NotCollected(place),
+            }
+        });
+        self.under_way((plane, "a collect"), Who::Nobody, future);
     }
 
     fn outcome(&mut self, grant: &runner_api::Grant) -> Outcome {
@@ -147,6 +189,9 @@ impl Run {
             attempt,
         } = who
         else {
+            if let Answer::NotCollected(place) = answer {
+                self.told.push(place);
+            }
             return;
         };
         let at = *agent;

@@ -19,10 +19,10 @@ use axum::extract::{Request, State as Shared};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest, Weight};
-use runner_api::protocol::{ErrorBody, UploadReply};
+use runner_api::protocol::{Cloud, CloudRequest, Credentials, ErrorBody, UploadReply};
 use runner_api::{
-    Artifact, Grant, Heartbeat, HeartbeatReply, ResultManifest, ResultReply, Step, TakeReply,
-    TaskId, TaskRef, TaskSpec, auth,
+    Artifact, Grant, Heartbeat, HeartbeatReply, LeaseReply, Link, ResultManifest, ResultReply,
+    Step, TakeReply, TaskId, TaskRef, TaskSpec, auth,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -38,6 +38,10 @@ pub(crate) struct State {
     pub(crate) tasks: Vec<Task>,
     pub(crate) blobs: BTreeMap<Sha256Digest, Bytes>,
     pub(crate) place: Place,
+    /// Its address is told with every grant.
+    pub(crate) linked: Option<Sha256Digest>,
+    /// How long credentials last that are lent, in seconds.
+    pub(crate) lent_seconds: u64,
     pub(crate) faults: Vec<Fault>,
     /// Told with every grant.
     pub(crate) capacity: Option<NonZeroU32>,
@@ -327,7 +331,15 @@ async fn act(
         });
     }
     match path {
-        "/runner/v1/take" => take(context).await,
+        "/runner/v1/take" => take(context, host).await,
+        "/runner/v1/cloud" => {
+            let asked: CloudRequest = serde_json::from_slice(&body).expect("a question");
+            json(&context.change(|state| cloud(state, &asked)))
+        }
+        "/runner/v1/lease" => json(&context.change(|state| match state.grant(host) {
+            Some(grant) => LeaseReply::Granted(Box::new(grant)),
+            None => LeaseReply::Gone,
+        })),
         "/runner/v1/heartbeat" => json(&context.change(|state| {
             heartbeat(state, &serde_json::from_slice(&body).expect("a heartbeat"))
         })),
@@ -340,7 +352,7 @@ async fn act(
     }
 }
 
-async fn take(context: &Context) -> Response {
+async fn take(context: &Context, host: &str) -> Response {
     let mut changed = context.changed.subscribe();
     let _open = OpenTake::new(context);
     loop {
@@ -348,7 +360,7 @@ async fn take(context: &Context) -> Response {
             .state
             .lock()
             .expect("no test panics in here")
-            .grant();
+            .grant(host);
         if let Some(grant) = grant {
             context.changed.send_replace(());
             return json(&TakeReply::Granted(Box::new(grant)));
@@ -382,7 +394,7 @@ impl Context {
 }
 
 impl State {
-    fn grant(&mut self) -> Option<Grant> {
+    fn grant(&mut self, host: &str) -> Option<Grant> {
         let free = |t: &&mut Task| !t.leased && t.accepted.is_none() && t.cancel.is_none();
         let task = self.tasks.iter_mut().find(free)?;
         task.attempt += 1;
@@ -394,6 +406,11 @@ impl State {
             attempt: task.attempt,
             spec: task.spec.clone(),
             inputs: task.inputs.clone(),
+            links: self
+                .linked
+                .map(|it| (it, link(host, it)))
+                .into_iter()
+                .collect(),
             lease_seconds: 30,
             // The shortest that the runner accepts, far below a second.
             heartbeat_seconds: 0,
@@ -462,6 +479,30 @@ fn log(state: &mut State, query: &str, body: &[u8]) -> Response {
 
 fn address(host: &str, digest: Sha256Digest) -> String {
     format!("http://{host}/elsewhere/{digest}?{ADDRESS_KEY}")
+}
+
+fn link(host: &str, digest: Sha256Digest) -> Link {
+    Link {
+        url: address(host, digest),
+        headers: Vec::new(),
+    }
+}
+
+fn cloud(state: &State, asked: &CloudRequest) -> Cloud {
+    Cloud {
+        version: runner_api::VERSION,
+        region: "eu-central-1".to_owned(),
+        endpoint: None,
+        bucket: "artifacts".to_owned(),
+        queue_prefix: "millrace".to_owned(),
+        queues: vec!["compose.any".to_owned()],
+        credentials: asked.credentials.then(|| Credentials {
+            id: "id".to_owned(),
+            secret: "secret".to_owned(),
+            session: "session".to_owned(),
+            lasts_seconds: state.lent_seconds,
+        }),
+    }
 }
 
 fn place(state: &State, host: &str, digest: Sha256Digest) -> UploadReply {

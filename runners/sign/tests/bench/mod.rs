@@ -114,6 +114,7 @@ impl Bench {
             attempt: 1,
             spec,
             inputs,
+            links: BTreeMap::new(),
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,

@@ -1,0 +1,151 @@
+//! Queues that the runner reads itself, and a store that it hands results in to: the control plane is asked for leases
+//! alone, and nobody waits in a function for work.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner_api::protocol::MAX_JSON_BYTES;
+use runner_api::{Grant, HandedIn, LeaseReply, Offer, ResultManifest, protocol};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::client::{Client, Trouble};
+use crate::{Error, clock};
+
+/// Lent credentials are asked for anew so long before they end.
+const BEFORE_THE_END: Duration = Duration::from_secs(300);
+
+/// An answer that comes later; the words of an error tell no secret.
+pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
+
+/// What the daemon needs of a cloud. The program brings it: this room knows none.
+pub trait Cloud: Send + Sync {
+    /// A message of one of the runner's queues, hidden from others for half a minute; waits some 20 seconds for it.
+    fn next(&self) -> Later<'_, Option<Found>>;
+
+    /// Removes a message.
+    fn remove<'a>(&'a self, receipt: &'a str) -> Later<'a, ()>;
+
+    /// Puts a result at its place; twice is once.
+    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, ()>;
+}
+
+/// A message, and what it offers.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// For the control plane.
+    pub offer: Offer,
+    /// For [`Cloud::remove`].
+    pub receipt: String,
+}
+
+/// Whose credentials a runner uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keys {
+    /// Its surroundings': on EC2 the instance's profile.
+    Own,
+    /// Those that the control plane lends it, for an hour each.
+    Lent,
+}
+
+/// Opens a cloud as the control plane describes it.
+pub type Open = Box<dyn Fn(protocol::Cloud) -> Result<Arc<dyn Cloud>, Error> + Send + Sync>;
+
+/// The cloud of a daemon: opened when it is first needed, and again when credentials end.
+pub(crate) struct Sessions {
+    keys: Keys,
+    open: Open,
+    current: Mutex<Option<Session>>,
+}
+
+#[derive(Clone)]
+struct Session {
+    cloud: Arc<dyn Cloud>,
+    ends: Option<Instant>,
+}
+
+impl Sessions {
+    pub(crate) fn new(keys: Keys, open: Open) -> Self {
+        Self {
+            keys,
+            open,
+            current: Mutex::new(None),
+        }
+    }
+
+    async fn cloud(&self, client: &Client) -> Result<Arc<dyn Cloud>, Trouble> {
+        let mut current = self.current.lock().await;
+        let now = Instant::now();
+        if let Some(Session { cloud, ends }) = &*current
+            && ends.is_none_or(|ends| now < ends)
+        {
+            return Ok(Arc::clone(cloud));
+        }
+        let answer = client.cloud(self.keys == Keys::Lent).await?;
+        let lasts = answer.credentials.as_ref();
+        let lasts = lasts.map(|lent| Duration::from_secs(lent.lasts_seconds));
+        let opened = (self.open)(answer).map_err(|error| Trouble::Passing(error.to_string()))?;
+        *current = Some(Session {
+            cloud: Arc::clone(&opened),
+            // However short they are, they are used once.
+            ends: lasts.map(|lasts| now + lasts.saturating_sub(BEFORE_THE_END)),
+        });
+        Ok(opened)
+    }
+
+    /// Asks for what the control plane says anew, the next time: credentials may have been taken away, or roles changed.
+    async fn forget(&self) {
+        *self.current.lock().await = None;
+    }
+
+    /// Waits for a message, and leases what it offers.
+    pub(crate) async fn take(&self, client: &Client) -> Result<Option<Box<Grant>>, Trouble> {
+        let cloud = self.cloud(client).await?;
+        let found = match cloud.next().await {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(words) => {
+                self.forget().await;
+                return Err(Trouble::Away(words));
+            }
+        };
+        // Whatever goes wrong from here on, the message comes back.
+        let grant = match client.lease(&found.offer).await {
+            Ok(LeaseReply::Granted(grant)) => Some(grant),
+            Ok(LeaseReply::Gone) => None,
+            Ok(LeaseReply::Later) => return Ok(None),
+            Err(trouble) => {
+                self.forget().await;
+                return Err(trouble);
+            }
+        };
+        // With the lease the message has done its work; left, it is found to be stale.
+        if let Err(words) = cloud.remove(&found.receipt).await {
+            tracing::debug!(task = %found.offer.task, "a taken message will come again: {words}");
+        }
+        Ok(grant)
+    }
+
+    /// Hands a result in. What is too large for that is refused by the runner API, with a reason.
+    pub(crate) async fn hand_in(
+        &self,
+        client: &Client,
+        manifest: &ResultManifest,
+    ) -> Result<(), Trouble> {
+        let (place, document) = HandedIn::new(client.key(), manifest, clock::now());
+        if document.len() > MAX_JSON_BYTES {
+            return Err(Trouble::Passing("it is too large".to_owned()));
+        }
+        let cloud = self.cloud(client).await?;
+        match cloud.hand_in(&place, &document).await {
+            Ok(()) => Ok(()),
+            Err(words) => {
+                self.forget().await;
+                Err(Trouble::Passing(words))
+            }
+        }
+    }
+}
