@@ -26,9 +26,10 @@ fn the_counted_numbers_are_those_of_this_program() {
     );
 }
 
-/// The aim is 12 requests of the control plane for each task, from plan to done. It is not reached: these are the
-/// counts of today, rounded up in the first digit behind the point. They may fall, and must not grow.
-/// `docs/explanation/cost.md` says where they come from, and what would lower them.
+/// The aim is 12 requests of the control plane for each task, from plan to done. It holds where twenty tasks end
+/// together, as in a mass rebuild; where they end one by one it does not, and these are the counts of today, rounded up in
+/// the first digit behind the point. They may fall, and must not grow. `docs/explanation/cost.md` says where they come
+/// from, and what would lower them.
 #[test]
 fn a_task_takes_no_more_requests_than_today() {
     let measured = &*MEASURED;
@@ -36,11 +37,11 @@ fn a_task_takes_no_more_requests_than_today() {
         panic!("three sizes are counted");
     };
     for (what, job, most) in [
-        ("one package, one architecture", one, 48.4),
-        ("ten packages, two architectures", ten, 33.1),
-        ("fifty packages, two architectures", fifty, 32.5),
-        ("the same, 20 tasks at once", &measured.mass, 14.7),
-        ("a release", &measured.release, 68.0),
+        ("one package, one architecture", one, 46.7),
+        ("ten packages, two architectures", ten, 32.0),
+        ("fifty packages, two architectures", fifty, 31.4),
+        ("the same, 20 tasks at once", &measured.mass, 12.0),
+        ("a release", &measured.release, 67.5),
     ] {
         let found = job.requests_per_task();
         assert!(
