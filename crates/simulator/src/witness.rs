@@ -20,6 +20,7 @@ use ports::Platform;
 use runner_api::{TaskId, TaskRef};
 
 use status::Story;
+pub(crate) use tasks::FORGED;
 pub(crate) use turns::Asked;
 
 /// Violations that are kept: the first ones tell, the rest follows from them.

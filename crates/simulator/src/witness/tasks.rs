@@ -6,6 +6,8 @@ use runner_api::{ArtifactKind, TaskSpec, Tree};
 
 use super::Witness;
 
+/// When a result began that its runner has not signed. No runner says so.
+pub(crate) const FORGED: i64 = 1;
 /// Attempts in trouble, without a word of a person in between, after which a task must have failed.
 const PATIENCE: u32 = 5;
 
@@ -19,6 +21,7 @@ impl Witness {
             }
         }
         self.lease(new);
+        self.is_signed(new);
         let mut state = self.state();
         let writes = state.writes;
         if !new.is_past() {
@@ -30,6 +33,18 @@ impl Witness {
             let of = state.smoked.entry(smoke.compose.clone()).or_default();
             let passed = matches!(new.state, TaskState::Succeeded { .. });
             of.insert(new.task.id.clone(), passed || new.is_past());
+        }
+    }
+
+    fn is_signed(&self, row: &TaskRow) {
+        let result = match &row.state {
+            TaskState::Succeeded { result } => Some(result),
+            TaskState::Failed { result, .. } => result.as_ref(),
+            _ => None,
+        };
+        if result.is_some_and(|result| result.started == FORGED) {
+            let title = row.spec.title();
+            self.violated(format!("{title} has a result that its runner never signed"));
         }
     }
 
