@@ -15,6 +15,7 @@ mod links;
 mod setup;
 mod sh;
 mod sim;
+mod stages;
 mod terraform;
 mod test;
 
@@ -27,14 +28,17 @@ usage: cargo xtask WORD
   setup    install what is needed from Debian (asks for nothing; needs root once)
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
-  aws [--hold]
-           the same way on an emulated AWS: terraform/ applied, the functions deployed,
-           runners that know an address and their key
+  aws      the same way on an emulated AWS: terraform/ applied, the functions deployed,
+           runners that know an address and their key; every call is recorded and judged
+  aws --record | --accept
+           makes the calls of a run, or of the last one, terraform/judges/iam/recorded.json
+  aws --hold
+           keeps the installation at the end, to be looked at
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
   lint     formatting, clippy, links of the documents, cargo deny where it is installed
-  ci       lint, terraform, test and some sim: what CI runs
+  ci       lint, terraform, test, aws and some sim: what CI runs, with the seconds of each stage
   bridge   make the RPM repository out of Debian packages, in target/bridge
   bench [--json] [NAME...]
            speed and memory, against limits and peers; fails when a line is missed

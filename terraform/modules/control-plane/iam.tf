@@ -1,9 +1,10 @@
 # What each function may do. Actions are named one by one, resources by ARN, and rows by their partition where a
-# function needs only some. terraform/judges/iam.json says who may and who may not, and a simulator holds it.
+# function needs only some. A simulator holds it: what functions were seen to do is allowed, what terraform/judges/iam
+# denies is denied, and what is granted is used or has its reason there.
 
 locals {
   read_rows  = ["dynamodb:GetItem", "dynamodb:Query"]
-  write_rows = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:PutItem", "dynamodb:UpdateItem"]
+  write_rows = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:UpdateItem"]
 
   # As the adapter writes them: a slash before the ledger's name, docs/reference/dynamodb.md.
   # Tasks, leases and requests: all that a runner's answer or a person's command may change. Not repositories and
@@ -77,7 +78,7 @@ locals {
     dispatch = concat([
       {
         sid       = "Outbox"
-        actions   = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:Query"]
+        actions   = ["dynamodb:DeleteItem", "dynamodb:Query"]
         resources = [var.table_arn]
         conditions = {
           "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["/outbox"] }
@@ -98,7 +99,13 @@ locals {
       {
         sid       = "Send"
         actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
-        resources = concat(local.sent_queues, [aws_sqs_queue.dispatch_dead.arn])
+        resources = local.sent_queues
+      },
+      {
+        # Lambda does it, with the function's role.
+        sid       = "GiveUp"
+        actions   = ["sqs:SendMessage"]
+        resources = [aws_sqs_queue.dispatch_dead.arn]
       },
     ], local.data_keys)
 
@@ -113,9 +120,22 @@ locals {
       },
       local.list,
       {
+        # Who composes is told what the repository has now.
+        sid       = "ReadPointers"
+        actions   = ["s3:GetObject"]
+        resources = [local.pointers]
+      },
+      {
         sid       = "TakeWork"
-        actions   = concat(local.drain, ["sqs:ChangeMessageVisibility"])
+        actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"]
         resources = var.work_queue_arns
+      },
+      {
+        # A runner may have a role and an architecture that no queue is for: that it is missing is told only to who
+        # may ask for it.
+        sid       = "FindQueues"
+        actions   = ["sqs:GetQueueUrl"]
+        resources = ["arn:${var.partition}:sqs:${var.region}:${var.account_id}:${var.prefix}-*"]
       },
       {
         sid       = "LendCredentials"
@@ -178,8 +198,14 @@ locals {
       },
       {
         sid       = "SendAgain"
-        actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:SendMessage"]
-        resources = concat(local.sent_queues, values(var.system_queues.wake))
+        actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
+        resources = local.sent_queues
+      },
+      {
+        # Of a queue whose task waits for long.
+        sid       = "Depths"
+        actions   = ["sqs:GetQueueAttributes"]
+        resources = var.work_queue_arns
       },
     ], local.data_keys)
 

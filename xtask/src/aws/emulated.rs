@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::sh::cmd;
 
+/// Where Lambda has them.
+const FUNCTIONS: &str = "/2015-03-31/functions/";
+
 /// Where the emulator is, for all services.
 #[derive(Clone)]
 pub(super) struct Emulated {
@@ -40,9 +43,38 @@ impl Emulated {
         Ok(found.len())
     }
 
+    /// Functions by their names without the prefix.
+    pub(super) fn functions(&self, prefix: &str) -> Result<Vec<(String, Value)>> {
+        let found = self.ask("lambda", ("GET", FUNCTIONS), None, &Value::Null)?;
+        let found = found["Functions"].as_array().context("no functions")?;
+        let named = found.iter().filter_map(|function| {
+            let name = function["FunctionName"].as_str()?.strip_prefix(prefix)?;
+            Some((name.strip_prefix('-')?.to_owned(), function.clone()))
+        });
+        Ok(named.collect())
+    }
+
+    /// More environment variables for a function, beside those that it has.
+    pub(super) fn put_variables(
+        &self,
+        function: &Value,
+        more: Vec<(String, String)>,
+    ) -> Result<()> {
+        let name = function["FunctionName"].as_str().context("no name")?;
+        let mut all = function["Environment"]["Variables"].clone();
+        for (key, value) in more {
+            all[key] = json!(value);
+        }
+        let change = json!({"Environment": {"Variables": all}});
+        let path = format!("{FUNCTIONS}{name}/configuration");
+        self.ask("lambda", ("PUT", &path), None, &change)
+            .with_context(|| format!("lead the function {name} to its door"))
+            .map(drop)
+    }
+
     /// Starts a function, and waits for its answer.
     pub(super) fn invoke(&self, function: &str, event: &Value) -> Result<Value> {
-        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let path = format!("{FUNCTIONS}{function}/invocations");
         self.ask("lambda", ("POST", &path), None, event)
             .with_context(|| format!("start the function {function}"))
     }

@@ -1,26 +1,32 @@
 //! An installation on an emulated AWS: the Terraform applied, the functions deployed, the clock's timer, a host name.
 //!
 //! What differs from the real one, each because the provider of 2021 or the emulator does not know it: the timer of
-//! the sweep is ours, the host name is [`front`], CloudFront, budgets and filters of the stream are left out, and
-//! rights are not enforced.
+//! the sweep is ours, the host name is a [`relay`], CloudFront, budgets and filters of the stream are left out, and
+//! rights are not enforced: calls are recorded, and the judge of policies is asked about each.
 
 mod emulated;
-mod front;
 mod packages;
+mod record;
+mod relay;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use emulator::{Emulator, Kind};
 use serde_json::{Value, json};
 
-use crate::sh::{cmd, output, run, top};
-use crate::terraform::{Example, Verdict, differences};
+use crate::sh::{cmd, output, top};
+use crate::terraform::{self, Example, NotThere, Verdict, differences};
 use emulated::Emulated;
+use record::{Places, Recorder};
+pub(crate) use record::{accept, committed};
+use relay::Relay;
 
+/// The key that signs: of the kind that the provider of 2021 can make.
+const KEY: &str = "old";
 /// Between two sweeps, as the scheduler of control-plane has it.
 const SWEEP: Duration = Duration::from_secs(60);
 
@@ -33,19 +39,20 @@ pub(crate) struct Installation {
     webhook: String,
     prefix: String,
     secret: String,
+    /// The key in KMS that signs here.
+    pub(crate) key: String,
+    recorder: Recorder,
+    /// Terraform's state, with the policies of all roles.
+    state: Value,
     timer: Timer,
     _emulator: Emulator,
 }
 
-/// Builds and applies everything for the state repository at `state`. `folder` is for files of this run.
+/// Applies everything for the state repository at `state`; programs are there. `folder` is for files of this run.
 pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
-    if let Some(Verdict::LeftOut(why)) = Example::cannot()? {
-        bail!("{why}");
-    }
-    run(cmd("cargo", &["build", "--quiet", "--package", "functions"]).current_dir(top()))?;
     let fixtures = top().join("terraform/fixtures/functions");
     let packages = packages::pack(&folder.join("functions"), &fixtures)?;
-    let emulator = Emulator::start(Kind::Ministack)?;
+    let emulator = emulator()?;
     let endpoint = emulator.endpoint();
     let port: u16 = endpoint
         .rsplit(':')
@@ -71,8 +78,8 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
     ]);
     let example = Example::copied("aws", port, &list)?;
     println!("{}", example.apply()?);
-    let applied = output(&mut example.call(&["output", "-json", "-no-color"]))?;
-    let applied: Value = serde_json::from_str(&applied).context("read Terraform's outputs")?;
+    let state = example.state()?;
+    let applied = &state["values"]["outputs"];
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let installation = &applied["installation"]["value"];
     let region = text(&installation["region"]).context("no region")?;
@@ -83,6 +90,10 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         emulated.tell_batches_apart()? > 0,
         "no queue starts a function"
     );
+    let recorder = Recorder::new(port, Places::read(installation)?);
+    for (name, function) in emulated.functions(&prefix)? {
+        emulated.put_variables(&function, recorder.door(&name)?)?;
+    }
     let open = |name: &str| -> Result<String> {
         let url = text(&applied[name]["value"]).with_context(|| format!("no {name}"))?;
         let id = url
@@ -90,8 +101,14 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
             .nth(1)
             .and_then(|host| host.split('.').next());
         let id = id.with_context(|| format!("{url} is no address of an API"))?;
-        front::open(port, &format!("{id}.execute-api.localhost:{port}"))
+        let relay = Relay {
+            port,
+            host: Some(format!("{id}.execute-api.localhost:{port}")),
+            watch: None,
+        };
+        relay.open()
     };
+    let key = text(&installation["key_arns"][KEY]).with_context(|| format!("no key {KEY}"))?;
     Ok(Installation {
         url: open("api_url")?,
         webhook: open("webhook_url")?,
@@ -99,8 +116,25 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         emulated,
         prefix,
         secret,
+        key,
+        recorder,
+        state,
         _emulator: emulator,
     })
+}
+
+fn emulator() -> Result<Emulator> {
+    match Emulator::start(Kind::Ministack) {
+        Err(emulator::Error::Refused { operation, said }) if operation.starts_with("install ") => {
+            Err(NotThere(format!("{operation}: {said}")).into())
+        }
+        started => Ok(started?),
+    }
+}
+
+/// Why none can be made here, if so.
+pub(crate) fn cannot() -> Result<Option<String>> {
+    Ok(Example::cannot()?.and_then(Verdict::left_out))
 }
 
 /// Puts what people put there by hand: terraform/README.md, section Secrets. Answers that of webhooks.
@@ -139,6 +173,35 @@ impl Installation {
             &format!("{}-sweep", self.prefix),
             &json!({"sweep": "everything"}),
         )
+    }
+
+    /// The environment of a component outside of the cloud: who it is there, and a door of its own.
+    pub(crate) fn surroundings(&self, component: &str) -> Result<Vec<(String, String)>> {
+        let mut variables = self.recorder.door(component)?;
+        let region = self.emulated.region.as_str();
+        // The emulator takes any keys.
+        for (name, value) in [
+            ("AWS_ACCESS_KEY_ID", component),
+            ("AWS_SECRET_ACCESS_KEY", component),
+            ("AWS_REGION", region),
+            ("AWS_EC2_METADATA_DISABLED", "true"),
+        ] {
+            variables.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(variables)
+    }
+
+    /// Holds all calls so far against the policies that were applied, and against the record that is committed; or makes
+    /// them the record.
+    pub(crate) fn judge_calls(&self, record: bool) -> Result<Verdict> {
+        let calls = self.recorder.calls()?;
+        record::save(&calls)?;
+        if record {
+            record::accept()?;
+        }
+        record::compare(&calls)?;
+        let records = [record::committed(), record::last()];
+        Verdict::of(terraform::judge_calls(&self.state, &records))
     }
 
     /// What the timer met, if it failed.

@@ -4,18 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::sh::{bin, cmd, output};
+use crate::sh::{bin, cmd, output, top};
 
-/// Every function that has a program.
-pub(super) const FUNCTIONS: [&str; 7] = [
-    "webhook",
-    "plan",
-    "dispatch",
-    "runner-api",
-    "report",
-    "sweep",
-    "read-api",
-];
 /// Packs what it is given.
 const PACK: &str = "\
 import sys, zipfile
@@ -27,22 +17,28 @@ with zipfile.ZipFile(package, 'w') as out:
     out.writestr(entry, open(program, 'rb').read(), compresslevel=1)
 ";
 
-/// Packs the programs of the dev profile, which are there, into `folder`.
+/// Packs the programs of the dev profile, which are there, into `folder`: a package for each of `fixtures`.
 pub(super) fn pack(folder: &Path, fixtures: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
-    for name in FUNCTIONS {
-        let stripped = folder.join("bootstrap");
-        output(
-            cmd("strip", &["--output-file"])
-                .arg(&stripped)
-                .arg(bin(name)),
-        )?;
+    for fixture in std::fs::read_dir(fixtures).context("read the fixtures of functions")? {
+        let fixture = fixture?.path();
+        let name = fixture.file_stem().unwrap_or_default().to_string_lossy();
         let package = folder.join(format!("{name}.zip"));
+        if !has_program(&name) {
+            std::fs::copy(&fixture, &package)
+                .with_context(|| format!("copy the package of {name}"))?;
+            continue;
+        }
+        let stripped = folder.join("bootstrap");
+        let mut strip = cmd("strip", &["--output-file"]);
+        output(strip.arg(&stripped).arg(bin(&name)))?;
         output(cmd("python3", &["-c", PACK]).arg(&stripped).arg(&package))?;
         std::fs::remove_file(&stripped)?;
     }
-    // It has no program yet: runners send their results to runner-api.
-    std::fs::copy(fixtures.join("collect.zip"), folder.join("collect.zip"))
-        .context("copy the package of collect")?;
     Ok(folder.to_owned())
+}
+
+/// A function of Terraform's may have no program yet.
+fn has_program(name: &str) -> bool {
+    top().join(format!("functions/src/bin/{name}.rs")).exists()
 }

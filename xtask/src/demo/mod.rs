@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-pub(crate) use cloud::on_aws;
+pub(crate) use cloud::{on_aws, on_aws_built};
 pub(crate) use emulated::emulated;
 
 use crate::sh::{bin, build_programs, cmd, output, run, scratch, write};
@@ -31,6 +31,11 @@ const STEPS: usize = 9;
 pub(crate) fn whole_way() -> Result<()> {
     setup::run()?;
     build_programs()?;
+    whole_way_built()
+}
+
+/// The same with the programs that are there.
+pub(crate) fn whole_way_built() -> Result<()> {
     let bridge = bridge::make()?;
     Demo::new("demo", bridge, STEPS)?.go()
 }

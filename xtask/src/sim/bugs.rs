@@ -1,7 +1,7 @@
 //! Seeded bugs: they are put into a copy of the product, built, and each must be found by the simulator.
 //!
 //! The copy lies under the target directory and has a target directory of its own, so that neither the
-//! checkout nor its builds are touched.
+//! checkout nor its builds are touched. It begins with what the checkout has built: others' libraries are the same.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -237,6 +237,7 @@ impl Copy {
         for folder in CRATES {
             copy.copy(&top().join(folder), &copy.top.join(folder))?;
         }
+        begin_with(&target().join(PROFILE), &builds().join(PROFILE))?;
         Ok(copy)
     }
 
@@ -260,7 +261,7 @@ impl Copy {
             write(&path, text)?;
             sound.push((path, before));
         }
-        let folder = target().join("bugs").join("target");
+        let folder = builds();
         let words = ["build", "--quiet", "--offline", "--profile", PROFILE];
         let mut command = cmd("cargo", &words);
         command
@@ -273,6 +274,24 @@ impl Copy {
         }
         built.map(|_| folder.join(PROFILE).join("simulate"))
     }
+}
+
+/// Where cargo puts what it makes of the copy.
+fn builds() -> PathBuf {
+    target().join("bugs").join("target")
+}
+
+/// Copies what cargo has made into `to`, the first time. Libraries of others are used again. Ours are made anew, since
+/// their texts in the copy are younger than what was made of the checkout's.
+fn begin_with(from: &Path, to: &Path) -> Result<()> {
+    if to.exists() || !from.exists() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
+    for part in ["build", "deps", ".fingerprint"] {
+        output(cmd("cp", &["-a"]).arg(from.join(part)).arg(to))?;
+    }
+    Ok(())
 }
 
 /// The workspace's manifest with the members that the copy has.

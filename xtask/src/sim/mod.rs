@@ -13,18 +13,15 @@ use crate::sh::{cmd, run, top};
 /// Built once with optimisation, incrementally: the root `Cargo.toml` says how.
 const PROFILE: &str = "sim";
 
-/// What CI asks: fixed seeds, fresh ones for a minute, a failure at every call of the golden scenarios, and
-/// the proof that bugs are found.
-pub(crate) fn ci() -> Result<()> {
-    println!("== histories of fixed seeds");
-    sim(&["--seeds", "1000"])?;
-    println!("== histories of fresh seeds");
-    sim(&["--seconds", "60"])?;
-    println!("== a failure before and after every call of the golden scenarios");
-    sim(&["--sweep"])?;
-    println!("== bugs that the simulator must find");
-    bugs::find(&[])
-}
+type Stage = fn() -> Result<()>;
+
+/// What CI asks.
+pub(crate) const STAGES: [(&str, Stage); 4] = [
+    ("sim: fixed seeds", || sim(&["--seeds", "1000"])),
+    ("sim: fresh seeds", || sim(&["--seconds", "60"])),
+    ("sim: a failure at every call", || sim(&["--sweep"])),
+    ("sim: bugs that must be found", || bugs::find(&[])),
+];
 
 /// Runs the simulator, or its bugs.
 pub(crate) fn sim(words: &[&str]) -> Result<()> {

@@ -87,6 +87,12 @@ impl Example {
         self.change("destroy", "Destroy complete!")
     }
 
+    /// All that was made, with the outputs.
+    pub(crate) fn state(&self) -> Result<Value> {
+        let state = output(&mut self.call(&["show", "-json", "-no-color"]))?;
+        serde_json::from_str(&state).context("read Terraform's state")
+    }
+
     fn change(&self, word: &str, end: &str) -> Result<String> {
         let words = [word, "-auto-approve", "-input=false", "-no-color"];
         let said = output(&mut self.call(&words))?;

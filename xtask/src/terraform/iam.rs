@@ -1,4 +1,7 @@
-//! The judge of policies: those of the last apply, as the provider wrote them, against a list of who may do what.
+//! The judge of policies, as the provider wrote them: what components were seen to do is allowed, what nobody may do is
+//! denied, and what is granted is used, or has its reason.
+
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Map, Value, json};
@@ -6,12 +9,11 @@ use serde_json::{Map, Value, json};
 use super::Verdict;
 use super::older::state_file;
 use super::tools::{folder, missing, node, work};
+use crate::aws::committed;
 use crate::sh::{cmd, run};
 
+/// Those of the last apply, and the calls that are committed.
 pub(super) fn judge() -> Result<Verdict> {
-    if let Some(left_out) = missing("npm", "npm") {
-        return Ok(left_out);
-    }
     let file = state_file();
     if !file.exists() {
         return Ok(Verdict::LeftOut(
@@ -20,23 +22,34 @@ pub(super) fn judge() -> Result<Verdict> {
     }
     let state: Value =
         serde_json::from_slice(&std::fs::read(&file)?).context("read the applied state")?;
+    judge_calls(&state, &[committed()])
+}
+
+/// Asks about all calls in the files `records`, and all rights in `state`, which is Terraform's.
+pub(crate) fn judge_calls(state: &Value, records: &[PathBuf]) -> Result<Verdict> {
+    if let Some(left_out) = missing("npm", "npm") {
+        return Ok(left_out);
+    }
     let mut found = Found::default();
     found.module(&state["values"]["root_module"])?;
     let policies = work().join("policies.json");
+    std::fs::create_dir_all(work())?;
     std::fs::write(&policies, found.into_json().to_string())?;
     let place = node()?;
     run(cmd("node", &["judge.mjs"])
         .arg(&policies)
-        .arg(folder().join("judges/iam.json"))
+        .arg(folder().join("judges/iam"))
+        .args(records)
         .current_dir(place))?;
     Ok(Verdict::Clean)
 }
 
-/// Policies by role, and those of resources by ARN; ARNs that nobody can know beforehand by address.
+/// Policies by role, and those of resources by ARN; tags of queues; ARNs that nobody can know beforehand by name.
 #[derive(Default)]
 struct Found {
     roles: Map<String, Value>,
     resources: Map<String, Value>,
+    tags: Map<String, Value>,
     names: Map<String, Value>,
 }
 
@@ -70,12 +83,17 @@ impl Found {
             }
             "aws_kms_key" => {
                 self.resources.insert(text("arn"), policy("policy")?);
-                self.names.insert("key".to_owned(), json!(text("arn")));
+                let name = values["tags"]["millrace-key"].as_str();
+                let name = name.context("a key has no tag millrace-key")?;
+                self.names.insert(format!("key:{name}"), json!(text("arn")));
             }
             "aws_dynamodb_table" => {
                 self.names.insert("table".to_owned(), json!(text("arn")));
                 self.names
                     .insert("stream".to_owned(), json!(text("stream_arn")));
+            }
+            "aws_sqs_queue" => {
+                self.tags.insert(text("arn"), values["tags"].clone());
             }
             "aws_s3_bucket" => {
                 self.names.insert("bucket".to_owned(), json!(text("arn")));
@@ -86,6 +104,6 @@ impl Found {
     }
 
     fn into_json(self) -> Value {
-        json!({ "roles": self.roles, "resources": self.resources, "names": self.names })
+        json!({ "roles": self.roles, "resources": self.resources, "tags": self.tags, "names": self.names })
     }
 }

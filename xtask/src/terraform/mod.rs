@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::sh::{cmd, output, run, top};
 pub(crate) use example::{Example, differences};
+pub(crate) use iam::judge_calls;
 use tools::{folder, terraform};
 
 const HELP: &str = "\
@@ -24,7 +25,8 @@ usage: cargo xtask terraform [JUDGE...]
   checkov  known mistakes, less those that terraform/judges/checkov.yaml accepts with a reason
   older    apply, plan without a difference, and destroy of an example with a real provider of
            before, against an emulator
-  iam      the policies of that apply: who may do what, and who may not
+  iam      the policies of that apply: every call that components were seen to make is allowed,
+           what nobody may is denied, and no right is without a use or a reason
 
   Without a word: all of them, in this order. JUDGE `older` leaves what `iam` reads.
 ";
@@ -36,9 +38,40 @@ pub(crate) enum Verdict {
     LeftOut(String),
 }
 
+/// A download that a judge needs cannot be had. Whoever asks the judge leaves it out, aloud.
+#[derive(Debug)]
+pub(crate) struct NotThere(pub(crate) String);
+
+impl std::fmt::Display for NotThere {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for NotThere {}
+
+impl Verdict {
+    /// A judge that misses a download has not looked.
+    pub(crate) fn of(judged: Result<Self>) -> Result<Self> {
+        match judged {
+            Err(error) if error.is::<NotThere>() => Ok(Self::LeftOut(format!("{error:#}"))),
+            judged => judged,
+        }
+    }
+
+    /// Why it did not look, if so.
+    pub(crate) fn left_out(self) -> Option<String> {
+        match self {
+            Self::Clean => None,
+            Self::LeftOut(why) => Some(why),
+        }
+    }
+}
+
 type Judge = fn() -> Result<Verdict>;
 
-const JUDGES: [(&str, Judge); 5] = [
+/// In the order in which they are asked.
+pub(crate) const JUDGES: [(&str, Judge); 5] = [
     ("format", format),
     ("schema", schema),
     ("checkov", checkov),
@@ -63,7 +96,7 @@ pub(crate) fn judge(words: &[&str]) -> Result<()> {
             continue;
         }
         println!("== terraform: {name}");
-        match judge().with_context(|| format!("terraform: {name}"))? {
+        match Verdict::of(judge()).with_context(|| format!("terraform: {name}"))? {
             Verdict::Clean => println!("{name}: clean"),
             Verdict::LeftOut(why) => {
                 println!("{name}: LEFT OUT: {why}");

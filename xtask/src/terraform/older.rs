@@ -31,7 +31,7 @@ pub(super) fn judge() -> Result<Verdict> {
     let again = output(&mut example.call(&["plan", "-input=false", "-no-color"]))?;
     std::fs::write(work().join("planned-again.txt"), &again)?;
     nothing_differs(&again, &texts(&list["forgotten"])?)?;
-    std::fs::write(state_file(), output(&mut example.call(&["show", "-json"]))?)?;
+    std::fs::write(state_file(), example.state()?.to_string())?;
     println!("{}", example.destroy()?);
     Ok(Verdict::Clean)
 }

@@ -5,8 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Verdict;
-use crate::sh::{cmd, output, run, target, top};
+use super::{NotThere, Verdict};
+use crate::sh::{cmd, output, target, top};
 
 /// `terraform/`.
 pub(super) fn folder() -> PathBuf {
@@ -53,20 +53,22 @@ pub(super) fn python(name: &str) -> Result<PathBuf> {
     let place = work().join(format!("python-{name}"));
     installed(&list, &place, || {
         let packages = ["python3", "-m", "venv"];
-        run(cmd(packages[0], &packages[1..]).arg(&place))
+        output(cmd(packages[0], &packages[1..]).arg(&place))
             .context("make a Python environment: Debian's package is python3-venv")?;
-        run(cmd(
-            place.join("bin/pip"),
-            &[
-                "install",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "--require-hashes",
-                "-r",
-            ],
+        downloaded(
+            cmd(
+                place.join("bin/pip"),
+                &[
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "--no-deps",
+                    "--require-hashes",
+                    "-r",
+                ],
+            )
+            .arg(&list),
         )
-        .arg(&list))
     })?;
     Ok(place)
 }
@@ -80,11 +82,33 @@ pub(super) fn node() -> Result<PathBuf> {
         for name in ["package.json", "package-lock.json"] {
             std::fs::copy(source.join(name), place.join(name))?;
         }
-        run(cmd("npm", &["ci", "--silent", "--ignore-scripts"]).current_dir(&place))
-            .context("install the simulator of IAM: Debian's packages are nodejs and npm")
+        downloaded(
+            cmd(
+                "npm",
+                &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            )
+            .current_dir(&place),
+        )
+        .context("install the simulator of IAM: Debian's packages are nodejs and npm")
     })?;
     std::fs::copy(source.join("judge.mjs"), place.join("judge.mjs"))?;
     Ok(place)
+}
+
+/// Runs what fetches packages. Another digest than the pinned one is a failure; what cannot be fetched is not there.
+fn downloaded(command: &mut Command) -> Result<()> {
+    let Err(error) = output(command) else {
+        return Ok(());
+    };
+    let said = format!("{error:#}");
+    let is_another_one = ["HASH", "INTEGRITY"]
+        .iter()
+        .any(|word| said.to_uppercase().contains(word));
+    if is_another_one {
+        return Err(error);
+    }
+    let why = said.trim().lines().last().unwrap_or_default();
+    Err(NotThere(why.to_owned()).into())
 }
 
 /// Installs once for each content of `list`; what was installed by half is made anew.
