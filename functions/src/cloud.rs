@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use pipeline_spec::{Runner, RunnerId};
-use platform_aws::{Access, Clients, Installation, Lender};
+use platform_aws::{Access, Clients, Installation, Lender, SqsQueue};
 use runner_api::protocol::{Cloud, CloudRequest, Credentials};
 use server::Lend;
 
@@ -12,6 +12,7 @@ use crate::settings::Settings;
 /// The queues and the bucket of this installation.
 pub struct Own {
     installation: Installation,
+    queue: SqsQueue,
     lender: Option<Lender>,
 }
 
@@ -20,10 +21,12 @@ impl Own {
     pub fn new(settings: &Settings) -> Self {
         let installation = settings.installation();
         let clients = Clients::new(installation.clone(), Access::Surroundings);
+        let queue = SqsQueue::new(clients.clone());
         let role = settings.runner_role_arn.clone();
         let lender = role.map(|role| Lender::new(clients, role, settings.credentials_seconds));
         Self {
             installation,
+            queue,
             lender,
         }
     }
@@ -34,7 +37,13 @@ impl Own {
         runner: &Runner,
         asked: CloudRequest,
     ) -> ports::Result<Cloud> {
-        let queues = control::queues(runner);
+        let mut queues = Vec::new();
+        // A session may not even ask for a queue that is not there.
+        for queue in control::queues(runner) {
+            if self.queue.exists(&queue).await? {
+                queues.push(queue);
+            }
+        }
         let credentials = match (&self.lender, asked.credentials) {
             (_, false) => None,
             (Some(lender), true) => {

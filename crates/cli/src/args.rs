@@ -112,6 +112,10 @@ pub(crate) struct InitArgs {
     /// Jobs at a time on this machine; written into runners/local-builder.yaml.
     #[arg(long, default_value = "2")]
     pub(crate) jobs: std::num::NonZeroU32,
+    /// For an installation on AWS: what `terraform output -json installation` prints, `-` for standard input. Keys
+    /// are those in KMS; no runner of this machine is enrolled.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "emulated", "rpm_arch"])]
+    pub(crate) installation: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -28,6 +28,7 @@ pub(crate) const INIT: &str = "\
 Examples:
   millrace init /srv/example --name 'Example Linux'
   millrace init ~/distro --jobs 4 --emulated arm64
+  terraform output -json installation | millrace init ~/distro --installation -
 
 The programs millrace-runner and millrace-signer are looked for beside millrace: each makes its own
 keys, and millrace never sees a private one.";

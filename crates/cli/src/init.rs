@@ -1,4 +1,7 @@
-//! `millrace init`: a state repository from the template, with keys and runners for this machine.
+//! `millrace init`: a state repository from the template, with keys and runners for this machine, or for an installation
+//! on AWS.
+
+mod installation;
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
@@ -16,6 +19,7 @@ use crate::Verdict;
 use crate::args::InitArgs;
 use crate::local::{Layout, private_directory, private_file, sibling};
 use crate::render::Output;
+use installation::Installation;
 
 static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../state-repo-template");
 
@@ -38,6 +42,9 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         layout.root().display()
     );
     ensure_free(layout.root())?;
+    if let Some(path) = &args.installation {
+        return for_cloud(args, &Installation::read(path)?, &layout, output);
+    }
     // Looked for before anything is made: an init that ends half way leaves a directory in the way.
     for program in PROGRAMS {
         sibling(program)?;
@@ -54,10 +61,6 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         hex::encode(token).as_bytes(),
     )?;
 
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .context("read the clock")?
-        .as_secs();
     let mut files = template(&args.name);
     let public = signing_key(&layout, &args.name)?;
     files.push(("keys/main.asc".to_owned(), public.into_bytes()));
@@ -65,7 +68,7 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         let text = enroll(&layout, id, program, args)?;
         files.push((format!("runners/{id}.yaml"), text.into_bytes()));
     }
-    commit(&layout.state(), &files, now)?;
+    commit(&layout.state(), &files)?;
 
     if output.json {
         output.print_json(&serde_json::json!({
@@ -74,6 +77,63 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         return Ok(Verdict::Well);
     }
     output.print(&next_steps(&layout, files.len()))?;
+    Ok(Verdict::Well)
+}
+
+/// Keys are in KMS, and runners are enrolled by whoever sets them up: nothing secret is made here.
+fn for_cloud(
+    args: &InitArgs,
+    installation: &Installation,
+    layout: &Layout,
+    output: &Output,
+) -> anyhow::Result<Verdict> {
+    private_directory(layout.root())?;
+    let mut files = template(&args.name);
+    files.retain(|(path, _)| path != "keys/main.yaml");
+    for (path, bytes) in &mut files {
+        if path.starts_with("repositories/") {
+            let text = String::from_utf8_lossy(bytes);
+            let is_rpm = text.lines().any(|line| line.trim() == "format: rpm");
+            let key = installation.key_of(if is_rpm { "rpm" } else { "deb" });
+            *bytes = text
+                .replace("\nkey: main\n", &format!("\nkey: {key}\n"))
+                .into_bytes();
+        }
+    }
+    files.extend(
+        installation
+            .keys()
+            .map(|(path, text)| (path, text.into_bytes())),
+    );
+    files.sort();
+    commit(&layout.state(), &files)?;
+    if output.json {
+        output.print_json(&serde_json::json!({
+            "state": layout.state(), "files": files.len(), "keys": installation.names(),
+            "api_url": installation.api_url,
+        }))?;
+        return Ok(Verdict::Well);
+    }
+    let certificates: String = installation
+        .names()
+        .iter()
+        .map(|name| format!("  keys/{name}.asc"))
+        .collect();
+    output.print(&format!(
+        "made {state} with {files} files on its branch main\n\
+         \n\
+         next:\n  \
+           git clone {state} my-distribution\n  \
+           with the signer's rights, make the certificates that the keys' files name:{certificates}\n  \
+           millrace-signer enroll, and millrace-runner enroll: commit what they print as runners/ID.yaml\n  \
+           millrace lint my-distribution\n  \
+           git push {url} HEAD:main\n  \
+           millrace status --url {api}\n",
+        state = layout.state().display(),
+        files = files.len(),
+        url = installation.state_repository.url,
+        api = installation.api_url,
+    ))?;
     Ok(Verdict::Well)
 }
 
@@ -190,7 +250,11 @@ fn enroll(layout: &Layout, id: &str, program: &str, args: &InitArgs) -> anyhow::
     said_by(enroll, &format!("{program} enroll"))
 }
 
-fn commit(state: &Path, files: &[(String, Vec<u8>)], now: u64) -> anyhow::Result<()> {
+fn commit(state: &Path, files: &[(String, Vec<u8>)]) -> anyhow::Result<()> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("read the clock")?
+        .as_secs();
     let repository = Repository::init_bare(state).context("make the state repository")?;
     let edits: Vec<(&str, Option<&[u8]>)> = files
         .iter()

@@ -12,6 +12,7 @@
 //! * **Waits.** Where nothing is due, all queues are polled at the same time, up to 20 seconds. Polls that are not
 //!   needed any more run to their end, and what they get is given back at once. Its count of deliveries is one higher then.
 //! * **Many at once.** What is sent or acknowledged together goes in requests of ten, which cost as much as one.
+//! * **A queue that is not there** is empty for who receives, and an error for who sends.
 //! * **What cannot be read** is left alone, and is told of in the log and in [`SqsQueue::dead`]: a newer program may read it, or the service moves
 //!   it to the dead letters after as many deliveries as the queue was made with.
 
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_sdk_sqs::operation::delete_message::DeleteMessageError;
+use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
 use aws_sdk_sqs::types::QueueAttributeName;
 use ledger::{Message, Millis, QueueName};
 use pipeline_spec::Priority;
@@ -62,8 +64,8 @@ const COUNTS: [QueueAttributeName; 3] = [
 #[derive(Debug, Clone)]
 pub struct SqsQueue {
     clients: Clients,
-    /// By name in SQS: addresses never change.
-    urls: Arc<Mutex<HashMap<String, String>>>,
+    /// By name in SQS: addresses never change. `None`: there is no such queue.
+    urls: Arc<Mutex<HashMap<String, Option<String>>>>,
     /// Whose turn it is to be asked first.
     turn: Arc<AtomicUsize>,
 }
@@ -102,18 +104,41 @@ impl SqsQueue {
         sqs_name(&self.clients.installation().queue_prefix, queue, priority)
     }
 
+    /// Whether a queue is there. A runner may have a role and an architecture that none is for.
+    ///
+    /// # Errors
+    /// As of the service.
+    pub async fn exists(&self, queue: &QueueName) -> Result<bool> {
+        let operation = format!("look for queue {queue}");
+        let name = self.name(queue, Some(Priority::Normal));
+        Ok(self.find(&operation, &name).await?.is_some())
+    }
+
     /// The address of a queue of SQS.
     async fn url(&self, operation: &str, name: &str) -> Result<String> {
+        let found = self.find(operation, name).await?;
+        found.ok_or_else(|| {
+            let cause = format!("there is no queue {name} in SQS: make it with Terraform");
+            Error::transient(operation, cause)
+        })
+    }
+
+    /// The same; `None`: there is no such queue, as far as this process has seen.
+    async fn find(&self, operation: &str, name: &str) -> Result<Option<String>> {
         let known = || self.urls.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(url) = known().get(name) {
             return Ok(url.clone());
         }
         let get = self.clients.sqs().await.get_queue_url().queue_name(name);
-        let answer = answer(self.clients.patience(), operation, || get.clone().send()).await?;
-        let url = answer.queue_url.ok_or_else(|| {
-            let cause = format!("SQS knows queue {name} and gives no address");
-            Error::transient(operation, cause)
-        })?;
+        let call = || get.clone().send();
+        let url = match again(self.clients.patience(), operation, |_| false, call).await {
+            Ok(answer) => Some(answer.queue_url.ok_or_else(|| {
+                let cause = format!("SQS knows queue {name} and gives no address");
+                Error::transient(operation, cause)
+            })?),
+            Err(Stop::Refused(GetQueueUrlError::QueueDoesNotExist(_))) => None,
+            Err(stop) => return Err(stop.into_error(operation)),
+        };
         known().insert(name.to_owned(), url.clone());
         Ok(url)
     }

@@ -62,6 +62,10 @@ async fn lent_credentials_read_a_queue() {
             Kind::Ministack => "000000000000",
             Kind::Moto => "123456789012",
         };
+        let own_queue = SqsQueue::new(own.clone());
+        let other = QueueName::work(Role::Sign, None);
+        assert!(own_queue.exists(&queue).await.unwrap());
+        assert!(!own_queue.exists(&other).await.unwrap());
         let role = format!("arn:aws:iam::{account}:role/millrace-runner");
         let lender = Lender::new(own, role, 60);
         let loan = lender
@@ -75,9 +79,13 @@ async fn lent_credentials_read_a_queue() {
             secret: loan.secret,
             session: Some(loan.session),
         };
-        let queue = SqsQueue::new(Clients::new(installation, lent));
+        let lent = SqsQueue::new(Clients::new(installation, lent));
         let minute = Duration::from_secs(60);
-        let got = queue.receive(&queues, 1, minute, Duration::ZERO).await;
-        assert_eq!(got.unwrap().len(), 1, "{kind:?}");
+        // One that is not there has nothing, and is no trouble.
+        let both = [other, queue];
+        for expect in [1, 0] {
+            let got = lent.receive(&both, 1, minute, Duration::ZERO).await;
+            assert_eq!(got.unwrap().len(), expect, "{kind:?}");
+        }
     }
 }

@@ -61,20 +61,6 @@ resource "aws_s3_bucket_lifecycle_configuration" "artifacts" {
     }
   }
 
-  # Collect moves what counts. What is left belongs to attempts that lost.
-  rule {
-    id     = "staged"
-    status = "Enabled"
-
-    filter {
-      prefix = "staging/"
-    }
-
-    expiration {
-      days = 7
-    }
-  }
-
   # The ledger has what a manifest said.
   rule {
     id     = "results"

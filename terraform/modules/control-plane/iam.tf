@@ -13,7 +13,6 @@ locals {
 
   blobs    = "${var.bucket_arn}/blobs/sha256/*"
   pointers = "${var.bucket_arn}/pointers/*"
-  staging  = "${var.bucket_arn}/staging/*"
   results  = "${var.bucket_arn}/results/*"
 
   all_rows = {
@@ -51,7 +50,7 @@ locals {
     sid        = "TellMissingFromForbidden"
     actions    = ["s3:ListBucket"]
     resources  = [var.bucket_arn]
-    conditions = { StringLikeIfExists = { "s3:prefix" = ["blobs/sha256/*", "pointers/*", "staging/*", "results/*"] } }
+    conditions = { StringLikeIfExists = { "s3:prefix" = ["blobs/sha256/*", "pointers/*", "results/*"] } }
   }
   data_keys = length(var.data_kms_key_arns) == 0 ? [] : [{
     sid        = "DataKeys"
@@ -112,12 +111,6 @@ locals {
     runner-api = concat([
       local.rows_of_work,
       local.put_blobs,
-      {
-        # What it signs for runners that have no credentials of AWS.
-        sid       = "StagingAndResults"
-        actions   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
-        resources = [local.staging, local.results]
-      },
       local.list,
       {
         # Who composes is told what the repository has now.
@@ -150,12 +143,18 @@ locals {
       {
         sid       = "TakeIn"
         actions   = ["s3:GetObject"]
-        resources = [local.staging, local.results]
+        resources = [local.results]
+      },
+      {
+        # What a repository has now says what a compose need not have uploaded.
+        sid       = "ReadPointers"
+        actions   = ["s3:GetObject"]
+        resources = [local.pointers]
       },
       local.list,
       {
         sid       = "DrainResults"
-        actions   = local.drain
+        actions   = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"]
         resources = values(var.system_queues.results)
       },
     ], local.data_keys)
@@ -183,6 +182,12 @@ locals {
     sweep = concat([
       local.all_rows,
       local.blobs_and_pointers,
+      {
+        # What was handed in and told to nobody, before its lease is ended.
+        sid       = "FindResults"
+        actions   = ["s3:GetObject"]
+        resources = [local.results]
+      },
       local.list,
       {
         # Orphans, once a day: the versions that were seen to be old, and none that came since (ADR 0015).
@@ -214,7 +219,7 @@ locals {
       {
         sid       = "ReadFiles"
         actions   = ["s3:GetObject"]
-        resources = [local.blobs, local.pointers, local.staging]
+        resources = [local.blobs, local.pointers]
       },
       local.list,
       {

@@ -101,7 +101,6 @@ locals {
     state_repository      = var.state_repository
     secrets               = var.secret_parameters
     result_prefix         = "results/"
-    staging_prefix        = "staging/"
     blob_prefix           = "blobs/sha256/"
     pointer_prefix        = "pointers/"
     runner_lease_seconds  = var.lease_seconds

@@ -37,22 +37,10 @@ resource "aws_iam_role_policy" "runner" {
     Version = "2012-10-17"
     Statement = [
       {
-        Sid      = "OwnStaging"
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
-        Resource = "${var.bucket_arn}/staging/$${aws:PrincipalTag/runner}/*"
-      },
-      {
         Sid      = "OwnResults"
         Effect   = "Allow"
         Action   = ["s3:PutObject"]
         Resource = "${var.bucket_arn}/results/$${aws:PrincipalTag/runner}/*"
-      },
-      {
-        Sid      = "ReadInputs"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject"]
-        Resource = local.blobs
       },
       {
         # The tags hold lists, like `:build-rpm:test:`, in which the tags of the queue are looked for.

@@ -24,7 +24,7 @@ locals {
 
 resource "aws_iam_role" "instance" {
   name        = local.name
-  description = "Runners of the fleet ${var.name}: their own queues, their own staging, their own key."
+  description = "Runners of the fleet ${var.name}: their own queues, their own results, their own key."
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -55,22 +55,10 @@ resource "aws_iam_role_policy" "instance" {
         Resource = ["arn:${var.partition}:ssm:${var.region}:${var.account_id}:parameter${var.key_parameter}"]
       },
       {
-        Sid      = "OwnStaging"
-        Effect   = "Allow"
-        Action   = ["s3:AbortMultipartUpload", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:PutObject"]
-        Resource = ["${var.bucket_arn}/staging/${var.name}/*"]
-      },
-      {
         Sid      = "OwnResults"
         Effect   = "Allow"
         Action   = ["s3:PutObject"]
         Resource = ["${var.bucket_arn}/results/${var.name}/*"]
-      },
-      {
-        Sid      = "ReadInputs"
-        Effect   = "Allow"
-        Action   = ["s3:GetObject"]
-        Resource = ["${var.bucket_arn}/blobs/sha256/*"]
       },
       {
         Sid      = "OwnQueues"

@@ -210,6 +210,9 @@ impl Demo {
             let none = work.join("no-keys");
             std::fs::create_dir_all(&none).context("make an empty folder of keys")?;
             runner.arg("--kms").arg("--keys").arg(none);
+        } else {
+            // It reads its queues itself, with credentials that it is lent.
+            runner.args(["--cloud", "lent"]);
         }
         runner.stdout(Stdio::null()).stderr(log);
         let child = runner.spawn().with_context(|| format!("start {program}"))?;

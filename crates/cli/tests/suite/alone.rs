@@ -421,6 +421,70 @@ async fn init_leaves_what_is_there_alone() {
     assert_eq!(secrets.permissions().mode() & 0o777, 0o700);
 }
 
+/// What the Terraform of `examples/` says, in short.
+const INSTALLATION: &str = r#"{"version": 1, "region": "eu-central-1", "api_url": "https://x.example.org",
+    "key_arns": {"deb": "arn:aws:kms:eu-central-1:123456789012:key/d", "rpm": "arn:aws:kms:eu-central-1:123456789012:key/r"},
+    "state_repository": {"url": "https://git.example.org/state.git", "forge": "gitea"}}"#;
+
+#[tokio::test]
+async fn a_state_repository_for_an_installation_on_aws_names_its_keys() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let (document, new) = (
+        folder.path().join("installation.json"),
+        folder.path().join("new"),
+    );
+    let init = async |text: &str| {
+        std::fs::write(&document, text).expect("a file");
+        let mut init = millrace(&["init", "--name", "Example", "--installation"]);
+        init.arg(&document).arg(&new);
+        said(init).await
+    };
+    let ended = init("{}").await;
+    assert_eq!(ended.code, 3, "{ended:?}");
+    assert!(ended.err.contains("installation.json"), "{ended:?}");
+    assert!(
+        !new.exists(),
+        "nothing is made of a document that cannot be read"
+    );
+    let ended = init(INSTALLATION).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    for word in [
+        "keys/deb.asc",
+        "https://git.example.org/state.git",
+        "https://x.example.org",
+    ] {
+        assert!(ended.out.contains(word), "{word}: {ended:?}");
+    }
+    assert!(!new.join("secrets").exists(), "no key is made");
+    let clone = folder.path().join("clone");
+    let mut git = tokio::process::Command::new("git");
+    git.args(["clone", "--quiet"])
+        .arg(new.join("state.git"))
+        .arg(&clone);
+    assert_eq!(said(git).await.code, 0);
+    let read = |path: &str| std::fs::read_to_string(clone.join(path)).expect(path);
+    assert!(read("keys/rpm.yaml").contains("key/r\"}"));
+    assert!(read("repositories/debian-12.yaml").contains("\nkey: deb\n"));
+    assert!(read("repositories/almalinux-10.yaml").contains("\nkey: rpm\n"));
+    assert!(!clone.join("keys/main.yaml").exists());
+    // All that is wrong is what the signer has to make.
+    let mut lint = millrace(&["lint"]);
+    lint.arg(&clone);
+    let found = said(lint).await;
+    assert_eq!(found.code, 1, "{found:?}");
+    let errors = found.out.lines().chain(found.err.lines());
+    let errors: Vec<&str> = errors.filter(|line| line.contains("error")).collect();
+    assert!(!errors.is_empty(), "{found:?}");
+    for name in ["deb", "rpm"] {
+        let certificate = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n-----END PGP PUBLIC KEY BLOCK-----\n";
+        std::fs::write(clone.join(format!("keys/{name}.asc")), certificate).expect("a file");
+    }
+    let mut lint = millrace(&["lint"]);
+    lint.arg(&clone);
+    let found = said(lint).await;
+    assert_eq!(found.code, 0, "{found:?}");
+}
+
 #[tokio::test]
 async fn wrong_words_say_what_is_allowed() {
     let check = async |args: &[&str], expect: &str| {

@@ -138,9 +138,12 @@ impl Poll {
     ) -> Result<(usize, Vec<Delivery>)> {
         let operation = format!("receive messages of queue {queue}");
         let name = self.queue.name(queue, Some(priority));
+        let Some(url) = self.queue.find(&operation, &name).await? else {
+            return Ok((0, Vec::new()));
+        };
         let request = self.queue.clients.sqs().await.receive_message();
         let request = request
-            .queue_url(self.queue.url(&operation, &name).await?)
+            .queue_url(url)
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .max_number_of_messages(i32::try_from(most).unwrap_or(i32::MAX))
             .visibility_timeout(self.hide)

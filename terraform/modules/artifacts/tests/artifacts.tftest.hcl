@@ -55,13 +55,9 @@ run "lifetimes" {
     condition     = toset([for rule in aws_s3_bucket_lifecycle_configuration.artifacts.rule : rule.id if length(rule.abort_incomplete_multipart_upload) > 0]) == toset(["uploads-that-never-ended"])
     error_message = "Uploads that never ended go."
   }
-  assert {
-    condition     = one([for rule in aws_s3_bucket_lifecycle_configuration.artifacts.rule : rule.expiration[0].days if rule.id == "staged"]) == 7
-    error_message = "What is staged goes after 7 days."
-  }
   # A new rule is looked at by whoever changes this line: none may end what a pointer or a row names.
   assert {
-    condition     = { for rule in aws_s3_bucket_lifecycle_configuration.artifacts.rule : rule.id => try(rule.filter[0].prefix, null) if contains(["staged", "results"], rule.id) } == { staged = "staging/", results = "results/" } && length(aws_s3_bucket_lifecycle_configuration.artifacts.rule) == 4
+    condition     = { for rule in aws_s3_bucket_lifecycle_configuration.artifacts.rule : rule.id => try(rule.filter[0].prefix, null) if rule.id == "results" } == { results = "results/" } && length(aws_s3_bucket_lifecycle_configuration.artifacts.rule) == 3
     error_message = "Blobs and pointers never expire."
   }
   assert {

@@ -69,8 +69,8 @@ run "policies" {
     error_message = "No function touches a key."
   }
   assert {
-    condition     = strcontains(output.policies["runner"], "staging/$${aws:PrincipalTag/runner}/*")
-    error_message = "A runner's staging is named by its session."
+    condition     = strcontains(output.policies["runner"], "results/$${aws:PrincipalTag/runner}/*") && !strcontains(output.policies["runner"], "s3:GetObject")
+    error_message = "A runner hands in below its session's name, and reads nothing there."
   }
 }
 
