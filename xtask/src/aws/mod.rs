@@ -59,24 +59,7 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         .next()
         .and_then(|port| port.parse().ok())
         .context("the emulator has no port")?;
-    let mut list = differences()?;
-    // The emulator knows no metrics of groups.
-    let unknown = list["attributes"]
-        .as_array_mut()
-        .context("older.json: attributes")?;
-    unknown.push(json!("enabled_metrics"));
-    list["variables"]["packages_directory"] = json!(packages);
-    list["variables"]["state_repository"] = json!({"url": state, "forge": "none"});
-    // A repository on this machine has no certificate.
-    let replace = list["replace"].as_array_mut();
-    replace.context("older.json: replace")?.extend([
-        json!([
-            "(var.state_repository.url, \"https://\")",
-            "(var.state_repository.url, \"http\")"
-        ]),
-        json!(["regex(\"^https://[^@/]+/\"", "regex(\"^http://[^@/]+/\""]),
-    ]);
-    let example = Example::copied("aws", port, &list)?;
+    let example = example(port, &packages, state)?;
     println!("{}", example.apply()?);
     let state = example.state()?;
     let applied = &state["values"]["outputs"];
@@ -121,6 +104,28 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         state,
         _emulator: emulator,
     })
+}
+
+/// The example, fitted to the provider, to the emulator at `port`, and to a repository on this machine.
+fn example(port: u16, packages: &Path, state: &str) -> Result<Example> {
+    let mut list = differences()?;
+    // The emulator knows no metrics of groups.
+    let unknown = list["attributes"]
+        .as_array_mut()
+        .context("older.json: attributes")?;
+    unknown.push(json!("enabled_metrics"));
+    list["variables"]["packages_directory"] = json!(packages);
+    list["variables"]["state_repository"] = json!({"url": state, "forge": "none"});
+    // A repository on this machine has no certificate.
+    let replace = list["replace"].as_array_mut();
+    replace.context("older.json: replace")?.extend([
+        json!([
+            "(var.state_repository.url, \"https://\")",
+            "(var.state_repository.url, \"http\")"
+        ]),
+        json!(["regex(\"^https://[^@/]+/\"", "regex(\"^http://[^@/]+/\""]),
+    ]);
+    Example::copied("aws", port, &list)
 }
 
 fn emulator() -> Result<Emulator> {

@@ -37,10 +37,10 @@ pub(crate) fn on_aws(words: &[&str]) -> Result<()> {
             );
         }
     };
+    setup::run()?;
     if let Some(why) = aws::cannot()? {
         bail!("{why}");
     }
-    setup::run()?;
     build_programs()?;
     if let Some(why) = go(purpose)?.left_out() {
         println!("the judge of policies: LEFT OUT: {why}");

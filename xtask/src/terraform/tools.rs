@@ -101,13 +101,12 @@ fn downloaded(command: &mut Command) -> Result<()> {
         return Ok(());
     };
     let said = format!("{error:#}");
-    let is_another_one = ["HASH", "INTEGRITY"]
-        .iter()
-        .any(|word| said.to_uppercase().contains(word));
-    if is_another_one {
+    // The words of pip and of npm for it.
+    if said.contains("DO NOT MATCH THE HASHES") || said.contains("EINTEGRITY") {
         return Err(error);
     }
-    let why = said.trim().lines().last().unwrap_or_default();
+    // The first line is the command's.
+    let why = said.lines().nth(1).unwrap_or(&said);
     Err(NotThere(why.to_owned()).into())
 }
 
