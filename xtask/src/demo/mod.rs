@@ -11,11 +11,12 @@ mod lost;
 mod sources;
 
 use std::cell::Cell;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 pub(crate) use cloud::{on_aws, on_aws_built};
 pub(crate) use emulated::emulated;
@@ -46,6 +47,8 @@ struct Demo {
     began: Instant,
     /// Steps that began, and all of them.
     steps: (Cell<usize>, usize),
+    /// Of the folder `root`, which other checkouts of this machine use too.
+    _lock: File,
 }
 
 /// The control plane while it runs.
@@ -67,9 +70,26 @@ impl Drop for Up {
     }
 }
 
+/// Locks a folder against other runs, until the answer is dropped. A second run would take away the first one's files.
+fn locked(root: &Path) -> Result<File> {
+    let path = root.with_extension("lock");
+    write(&path, "")?;
+    let lock = File::open(&path).with_context(|| format!("open {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another run is in {}: wait for its end", root.display())
+        }
+        Err(TryLockError::Error(cause)) => {
+            Err(cause).with_context(|| format!("lock {}", path.display()))
+        }
+    }
+}
+
 impl Demo {
     fn new(name: &str, bridge: PathBuf, steps: usize) -> Result<Self> {
         let root = scratch(name);
+        let lock = locked(&root)?;
         if root.exists() {
             std::fs::remove_dir_all(&root).with_context(|| format!("remove {}", root.display()))?;
         }
@@ -79,6 +99,7 @@ impl Demo {
             bridge,
             began: Instant::now(),
             steps: (Cell::new(0), steps),
+            _lock: lock,
         })
     }
 
@@ -161,7 +182,7 @@ impl Demo {
 
     fn up(&self) -> Result<Up> {
         let data = self.path("one");
-        let log = std::fs::File::create(self.path("up.log")).context("create up.log")?;
+        let log = File::create(self.path("up.log")).context("create up.log")?;
         let child = Command::new(bin("millrace"))
             .args(["up", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
@@ -268,3 +289,22 @@ const RELEASE: &str = "\
 from: [builds/2026/11/first.yaml]
 to: [debian-12, bridge-12]
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_run_does_not_take_the_files_of_the_first() {
+        let root = crate::sh::target().join(format!("locked-{}", std::process::id()));
+        let first = locked(&root).expect("nobody is there");
+        let error = locked(&root).expect_err("somebody is there");
+        assert!(
+            error.to_string().starts_with("another run is in "),
+            "{error}"
+        );
+        drop(first);
+        locked(&root).expect("nobody is there any more");
+        std::fs::remove_file(root.with_extension("lock")).expect("it was made");
+    }
+}
