@@ -138,7 +138,16 @@ locals {
     ], local.data_keys)
 
     collect = concat([
-      local.rows_of_work,
+      {
+        # A result ends a task and its lease.
+        sid       = "RowsOfResults"
+        actions   = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"]
+        resources = [var.table_arn]
+        conditions = {
+          "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["/head", "/leases", "/outbox", "/request/*"] }
+          Null                      = { "dynamodb:LeadingKeys" = ["false"] }
+        }
+      },
       local.put_blobs,
       {
         sid       = "TakeIn"

@@ -46,7 +46,7 @@ resource "aws_iam_role_policy" "runner" {
         # The tags hold lists, like `:build-rpm:test:`, in which the tags of the queue are looked for.
         Sid      = "OwnQueues"
         Effect   = "Allow"
-        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
         Resource = var.work_queue_arns
         Condition = {
           StringLike = {

@@ -63,7 +63,7 @@ resource "aws_iam_role_policy" "instance" {
       {
         Sid      = "OwnQueues"
         Effect   = "Allow"
-        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+        Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
         Resource = [for lane in local.lanes : lane.arn]
       },
       {
