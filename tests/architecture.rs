@@ -84,7 +84,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "bench",
-        "pipeline-spec runner-api ledger ports control platform-local state-repo git fake-forge",
+        "pipeline-spec runner-api ledger ports control cost platform-local platform-aws state-repo git emulator fake-forge",
     ),
     (
         "chaos",
