@@ -41,7 +41,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "millrace",
-        "pipeline-spec runner-api ledger ports control server platform-local state-repo git openpgp repo-rpm repo-deb",
+        "pipeline-spec runner-api ledger ports control cost server platform-local state-repo git openpgp repo-rpm repo-deb",
     ),
     ("runner-agent", "pipeline-spec runner-api sandbox"),
     (
@@ -84,7 +84,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "bench",
-        "pipeline-spec runner-api ledger ports control platform-local state-repo git fake-forge",
+        "pipeline-spec runner-api ledger ports control cost platform-local platform-aws state-repo git emulator fake-forge",
     ),
     (
         "chaos",

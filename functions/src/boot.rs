@@ -14,8 +14,9 @@ use crate::settings::{Secret, Settings};
 
 /// The environment variable that names the parameter with the document.
 const CONFIGURATION: &str = "MILLRACE_CONFIGURATION";
-/// What a function may write to. It lasts as long as the environment that AWS keeps warm.
-const SCRATCH: &str = "/tmp/millrace";
+/// Below the folder for temporary files, which is all that a function may write to. It lasts as long as the environment
+/// that AWS keeps warm.
+const SCRATCH: &str = "millrace";
 /// Environments that share a disk: on AWS one, on an emulator all.
 const MOST_ENVIRONMENTS: u32 = 1_000;
 /// The user that a bare token is sent with: GitHub wants this word, other forges take any.
@@ -41,8 +42,9 @@ struct Scratch {
 
 impl Scratch {
     fn new() -> anyhow::Result<Self> {
+        let all = std::env::temp_dir().join(SCRATCH);
         for number in 0..MOST_ENVIRONMENTS {
-            let folder = PathBuf::from(SCRATCH).join(number.to_string());
+            let folder = all.join(number.to_string());
             let name = folder.display();
             std::fs::create_dir_all(&folder).with_context(|| format!("create {name}"))?;
             let lock = File::create(folder.join("lock"));
@@ -60,7 +62,8 @@ impl Scratch {
                 }
             }
         }
-        anyhow::bail!("all {MOST_ENVIRONMENTS} folders in {SCRATCH} are taken")
+        let all = all.display();
+        anyhow::bail!("all {MOST_ENVIRONMENTS} folders in {all} are taken")
     }
 }
 

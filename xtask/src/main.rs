@@ -28,12 +28,20 @@ usage: cargo xtask WORD
   setup    install what is needed from Debian (asks for nothing; needs root once)
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
+<<<<<<< HEAD
   aws      the same way on an emulated AWS: terraform/ applied, the functions deployed,
            runners that know an address and their key; every call is recorded and judged
   aws --record | --accept
            makes the calls of a run, or of the last one, terraform/judges/iam/recorded.json
   aws --hold
            keeps the installation at the end, to be looked at
+=======
+  aws [--hold]
+           the same way on an emulated AWS: terraform/ applied, the functions deployed,
+           runners that know an address and their key
+  functions
+           the functions as Lambda takes them, in target/functions
+>>>>>>> ac05584 (bench: aws measures functions as Lambda starts them)
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
@@ -65,6 +73,9 @@ fn main() -> ExitCode {
         ["setup"] => setup::run(),
         ["demo"] => demo::whole_way(),
         ["aws", ref which @ ..] => demo::on_aws(which),
+        ["functions"] => aws::packages::for_lambda().map(|path| {
+            println!("the packages are in {}", path.display());
+        }),
         ["e2e", "--emulated"] => demo::emulated(),
         ["test"] => test::all(),
         ["lint"] => test::lint(),

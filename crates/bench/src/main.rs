@@ -2,6 +2,7 @@
 //!
 //! | word | measures |
 //! |---|---|
+//! | `aws FUNCTIONS` | functions as Lambda starts them, and a cold plan |
 //! | `build ROOTS BRIDGE` | warm roots, the overhead over bare tools, and the time to a runner's first process |
 //! | `plan` | planning a push at 1,000 and at 100,000 requests: time and peak memory |
 //! | `recover` | a lost ledger of 20,000 status commits, rebuilt: time and peak memory |
@@ -18,6 +19,7 @@
     reason = "a measuring program: it starts programs, writes files and reads the clock"
 )]
 
+mod aws;
 mod build;
 mod figures;
 mod machine;
@@ -39,13 +41,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-const HELP: &str = "usage: millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench plan|recover|status|start|tasks [FOLDER]";
+const HELP: &str = "usage: millrace-bench aws FUNCTIONS [FOLDER]\n       millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench plan|recover|status|start|tasks [FOLDER]";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let folder = |given: Option<&&str>| given.map_or_else(std::env::temp_dir, PathBuf::from);
     let line = match words[..] {
+        ["aws", functions, ref rest @ ..] => {
+            aws::run(&scratch(&folder(rest.first()))?, Path::new(functions))?
+        }
         ["build", roots, bridge, ref rest @ ..] => {
             let scratch = scratch(&folder(rest.first()))?;
             build::run(&scratch, Path::new(roots), Path::new(bridge))?

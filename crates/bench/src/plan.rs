@@ -30,15 +30,16 @@ const MONTH: usize = 2_500;
 /// Files in one commit of the filling.
 const COMMIT: usize = 10_000;
 /// Requests that a push touches: half are new, half are edited.
-const TOUCHED: usize = 10;
+pub(crate) const TOUCHED: usize = 10;
 /// Pushes measured; the median counts.
 const PUSHES: usize = 15;
 /// The lines: twice the time, 300 MB.
 const LIMIT_RATIO: f64 = 2.0;
 const LIMIT_BYTES: u64 = 300_000_000;
 
-const PROJECT: &str = include_str!("../../../state-repo-template/millrace.yaml");
-const PLATFORM: &str = include_str!("../../../state-repo-template/platforms/debian-12.yaml");
+pub(crate) const PROJECT: &str = include_str!("../../../state-repo-template/millrace.yaml");
+pub(crate) const PLATFORM: &str =
+    include_str!("../../../state-repo-template/platforms/debian-12.yaml");
 
 pub(crate) fn run(scratch: &tempfile::TempDir) -> Result<Value> {
     let small = size(scratch.path(), SMALL)?;
@@ -110,7 +111,7 @@ async fn apply(platform: &LocalPlatform<GitStateRepo>, change: Change) -> Result
     Ok(())
 }
 
-fn row(name: &str, text: &str, tip: CommitId, sequence: u64) -> Result<RequestRow> {
+pub(crate) fn row(name: &str, text: &str, tip: CommitId, sequence: u64) -> Result<RequestRow> {
     let path: RequestPath = name.parse()?;
     let Ok(request) = parse_build(&path, text.as_bytes()) else {
         bail!("{name} does not parse");
@@ -180,7 +181,7 @@ async fn plan(
 }
 
 /// New requests, and edits spread over the whole repository.
-fn touched(count: usize, push: usize) -> Vec<(String, String)> {
+pub(crate) fn touched(count: usize, push: usize) -> Vec<(String, String)> {
     let new = TOUCHED / 2;
     let first = count + push * new;
     let step = count / (TOUCHED - new);
@@ -191,7 +192,7 @@ fn touched(count: usize, push: usize) -> Vec<(String, String)> {
         .collect()
 }
 
-fn name(n: usize) -> String {
+pub(crate) fn name(n: usize) -> String {
     let month = n / MONTH;
     format!(
         "builds/{}/{:02}/request-{n}.yaml",
@@ -200,7 +201,7 @@ fn name(n: usize) -> String {
     )
 }
 
-fn text(n: usize, version: usize) -> String {
+pub(crate) fn text(n: usize, version: usize) -> String {
     format!(
         "reason: update {version} of package {n}\nplatforms: {{debian-12: [amd64]}}\npackages:\n  - source: {{dsc: \"https://example.org/p{n}_{version}.dsc\", sha256: \"{n:064x}\"}}\n"
     )

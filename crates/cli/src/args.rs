@@ -171,6 +171,37 @@ pub(crate) struct PlanArgs {
     pub(crate) place: Place,
     /// A checkout's directory, a branch or a commit. By default the checkout in the current directory.
     pub(crate) what: Option<String>,
+    /// Say, too, what it would cost on AWS.
+    #[arg(long)]
+    pub(crate) cost: bool,
+    #[command(flatten)]
+    pub(crate) costs: CostArgs,
+}
+
+/// What nobody can count beforehand.
+#[derive(Debug, clap::Args)]
+pub(crate) struct CostArgs {
+    /// Minutes that a build takes.
+    #[arg(long, value_name = "MINUTES", default_value_t = 10.0, value_parser = words::amount, requires = "cost")]
+    pub(crate) build_minutes: f64,
+    /// Minutes that any other task takes.
+    #[arg(long, value_name = "MINUTES", default_value_t = 1.0, value_parser = words::amount, requires = "cost")]
+    pub(crate) other_minutes: f64,
+    /// MiB that a build leaves in the store.
+    #[arg(long, value_name = "MIB", default_value_t = 20.0, value_parser = words::amount, requires = "cost")]
+    pub(crate) build_mib: f64,
+    /// The machines that run tasks, of 4 processors each: on spot or on demand.
+    #[arg(long, value_enum, default_value_t = Machine::ArmSpot, requires = "cost")]
+    pub(crate) machine: Machine,
+}
+
+/// Machines of EC2, and how they are paid for: c7g.xlarge and c7i.xlarge, on spot or on demand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Machine {
+    ArmSpot,
+    Arm,
+    IntelSpot,
+    Intel,
 }
 
 #[derive(Debug, clap::Args)]

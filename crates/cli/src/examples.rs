@@ -57,9 +57,13 @@ Examples:
   millrace plan ~/my-distribution
   millrace plan add-hello           # a branch of the state repository, or of the checkout here
   millrace plan 3f9a0c1e            # a commit
+  millrace plan --cost --build-minutes 25
 
 What is planned is what merging would do: the changes since the commit that the checkout and the
-control plane have in common, on top of what is planned now. Nothing is written anywhere.";
+control plane have in common, on top of what is planned now. Nothing is written anywhere.
+
+--cost takes requests as they were counted, and list prices that nobody has checked. It says what it
+assumes; docs/explanation/cost.md has the rest.";
 
 pub(crate) const STATUS: &str = "\
 Examples:

@@ -11,6 +11,7 @@ mod args;
 mod ask;
 mod checkout;
 mod client;
+mod cost;
 mod examples;
 mod failure;
 mod init;

@@ -4,15 +4,26 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use control::{DryRun, DryRunPackage, DryRunRepository, DryRunRequest, PackageChange};
+use serde::Serialize;
 use server::{Head, PlanBody};
 
 use crate::Verdict;
 use crate::args::PlanArgs;
 use crate::checkout::{Checkout, Edits};
 use crate::client::Client;
+use crate::cost::Costs;
 use crate::failure::{Failure, Kind};
 use crate::render::{Output, clean, note, short};
 use crate::status::{notes, problems};
+
+/// The dry run as the control plane answers it, and what was added here.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    run: &'a DryRun,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cost: Option<&'a Costs>,
+}
 
 pub(crate) async fn run(args: PlanArgs, output: &Output) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.place)?;
@@ -21,10 +32,15 @@ pub(crate) async fn run(args: PlanArgs, output: &Output) -> anyhow::Result<Verdi
         Some(path) if is_directory(path) => checkout(&client, Path::new(path)).await?,
         Some(name) => revision(&client, name).await?,
     };
+    let costs = args.cost.then(|| Costs::of(&run, &args.costs));
     if output.json {
-        output.print_json(&run)?;
+        output.print_json(&Answer {
+            run: &run,
+            cost: costs.as_ref(),
+        })?;
     } else {
-        output.print(&text(&run, output))?;
+        let costs = costs.map(|costs| costs.text()).unwrap_or_default();
+        output.print(&(text(&run, output) + &costs))?;
     }
     let bad = !run.problems.is_empty() || run.requests.iter().any(|r| !r.problems.is_empty());
     Ok(if bad { Verdict::NotWell } else { Verdict::Well })

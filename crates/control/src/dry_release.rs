@@ -79,6 +79,8 @@ impl<P: Platform> Control<P> {
         }
         for (name, preview) in preview.repositories {
             let tasks = tasks(name.as_str(), &preview, &request.path, wish);
+            // The last one, to publish, is no runner's.
+            request.work.releasing += tasks.len() - 1;
             request.tasks.extend(tasks);
             request.repositories.push(DryRunRepository {
                 name,

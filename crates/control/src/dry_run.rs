@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, Tasks};
-use pipeline_spec::{Config, Priority, RepositoryName, RequestKind, RequestPath, Source};
+use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, TaskRow, Tasks};
+use pipeline_spec::{
+    Config, PlatformName, Priority, RepositoryName, RequestKind, RequestPath, Source,
+};
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, PathChange, Platform, Resolved, StateRepo};
+use runner_api::{TaskRef, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::problems;
@@ -48,9 +51,82 @@ pub struct DryRunRequest {
     pub notes: Vec<Note>,
     /// First tasks, and those that follow once the sources are known.
     pub tasks: Vec<DryRunTask>,
+    /// How many tasks are to be done.
+    #[serde(default, skip_serializing_if = "DryRunWork::is_nothing")]
+    pub work: DryRunWork,
     /// A release or its revert: what changes for clients, in name order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repositories: Vec<DryRunRepository>,
+}
+
+/// Tasks that are not done, by kind, those included that only follow: each package on each architecture that
+/// its platform has, unless its source is known and says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DryRunWork {
+    /// Sources.
+    pub sources: usize,
+    /// Builds.
+    pub builds: usize,
+    /// Tests of packages.
+    pub tests: usize,
+    /// Of releases: packages and metadata signed, repositories composed, smoke tests.
+    pub releasing: usize,
+}
+
+impl DryRunWork {
+    /// Whether nothing is to be done.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn add(&mut self, spec: &TaskSpec) {
+        match spec {
+            TaskSpec::Source(_) => self.sources += 1,
+            TaskSpec::Build(_) => self.builds += 1,
+            TaskSpec::Test(_) => self.tests += 1,
+            TaskSpec::SignPackages(_)
+            | TaskSpec::Compose(_)
+            | TaskSpec::SignMetadata(_)
+            | TaskSpec::Smoke(_) => self.releasing += 1,
+        }
+    }
+
+    /// Adds builds and tests that are planned only once the platform's last source is made.
+    fn follow(
+        &mut self,
+        sources: &[(PlatformName, TaskRef)],
+        platform: &PlatformName,
+        archs: &[&str],
+        tasks: &Tasks,
+    ) {
+        let sources = sources.iter().filter(|(of, _)| of == platform);
+        let known = sources.map(|(_, source)| (source, tasks.get(&source.id)));
+        let known: Vec<_> = known.collect();
+        let is_open = |row: &Option<&TaskRow>| row.is_none_or(|row| !row.state.is_closed());
+        if !known.iter().any(|(_, row)| is_open(row)) {
+            return;
+        }
+        for (source, row) in known {
+            // Nothing follows a source that could not be made.
+            if !is_open(&row) && !row.is_some_and(TaskRow::is_done) {
+                continue;
+            }
+            let left = archs.iter().filter(|arch| !is_built(tasks, source, arch));
+            let left = left.count();
+            self.builds += left;
+            self.tests += left;
+        }
+    }
+}
+
+/// Whether a build of that source has ended, or is not wanted on that architecture.
+fn is_built(tasks: &Tasks, source: &TaskRef, arch: &str) -> bool {
+    tasks.values().any(|row| match &row.spec {
+        TaskSpec::Build(build) => {
+            build.source == *source && build.arch.as_str() == arch && row.state.is_closed()
+        }
+        _ => false,
+    })
 }
 
 /// What a release does to one repository.
@@ -184,6 +260,7 @@ impl<P: Platform> Control<P> {
                 problems: Vec::new(),
                 notes: Vec::new(),
                 tasks: Vec::new(),
+                work: DryRunWork::default(),
                 repositories: Vec::new(),
             };
             match self.read_file(files, path.as_str()).await? {
@@ -258,6 +335,7 @@ impl<P: Platform> Control<P> {
             tasks: &tasks,
         };
         let plan = plan_build(view, build, config, &refs, &[]);
+        let sources = sources(&plan);
         fill(request, plan, &tasks);
         for (platform, wanted) in &build.platforms {
             let Some(platform_config) = config.platforms.get(platform) else {
@@ -269,6 +347,7 @@ impl<P: Platform> Control<P> {
                 .filter(|arch| wanted.as_ref().is_none_or(|wanted| wanted.contains(arch)))
                 .map(|arch| arch.as_str())
                 .collect();
+            request.work.follow(&sources, platform, &archs, &tasks);
             for package in build.packages_on(platform, platform_config.format()) {
                 let name = package.name.as_str();
                 if request.problems.iter().any(|found| found.subject == name) {
@@ -344,7 +423,23 @@ pub(crate) fn row_for(path: &RequestPath, commit: &str, spec: RequestSpec) -> Re
     }
 }
 
+/// Source tasks, by the platform that they are for.
+fn sources(plan: &Plan) -> Vec<(PlatformName, TaskRef)> {
+    let specs = plan.tasks.iter().map(|planned| (planned, &planned.spec));
+    let sources = specs.filter_map(|(planned, spec)| match spec {
+        TaskSpec::Source(source) => Some((source.platform.clone(), planned.task.clone())),
+        _ => None,
+    });
+    sources.collect()
+}
+
 fn fill(request: &mut DryRunRequest, plan: Plan, tasks: &Tasks) {
+    for planned in &plan.tasks {
+        let known = tasks.get(&planned.task.id);
+        if known.is_none_or(|row| !row.state.is_closed()) && planned.excluded.is_none() {
+            request.work.add(&planned.spec);
+        }
+    }
     request.problems = plan.problems;
     request.notes = plan.notes;
     request.tasks = plan

@@ -53,7 +53,8 @@ pub use collect::Collected;
 pub use command::CommandError;
 pub use config::Snapshot;
 pub use dry_run::{
-    CHECKOUT, DryRun, DryRunPackage, DryRunRepository, DryRunRequest, DryRunTask, PackageChange,
+    CHECKOUT, DryRun, DryRunPackage, DryRunRepository, DryRunRequest, DryRunTask, DryRunWork,
+    PackageChange,
 };
 pub use files::Checkout;
 pub use orphans::{Amount, Grace, Orphan, Pruned, Pruning, TooShort};

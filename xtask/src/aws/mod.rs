@@ -5,7 +5,7 @@
 //! rights are not enforced: calls are recorded, and the judge of policies is asked about each.
 
 mod emulated;
-mod packages;
+pub(crate) mod packages;
 mod record;
 mod relay;
 
@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, ensure};
 use emulator::{Emulator, Kind};
 use serde_json::{Value, json};
 
-use crate::sh::{cmd, output, top};
+use crate::sh::{cmd, output, target, top};
 use crate::terraform::{self, Example, NotThere, Verdict, differences};
 use emulated::Emulated;
 use record::{Places, Recorder};
@@ -51,7 +51,11 @@ pub(crate) struct Installation {
 /// Applies everything for the state repository at `state`; programs are there. `folder` is for files of this run.
 pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
     let fixtures = top().join("terraform/fixtures/functions");
-    let packages = packages::pack(&folder.join("functions"), &fixtures)?;
+    let packages = packages::pack(
+        &target().join("debug"),
+        &folder.join("functions"),
+        &fixtures,
+    )?;
     let emulator = emulator()?;
     let endpoint = emulator.endpoint();
     let port: u16 = endpoint

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use crate::sh::{bin, cmd, output, top};
+use crate::sh::{cmd, output, run, target, top};
 
+/// The profile of programs for Lambda.
+pub(crate) const PROFILE: &str = "function";
 /// Packs what it is given.
 const PACK: &str = "\
 import sys, zipfile
@@ -17,8 +19,19 @@ with zipfile.ZipFile(package, 'w') as out:
     out.writestr(entry, open(program, 'rb').read(), compresslevel=1)
 ";
 
-/// Packs the programs of the dev profile, which are there, into `folder`: a package for each of `fixtures`.
-pub(super) fn pack(folder: &Path, fixtures: &Path) -> Result<PathBuf> {
+/// Builds and packs them for a real AWS, where the examples of `terraform/` look for them.
+pub(crate) fn for_lambda() -> Result<PathBuf> {
+    let words = ["build", "--quiet", "--profile", PROFILE, "--package"];
+    run(cmd("cargo", &words)
+        .args(["functions", "--bins"])
+        .current_dir(top()))?;
+    let fixtures = top().join("terraform/fixtures/functions");
+    let programs = target().join(PROFILE);
+    pack(&programs, &target().join("functions"), &fixtures)
+}
+
+/// Packs `programs`, which are there, into `folder`: a package for each of `fixtures`.
+pub(super) fn pack(programs: &Path, folder: &Path, fixtures: &Path) -> Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     for fixture in std::fs::read_dir(fixtures).context("read the fixtures of functions")? {
         let fixture = fixture?.path();
@@ -31,7 +44,7 @@ pub(super) fn pack(folder: &Path, fixtures: &Path) -> Result<PathBuf> {
         }
         let stripped = folder.join("bootstrap");
         let mut strip = cmd("strip", &["--output-file"]);
-        output(strip.arg(&stripped).arg(bin(&name)))?;
+        output(strip.arg(&stripped).arg(programs.join(&*name)))?;
         output(cmd("python3", &["-c", PACK]).arg(&stripped).arg(&package))?;
         std::fs::remove_file(&stripped)?;
     }

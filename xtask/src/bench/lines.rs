@@ -188,3 +188,40 @@ pub(super) fn tasks(values: &[Value]) -> Result<Vec<Line>> {
     ));
     Ok(lines)
 }
+
+pub(super) fn aws(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    // Beside each figure that of a function which does nothing: no program of ours can be below it.
+    let figure = |what: &str, pointer: &str, (scale, unit, limit): (f64, &'static str, f64)| {
+        let ours = at(value, &format!("/webhook{pointer}"))? / scale;
+        let bare = at(value, &format!("/bare{pointer}"))? / scale;
+        let what = format!("webhook: {what} (does nothing: {bare:.2})");
+        Ok::<_, anyhow::Error>(Line::below(what, ours, unit, limit))
+    };
+    let start = at(value, "/webhook/start_worst_ms")?;
+    let start = format!("start to first answer, worst {start:.0} ms");
+    let plan = |name| at(value, &format!("/plan/{name}")).map(|ms| ms / 1e3);
+    let what = format!(
+        "a cold plan of 10 of 20,000 files (fetch {:.2}, blobless git clone {:.2})",
+        plan("fetch_median_ms")?,
+        plan("git_clone_blobless_median_ms")?
+    );
+    let mut lines = vec![
+        figure(&start, "/start_median_ms", (1.0, "ms", 60.0))?,
+        figure("warm, p99", "/warm_p99_ms", (1.0, "ms", 20.0))?,
+        figure("peak memory", "/peak_bytes", (1e6, "MB", 64.0))?,
+        figure("program", "/program_bytes", (1e6, "MB", 12.0))?,
+        Line::below(what, plan("median_ms")?, "s", 1.0),
+    ];
+    for job in value["requests_per_task"]
+        .as_array()
+        .context("find requests_per_task")?
+    {
+        let what = format!(
+            "requests a task: {}",
+            job["what"].as_str().unwrap_or_default()
+        );
+        lines.push(Line::below(what, at(job, "/requests")?, "", 12.0));
+    }
+    Ok(lines)
+}

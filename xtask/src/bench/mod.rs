@@ -11,6 +11,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::aws::packages::PROFILE;
 use crate::sh::{cmd, run, scratch, target, top};
 use crate::{bridge, setup};
 use line::Line;
@@ -21,7 +22,7 @@ type Measure = (
     fn() -> Result<Vec<Value>>,
     fn(&[Value]) -> Result<Vec<Line>>,
 );
-const MEASURES: [Measure; 8] = [
+const MEASURES: [Measure; 9] = [
     ("plan", || control_plane("plan", &[]), lines::plan),
     ("status", || control_plane("status", &[]), lines::status),
     ("recover", || control_plane("recover", &[]), lines::recover),
@@ -30,9 +31,13 @@ const MEASURES: [Measure; 8] = [
     ("build", build, lines::build),
     ("start", || control_plane("start", &[]), lines::start),
     ("tasks", || control_plane("tasks", &[]), lines::tasks),
+    ("aws", aws, lines::aws),
 ];
 /// Packages in the repositories that are measured.
 const PACKAGES: &str = "10000";
+
+/// What is measured without `millrace` and its runners.
+const ALONE: [&str; 3] = ["rpm", "deb", "aws"];
 
 /// Fails when a line is missed.
 pub(crate) fn measure(words: &[&str]) -> Result<()> {
@@ -47,7 +52,7 @@ pub(crate) fn measure(words: &[&str]) -> Result<()> {
     if names == ["ledger"] {
         return ledger();
     }
-    programs()?;
+    programs(names.is_empty() || names.iter().any(|name| !ALONE.contains(name)))?;
     let (mut missed, mut all) = (0, 0);
     for (name, measure, lines) in MEASURES {
         if !names.is_empty() && !names.contains(&name) {
@@ -84,20 +89,26 @@ fn ledger() -> Result<()> {
     run(cmd("cargo", &words).current_dir(top()))
 }
 
-/// The programs as they are released.
-fn programs() -> Result<()> {
-    // `millrace init` asks the runners' programs for their identities.
-    let mut build = cmd("cargo", &["build", "--release", "--quiet"]);
-    for package in [
-        "bench",
-        "millrace",
-        "millrace-runner",
-        "runner-sign",
-        "sandbox",
-    ] {
-        build.args(["-p", package]);
+/// The programs as they are released; `whole`: those of an installation, too.
+fn programs(whole: bool) -> Result<()> {
+    let mut build = cmd("cargo", &["build", "--release", "--quiet", "-p", "bench"]);
+    if whole {
+        // `millrace init` asks the runners' programs for their identities.
+        for package in ["millrace", "millrace-runner", "runner-sign", "sandbox"] {
+            build.args(["-p", package]);
+        }
     }
     run(build.arg("--bins").current_dir(top()))
+}
+
+/// Functions as they are packed for AWS, and one that does nothing.
+fn aws() -> Result<Vec<Value>> {
+    let words = ["build", "--quiet", "--profile", PROFILE, "--package"];
+    let mut build = cmd("cargo", &words);
+    build.args(["functions", "--bins", "--example", "bare"]);
+    run(build.current_dir(top()))?;
+    let functions = target().join(PROFILE);
+    control_plane("aws", &[&functions.to_string_lossy()])
 }
 
 /// On a real disk: on a tmpfs a durable step costs nothing.

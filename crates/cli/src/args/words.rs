@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use control::Grace;
 
+/// Largest number of minutes or MiB: about a month, and half a TiB.
+const MAX_AMOUNT: f64 = 500_000.0;
 /// Longest name of a distribution, in characters: it is in the signing key's user id.
 const MAX_NAME_CHARS: usize = 100;
 /// Architectures that qemu-user runs and that platforms are built for, as rpm or dpkg spells them.
@@ -48,6 +50,13 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
         ));
     }
     Ok(text.trim().to_owned())
+}
+
+/// A number of minutes or MiB, as `2.5`.
+pub(crate) fn amount(text: &str) -> Result<f64, String> {
+    let amount = text.parse::<f64>().ok();
+    let amount = amount.filter(|it| (0.0..=MAX_AMOUNT).contains(it));
+    amount.ok_or_else(|| format!("write a number from 0 to {MAX_AMOUNT}, as 2.5"))
 }
 
 /// `90m`, `72h`, `3d`: how long a file is kept that nothing needs.

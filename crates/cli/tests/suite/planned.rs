@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Child;
 
-use crate::fixture::{APP, CONFIG};
-use crate::person::{Said, millrace, said};
+use crate::fixture::{APP, CONFIG, RELEASE, release};
+use crate::person::{Person, Said, millrace, said};
 use crate::served::TOKEN;
 
 /// A control plane without runners, its state repository, and a person's clone of it.
@@ -152,6 +153,72 @@ async fn a_checkout_is_planned_as_it_is() {
         status.out.contains("\"requests\": []"),
         "nothing was written: {status:?}"
     );
+}
+
+#[tokio::test]
+async fn what_a_plan_would_cost_is_said() {
+    let real = Real::new().await;
+    real.planned().await;
+    let nothing = real.says(&["plan", "--cost"]).await;
+    assert_eq!(nothing.code, 0, "{nothing:?}");
+    assert!(nothing.out.contains("this plan: $0 ="), "{nothing:?}");
+    assert!(nothing.out.contains("an idle month"), "{nothing:?}");
+    real.write(APP, &request());
+    real.write(RELEASE, &release(&[APP], &["debian"]));
+    let said = real.says(&["plan", "--cost"]).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    for (path, expect) in [
+        (APP, "for 3 tasks (1 builds)"),
+        // Compose, sign metadata, smoke test.
+        (RELEASE, "for 3 tasks:"),
+        ("this plan", "for 6 tasks (1 builds)"),
+    ] {
+        let line = said.out.lines().find(|line| {
+            let line = line.trim_start();
+            line.starts_with(&format!("{path}: $"))
+        });
+        let line = line.unwrap_or_else(|| panic!("{path}: {said:?}"));
+        assert!(line.contains(expect), "{line}");
+    }
+    let json = async |args: &[&str]| -> Value {
+        let args = [&["--json", "plan"], args].concat();
+        let said = real.says(&args).await;
+        assert_eq!(said.code, 0, "{said:?}");
+        serde_json::from_str(&said.out).expect("JSON")
+    };
+    let plain = json(&[]).await;
+    assert!(plain.get("cost").is_none(), "{plain}");
+    let mut priced = json(&["--cost"]).await;
+    let cost = priced.as_object_mut().and_then(|it| it.remove("cost"));
+    let cost = cost.expect("it was asked for");
+    assert_eq!(priced, plain, "the plan is the same");
+    assert_eq!(cost["plan"]["tasks"], 6);
+    assert_eq!(cost["requests"][0]["path"], APP);
+    assert_eq!(cost["requests"][0]["builds"], 1);
+    assert_eq!(cost["mass_rebuild"]["builds"], 50_000);
+    let longer = json(&["--cost", "--build-minutes", "20"]).await;
+    let machines = |cost: &Value| cost["plan"]["machines"].as_f64().expect("a number");
+    assert!(machines(&longer["cost"]) > machines(&cost), "{longer}");
+    // A plan with a problem still fails.
+    real.write(APP, "reason: [\n");
+    let said = real.says(&["plan", "--cost"]).await;
+    assert_eq!(said.code, 1, "{said:?}");
+}
+
+#[tokio::test]
+async fn what_no_cost_can_be_is_refused() {
+    let person = Person::new().await;
+    let check = async |args: &[&str], expect: &str| {
+        let said = person.says(&[&["plan"], args].concat()).await;
+        assert_eq!(said.code, 2, "{args:?}: {said:?}");
+        assert!(said.err.contains(expect), "{args:?}: {said:?}");
+    };
+    for bad in ["-1", "NaN", "inf", "500001", "ten"] {
+        let minutes = format!("--build-minutes={bad}");
+        check(&["--cost", &minutes], "write a number from 0 to 500000").await;
+    }
+    check(&["--cost", "--machine", "laptop"], "arm-spot").await;
+    check(&["--build-mib", "5"], "--cost").await;
 }
 
 #[tokio::test]

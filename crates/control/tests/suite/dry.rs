@@ -212,3 +212,33 @@ async fn a_checkout_without_a_base_is_the_whole_tree() {
         [format!("removed {APP}"), format!("added {NEWER}")]
     );
 }
+
+#[tokio::test]
+async fn what_is_to_be_done_is_counted() {
+    let mut world = World::new().await;
+    let check = async |world: &mut World, files: &[(&str, Option<&str>)], expect: [usize; 4]| {
+        let repo = world.memory.state_repo().clone();
+        repo.reset("proposal", &world.tip("main").await);
+        let new = world.next_commit(files);
+        repo.push("proposal", "Ada <ada@example.org>", new);
+        let run = world.control.dry_run("proposal").await.expect("no fault");
+        let work = run.expect("it is a branch").requests[0].work;
+        let found = [work.sources, work.builds, work.tests, work.releasing];
+        assert_eq!(found, expect, "{files:?}");
+    };
+    // Two packages on two architectures, of which nothing is known yet.
+    let two = build_on("el-10:", &["lib", "tool"]);
+    check(&mut world, &[(APP, Some(&two))], [2, 4, 4, 0]).await;
+    world.merge(&[(APP, Some(&two))]).await;
+    let same = two.replace("a test", "the same again");
+    check(&mut world, &[(APP, Some(&same))], [0, 0, 0, 0]).await;
+    // A third one joins, the others are done.
+    let three = build_on("el-10:", &["lib", "tool", "app"]);
+    check(&mut world, &[(APP, Some(&three))], [1, 2, 2, 0]).await;
+    // Other options make another source of what is done already.
+    let other = format!("{two}    options: {{without: [docs]}}\n");
+    check(&mut world, &[(APP, Some(&other))], [1, 2, 2, 0]).await;
+    // Sign packages, compose, sign metadata, and a smoke test on each architecture.
+    let released = release(&[APP], &["base"]);
+    check(&mut world, &[(RELEASE, Some(&released))], [0, 0, 0, 5]).await;
+}
