@@ -46,7 +46,7 @@ pub(crate) fn sim(words: &[&str]) -> Result<()> {
 
 /// Golden scenarios with a failure at every call, and histories, over the adapters of AWS: `cargo test` plays some.
 fn emulated() -> Result<()> {
-    eprintln!("every call of the scenarios, each a run over the emulator: this takes an hour");
+    eprintln!("every call of the scenarios, each a run over the emulator: this takes hours");
     let package = ["test", "-p", "platform-aws", "--test", "simulated"];
     let words: Vec<&str> = package.into_iter().chain(["--", "--nocapture"]).collect();
     let mut test = cmd("cargo", &words);
