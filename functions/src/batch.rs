@@ -34,7 +34,7 @@ impl Batch {
             match delivery(&record) {
                 Ok(delivery) => _ = batch.deliveries.insert(id, delivery),
                 Err(why) => {
-                    tracing::error!(message = %id, %why, "a message cannot be read");
+                    tracing::error!(%id, %why, "a message cannot be read");
                     batch.failed.insert(id);
                 }
             }

@@ -56,6 +56,8 @@ usage: cargo xtask WORD
            the same with fresh seeds, for so long
   sim --sweep
            every golden scenario with a failure before and after each call to the world
+  sim --emulated
+           the same of three scenarios over DynamoDB and SQS on an emulator, and histories
   sim --bugs [NAME...]
            bugs put into a copy of the product: each must be found within its seeds
   chaos [--minutes N] [--seed S] [--json]

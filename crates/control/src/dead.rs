@@ -26,7 +26,7 @@ impl<P: Platform> Control<P> {
             error: error.to_string(),
             at: self.now(),
         };
-        tracing::error!(queue = %row.queue, message = %row.message.name(), %error, "a message is given up");
+        tracing::error!(queue = %row.queue, letter = %row.message.name(), %error, "a message is given up");
         let mut change = Change::default();
         let key = Key::dead_letter(&row.queue, &row.message);
         change.put(key, Row::DeadLetter(row));
@@ -55,7 +55,7 @@ impl<P: Platform> Control<P> {
             let mut change = Change::default();
             change.delete(Key::dead_letter(&letter.queue, &letter.message));
             if self.apply(change).await? == Applied::Done {
-                tracing::info!(message = %letter.message.name(), "what was given up is done");
+                tracing::info!(letter = %letter.message.name(), "what was given up is done");
             }
         }
         Ok(())

@@ -1,10 +1,17 @@
 //! Parameters of SSM: one document for all that is no secret, and a parameter for each secret.
 
+use std::time::Duration;
+
 use aws_config::BehaviorVersion;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
 use ports::{Error, Result};
 
 use crate::installation::Patience;
 use crate::retry::answer;
+
+/// Longest wait for one answer: a function's start has to wait for it, so that it is less than any function's time.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// Parameters, as this function's role may read them.
 #[derive(Debug, Clone)]
@@ -13,8 +20,12 @@ pub struct Parameters(aws_sdk_ssm::Client);
 impl Parameters {
     /// Region, keys and another endpoint than AWS come from the surroundings: nothing else is known yet.
     pub async fn new() -> Self {
-        let config = aws_config::load_defaults(BehaviorVersion::latest()).await;
-        Self(aws_sdk_ssm::Client::new(&config))
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(ANSWER);
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            // See the module `retry`.
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts.build());
+        Self(aws_sdk_ssm::Client::new(&loader.load().await))
     }
 
     /// A parameter's value, decrypted. No error has it.

@@ -10,6 +10,7 @@ mod frugal;
 mod gate;
 mod history;
 mod meter;
+mod outside;
 mod past;
 mod platform;
 mod rates;
@@ -23,11 +24,14 @@ mod wishes;
 mod witness;
 mod workshop;
 
+use std::sync::Arc;
+
 use fastrand::Rng;
 
 pub use meter::measure;
+pub use outside::Outside;
 pub use rates::Rates;
-pub use sweep::{SCENES, Scene, Swept, sweep, sweep_some};
+pub use sweep::{Calls, SCENES, Scene, Swept, sweep, sweep_some};
 
 /// What came of one seed.
 #[derive(Debug, Clone)]
@@ -44,6 +48,15 @@ pub struct Outcome {
 
 /// Runs one seed: a random history of pushes under random faults, then calm, then judgement.
 pub fn simulate(seed: u64) -> Outcome {
+    simulate_over(None, seed)
+}
+
+/// The same over a ledger and queues that are not in memory. They are empty before and after it.
+pub fn simulate_outside(outside: &Arc<dyn Outside>, seed: u64) -> Outcome {
+    simulate_over(Some(outside), seed)
+}
+
+fn simulate_over(outside: Option<&Arc<dyn Outside>>, seed: u64) -> Outcome {
     let mut rng = Rng::with_seed(seed);
     let rates = Rates::random(&mut rng)
         .with_losses(seed)
@@ -52,20 +65,19 @@ pub fn simulate(seed: u64) -> Outcome {
         .with_hand_ins(seed);
     let length = 2 + rng.usize(..8);
     let acts = history::random(&mut rng, length);
-    let mut run = run::Run::new(rng.fork(), rates);
+    let mut run = run::Run::over(outside.cloned(), rng.fork(), rates);
     run.chaos(&acts);
     run.settle();
-    let mut violations = run.violations();
-    if violations.is_empty() && history::is_determined(&acts) {
+    if run.violations().is_empty() && history::is_determined(&acts) {
         let mut twin = run::Run::new(rng.fork(), Rates::default());
         twin.in_order(&acts);
         twin.settle();
         run.compare(&twin);
-        violations = run.violations();
     }
+    run.store.lose();
     Outcome {
         seed,
-        violations,
+        violations: run.violations(),
         calls: run.gate().calls(),
         log: run.take_log(),
     }

@@ -1,12 +1,11 @@
-//! The third adapter of every port: memory behind the [`Gate`], watched by the [`Witness`].
+//! The third adapter of every port: memory, or what is [outside](crate::Outside) in its place, behind the [`Gate`] and
+//! watched by the [`Witness`].
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use ledger::{Change, Key, Message, Millis, QueueName, Record};
-use memory::{
-    ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
-};
+use memory::{ManualClock, MemoryPlatform, MemoryStateRepo, MemoryStore};
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
     Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, HandedIn, Held, Ledger,
@@ -14,6 +13,7 @@ use ports::{
 };
 
 use crate::gate::Gate;
+use crate::outside::{Mail, Rows, Store};
 use crate::past::{Past, is_index};
 use crate::versions::Version;
 use crate::witness::{Asked, Witness};
@@ -37,8 +37,8 @@ pub(crate) struct SkewedClock {
 /// What one process of the control plane has.
 #[derive(Clone)]
 pub(crate) struct SimPlatform {
-    ledger: Gated<MemoryLedger>,
-    queue: Gated<MemoryQueue>,
+    ledger: Gated<Rows>,
+    queue: Gated<Mail>,
     store: Gated<MemoryStore>,
     state_repo: Gated<MemoryStateRepo>,
     clock: SkewedClock,
@@ -58,7 +58,7 @@ impl Gated<()> {
 
 impl SimPlatform {
     pub(crate) fn new(
-        memory: &MemoryPlatform,
+        (memory, store): (&MemoryPlatform, &Store),
         gate: &Gate,
         (witness, past): (&Witness, &Past),
         (off, version): (Millis, Version),
@@ -71,8 +71,8 @@ impl SimPlatform {
             version,
         };
         Self {
-            ledger: common.with(memory.ledger()),
-            queue: common.with(memory.queue()),
+            ledger: common.with(&store.rows),
+            queue: common.with(&store.mail),
             store: common.with(memory.store()),
             state_repo: common.with(memory.state_repo()),
             clock: SkewedClock {
@@ -84,8 +84,8 @@ impl SimPlatform {
 }
 
 impl Platform for SimPlatform {
-    type Ledger = Gated<MemoryLedger>;
-    type Queue = Gated<MemoryQueue>;
+    type Ledger = Gated<Rows>;
+    type Queue = Gated<Mail>;
     type Store = Gated<MemoryStore>;
     type StateRepo = Gated<MemoryStateRepo>;
     type Clock = SkewedClock;
@@ -113,11 +113,11 @@ impl Clock for SkewedClock {
     }
 }
 
-impl Ledger for Gated<MemoryLedger> {
+impl Ledger for Gated<Rows> {
     async fn get(&self, key: &Key) -> Result<Option<Record>> {
         let work = async {
             let found = self.inner.get(key).await?;
-            let world = (&self.inner, &self.witness);
+            let world = (&self.inner.memory, &self.witness);
             let read = |record| self.version.read(key, record, world);
             found.map(read).transpose()
         };
@@ -140,7 +140,7 @@ impl Ledger for Gated<MemoryLedger> {
                 self.past.undo(partition, is_asked, die, &mut rows);
                 rows.truncate(limit);
             }
-            let world = (&self.inner, &self.witness);
+            let world = (&self.inner.memory, &self.witness);
             self.version.read_all(rows, world)
         };
         self.gate.call("ledger.list", work).await
@@ -174,7 +174,7 @@ impl Ledger for Gated<MemoryLedger> {
     }
 }
 
-impl TaskQueue for Gated<MemoryQueue> {
+impl TaskQueue for Gated<Mail> {
     async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
         let place = &self.version.place(place);
         let work = async {

@@ -23,6 +23,7 @@ use runner_api::{HeartbeatReply, ResultReply};
 use crate::agent::{Agent, Job};
 use crate::gate::Gate;
 use crate::history::{Act, Files};
+use crate::outside::{Outside, Store};
 use crate::past::Past;
 use crate::platform::SimPlatform;
 use crate::rates::Rates;
@@ -83,6 +84,8 @@ enum Answer {
 
 pub(crate) struct Run {
     pub(crate) memory: MemoryPlatform,
+    /// Ledger and queues: those of `memory`, or others that those go along with.
+    pub(crate) store: Store,
     pub(crate) witness: Witness,
     gate: Gate,
     pub(crate) rng: Rng,
@@ -115,7 +118,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(mut rng: Rng, rates: Rates) -> Self {
+    pub(crate) fn new(rng: Rng, rates: Rates) -> Self {
+        Self::over(None, rng, rates)
+    }
+
+    pub(crate) fn over(outside: Option<Arc<dyn Outside>>, mut rng: Rng, rates: Rates) -> Self {
         let memory = MemoryPlatform::new();
         for (package, _) in PACKAGES {
             for version in 1..=VERSIONS {
@@ -126,6 +133,7 @@ impl Run {
         let witness = Witness::new(&memory);
         let mut run = Self {
             gate: Gate::new(rng.fork(), rates),
+            store: Store::new(&memory, outside, &witness),
             memory,
             witness,
             rng,
@@ -175,7 +183,12 @@ impl Run {
             true => Version::Newest,
         };
         let behind = (&self.witness, &self.past);
-        let platform = SimPlatform::new(&self.memory, &self.gate, behind, (off, version));
+        let platform = SimPlatform::new(
+            (&self.memory, &self.store),
+            &self.gate,
+            behind,
+            (off, version),
+        );
         Arc::new(Control::new(platform, Options::default()))
     }
 
@@ -368,8 +381,7 @@ impl Run {
         for plane in 0..PLANES {
             self.kill_plane(plane);
         }
-        self.memory.ledger().lose();
-        self.memory.queue().lose();
+        self.store.lose();
         self.past = Past::default();
         self.witness.loses(true);
         let recovered = (0..RECOVERIES).find_map(|_| {

@@ -160,13 +160,13 @@ impl Run {
                 left.push(key.to_string());
             }
         });
-        let messages = self.memory.queue().messages().into_iter();
+        let messages = self.store.mail.messages().into_iter();
         left.extend(messages.map(|(queue, message)| format!("{queue}: {}", message.name())));
         left
     }
 
     fn is_done(&self) -> bool {
-        let mut is_done = self.memory.queue().is_empty();
+        let mut is_done = self.store.mail.is_empty();
         self.memory
             .ledger()
             .visit(|key, _| is_done &= !is_moving(key));

@@ -2,10 +2,14 @@
 //! call fails, or the process dies at it, before its effect or after it. All must end as the undisturbed
 //! run does.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
 use fastrand::Rng;
 
 use crate::gate::{Armed, How};
 use crate::history::{ADA, Act, Files};
+use crate::outside::Outside;
 use crate::rates::Rates;
 use crate::run::Run;
 use crate::upstream::{git_ref, url};
@@ -137,32 +141,55 @@ pub struct Swept {
 /// Violations after which the rest of a scenario is not played.
 const ENOUGH: usize = 5;
 
-/// Plays a scenario with a failure at each of its calls.
-pub fn sweep(scene: &Scene) -> Swept {
-    sweep_some(scene, 1)
+/// Which calls of a scenario fail, one a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Calls {
+    /// How far apart they are.
+    pub every: NonZeroUsize,
+    /// Calls before the first of them.
+    pub from: usize,
 }
 
-/// Plays a scenario with a failure at each `step`-th of its calls.
-pub fn sweep_some(scene: &Scene, step: usize) -> Swept {
-    let (expect, names, violations) = play(scene, None);
+impl Calls {
+    /// Each of them.
+    pub const ALL: Self = Self::every(1);
+
+    /// Each `n`-th, which is not 0, from the first one on.
+    pub const fn every(n: usize) -> Self {
+        let every = NonZeroUsize::new(n).expect("it is not 0");
+        Self { every, from: 0 }
+    }
+}
+
+/// Plays a scenario with a failure at each of its calls.
+pub fn sweep(scene: &Scene) -> Swept {
+    sweep_some(scene, Calls::ALL, None)
+}
+
+/// Plays a scenario with a failure at some of its calls: over memory, or over a ledger and queues outside, which are
+/// empty before and after it.
+pub fn sweep_some(scene: &Scene, calls: Calls, outside: Option<&Arc<dyn Outside>>) -> Swept {
+    let (expect, names, violations) = play(scene, outside, None);
     let mut swept = Swept {
         calls: names.len(),
         runs: 0,
         violations,
     };
-    for (at, name) in (1..).zip(&names).step_by(step) {
+    for (at, name) in (1..)
+        .zip(&names)
+        .skip(calls.from)
+        .step_by(calls.every.get())
+    {
         for how in hows(name) {
             if swept.violations.len() >= ENOUGH {
                 return swept;
             }
             swept.runs += 1;
-            let (story, _, violations) = play(
-                scene,
-                Some(Armed {
-                    call: at,
-                    how: *how,
-                }),
-            );
+            let armed = Armed {
+                call: at,
+                how: *how,
+            };
+            let (story, _, violations) = play(scene, outside, Some(armed));
             let place = format!(
                 "{}: call {at} of {}, {name}, {how:?}",
                 scene.name,
@@ -206,8 +233,12 @@ fn hows(name: &str) -> &'static [How] {
 }
 
 /// How it ended, the calls of the part that is judged, and what must not be.
-fn play(scene: &Scene, armed: Option<Armed>) -> (String, Vec<&'static str>, Vec<String>) {
-    let mut run = Run::new(Rng::with_seed(1), Rates::default());
+fn play(
+    scene: &Scene,
+    outside: Option<&Arc<dyn Outside>>,
+    armed: Option<Armed>,
+) -> (String, Vec<&'static str>, Vec<String>) {
+    let mut run = Run::over(outside.cloned(), Rng::with_seed(1), Rates::default());
     run.play(scene.before);
     run.gate().trace();
     if let Some(armed) = armed {
@@ -221,7 +252,9 @@ fn play(scene: &Scene, armed: Option<Armed>) -> (String, Vec<&'static str>, Vec<
     run.restart();
     run.heal();
     run.judge();
-    (run.whole_story(), names, run.violations())
+    let story = run.whole_story();
+    run.store.lose();
+    (story, names, run.violations())
 }
 
 impl Run {

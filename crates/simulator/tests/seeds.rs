@@ -1,6 +1,6 @@
 //! Seeds that must stay clean, and seeds that once were not.
 
-use simulator::{SCENES, simulate, sweep_some};
+use simulator::{Calls, SCENES, simulate, sweep_some};
 
 fn check(seed: u64) {
     let outcome = simulate(seed);
@@ -32,7 +32,7 @@ fn a_seed_is_a_run() {
 #[test]
 fn golden_scenarios_survive_a_failure_at_a_call() {
     for scene in SCENES {
-        let swept = sweep_some(scene, 61);
+        let swept = sweep_some(scene, Calls::every(61), None);
         assert!(swept.runs > 0, "{}: {swept:?}", scene.name);
         assert!(swept.violations.is_empty(), "{:#?}", swept.violations);
     }

@@ -352,6 +352,37 @@ async fn files_come_from_the_addresses_of_the_grant() {
     .await;
 }
 
+/// The connection breaks in mid-upload, and by then the address has run out: the runner asks for another, and begins
+/// anew there.
+#[tokio::test]
+async fn an_address_that_runs_out_in_mid_upload_is_no_end() {
+    let bench = Bench::new();
+    bench.fake.change(|state| {
+        state.place = Place::Elsewhere;
+        let cut = Fault("PUT /elsewhere", Effect::CutAndRunOut);
+        state.faults.push(cut);
+    });
+    let daemon = bench.run();
+    let result = bench.fake.result(bench.queue("store")).await;
+    let big = &artifacts(&result)[0];
+    let calls = bench.fake.state().calls.clone();
+    let uploads = calls
+        .iter()
+        .filter(|call| call.contains(&big.sha256.to_string()));
+    let uploads: Vec<String> = uploads.map(|call| word(call)).collect();
+    let expect = [
+        "POST /runner 200",
+        "PUT /elsewhere cut",
+        "POST /runner 200",
+        "PUT /elsewhere 204",
+    ];
+    assert_eq!(uploads, expect, "{calls:#?}");
+    let stored = bench.fake.state().blobs[&big.sha256].len() as u64;
+    assert_eq!(stored, big.size, "it is there as a whole");
+    assert_eq!(result.attempt, 1, "the attempt is not lost with it");
+    daemon.end().await;
+}
+
 fn artifacts(result: &ResultManifest) -> Vec<Artifact> {
     match &result.outcome {
         Outcome::Succeeded { artifacts, .. } => artifacts.clone(),

@@ -1,6 +1,6 @@
 //! `cargo xtask sim`: the simulator, and the proof that it can fail.
 //!
-//! `--bugs [NAME…]` puts each of the bugs in `crates/simulator/bugs` into a copy of the product and runs the
+//! `--emulated` is the test `simulated` of `platform-aws` with more to do; `--bugs [NAME…]` puts each of the bugs in `crates/simulator/bugs` into a copy of the product and runs the
 //! simulator over it; all other words are the simulator's own.
 
 mod bugs;
@@ -28,6 +28,9 @@ pub(crate) fn sim(words: &[&str]) -> Result<()> {
     if let ["--bugs", names @ ..] = words {
         return bugs::find(names);
     }
+    if words == ["--emulated"] {
+        return emulated();
+    }
     let words: Vec<&str> = ["run", "--quiet", "--profile", PROFILE, "-p", "simulator"]
         .into_iter()
         .chain(["--"])
@@ -39,4 +42,15 @@ pub(crate) fn sim(words: &[&str]) -> Result<()> {
     let build = ["build", "--profile", PROFILE, "-p", "simulator"];
     run(cmd("cargo", &build).current_dir(top()))?;
     run(cmd("cargo", &words).current_dir(top()))
+}
+
+/// Golden scenarios with a failure at every call, and histories, over the adapters of AWS: `cargo test` plays some.
+fn emulated() -> Result<()> {
+    eprintln!("every call of the scenarios, each a run over the emulator: this takes hours");
+    let package = ["test", "-p", "platform-aws", "--test", "simulated"];
+    let words: Vec<&str> = package.into_iter().chain(["--", "--nocapture"]).collect();
+    let mut test = cmd("cargo", &words);
+    test.env("MILLRACE_EVERY", "1")
+        .env("MILLRACE_HISTORIES", "50");
+    run(test.current_dir(top()))
 }

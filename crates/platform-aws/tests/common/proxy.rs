@@ -38,7 +38,11 @@ pub(crate) struct Proxy {
     client: reqwest::Client,
     rules: Arc<Mutex<Vec<Rule>>>,
     seen: Arc<Mutex<Vec<String>>>,
+    comes: Arc<Notify>,
 }
+
+/// Longer than anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Proxy {
     pub(crate) async fn new(target: String) -> Self {
@@ -49,6 +53,7 @@ impl Proxy {
             client: reqwest::Client::new(),
             rules: Arc::default(),
             seen: Arc::default(),
+            comes: Arc::default(),
         };
         let app = Router::new().fallback(handle).with_state(proxy.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -75,8 +80,29 @@ impl Proxy {
         std::mem::take(&mut *self.seen.lock().unwrap())
     }
 
+    /// Waits until `times` requests with `name` in their name have come since the last time.
+    pub(crate) async fn until(&self, name: &str, times: usize) {
+        let come = || {
+            let seen = self.seen.lock().unwrap();
+            seen.iter().filter(|it| it.contains(name)).count()
+        };
+        let all = async {
+            loop {
+                let mut more = std::pin::pin!(self.comes.notified());
+                more.as_mut().enable();
+                if come() >= times {
+                    return;
+                }
+                more.await;
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, all).await;
+        assert!(waited.is_ok(), "{} of {times} {name} came", come());
+    }
+
     fn meet(&self, name: &str) -> Option<Fault> {
         self.seen.lock().unwrap().push(name.to_owned());
+        self.comes.notify_waiters();
         let mut rules = self.rules.lock().unwrap();
         let rule = rules
             .iter_mut()

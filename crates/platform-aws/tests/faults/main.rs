@@ -4,5 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod ledger_rows;
+mod older;
 mod queue;
+mod slow;
 mod store;

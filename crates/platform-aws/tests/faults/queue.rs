@@ -48,7 +48,7 @@ async fn receive(queue: &SqsQueue, hide: Duration, wait: Duration) -> Vec<Delive
 }
 
 /// Something that is no message of ours, straight into SQS.
-async fn smuggle(installation: &Installation, body: &str) {
+pub(crate) async fn smuggle(installation: &Installation, body: &str) {
     let config = aws_sdk_sqs::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(installation.region.clone()))
@@ -178,13 +178,13 @@ async fn what_comes_early_is_sent_back() {
 /// Several come during one wait; one is taken. The others are there for whoever asks next.
 #[tokio::test]
 async fn what_a_wait_does_not_need_is_given_back() {
-    let (queue, _, _) = make().await;
+    let (queue, proxy, _) = make().await;
     let waiting = queue.clone();
     let long = Duration::from_secs(20);
     let waiting =
         tokio::spawn(async move { waiting.receive(&[name()], 1, HOUR, long).await.unwrap() });
-    // It finds nothing, and waits.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // One request for each priority finds nothing; the next ones wait.
+    proxy.until("ReceiveMessage", 6).await;
     tokio::join!(
         send(&queue, "b", Priority::Background),
         send(&queue, "u", Priority::Urgent),

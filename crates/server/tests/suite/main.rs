@@ -24,6 +24,7 @@ mod runners;
 mod world;
 
 mod border;
+mod credentials;
 mod pages;
 mod published;
 mod served;

@@ -189,8 +189,7 @@ impl Run {
     /// The ledger and the queues are lost. Each try of a person begins with an empty ledger.
     pub(crate) fn recover(&mut self) {
         for _ in 0..5 {
-            self.memory.ledger().lose();
-            self.memory.queue().lose();
+            self.store.lose();
             self.past = Past::default();
             self.witness.loses(true);
             self.restart();

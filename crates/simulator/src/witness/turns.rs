@@ -20,6 +20,8 @@ type Lane = (Tenant, Priority);
 /// All messages in all queues, and who was served.
 #[derive(Default)]
 pub(super) struct Turns {
+    /// Whose turn it is, the queues say: of them only priorities are expected.
+    are_open: bool,
     waiting: Vec<Waiting>,
     tenants: Vec<Named>,
     deliveries: u64,
@@ -54,7 +56,10 @@ pub(crate) struct Asked<'a> {
 impl Turns {
     /// The disk with the queues is lost.
     pub(super) fn lose(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            are_open: self.are_open,
+            ..Self::default()
+        };
     }
 
     fn known(&self, queue: &QueueName, share: &Share) -> Option<Tenant> {
@@ -103,7 +108,8 @@ impl Turns {
         let given = &self.waiting[at];
         let others = due.iter().map(|at| &self.waiting[*at]);
         let served = |it: &Waiting| self.tenants[it.tenant].served;
-        let place = |it: &Waiting| (it.priority, served(it), it.due);
+        let turn = |it: &Waiting| (!self.are_open).then(|| (served(it), it.due));
+        let place = |it: &Waiting| (it.priority, turn(it));
         let first = others.min_by_key(|it| place(it))?;
         if place(first) >= place(given) {
             return None;
@@ -125,7 +131,9 @@ impl Turns {
             tenant, priority, ..
         } = self.waiting[at];
         let others = due.iter().map(|at| &self.waiting[*at]);
-        let others = others.filter(|it| it.tenant != tenant && it.priority == priority);
+        let are_open = self.are_open;
+        let others =
+            others.filter(|it| !are_open && it.tenant != tenant && it.priority == priority);
         let others: BTreeSet<Tenant> = others.map(|it| it.tenant).collect();
         let mut twice = None;
         for other in others {
@@ -155,6 +163,11 @@ fn id(receipt: &str) -> &str {
 }
 
 impl Witness {
+    /// From now on the queues promise no turns, and priorities alone.
+    pub(crate) fn has_no_turns(&self) {
+        self.state().turns.are_open = true;
+    }
+
     /// A message is in its queue from now on.
     pub(crate) fn queued(&self, queue: &QueueName, message: &Message, place: &Place) {
         let turns = &mut self.state().turns;

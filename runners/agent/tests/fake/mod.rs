@@ -18,6 +18,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State as Shared};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Redirect, Response};
+use futures_util::StreamExt as _;
 use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest, Weight};
 use runner_api::protocol::{Cloud, CloudRequest, Credentials, ErrorBody, UploadReply};
 use runner_api::{
@@ -43,6 +44,8 @@ pub(crate) struct State {
     /// How long credentials last that are lent, in seconds.
     pub(crate) lent_seconds: u64,
     pub(crate) faults: Vec<Fault>,
+    /// Which addresses of blobs are good: a number that they bear.
+    pub(crate) addresses: u32,
     /// Told with every grant.
     pub(crate) capacity: Option<NonZeroU32>,
     /// Added to the server's clock, in seconds.
@@ -80,8 +83,6 @@ pub(crate) enum Place {
     Elsewhere,
 }
 
-/// What an address bears besides its path.
-const ADDRESS_KEY: &str = "key=of-this-address";
 /// A header that goes with an upload elsewhere.
 const ELSEWHERE: (&str, &str) = ("x-checked", "sha256");
 
@@ -98,6 +99,8 @@ pub(crate) enum Effect {
     Hang,
     /// Do it, and forget every log.
     ForgetLog,
+    /// Read the beginning of the body, and close the connection. Addresses of before are good no more.
+    CutAndRunOut,
 }
 
 pub(crate) struct Fake {
@@ -249,15 +252,25 @@ impl Drop for Fake {
 
 async fn answer(Shared(context): Shared<Context>, request: Request) -> Response {
     let (head, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, 64 << 20).await else {
-        return StatusCode::BAD_REQUEST.into_response();
-    };
     let path = head.uri.path_and_query().map_or("", |p| p.as_str());
     let call = format!("{} {path}", head.method);
     let effect = context.change(|state| {
         let hit = state.faults.iter().position(|fault| call.contains(fault.0));
         hit.map(|index| state.faults.remove(index).1)
     });
+    if effect == Some(Effect::CutAndRunOut) {
+        let begun = body.into_data_stream().next().await;
+        assert!(begun.is_some(), "{call} has a body");
+        context.change(|state| {
+            state.addresses += 1;
+            state.calls.push(format!("{call} cut"));
+        });
+        // The connection ends with its task, and this is no failure to be told.
+        std::panic::resume_unwind(Box::new("cut"));
+    }
+    let Ok(body) = to_bytes(body, 64 << 20).await else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
     let reply = match effect {
         Some(Effect::Status(status)) => refuse(status, "a fault of the test"),
         Some(Effect::Hang) => std::future::pending().await,
@@ -325,7 +338,7 @@ async fn act(
             (Place::Unasked, "POST") => refuse(405, "no such question"),
             (_, "POST") => json(&place(state, host, digest)),
             (Place::Elsewhere, "GET") if state.blobs.contains_key(&digest) => {
-                Redirect::temporary(&address(host, digest)).into_response()
+                Redirect::temporary(&address(state, host, digest)).into_response()
             }
             _ => blob(state, method, digest, body),
         });
@@ -477,8 +490,8 @@ fn log(state: &mut State, query: &str, body: &[u8]) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-fn address(host: &str, digest: Sha256Digest) -> String {
-    format!("http://{host}/elsewhere/{digest}?{ADDRESS_KEY}")
+fn address(state: &State, host: &str, digest: Sha256Digest) -> String {
+    format!("http://{host}/elsewhere/{digest}?{}", state.addresses)
 }
 
 fn link(host: &str, digest: Sha256Digest) -> Link {
@@ -513,7 +526,7 @@ fn place(state: &State, host: &str, digest: Sha256Digest) -> UploadReply {
         return UploadReply::Here;
     }
     UploadReply::At {
-        url: address(host, digest),
+        url: address(state, host, digest),
         headers: vec![(ELSEWHERE.0.to_owned(), ELSEWHERE.1.to_owned())],
     }
 }
@@ -524,14 +537,17 @@ fn elsewhere(
     (address, is_right): (&str, bool),
     body: Bytes,
 ) -> Response {
-    let Some((digest, ADDRESS_KEY)) = address.split_once('?') else {
+    let Some((digest, key)) = address.split_once('?') else {
         return refuse(403, "no key");
     };
     if !is_right {
         return refuse(400, "a runner's proof, or no word of what is checked");
     }
     let digest = digest.parse().expect("a digest");
-    context.change(|state| blob(state, method, digest, body))
+    context.change(|state| match key.parse() == Ok(state.addresses) {
+        true => blob(state, method, digest, body),
+        false => refuse(403, "Request has expired"),
+    })
 }
 
 fn blob(state: &mut State, method: &Method, digest: Sha256Digest, body: Bytes) -> Response {
