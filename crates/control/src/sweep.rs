@@ -103,7 +103,8 @@ impl<P: Platform> Control<P> {
             return false;
         };
         let place = handed::place(runner, &row.task, *attempt);
-        match self.collect(&place).await {
+        // Rare and large: not part of every sweep.
+        match Box::pin(self.collect(&place)).await {
             Ok(collected) => collected == Collected::Accepted,
             Err(error) => {
                 tracing::warn!(task = %row.task, %error, "failed to look for a result");

@@ -52,7 +52,7 @@ fn path(place: &str) -> String {
 
 impl HandedIn {
     /// The document for `manifest`, signed at `time` (seconds since 1970), and the place where it belongs.
-    pub fn new(key: &SigningKey, manifest: &ResultManifest, time: i64) -> (String, Vec<u8>) {
+    pub fn sign(key: &SigningKey, manifest: &ResultManifest, time: i64) -> (String, Vec<u8>) {
         let place = place(&manifest.runner, &manifest.task, manifest.attempt);
         let text = serde_json::to_string(manifest)
             .expect("a manifest has only string keys and finite numbers");
@@ -143,7 +143,7 @@ mod tests {
             started: NOW - 60,
             finished: NOW,
         };
-        let (place, bytes) = HandedIn::new(&key, &manifest, NOW);
+        let (place, bytes) = HandedIn::sign(&key, &manifest, NOW);
         (key, place, bytes)
     }
 

@@ -10,7 +10,7 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 async fn main() -> Result<(), Error> {
     let boot = Boot::new().await?;
     let plane = boot.control().await?;
-    run(service_fn(|event| handle(&plane, event))).await
+    run(service_fn(|event| Box::pin(handle(&plane, event)))).await
 }
 
 async fn handle(plane: &Plane, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {

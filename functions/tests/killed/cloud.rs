@@ -68,7 +68,14 @@ impl Cloud {
     /// The adapters of whoever looks behind the scenes: not through the proxy.
     pub(crate) fn clients(&self) -> Clients {
         let (id, secret) = ("test".to_owned(), "test".to_owned());
-        Clients::new(self.installation.clone(), Access::Keys { id, secret })
+        Clients::new(
+            self.installation.clone(),
+            Access::Keys {
+                id,
+                secret,
+                session: None,
+            },
+        )
     }
 
     /// The name of the parameter with the document.

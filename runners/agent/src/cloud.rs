@@ -135,7 +135,7 @@ impl Sessions {
         client: &Client,
         manifest: &ResultManifest,
     ) -> Result<(), Trouble> {
-        let (place, document) = HandedIn::new(client.key(), manifest, clock::now());
+        let (place, document) = HandedIn::sign(client.key(), manifest, clock::now());
         if document.len() > MAX_JSON_BYTES {
             return Err(Trouble::Passing("it is too large".to_owned()));
         }

@@ -132,6 +132,7 @@ async fn ledger(installation: &Installation, base: CommitId) -> Result<DynamoLed
     let keys = Access::Keys {
         id: "bench".to_owned(),
         secret: "bench".to_owned(),
+        session: None,
     };
     let clients = Clients::new(installation.clone(), keys);
     provision_table(&clients).await?;

@@ -472,7 +472,11 @@ async fn a_state_repository_for_an_installation_on_aws_names_its_keys() {
     lint.arg(&clone);
     let found = said(lint).await;
     assert_eq!(found.out.matches("warning[").count(), 2, "{found:?}");
-    assert_eq!(found.out.matches("missing-key-file").count(), 2, "{found:?}");
+    assert_eq!(
+        found.out.matches("missing-key-file").count(),
+        2,
+        "{found:?}"
+    );
     for name in ["deb", "rpm"] {
         let certificate = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\naGVsbG8=\n-----END PGP PUBLIC KEY BLOCK-----\n";
         std::fs::write(clone.join(format!("keys/{name}.asc")), certificate).expect("a file");

@@ -36,7 +36,7 @@ async fn worked(world: &World, grant: &Grant) -> ResultManifest {
 /// Puts it where it belongs, signed now.
 fn hand_in(world: &World, key: [u8; 32], result: &ResultManifest) -> String {
     let now = world.memory.clock().now() / 1_000;
-    let (place, document) = HandedIn::new(&SigningKey::from_bytes(&key), result, now);
+    let (place, document) = HandedIn::sign(&SigningKey::from_bytes(&key), result, now);
     world.memory.store().hand_in(&place, document);
     place
 }

@@ -396,7 +396,7 @@ impl Cloud {
             });
         };
         let now = self.memory.clock().now() / 1_000;
-        let (place, document) = HandedIn::new(&key, &result, now);
+        let (place, document) = HandedIn::sign(&key, &result, now);
         self.memory.store().hand_in(&place, document);
         self.meter.note_of(Actor::Runners, &Call::Put);
         self.told.push(place);

@@ -86,7 +86,7 @@ impl Run {
             return false;
         }
         let key = SigningKey::from_bytes(secret);
-        let (place, document) = HandedIn::new(&key, result, self.memory.clock().now() / 1_000);
+        let (place, document) = HandedIn::sign(&key, result, self.memory.clock().now() / 1_000);
         self.memory.store().hand_in(&place, document);
         let times = self.rng.usize(..3);
         self.log
@@ -99,7 +99,7 @@ impl Run {
         let mut result = said.clone();
         result.started = FORGED;
         let key = SigningKey::from_bytes(&[7; 32]);
-        let (place, document) = HandedIn::new(&key, &result, self.memory.clock().now() / 1_000);
+        let (place, document) = HandedIn::sign(&key, &result, self.memory.clock().now() / 1_000);
         self.log.push(format!("somebody forges {place}"));
         self.memory.store().hand_in(&place, document);
         self.told.push(place);

@@ -408,6 +408,7 @@ impl Context {
 
 impl State {
     fn grant(&mut self, host: &str) -> Option<Grant> {
+        let linked = self.linked.map(|it| (it, link(self, host, it)));
         let free = |t: &&mut Task| !t.leased && t.accepted.is_none() && t.cancel.is_none();
         let task = self.tasks.iter_mut().find(free)?;
         task.attempt += 1;
@@ -419,11 +420,7 @@ impl State {
             attempt: task.attempt,
             spec: task.spec.clone(),
             inputs: task.inputs.clone(),
-            links: self
-                .linked
-                .map(|it| (it, link(host, it)))
-                .into_iter()
-                .collect(),
+            links: linked.into_iter().collect(),
             lease_seconds: 30,
             // The shortest that the runner accepts, far below a second.
             heartbeat_seconds: 0,
@@ -494,9 +491,9 @@ fn address(state: &State, host: &str, digest: Sha256Digest) -> String {
     format!("http://{host}/elsewhere/{digest}?{}", state.addresses)
 }
 
-fn link(host: &str, digest: Sha256Digest) -> Link {
+fn link(state: &State, host: &str, digest: Sha256Digest) -> Link {
     Link {
-        url: address(host, digest),
+        url: address(state, host, digest),
         headers: Vec::new(),
     }
 }
