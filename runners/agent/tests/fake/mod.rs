@@ -338,7 +338,7 @@ async fn act(
             (Place::Unasked, "POST") => refuse(405, "no such question"),
             (_, "POST") => json(&place(state, host, digest)),
             (Place::Elsewhere, "GET") if state.blobs.contains_key(&digest) => {
-                Redirect::temporary(&address(state, host, digest)).into_response()
+                Redirect::temporary(&address(state.addresses, host, digest)).into_response()
             }
             _ => blob(state, method, digest, body),
         });
@@ -408,6 +408,7 @@ impl Context {
 
 impl State {
     fn grant(&mut self, host: &str) -> Option<Grant> {
+        let number = self.addresses;
         let free = |t: &&mut Task| !t.leased && t.accepted.is_none() && t.cancel.is_none();
         let task = self.tasks.iter_mut().find(free)?;
         task.attempt += 1;
@@ -421,7 +422,7 @@ impl State {
             inputs: task.inputs.clone(),
             links: self
                 .linked
-                .map(|it| (it, link(host, it)))
+                .map(|it| (it, link(number, host, it)))
                 .into_iter()
                 .collect(),
             lease_seconds: 30,
@@ -490,13 +491,13 @@ fn log(state: &mut State, query: &str, body: &[u8]) -> Response {
     StatusCode::NO_CONTENT.into_response()
 }
 
-fn address(state: &State, host: &str, digest: Sha256Digest) -> String {
-    format!("http://{host}/elsewhere/{digest}?{}", state.addresses)
+fn address(number: u32, host: &str, digest: Sha256Digest) -> String {
+    format!("http://{host}/elsewhere/{digest}?{number}")
 }
 
-fn link(host: &str, digest: Sha256Digest) -> Link {
+fn link(number: u32, host: &str, digest: Sha256Digest) -> Link {
     Link {
-        url: address(host, digest),
+        url: address(number, host, digest),
         headers: Vec::new(),
     }
 }
@@ -526,7 +527,7 @@ fn place(state: &State, host: &str, digest: Sha256Digest) -> UploadReply {
         return UploadReply::Here;
     }
     UploadReply::At {
-        url: address(state, host, digest),
+        url: address(state.addresses, host, digest),
         headers: vec![(ELSEWHERE.0.to_owned(), ELSEWHERE.1.to_owned())],
     }
 }
