@@ -141,7 +141,7 @@ locals {
       {
         # A result ends a task and its lease.
         sid       = "RowsOfResults"
-        actions   = ["dynamodb:ConditionCheckItem", "dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"]
+        actions   = ["dynamodb:DeleteItem", "dynamodb:GetItem", "dynamodb:UpdateItem"]
         resources = [var.table_arn]
         conditions = {
           "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = ["/head", "/leases", "/outbox", "/request/*"] }
