@@ -28,7 +28,7 @@ pub trait Cloud: Send + Sync {
     /// Removes a message.
     fn remove<'a>(&'a self, receipt: &'a str) -> Later<'a, ()>;
 
-    /// Puts a result at its place; twice is once.
+    /// Puts a result at its place, unless one is there: then that one stays, and all is well.
     fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, ()>;
 }
 

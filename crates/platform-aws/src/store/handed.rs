@@ -1,12 +1,13 @@
 //! Results that runners hand in. Putting one sends a message to the queue that starts collect.
 
+use aws_sdk_s3::error::ProvideErrorMetadata as _;
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use ports::{Error, HandedIn, Result};
 
 use super::{S3Store, put_time, size_of};
-use crate::retry::{Stop, answer};
+use crate::retry::{Stop, again};
 
 /// Below it, results lie at their places. The bucket's notification and rights are for this prefix.
 pub const RESULTS: &str = "results/";
@@ -14,7 +15,8 @@ pub const RESULTS: &str = "results/";
 const MAX_RESULT_BYTES: u64 = 20 << 20;
 
 impl S3Store {
-    /// Puts a result, for a runner. Once more is no other than once: a result is of one attempt.
+    /// Puts a result, for a runner. The first one stays: what a runner says of an attempt after it was killed must not
+    /// take the place of what it had said before.
     ///
     /// # Errors
     /// As of the service.
@@ -26,11 +28,16 @@ impl S3Store {
             s3.put_object()
                 .bucket(self.bucket())
                 .key(format!("{RESULTS}{place}"))
+                .if_none_match("*")
                 .body(ByteStream::from(bytes.clone()))
                 .send()
         };
-        answer(self.clients.patience(), &operation, call).await?;
-        Ok(())
+        match again(self.clients.patience(), &operation, |_| false, call).await {
+            Ok(_) => Ok(()),
+            // Also the answer to a request that was done, and whose answer was lost.
+            Err(Stop::Refused(refusal)) if refusal.code() == Some("PreconditionFailed") => Ok(()),
+            Err(stop) => Err(stop.into_error(&operation)),
+        }
     }
 
     pub(super) async fn read_result(&self, place: &str) -> Result<Option<HandedIn>> {
