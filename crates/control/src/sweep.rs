@@ -3,18 +3,21 @@
 use std::collections::BTreeMap;
 
 use ledger::{Event, Millis, QueueName, Refusal, Row, TaskRow, TaskState, partition, transition};
-use ports::{Applied, Platform, TaskQueue};
+use ports::{Applied, ArtifactStore, Platform, TaskQueue};
 use runner_api::handed;
 
-use crate::dead::is_transient;
 use crate::load::unexpected;
-use crate::{Collected, Control, Result};
+use crate::{Control, Result};
 
 /// A ready task whose queue is empty is offered again after this long. Doubled offers are harmless: the
 /// lease decides.
 const REOFFER_MILLIS: Millis = 60_000;
 /// The same while its queue holds messages: perhaps its own, which waits its turn or is very late.
 const REOFFER_BUSY_MILLIS: Millis = 15 * 60_000;
+
+/// A lease without heartbeats goes on so much longer while something lies where its result belongs, or while nobody
+/// can look. What lies there may be no result: then this is what it costs.
+const HELD_MILLIS: Millis = 10 * 60_000;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,8 +35,9 @@ pub struct Swept {
 impl<P: Platform> Control<P> {
     /// Looks at everything that is not at rest. A failure in one request does not stop the others.
     pub async fn sweep(&self) -> Result<Swept> {
+        let (expired, handed_in) = self.end_leases().await?;
         let mut swept = Swept {
-            expired: self.expire_leases().await?,
+            expired,
             ..Swept::default()
         };
         let mut depths = BTreeMap::new();
@@ -50,13 +54,32 @@ impl<P: Platform> Control<P> {
         }
         self.revive_letters().await?;
         swept.sent = self.dispatch().await?;
+        // Last: a large one takes long, and all else is done by then.
+        self.collect_all(handed_in).await;
+        swept.sent += self.dispatch().await?;
         Ok(swept)
     }
 
     /// Ends leases whose runner fell silent. Answers how many.
     pub async fn expire_leases(&self) -> Result<usize> {
+        let (expired, handed_in) = self.end_leases().await?;
+        self.collect_all(handed_in).await;
+        Ok(expired)
+    }
+
+    async fn collect_all(&self, places: Vec<String>) {
+        for place in places {
+            match Box::pin(self.collect(&place)).await {
+                Ok(collected) => tracing::info!(place, ?collected, "a result that nobody told of"),
+                Err(error) => tracing::warn!(place, %error, "failed to collect"),
+            }
+        }
+    }
+
+    /// Answers how many ended, and the places of results of those that did not end.
+    async fn end_leases(&self) -> Result<(usize, Vec<String>)> {
         let now = self.now();
-        let mut expired = 0;
+        let (mut expired, mut handed_in) = (0, Vec::new());
         for (key, record) in self.all_rows(partition::LEASES, "").await? {
             let Row::Lease(lease) = record.row else {
                 return Err(unexpected(&key));
@@ -67,7 +90,12 @@ impl<P: Platform> Control<P> {
             let Some((row, version)) = self.task_row(&lease.task).await? else {
                 continue;
             };
-            if self.is_handed_in(&row).await {
+            // What was handed in is a result, whether or not somebody heard of it. While nobody can tell, the lease
+            // goes on for a while: the work may be that of days.
+            if now < lease.expires.saturating_add(HELD_MILLIS)
+                && let Some(place) = self.may_be_handed_in(&row).await
+            {
+                handed_in.push(place);
                 continue;
             }
             match transition(
@@ -90,25 +118,23 @@ impl<P: Platform> Control<P> {
                 }
             }
         }
-        Ok(expired)
+        Ok((expired, handed_in))
     }
 
-    /// What was handed in is a result, whether or not somebody heard of it. While the store cannot be asked, nobody
-    /// knows, and the lease goes on: the work may be that of days.
-    async fn is_handed_in(&self, row: &TaskRow) -> bool {
+    /// The place of a leased attempt's result, if something is there, or if the store cannot be asked.
+    async fn may_be_handed_in(&self, row: &TaskRow) -> Option<String> {
         let TaskState::Leased {
             attempt, runner, ..
         } = &row.state
         else {
-            return false;
+            return None;
         };
         let place = handed::place(runner, &row.task, *attempt);
-        // Rare and large: not part of every sweep.
-        match Box::pin(self.collect(&place)).await {
-            Ok(collected) => collected == Collected::Accepted,
+        match self.platform.store().handed_in(&place).await {
+            Ok(found) => found.map(|_| place),
             Err(error) => {
                 tracing::warn!(task = %row.task, %error, "failed to look for a result");
-                is_transient(&error)
+                matches!(error, ports::Error::Transient { .. }).then_some(place)
             }
         }
     }

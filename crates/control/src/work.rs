@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ledger::{Event, HeadRow, Message, Millis, QueueName, Refusal, TaskRow, transition};
+use ledger::{Event, HeadRow, Message, Millis, QueueName, Refusal, TaskRow, TaskState, transition};
 use pipeline_spec::{Role, Runner, RunnerId, Sha256Digest};
 use ports::{Applied, ArtifactStore, Delivery, Ledger as _, Platform, TaskQueue};
+use runner_api::auth::MAX_SKEW_SECONDS;
 use runner_api::{
     Artifact, ArtifactKind, Grant, Heartbeat, HeartbeatReply, Link, Offer, Outcome, ResultManifest,
     ResultReply, TaskId, TaskSpec, Tree,
@@ -51,11 +52,14 @@ pub enum Leased {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub String);
 
+/// Files that one result names, at most: far more than any package has. Each is looked for in the store.
+const MAX_ARTIFACTS: usize = 10_000;
 /// How long a process goes by the enrolments that it has read: a runner whose file was removed is served so much
 /// longer. Each call of a runner would read the ledger's head otherwise.
 const ENROLLED_MILLIS: Millis = 5_000;
 
 /// Runners as they were enrolled a moment ago.
+#[derive(Clone)]
 pub(crate) struct Enrolment {
     read: Millis,
     commit: String,
@@ -65,21 +69,21 @@ impl<P: Platform> Control<P> {
     /// An enrolled runner, by the configuration of the newest planned commit or of one that was it some seconds
     /// ago. One that is not known is looked for in the newest.
     pub async fn runner(&self, id: &RunnerId) -> Result<Option<Runner>> {
-        let mut known = self.enrolment.lock().await;
-        let age = known.as_ref().map(|it| self.now().saturating_sub(it.read));
+        let known = self.enrolment.lock().await.clone();
+        let read = self.now();
         // A clock that was set back makes nothing young.
-        if let (Some(Enrolment { commit, .. }), Some(0..ENROLLED_MILLIS)) = (&*known, age)
-            && let Some(runner) = self.runner_at(commit, id).await?
+        if let Some(known) = known
+            && (0..ENROLLED_MILLIS).contains(&read.saturating_sub(known.read))
+            && let Some(runner) = self.runner_at(&known.commit, id).await?
         {
             return Ok(Some(runner));
         }
-        let read = self.now();
         let (HeadRow { commit, .. }, _) = self.head_row().await?;
         if commit.is_empty() {
             return Ok(None);
         }
         let runner = self.runner_at(&commit, id).await?;
-        *known = Some(Enrolment { read, commit });
+        *self.enrolment.lock().await = Some(Enrolment { read, commit });
         Ok(runner)
     }
 
@@ -298,15 +302,40 @@ impl<P: Platform> Control<P> {
         id: &RunnerId,
         result: &ResultManifest,
     ) -> Result<std::result::Result<ResultReply, Refused>> {
-        if let Err(refused) = self.check_result(id, result).await? {
+        self.finish_put(id, result, None).await
+    }
+
+    /// The same of one that was `put` into the store then, by the store's clock.
+    pub(crate) async fn finish_put(
+        &self,
+        id: &RunnerId,
+        result: &ResultManifest,
+        put: Option<Millis>,
+    ) -> Result<std::result::Result<ResultReply, Refused>> {
+        let stale = |reason: String| Ok(Ok(ResultReply::Stale { reason }));
+        if let Err(refused) = check_claim(id, result) {
             return Ok(Err(refused));
         }
+        let mut is_checked = false;
         for _ in 0..MAX_TRIES {
             let Some((row, version)) = self.task_row(&result.task).await? else {
-                return Ok(Ok(ResultReply::Stale {
-                    reason: "the task is not known".to_owned(),
-                }));
+                return stale("the task is not known".to_owned());
             };
+            if let (TaskState::Leased { since, .. }, Some(put)) = (&row.state, put)
+                && put < since.saturating_sub(MAX_SKEW_SECONDS * 1_000)
+            {
+                return stale("it is older than the attempt: of a life that was lost".to_owned());
+            }
+            // Before anything is asked about its files: who has no attempt makes no work.
+            match transition(&row, version, &Event::Finish(result), self.now()) {
+                Ok(_) => {}
+                Err(Refusal::Repeated) => return Ok(Ok(ResultReply::Accepted)),
+                Err(refusal) => return stale(refusal.to_string()),
+            }
+            if !is_checked && let Err(refused) = self.check_files(result).await? {
+                return Ok(Err(refused));
+            }
+            is_checked = true;
             if let Err(why) = check_shape(&row.spec, &result.outcome) {
                 return Ok(Err(Refused(why)));
             }
@@ -320,11 +349,7 @@ impl<P: Platform> Control<P> {
                     }
                 }
                 Err(Refusal::Repeated) => return Ok(Ok(ResultReply::Accepted)),
-                Err(refusal) => {
-                    return Ok(Ok(ResultReply::Stale {
-                        reason: refusal.to_string(),
-                    }));
-                }
+                Err(refusal) => return stale(refusal.to_string()),
             }
         }
         Err(contended(&ledger::Key::task(&result.task)))
@@ -369,40 +394,14 @@ impl<P: Platform> Control<P> {
         Ok(Ok(()))
     }
 
-    /// A stranger's word is checked before it becomes a row: version, identity, names, and that every
-    /// artifact is in the store with the size it claims.
-    async fn check_result(
+    /// A stranger's word is checked before it becomes a row: that every artifact is in the store with the size it
+    /// claims.
+    async fn check_files(
         &self,
-        id: &RunnerId,
         result: &ResultManifest,
     ) -> Result<std::result::Result<(), Refused>> {
         let refuse = |why: String| Ok(Err(Refused(why)));
-        if result.version != runner_api::VERSION {
-            return refuse(format!(
-                "result version {} is not {}: bring the runner to the control plane's version",
-                result.version,
-                runner_api::VERSION
-            ));
-        }
-        if result.runner != *id {
-            return refuse(format!(
-                "the result is signed by {id} but says {}",
-                result.runner
-            ));
-        }
-        let artifacts = match &result.outcome {
-            Outcome::Succeeded { artifacts, .. } | Outcome::Failed { artifacts, .. } => {
-                &artifacts[..]
-            }
-            _ => &[],
-        };
-        for artifact in artifacts.iter().chain(&result.log) {
-            if !is_plain_path(&artifact.name) {
-                return refuse(format!(
-                    "the artifact name {:?} is not a plain path",
-                    artifact.name
-                ));
-            }
+        for artifact in artifacts(result) {
             // Renewed, not only looked for: from here to the row that names it, it is not removed.
             match self.renew(&artifact.sha256).await? {
                 Some(size) if size == artifact.size => {}
@@ -421,6 +420,45 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(Ok(()))
+    }
+}
+
+/// What a result names.
+fn artifacts(result: &ResultManifest) -> impl Iterator<Item = &Artifact> {
+    let made = match &result.outcome {
+        Outcome::Succeeded { artifacts, .. } | Outcome::Failed { artifacts, .. } => &artifacts[..],
+        _ => &[],
+    };
+    made.iter().chain(&result.log)
+}
+
+/// What can be said of a result by itself: version, identity, number and names of its files.
+fn check_claim(id: &RunnerId, result: &ResultManifest) -> std::result::Result<(), Refused> {
+    if result.version != runner_api::VERSION {
+        return Err(Refused(format!(
+            "result version {} is not {}: bring the runner to the control plane's version",
+            result.version,
+            runner_api::VERSION
+        )));
+    }
+    if result.runner != *id {
+        return Err(Refused(format!(
+            "the result is signed by {id} but says {}",
+            result.runner
+        )));
+    }
+    let count = artifacts(result).count();
+    if count > MAX_ARTIFACTS {
+        return Err(Refused(format!(
+            "it names {count} files; a task makes {MAX_ARTIFACTS} at most"
+        )));
+    }
+    match artifacts(result).find(|artifact| !is_plain_path(&artifact.name)) {
+        Some(artifact) => Err(Refused(format!(
+            "the artifact name {:?} is not a plain path",
+            artifact.name
+        ))),
+        None => Ok(()),
     }
 }
 

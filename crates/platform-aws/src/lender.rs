@@ -57,6 +57,10 @@ impl Lender {
     /// As of the service.
     pub async fn lend(&self, runner: &RunnerId, queues: &[QueueName]) -> Result<Loan> {
         let operation = format!("lend credentials to runner {runner}");
+        if runner.as_str().len() < 2 {
+            let cause = "STS wants a name of two characters or more: give the runner another one, or leave `cloud` out of its configuration";
+            return Err(Error::corrupt(operation, cause));
+        }
         let (roles, architectures) = lists(queues);
         let assume = self.clients.sts().await.assume_role();
         let mut assume = assume

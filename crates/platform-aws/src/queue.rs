@@ -46,6 +46,8 @@ pub(crate) const LONGEST_POLL: Duration = Duration::from_secs(20);
 const LONGEST_DELAY_SECONDS: i32 = 900;
 /// Longest time that a message can be hidden: what SQS allows.
 const LONGEST_HIDING: Duration = Duration::from_secs(12 * 3_600);
+/// A queue that was not there is looked for again after this long: Terraform may have made it.
+const MISSING: Duration = Duration::from_secs(60);
 /// Longest wait of one `receive`.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3_600);
 
@@ -60,12 +62,21 @@ const COUNTS: [QueueAttributeName; 3] = [
     QueueAttributeName::ApproximateNumberOfMessagesNotVisible,
 ];
 
+/// What is known of a queue of SQS.
+#[derive(Debug)]
+enum Known {
+    /// Addresses never change.
+    At(String),
+    /// There was none then.
+    Missing(Instant),
+}
+
 /// The queues of an installation. Clones share what they know of them.
 #[derive(Debug, Clone)]
 pub struct SqsQueue {
     clients: Clients,
-    /// By name in SQS: addresses never change. `None`: there is no such queue.
-    urls: Arc<Mutex<HashMap<String, Option<String>>>>,
+    /// By name in SQS.
+    urls: Arc<Mutex<HashMap<String, Known>>>,
     /// Whose turn it is to be asked first.
     turn: Arc<AtomicUsize>,
 }
@@ -123,11 +134,13 @@ impl SqsQueue {
         })
     }
 
-    /// The same; `None`: there is no such queue, as far as this process has seen.
+    /// The same; `None`: there is no such queue, or there was none a moment ago.
     async fn find(&self, operation: &str, name: &str) -> Result<Option<String>> {
         let known = || self.urls.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(url) = known().get(name) {
-            return Ok(url.clone());
+        match known().get(name) {
+            Some(Known::At(url)) => return Ok(Some(url.clone())),
+            Some(Known::Missing(since)) if since.elapsed() < MISSING => return Ok(None),
+            _ => {}
         }
         let get = self.clients.sqs().await.get_queue_url().queue_name(name);
         let call = || get.clone().send();
@@ -139,7 +152,10 @@ impl SqsQueue {
             Err(Stop::Refused(GetQueueUrlError::QueueDoesNotExist(_))) => None,
             Err(stop) => return Err(stop.into_error(operation)),
         };
-        known().insert(name.to_owned(), url.clone());
+        let found = url
+            .clone()
+            .map_or_else(|| Known::Missing(Instant::now()), Known::At);
+        known().insert(name.to_owned(), found);
         Ok(url)
     }
 

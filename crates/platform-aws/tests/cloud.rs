@@ -29,7 +29,8 @@ async fn a_result_is_read_where_it_was_handed_in_first() {
         let store = S3Store::new(clients);
         assert_eq!(store.handed_in(PLACE).await.unwrap(), None);
         for text in ["first", "second"] {
-            store.hand_in(PLACE, text.into()).await.unwrap();
+            let is_first = store.hand_in(PLACE, text.into()).await.unwrap();
+            assert_eq!(is_first, text == "first", "{kind:?}");
             let found = store.handed_in(PLACE).await.unwrap().unwrap();
             assert_eq!(found.bytes, Bytes::from("first"), "{kind:?}");
             let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
@@ -38,7 +39,7 @@ async fn a_result_is_read_where_it_was_handed_in_first() {
         }
         // A stranger's: larger than any result, and not read.
         let place = PLACE.replace("-1.json", "-2.json");
-        store.hand_in(&place, vec![b' '; 21 << 20]).await.unwrap();
+        assert!(store.hand_in(&place, vec![b' '; 21 << 20]).await.unwrap());
         assert_eq!(store.handed_in(&place).await.unwrap(), None, "{kind:?}");
         assert_eq!(RESULTS, "results/", "as the bucket's notification has it");
     }

@@ -2,8 +2,9 @@
 //!
 //! Header: `Authorization: Millrace-Ed25519 id=<runner>,time=<unix seconds>,sig=<base64>`.
 //! The signed text is [`signed_text`]. A call is accepted within [`MAX_SKEW_SECONDS`] of the
-//! server's clock; within it a replay is harmless because every call is repeatable and fenced by the
-//! attempt. The public key comes from `runners/<id>.yaml`, so that enrolment is a reviewed commit.
+//! server's clock; within it a replay changes nothing that the runner did not want: calls are repeatable
+//! and fenced by the attempt. Their answers are for the runner alone (a grant has links, `/cloud` lends credentials), so
+//! whoever can overhear and replay hears them too: TLS stands before that. The public key comes from `runners/<id>.yaml`, so that enrolment is a reviewed commit.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

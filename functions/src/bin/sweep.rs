@@ -36,7 +36,7 @@ async fn handle(plane: &Plane, what: What) -> Result<(), Error> {
         tracing::info!(held = ?pruned.held, removed = ?pruned.removed, "pruned");
         return Ok(());
     }
-    // A state repository that cannot be reached keeps no lease from ending.
+    // A state repository that cannot be reached keeps no lease from ending, but for ten minutes one whose result waits.
     if let Err(error) = plane.plan_head().await {
         tracing::warn!(%error, "failed to look at the state repository");
     }

@@ -105,7 +105,8 @@ impl Client {
 
     /// Asks for a lease on what was found in a queue.
     pub(crate) async fn lease(&self, offer: &Offer) -> Result<LeaseReply, Trouble> {
-        self.json("/runner/v1/lease", offer, CALL_TIMEOUT).await
+        // A lease whose answer is not heard is a lease that runs out: a function may have to begin with a fetch.
+        self.json("/runner/v1/lease", offer, SILENCE_TIMEOUT).await
     }
 
     /// Asks for work; the server holds the call open.

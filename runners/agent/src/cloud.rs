@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runner_api::protocol::MAX_JSON_BYTES;
-use runner_api::{Grant, HandedIn, LeaseReply, Offer, ResultManifest, protocol};
+use runner_api::{Grant, LeaseReply, Offer, ResultManifest, handed, protocol};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -16,6 +16,10 @@ use crate::{Error, clock};
 
 /// Lent credentials are asked for anew so long before they end.
 const BEFORE_THE_END: Duration = Duration::from_secs(300);
+/// So often a runner with its own credentials asks which queues are its own: they follow from a file that people edit.
+const AGAIN: Duration = Duration::from_secs(300);
+/// For one put of a result. It is signed with the time before, and believed for [`runner_api::auth::MAX_SKEW_SECONDS`].
+const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// An answer that comes later; the words of an error tell no secret.
 pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
@@ -28,8 +32,17 @@ pub trait Cloud: Send + Sync {
     /// Removes a message.
     fn remove<'a>(&'a self, receipt: &'a str) -> Later<'a, ()>;
 
-    /// Puts a result at its place, unless one is there: then that one stays, and all is well.
-    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, ()>;
+    /// Puts a result at its place, unless something is there: that stays.
+    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, HandedIn>;
+}
+
+/// How a put ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandedIn {
+    /// It is there.
+    Yes,
+    /// Something was there before: an earlier put whose answer was lost, or what somebody else has put.
+    Before,
 }
 
 /// A message, and what it offers.
@@ -64,7 +77,7 @@ pub(crate) struct Sessions {
 #[derive(Clone)]
 struct Session {
     cloud: Arc<dyn Cloud>,
-    ends: Option<Instant>,
+    ends: Instant,
 }
 
 impl Sessions {
@@ -80,18 +93,20 @@ impl Sessions {
         let mut current = self.current.lock().await;
         let now = Instant::now();
         if let Some(Session { cloud, ends }) = &*current
-            && ends.is_none_or(|ends| now < ends)
+            && now < *ends
         {
             return Ok(Arc::clone(cloud));
         }
         let answer = client.cloud(self.keys == Keys::Lent).await?;
-        let lasts = answer.credentials.as_ref();
-        let lasts = lasts.map(|lent| Duration::from_secs(lent.lasts_seconds));
+        let lent = answer.credentials.as_ref();
+        // However short they last, they are used once.
+        let lasts = lent.map_or(AGAIN, |lent| {
+            Duration::from_secs(lent.lasts_seconds).saturating_sub(BEFORE_THE_END)
+        });
         let opened = (self.open)(answer).map_err(|error| Trouble::Passing(error.to_string()))?;
         *current = Some(Session {
             cloud: Arc::clone(&opened),
-            // However short they are, they are used once.
-            ends: lasts.map(|lasts| now + lasts.saturating_sub(BEFORE_THE_END)),
+            ends: now + lasts,
         });
         Ok(opened)
     }
@@ -122,10 +137,12 @@ impl Sessions {
                 return Err(trouble);
             }
         };
-        // With the lease the message has done its work; left, it is found to be stale.
-        if let Err(words) = cloud.remove(&found.receipt).await {
-            tracing::debug!(task = %found.offer.task, "a taken message will come again: {words}");
-        }
+        // With the lease the message has done its work; left, it is found to be stale. Nobody waits for it: the lease runs.
+        tokio::spawn(async move {
+            if let Err(words) = cloud.remove(&found.receipt).await {
+                tracing::debug!(task = %found.offer.task, "a taken message will come again: {words}");
+            }
+        });
         Ok(grant)
     }
 
@@ -134,14 +151,17 @@ impl Sessions {
         &self,
         client: &Client,
         manifest: &ResultManifest,
-    ) -> Result<(), Trouble> {
-        let (place, document) = HandedIn::sign(client.key(), manifest, clock::now());
+    ) -> Result<HandedIn, Trouble> {
+        let cloud = self.cloud(client).await?;
+        let (place, document) = handed::HandedIn::sign(client.key(), manifest, clock::now());
         if document.len() > MAX_JSON_BYTES {
             return Err(Trouble::Passing("it is too large".to_owned()));
         }
-        let cloud = self.cloud(client).await?;
-        match cloud.hand_in(&place, &document).await {
-            Ok(()) => Ok(()),
+        // A put that is done later than it is believed would be a result that is lost.
+        let put = tokio::time::timeout(PUT_TIMEOUT, cloud.hand_in(&place, &document)).await;
+        let put = put.unwrap_or_else(|_| Err("the store does not answer".to_owned()));
+        match put {
+            Ok(handed_in) => Ok(handed_in),
             Err(words) => {
                 self.forget().await;
                 Err(Trouble::Passing(words))

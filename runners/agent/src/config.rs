@@ -41,6 +41,21 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ControlUrl(pub(crate) Url);
 
+impl ControlUrl {
+    /// Whether nobody in between reads what is said: TLS, or this machine.
+    fn is_private(&self) -> bool {
+        let is_here = match self.0.host_str() {
+            Some("localhost") => true,
+            Some(host) => host
+                .trim_matches(['[', ']'])
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback()),
+            None => false,
+        };
+        is_here || self.0.scheme() == "https"
+    }
+}
+
 impl std::str::FromStr for ControlUrl {
     type Err = Error;
 
@@ -128,7 +143,13 @@ impl Settings {
 
     /// The whole configuration.
     pub fn complete(self) -> Result<Config, Error> {
-        let control = wanted(self.control, "control")?.parse()?;
+        let control: ControlUrl = wanted(self.control, "control")?.parse()?;
+        if self.cloud == Some(Keys::Lent) && !control.is_private() {
+            return Err(Error::Unusable(format!(
+                "start: credentials would be lent over {}, where others can read them; give an https address, or leave `cloud` out",
+                control.0
+            )));
+        }
         let work = wanted(self.work, "work")?;
         Ok(Config {
             control,
@@ -183,6 +204,26 @@ mod tests {
         assert_eq!(config.capacity, NonZeroU32::new(7));
         assert_eq!(config.scratch, Path::new("/w/jobs"));
         assert_eq!(config.drain, Duration::from_secs(DEFAULT_DRAIN_SECONDS));
+    }
+
+    #[test]
+    fn credentials_are_lent_where_nobody_reads_along() {
+        let check = |control: &str, keys: Keys, fits: bool| {
+            let settings = Settings {
+                control: Some(control.to_owned()),
+                runner: Some("b1".parse().unwrap()),
+                key: Some("/k".into()),
+                work: Some("/w".into()),
+                cloud: Some(keys),
+                ..Settings::default()
+            };
+            assert_eq!(settings.complete().is_ok(), fits, "{control} {keys:?}");
+        };
+        check("https://millrace.example.org", Keys::Lent, true);
+        check("http://millrace.example.org", Keys::Lent, false);
+        check("http://millrace.example.org", Keys::Own, true);
+        check("http://127.0.0.1:7878", Keys::Lent, true);
+        check("http://[::1]:7878", Keys::Lent, true);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::{Config, Error, Identity, Role};
 /// How long a draining daemon listens for the answer to a take that is under way. A lease takes the
 /// control plane a few milliseconds; one that is missed runs out by itself.
 const IN_FLIGHT: Duration = Duration::from_millis(500);
+/// The same where the control plane is a function, which may have to be started for it.
+const IN_FLIGHT_TO_A_FUNCTION: Duration = Duration::from_secs(5);
 
 /// How the daemon is told to end.
 #[derive(Debug, Clone, Default)]
@@ -268,7 +270,11 @@ async fn next(
         grant = &mut granted => return Some((grant, slot)),
     }
     // A lease that is on its way must not be lost with the connection.
-    if let Ok(grant) = tokio::time::timeout(IN_FLIGHT, granted).await {
+    let patience = match shared.cloud {
+        Some(_) => IN_FLIGHT_TO_A_FUNCTION,
+        None => IN_FLIGHT,
+    };
+    if let Ok(grant) = tokio::time::timeout(patience, granted).await {
         attempt::hand_back(shared, grant).await;
     }
     None

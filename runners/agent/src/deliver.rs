@@ -8,6 +8,7 @@ use runner_api::{Artifact, Outcome, ResultManifest, ResultReply};
 
 use crate::backoff::Backoff;
 use crate::client::Trouble;
+use crate::cloud::HandedIn;
 use crate::daemon::Shared;
 use crate::error::bounded;
 use crate::lease::Lease;
@@ -37,20 +38,21 @@ pub(crate) async fn with_log(
 ) {
     unless_pointless(shared, lease, async {
         let ((), log) = tokio::join!(stream.finish(), store_log(job));
-        send(shared, report, log).await;
+        send(shared, report, log, Way::of(shared)).await;
     })
     .await;
 }
 
 /// Delivers the result of a job that never began.
 pub(crate) async fn without_log(shared: &Shared, report: Report, lease: &Lease) {
-    unless_pointless(shared, lease, send(shared, report, None)).await;
+    let sent = send(shared, report, None, Way::of(shared));
+    unless_pointless(shared, lease, sent).await;
 }
 
 /// Delivers without a lease to keep, for as long as a stopping runner has.
 pub(crate) async fn last_words(shared: &Shared, report: Report) {
     let task = report.attempt.task.clone();
-    let said = tokio::time::timeout(LAST_WORDS, send(shared, report, None)).await;
+    let said = tokio::time::timeout(LAST_WORDS, send(shared, report, None, Way::Api)).await;
     if said.is_err() {
         tracing::warn!(%task, "the control plane is away: a lease will run out");
     }
@@ -58,7 +60,27 @@ pub(crate) async fn last_words(shared: &Shared, report: Report) {
 
 /// Delivers without a lease to keep, whenever the control plane listens.
 pub(crate) async fn when_possible(shared: &Shared, report: Report) {
-    send(shared, report, None).await;
+    send(shared, report, None, Way::StoreUnlessThere).await;
+}
+
+/// Which way a result goes, where there are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Into the store. If something is there, through the runner API too: it may be a stranger's.
+    Store,
+    /// Into the store, unless something is there: what was said before counts.
+    StoreUnlessThere,
+    /// Through the runner API: there is no time for two.
+    Api,
+}
+
+impl Way {
+    fn of(shared: &Shared) -> Self {
+        match shared.hand_back.is_cancelled() {
+            true => Self::Api,
+            false => Self::Store,
+        }
+    }
 }
 
 /// Gives up when the lease is lost, or when the runner stops and the control plane stays away.
@@ -89,7 +111,7 @@ async fn store_log(job: &Job) -> Option<Artifact> {
         .ok()
 }
 
-async fn send(shared: &Shared, report: Report, log: Option<Artifact>) {
+async fn send(shared: &Shared, report: Report, log: Option<Artifact>, way: Way) {
     let mut manifest = ResultManifest {
         version: runner_api::VERSION,
         task: report.attempt.task,
@@ -101,7 +123,7 @@ async fn send(shared: &Shared, report: Report, log: Option<Artifact>) {
         finished: clock::now(),
     };
     tracing::info!(task = %manifest.task, attempt = manifest.attempt, "{}", headline(&manifest.outcome));
-    let Err(refusal) = insist(shared, &manifest).await else {
+    let Err(refusal) = insist(shared, &manifest, way).await else {
         return;
     };
     tracing::error!(task = %manifest.task, "failed to deliver a result: {refusal}");
@@ -110,19 +132,21 @@ async fn send(shared: &Shared, report: Report, log: Option<Artifact>) {
         message: bounded(format!("deliver the result: {refusal}")),
     };
     manifest.log = None;
-    if let Err(refusal) = insist(shared, &manifest).await {
+    if let Err(refusal) = insist(shared, &manifest, Way::Api).await {
         tracing::error!(task = %manifest.task, "failed to deliver that either: {refusal}");
     }
 }
 
 /// Sends until there is an answer. `Err`: the control plane never takes this manifest.
-async fn insist(shared: &Shared, manifest: &ResultManifest) -> Result<(), Trouble> {
+async fn insist(shared: &Shared, manifest: &ResultManifest, way: Way) -> Result<(), Trouble> {
     let mut backoff = Backoff::new();
     let mut unproven = 0;
     loop {
-        if let Some(cloud) = &shared.cloud {
+        if let Some(cloud) = shared.cloud.as_ref().filter(|_| way != Way::Api) {
             match cloud.hand_in(&shared.client, manifest).await {
-                Ok(()) => return Ok(()),
+                Ok(HandedIn::Yes) => return Ok(()),
+                Ok(HandedIn::Before) if way == Way::StoreUnlessThere => return Ok(()),
+                Ok(HandedIn::Before) => {}
                 Err(trouble) => {
                     tracing::warn!(task = %manifest.task, "failed to hand a result in, sending it instead: {trouble}");
                 }

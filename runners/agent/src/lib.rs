@@ -39,7 +39,7 @@ mod log_stream;
 mod role;
 mod transfer;
 
-pub use cloud::{Cloud, Found, Keys, Later, Open};
+pub use cloud::{Cloud, Found, HandedIn, Keys, Later, Open};
 pub use config::{Config, ControlUrl, Settings};
 pub use daemon::{Shutdown, run, run_in_cloud};
 pub use error::{Error, Halt};

@@ -7,7 +7,7 @@
 
 mod fake;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -15,9 +15,10 @@ use std::time::Duration;
 use fake::{Effect, Fake, Fault};
 use pipeline_spec::{Priority, Repository, Role as RoleName, Sha256Digest};
 use runner_agent::{
-    Cloud, Config, Error, Found, Identity, Job, Keys, Later, Role, Running, Shutdown, settle,
+    Cloud, Config, Error, Found, HandedIn, Identity, Job, Keys, Later, Role, Running, Shutdown,
+    settle,
 };
-use runner_api::{ComposeTask, Facts, HandedIn, Offer, Outcome, ResultManifest, TaskSpec};
+use runner_api::{ComposeTask, Facts, Offer, Outcome, ResultManifest, TaskSpec, handed};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -44,6 +45,8 @@ struct Sky {
     offers: VecDeque<Offer>,
     removed: Vec<String>,
     results: BTreeMap<String, Vec<u8>>,
+    /// Places where something is.
+    taken: BTreeSet<String>,
     /// The store takes nothing, so often.
     refuses: usize,
     /// Opened with credentials, how often, and without.
@@ -97,14 +100,18 @@ impl Cloud for SkyCloud {
         Box::pin(async { Ok(()) })
     }
 
-    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, ()> {
+    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, HandedIn> {
         let taken = self.change(|sky| {
             if sky.refuses > 0 {
                 sky.refuses -= 1;
                 return Err("the store answers 403".to_owned());
             }
+            if sky.taken.contains(place) {
+                return Ok(HandedIn::Before);
+            }
+            sky.taken.insert(place.to_owned());
             sky.results.insert(place.to_owned(), document.to_vec());
-            Ok(())
+            Ok(HandedIn::Yes)
         });
         Box::pin(async move { taken })
     }
@@ -193,7 +200,7 @@ impl Bench {
         };
         let (place, document) = self.cloud.until(first).await;
         self.cloud.change(|sky| sky.results.remove(&place));
-        let result = HandedIn::read(&place, &document).unwrap();
+        let result = handed::HandedIn::read(&place, &document).unwrap();
         let key = self.identity().public();
         let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
         result
@@ -222,8 +229,8 @@ async fn work_is_found_in_a_queue_and_its_result_handed_in() {
         let reference = bench.fake.state().tasks[task].reference.clone();
         assert_eq!((&result.task, result.attempt), (&reference, 1));
         assert!(matches!(result.outcome, Outcome::Succeeded { .. }));
-        let removed = bench.cloud.sky().removed.clone();
-        assert_eq!(removed.len(), number + 1, "{removed:?}");
+        let removed = |sky: &Sky| (sky.removed.len() == number + 1).then_some(());
+        bench.cloud.until(removed).await;
     }
     assert_eq!(bench.count("/runner/v1/lease"), 2);
     for never in ["/runner/v1/take", "/runner/v1/result"] {
@@ -289,6 +296,21 @@ async fn what_the_store_does_not_take_is_sent() {
         opened.len() > 1 && opened.iter().all(|lent| *lent),
         "{opened:?}"
     );
+}
+
+/// What lies there may be a stranger's: then the control plane hears it too.
+#[tokio::test]
+async fn where_something_lies_already_the_result_is_sent_as_well() {
+    let bench = Bench::new();
+    let task = bench.offer("one");
+    let place = {
+        let reference = &bench.fake.state().tasks[task].reference;
+        handed::place(&"b1".parse().unwrap(), reference, 1)
+    };
+    bench.cloud.change(|sky| sky.taken.insert(place));
+    let daemon = bench.run(Keys::Own);
+    bench.fake.result(task).await;
+    end(daemon).await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use ledger::{Message, QueueName};
 use platform_aws::{Access, Clients, Installation, Patience, S3Store, SqsQueue};
 use ports::TaskQueue as _;
-use runner_agent::{Cloud, Error, Found, Later};
+use runner_agent::{Cloud, Error, Found, HandedIn, Later};
 use runner_api::{Offer, protocol};
 
 /// A message is hidden this long while its lease is asked for.
@@ -86,6 +86,10 @@ fn parse(name: &str) -> Result<QueueName, Error> {
 impl Cloud for Aws {
     fn next(&self) -> Later<'_, Option<Found>> {
         Box::pin(async move {
+            if self.queues.is_empty() {
+                tokio::time::sleep(WAIT).await;
+                return Err("there is no queue for the roles and architectures of this runner: make it with Terraform, or mend runners/<id>.yaml".to_owned());
+            }
             let came = self.queue.receive(&self.queues, 1, CLAIM, WAIT).await;
             let Some(delivery) = came.map_err(|error| error.to_string())?.pop() else {
                 return Ok(None);
@@ -113,10 +117,13 @@ impl Cloud for Aws {
         })
     }
 
-    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, ()> {
+    fn hand_in<'a>(&'a self, place: &'a str, document: &'a [u8]) -> Later<'a, HandedIn> {
         Box::pin(async move {
-            let put = self.store.hand_in(place, document.to_vec()).await;
-            put.map_err(|error| error.to_string())
+            match self.store.hand_in(place, document.to_vec()).await {
+                Ok(true) => Ok(HandedIn::Yes),
+                Ok(false) => Ok(HandedIn::Before),
+                Err(error) => Err(error.to_string()),
+            }
         })
     }
 }

@@ -1,4 +1,4 @@
-# The artifact store: files by digest, pointers of repositories, what runners stage, result manifests.
+# The artifact store: files by digest, pointers of repositories, results that runners hand in.
 
 resource "aws_s3_bucket" "artifacts" {
   bucket        = var.bucket_name
@@ -30,6 +30,24 @@ resource "aws_s3_bucket_policy" "artifacts" {
         Action    = "s3:*"
         Resource  = [aws_s3_bucket.artifacts.arn, "${aws_s3_bucket.artifacts.arn}/*"]
         Condition = { Bool = { "aws:SecureTransport" = "false" } }
+      },
+      {
+        # The first result at a place stays (docs/adr/0018-runners-in-the-cloud.md).
+        Sid       = "ResultsAreNotReplaced"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${aws_s3_bucket.artifacts.arn}/results/*"
+        Condition = { Null = { "s3:if-none-match" = "true" } }
+      },
+      {
+        # What cannot be read at once would keep a lease from ending.
+        Sid       = "ResultsCanBeRead"
+        Effect    = "Deny"
+        Principal = "*"
+        Action    = "s3:PutObject"
+        Resource  = "${aws_s3_bucket.artifacts.arn}/results/*"
+        Condition = { StringNotEqualsIfExists = { "s3:x-amz-storage-class" = "STANDARD" } }
       },
       ], length(var.reader_distribution_arns) == 0 ? [] : [{
         Sid       = "DistributionReadsBlobs"

@@ -201,7 +201,7 @@ locals {
       {
         # Orphans, once a day: the versions that were seen to be old, and none that came since (ADR 0015).
         sid       = "Prune"
-        actions   = ["s3:DeleteObjectVersion"]
+        actions   = ["s3:AbortMultipartUpload", "s3:DeleteObjectVersion"]
         resources = [local.blobs]
       },
       {

@@ -35,7 +35,7 @@ resource "aws_iam_role_policy" "runner" {
 
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       {
         Sid      = "OwnResults"
         Effect   = "Allow"
@@ -55,6 +55,12 @@ resource "aws_iam_role_policy" "runner" {
           }
         }
       },
-    ]
+      ], length(var.data_kms_key_arns) == 0 ? [] : [{
+        Sid       = "DataKeys"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
+        Resource  = var.data_kms_key_arns
+        Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
+    }])
   })
 }

@@ -85,8 +85,78 @@ async fn a_lease_goes_on_while_the_store_cannot_be_asked() {
     assert_eq!(expired.expect("only the store fails"), 0);
     let state = world.task(APP, SOURCE).state;
     assert!(matches!(state, TaskState::Leased { .. }), "{state:?}");
-    world.heal().await;
+    world.faults.disarm();
+    let expired = world.control.expire_leases().await;
+    assert_eq!(expired.expect("no fault is armed"), 0);
+    world.quiet().await;
     assert_eq!(world.task(APP, SOURCE).state.attempt(), 1);
+}
+
+/// What lies there may never be readable.
+#[tokio::test]
+async fn a_lease_does_not_wait_for_ever() {
+    let (world, grant) = held().await;
+    let result = worked(&world, &grant).await;
+    let place = hand_in(&world, memory::BUILDER_SECRET, &result);
+    world.memory.store().hand_in(&place, "{");
+    let expire = async || {
+        let expired = world.control.expire_leases().await;
+        expired.expect("no fault is armed")
+    };
+    world.pass(61);
+    assert_eq!(expire().await, 0, "something is there");
+    world.pass(598);
+    assert_eq!(expire().await, 0);
+    world.pass(1);
+    assert_eq!(expire().await, 1);
+    assert_eq!(world.task(APP, SOURCE).state.word(), "ready");
+}
+
+/// After a ledger was lost, numbers of attempts may come again.
+#[tokio::test]
+async fn a_result_of_an_earlier_life_is_stale() {
+    let mut world = World::new().await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let (_, grant) = world.held.remove(0);
+    let result = worked(&world, &grant).await;
+    let place = hand_in(&world, memory::BUILDER_SECRET, &result);
+    world.memory.ledger().lose();
+    world.memory.queue().lose();
+    world.pass(400);
+    world.restart();
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let (_, again) = world.held.remove(0);
+    assert_eq!((&again.task, again.attempt), (&grant.task, grant.attempt));
+    let collected = collect(&world, &place).await;
+    assert!(matches!(collected, Collected::Stale(_)), "{collected:?}");
+    assert_eq!(world.task(APP, SOURCE).state.word(), "leased");
+}
+
+#[tokio::test]
+async fn who_has_no_attempt_makes_no_work() {
+    let (world, grant) = held().await;
+    let mut result = worked(&world, &grant).await;
+    result.attempt = 2;
+    let place = hand_in(&world, memory::BUILDER_SECRET, &result);
+    let before = world.faults.calls().len();
+    let collected = collect(&world, &place).await;
+    assert!(matches!(collected, Collected::Stale(_)), "{collected:?}");
+    let calls = world.faults.calls();
+    assert!(
+        !calls[before..].contains(&"store.renew"),
+        "{:?}",
+        &calls[before..]
+    );
+    result.attempt = 1;
+    let Outcome::Succeeded { artifacts, .. } = &mut result.outcome else {
+        panic!("{:?}", result.outcome);
+    };
+    *artifacts = vec![artifacts[0].clone(); 10_001];
+    let place = hand_in(&world, memory::BUILDER_SECRET, &result);
+    assert_eq!(collect(&world, &place).await, Collected::Accepted);
+    let told = format!("{:?}", world.task(APP, SOURCE));
+    assert!(told.contains("it names 10001 files"), "{told}");
 }
 
 #[tokio::test]

@@ -139,6 +139,8 @@ impl Poll {
         let operation = format!("receive messages of queue {queue}");
         let name = self.queue.name(queue, Some(priority));
         let Some(url) = self.queue.find(&operation, &name).await? else {
+            // As long as an empty one, so that nobody asks without a pause.
+            tokio::time::sleep(wait).await;
             return Ok((0, Vec::new()));
         };
         let request = self.queue.clients.sqs().await.receive_message();

@@ -16,11 +16,11 @@ const MAX_RESULT_BYTES: u64 = 20 << 20;
 
 impl S3Store {
     /// Puts a result, for a runner. The first one stays: what a runner says of an attempt after it was killed must not
-    /// take the place of what it had said before.
+    /// take the place of what it had said before. `false`: something was there.
     ///
     /// # Errors
     /// As of the service.
-    pub async fn hand_in(&self, place: &str, bytes: Vec<u8>) -> Result<()> {
+    pub async fn hand_in(&self, place: &str, bytes: Vec<u8>) -> Result<bool> {
         let operation = format!("hand in the result {place}");
         let bytes = Bytes::from(bytes);
         let s3 = self.clients.s3().await;
@@ -33,9 +33,11 @@ impl S3Store {
                 .send()
         };
         match again(self.clients.patience(), &operation, |_| false, call).await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
             // Also the answer to a request that was done, and whose answer was lost.
-            Err(Stop::Refused(refusal)) if refusal.code() == Some("PreconditionFailed") => Ok(()),
+            Err(Stop::Refused(refusal)) if refusal.code() == Some("PreconditionFailed") => {
+                Ok(false)
+            }
             Err(stop) => Err(stop.into_error(&operation)),
         }
     }

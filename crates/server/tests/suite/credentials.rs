@@ -163,6 +163,11 @@ async fn a_key_that_was_taken_away_opens_nothing_and_its_work_is_done_by_another
     let text = text.replace(&key(&thief), &key(&renewed));
     bench.world.push(&[(path, Some(&text))]);
     bench.world.offer().await;
+    // A process goes by what it read for five seconds.
+    bench.world.pass(4);
+    let beat: HeartbeatReply = answer(thief.call(&bench, HEARTBEAT, &bench.attempt())).await;
+    assert_eq!(beat, HeartbeatReply::Continue);
+    bench.world.pass(1);
 
     let wait = serde_json::json!({"wait_seconds": 0});
     let blob = format!("/runner/v1/blobs/{}", "0".repeat(64));
