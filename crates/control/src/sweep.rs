@@ -55,8 +55,10 @@ impl<P: Platform> Control<P> {
         self.revive_letters().await?;
         swept.sent = self.dispatch().await?;
         // Last: a large one takes long, and all else is done by then.
-        self.collect_all(handed_in).await;
-        swept.sent += self.dispatch().await?;
+        if !handed_in.is_empty() {
+            self.collect_all(handed_in).await;
+            swept.sent += self.dispatch().await?;
+        }
         Ok(swept)
     }
 

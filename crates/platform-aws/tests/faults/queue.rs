@@ -115,7 +115,7 @@ async fn a_lost_answer_costs_time_and_no_message() {
     }
 }
 
-/// A queue that cannot be asked does not keep messages of the others back.
+/// A queue that is not there does not keep messages of the others back.
 #[tokio::test]
 async fn a_missing_queue_holds_up_no_other() {
     let (queue, _, _) = make().await;
@@ -124,9 +124,18 @@ async fn a_missing_queue_holds_up_no_other() {
     let queues = [missing.clone(), name()];
     let got = queue.receive(&queues, 1, HOUR, Duration::ZERO).await;
     assert_eq!(got.unwrap().len(), 1);
-    let nothing = queue.receive(&[missing], 1, HOUR, Duration::ZERO).await;
-    let error = nothing.unwrap_err();
+    // Nobody can have sent anything there.
+    let own = [missing.clone()];
+    let nothing = queue.receive(&own, 1, HOUR, Duration::ZERO).await;
+    assert!(nothing.unwrap().is_empty());
+    let place = Place::at(0);
+    let error = queue.send(&missing, &message("lost"), &place).await;
+    let error = error.unwrap_err();
     assert!(matches!(error, Error::Transient { .. }), "{error}");
+    assert!(
+        error.to_string().contains("make it with Terraform"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
