@@ -75,7 +75,7 @@ impl Demo {
     /// A clean root with `packages`, for which dnf asks the bridge and us.
     pub(super) fn dnf_root(&self, url: &str, packages: &[&str]) -> Result<PathBuf> {
         let config = format!(
-            "[main]\ngpgcheck=1\nrepo_gpgcheck=1\nassumeyes=1\nbest=1\ninstall_weak_deps=0\ntsflags=nodocs\nreposdir=/dev/null\nvarsdir=/dev/null\ncachedir=/var/cache/dnf\nlogdir=/var/log\n\
+            "[main]\ngpgcheck=1\nrepo_gpgcheck=1\nassumeyes=1\nbest=1\ninstall_weak_deps=0\nclean_requirements_on_remove=0\ntsflags=nodocs\nreposdir=/dev/null\nvarsdir=/dev/null\ncachedir=/var/cache/dnf\nlogdir=/var/log\n\
              [bridge-12]\nname=bridge\nbaseurl=file://{0}/x86_64\ngpgkey=file://{0}/keys/bridge-12.asc\n\
              [demo]\nname=demo\nbaseurl={url}/repos/bridge/12/x86_64\ngpgkey=file://{1}\n",
             self.bridge.display(),
