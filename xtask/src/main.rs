@@ -12,6 +12,7 @@ mod chaos;
 mod demo;
 mod fuzz;
 mod links;
+mod packaging;
 mod setup;
 mod sh;
 mod sim;
@@ -28,20 +29,17 @@ usage: cargo xtask WORD
   setup    install what is needed from Debian (asks for nothing; needs root once)
   demo     the whole way on this machine: two real packages from a pushed request to
            an installation by the real dnf and the real apt, signatures checked
-<<<<<<< HEAD
   aws      the same way on an emulated AWS: terraform/ applied, the functions deployed,
            runners that know an address and their key; every call is recorded and judged
   aws --record | --accept
            makes the calls of a run, or of the last one, terraform/judges/iam/recorded.json
   aws --hold
            keeps the installation at the end, to be looked at
-=======
-  aws [--hold]
-           the same way on an emulated AWS: terraform/ applied, the functions deployed,
-           runners that know an address and their key
   functions
            the functions as Lambda takes them, in target/functions
->>>>>>> ac05584 (bench: aws measures functions as Lambda starts them)
+  packages [--release]
+           Millrace's own .deb and RPM in target/packages, built, tested and published by
+           Millrace; the real apt and dnf install and remove them
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
@@ -78,6 +76,7 @@ fn main() -> ExitCode {
         ["functions"] => aws::packages::for_lambda().map(|path| {
             println!("the packages are in {}", path.display());
         }),
+        ["packages", ref which @ ..] => demo::packages(which),
         ["e2e", "--emulated"] => demo::emulated(),
         ["test"] => test::all(),
         ["lint"] => test::lint(),

@@ -31,7 +31,7 @@ pub(crate) fn buildroot() -> Vec<&'static str> {
 
 /// Every seed, build root included, and what must be in the closure so that nothing else is drawn in for it.
 pub(crate) fn seeds() -> Vec<&'static str> {
-    ["buildroot", "tools", "libraries", "replaced"]
+    ["buildroot", "tools", "requires", "libraries", "replaced"]
         .iter()
         .flat_map(|name| section(name))
         .collect()

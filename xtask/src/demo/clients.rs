@@ -1,6 +1,6 @@
 //! The judges: the real apt and the real dnf, in clean roots that know nothing but the published key.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -15,6 +15,17 @@ impl Demo {
 
     /// Answers what the installed program says of itself.
     pub(super) fn apt_installs(&self, url: &str, version: &str) -> Result<String> {
+        let root = self.apt_root(url, &format!("tree={version}"))?;
+        let installed = inside(&root, &["dpkg-query", "-W", "-f", "${Version}", "tree"])?;
+        ensure!(
+            installed == version,
+            "apt installed tree {installed}, not {version}"
+        );
+        inside(&root, &["/usr/bin/tree", "--version"])
+    }
+
+    /// A clean root with `packages`, separated by commas, for which apt asks the mirror and us.
+    pub(super) fn apt_root(&self, url: &str, packages: &str) -> Result<PathBuf> {
         let root = self.path("apt-root");
         let key = self.public_key();
         let source = format!(
@@ -35,7 +46,7 @@ impl Demo {
             .find(|line| line.ends_with(" bookworm"))
             .context("a mirror")?;
         let mirror = mirror.split(' ').next().unwrap_or_default();
-        let include = format!("--include=tree={version}");
+        let include = format!("--include={packages}");
         let mut make = cmd(
             "mmdebstrap",
             &[
@@ -50,69 +61,61 @@ impl Demo {
             .arg(format!("deb {mirror} bookworm main"))
             .arg(&source);
         output(&mut make)?;
-        let installed = output(cmd("chroot", &[]).arg(&root).args([
-            "dpkg-query",
-            "-W",
-            "-f",
-            "${Version}",
-            "tree",
-        ]))?;
-        ensure!(
-            installed == version,
-            "apt installed tree {installed}, not {version}"
-        );
-        output(
-            cmd("chroot", &[])
-                .arg(&root)
-                .args(["/usr/bin/tree", "--version"]),
-        )
+        Ok(root)
     }
 
     /// Answers the installed package, and what its program writes.
     pub(super) fn dnf_installs(&self, url: &str) -> Result<(String, String)> {
-        let (root, home) = (self.path("dnf-root"), self.path("dnf-home"));
-        std::fs::create_dir_all(&home)?;
-        write(&home.join(".rpmmacros"), "%_dbpath /usr/lib/sysimage/rpm\n")?;
+        let root = self.dnf_root(url, &["bash", "figlet"])?;
+        let version = rpm(&root, &["-q", "figlet"])?;
+        let word = inside(&root, &["/usr/bin/figlet", "Millrace"])?;
+        Ok((version, word))
+    }
+
+    /// A clean root with `packages`, for which dnf asks the bridge and us.
+    pub(super) fn dnf_root(&self, url: &str, packages: &[&str]) -> Result<PathBuf> {
         let config = format!(
-            "[main]\ngpgcheck=1\nrepo_gpgcheck=1\nassumeyes=1\nbest=1\ninstall_weak_deps=0\ntsflags=nodocs\nreposdir=/dev/null\nvarsdir=/dev/null\ncachedir=/var/cache/dnf\nlogdir=/var/log\n\
+            "[main]\ngpgcheck=1\nrepo_gpgcheck=1\nassumeyes=1\nbest=1\ninstall_weak_deps=0\nclean_requirements_on_remove=0\ntsflags=nodocs\nreposdir=/dev/null\nvarsdir=/dev/null\ncachedir=/var/cache/dnf\nlogdir=/var/log\n\
              [bridge-12]\nname=bridge\nbaseurl=file://{0}/x86_64\ngpgkey=file://{0}/keys/bridge-12.asc\n\
              [demo]\nname=demo\nbaseurl={url}/repos/bridge/12/x86_64\ngpgkey=file://{1}\n",
             self.bridge.display(),
             self.public_key().display()
         );
-        let file = self.path("dnf.conf");
-        write(&file, &config)?;
-        for packages in [&["bridge-base"][..], &["bash", "figlet"][..]] {
-            let mut dnf = Command::new("dnf");
-            dnf.env_clear()
-                .env("PATH", "/usr/sbin:/usr/bin")
-                .env("LC_ALL", "C.UTF-8")
-                .env("HOME", &home);
-            dnf.arg("--config")
-                .arg(&file)
-                .arg("--installroot")
-                .arg(&root);
-            dnf.args([
-                "--releasever",
-                "12",
-                "--disableplugin=*",
-                "--quiet",
-                "install",
-            ])
-            .args(packages);
-            output(&mut dnf)?;
-        }
-        let version = output(cmd("rpm", &["--root"]).arg(&root).args([
-            "--dbpath",
-            "/usr/lib/sysimage/rpm",
-            "-q",
-            "figlet",
-        ]))?;
-        let word = output(
-            cmd("chroot", &[])
-                .arg(&root)
-                .args(["/usr/bin/figlet", "Millrace"]),
-        )?;
-        Ok((version, word))
+        write(&self.path("dnf.conf"), &config)?;
+        self.dnf("install", &["bridge-base"])?;
+        self.dnf("install", packages)?;
+        Ok(self.path("dnf-root"))
     }
+
+    /// Has dnf do `word` in the root.
+    pub(super) fn dnf(&self, word: &str, packages: &[&str]) -> Result<()> {
+        let home = self.path("dnf-home");
+        write(&home.join(".rpmmacros"), "%_dbpath /usr/lib/sysimage/rpm\n")?;
+        let mut dnf = Command::new("dnf");
+        dnf.env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin")
+            .env("LC_ALL", "C.UTF-8")
+            .env("HOME", &home);
+        dnf.arg("--config")
+            .arg(self.path("dnf.conf"))
+            .arg("--installroot")
+            .arg(self.path("dnf-root"));
+        dnf.args(["--releasever", "12", "--disableplugin=*", "--quiet", word])
+            .args(packages);
+        output(&mut dnf).map(drop)
+    }
+}
+
+/// Runs a program of a root in it.
+pub(super) fn inside(root: &Path, words: &[&str]) -> Result<String> {
+    output(cmd("chroot", &[]).arg(root).args(words))
+}
+
+/// Asks rpm about a root that dnf made.
+pub(super) fn rpm(root: &Path, words: &[&str]) -> Result<String> {
+    let mut rpm = cmd("rpm", &["--root"]);
+    rpm.arg(root)
+        .args(["--dbpath", "/usr/lib/sysimage/rpm"])
+        .args(words);
+    output(&mut rpm)
 }

@@ -8,6 +8,7 @@ mod clients;
 mod cloud;
 mod emulated;
 mod lost;
+mod packages;
 mod sources;
 
 use std::cell::Cell;
@@ -20,6 +21,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub(crate) use cloud::{on_aws, on_aws_built};
 pub(crate) use emulated::emulated;
+pub(crate) use packages::packages;
 
 use crate::sh::{bin, build_programs, cmd, output, run, scratch, write};
 use crate::{bridge, setup};

@@ -158,7 +158,7 @@ impl Demo {
     }
 
     /// Makes a git repository of a directory; answers its URL.
-    fn publish_source(&self, name: &str, directory: &Path) -> Result<String> {
+    pub(super) fn publish_source(&self, name: &str, directory: &Path) -> Result<String> {
         self.git(directory, &["init", "--quiet", "--initial-branch=main"])?;
         self.git(directory, &["add", "--all", "--force"])?;
         self.git(directory, &["commit", "--quiet", "-m", "Import"])?;
