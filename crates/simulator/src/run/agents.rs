@@ -57,6 +57,8 @@ impl Run {
                     job.says(&id, outcome);
                 }
             }
+            // While the runner is slow, somebody else puts something there.
+            (Some(result), 0) if self.forges(&result) => {}
             (Some(result), _) if self.hands_in(&result) => self.agents[agent].drop_job(&attempt),
             (Some(result), _) => {
                 let Some(job) = self.agents[agent].job(&attempt) else {
@@ -95,7 +97,11 @@ impl Run {
         true
     }
 
-    fn forge(&mut self, said: &ResultManifest) {
+    /// Somebody puts a result there in the name of who has the attempt.
+    fn forges(&mut self, said: &ResultManifest) -> bool {
+        if !self.gate.happens(|rates| rates.handed_in) {
+            return false;
+        }
         let mut result = said.clone();
         result.started = FORGED;
         let key = SigningKey::from_bytes(&[7; 32]);
@@ -103,6 +109,7 @@ impl Run {
         self.log.push(format!("somebody forges {place}"));
         self.memory.store().hand_in(&place, document);
         self.told.push(place);
+        true
     }
 
     /// A process hears of a result. What it does not take in is told again.
@@ -153,11 +160,8 @@ impl Run {
         f64::from(digits) < rate * 65_536.0
     }
 
-    /// Another runner speaks of an attempt that it does not have, and puts a result there in the name of who has it.
+    /// Another runner speaks of an attempt that it does not have.
     fn impostor(&mut self, agent: usize, said: &ResultManifest) {
-        if self.gate.rate(|rates| rates.handed_in) > 0.0 {
-            self.forge(said);
-        }
         let other = (agent + 1) % self.agents.len();
         let id = self.agents[other].id.clone();
         let mut result = said.clone();
