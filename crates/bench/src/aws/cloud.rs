@@ -78,6 +78,7 @@ impl Cloud {
     /// The next event; a function takes it when it has time.
     pub(super) fn give(&self, event: Value) {
         // Received by a server that ends with this process.
+        // Nobody waits for it once the measurement is over.
         let _ = self.events.send(event);
     }
 
@@ -148,6 +149,7 @@ impl Shared {
             false => said,
         };
         let took = at - given;
+        // The same: an answer that comes late is no measurement.
         let _ = self.answers.send(Answer { at, took, body });
         (StatusCode::ACCEPTED, "{}").into_response()
     }

@@ -82,10 +82,12 @@ fn filled(scratch: &Path) -> Result<PathBuf> {
     let mut stream = String::new();
     let mut commit = |files: &[(String, String)]| {
         let who = format!("committer Ann <ann@example.org> {TIME} +0000");
-        let _ = write!(stream, "commit refs/heads/{BRANCH}\n{who}\ndata 5\nMerge\n");
+        write!(stream, "commit refs/heads/{BRANCH}\n{who}\ndata 5\nMerge\n")
+            .expect("writing to memory does not fail");
         for (path, text) in files {
             let length = text.len();
-            let _ = write!(stream, "M 100644 inline {path}\ndata {length}\n{text}\n");
+            write!(stream, "M 100644 inline {path}\ndata {length}\n{text}\n")
+                .expect("writing to memory does not fail");
         }
     };
     commit(&[

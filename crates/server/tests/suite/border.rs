@@ -98,16 +98,6 @@ async fn a_missing_token_and_a_wrong_one_read_differently() {
     assert_eq!(answer.text().await.expect("text"), r#"{"retried":1}"#);
 }
 
-/// The secret half of the fixture's runner: RFC 8032, test 1.
-fn builders_key() -> SigningKey {
-    let secret = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
-    let secret: [u8; 32] = hex::decode(secret)
-        .expect("hex")
-        .try_into()
-        .expect("32 bytes");
-    SigningKey::from_bytes(&secret)
-}
-
 /// The head of a call whose body never comes: it is refused by its head alone.
 async fn without_body(served: &Served, path: &str, header: &str, length: &str) -> String {
     let mut stream = tokio::net::TcpStream::connect(served.address)
@@ -181,7 +171,12 @@ async fn a_log_at_an_impossible_offset_is_refused() {
         );
         let call = Call::new("POST", &path, b"line\n");
         let now = world.memory.clock().now() / 1000;
-        let header = auth::header(&builders_key(), &runner, now, &call);
+        let header = auth::header(
+            &SigningKey::from_bytes(&memory::BUILDER_SECRET),
+            &runner,
+            now,
+            &call,
+        );
         let call = served.call("POST", &path).body("line\n");
         let answer = call.header("authorization", header).send().await;
         answer.expect("it answers").status().as_u16()
@@ -254,7 +249,12 @@ async fn a_heartbeat_tells_what_the_runner_does() {
     let body = serde_json::to_vec(&beat).expect("JSON");
     let now = world.memory.clock().now() / 1000;
     let call = Call::new("POST", "/runner/v1/heartbeat", &body);
-    let header = auth::header(&builders_key(), &runner, now, &call);
+    let header = auth::header(
+        &SigningKey::from_bytes(&memory::BUILDER_SECRET),
+        &runner,
+        now,
+        &call,
+    );
     let answer = served
         .call("POST", "/runner/v1/heartbeat")
         .header("authorization", header)
@@ -363,7 +363,12 @@ fn signed(
     let runner = "builder".parse().expect("an id");
     let now = world.memory.clock().now() / 1000;
     let call = Call::new(method, path, body.as_bytes());
-    let header = auth::header(&builders_key(), &runner, now, &call);
+    let header = auth::header(
+        &SigningKey::from_bytes(&memory::BUILDER_SECRET),
+        &runner,
+        now,
+        &call,
+    );
     let request = served.call(method, path).header("authorization", header);
     request.body(body)
 }
