@@ -39,8 +39,22 @@ run "closed_versioned_and_kept" {
     error_message = "Nothing is heard without TLS."
   }
   assert {
-    condition     = endswith(jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement[1].Resource, "/blobs/sha256/*") && jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement[1].Action == "s3:GetObject"
+    condition = [
+      for statement in jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement :
+      [statement.Action, trimprefix(statement.Resource, "arn:aws:s3:::millrace-artifacts")] if statement.Effect == "Allow"
+    ] == [["s3:GetObject", "/blobs/sha256/*"]]
     error_message = "The distribution reads blobs, and nothing else."
+  }
+  assert {
+    condition = {
+      for statement in jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement :
+      statement.Sid => [statement.Action, statement.Resource, statement.Condition]
+      if statement.Effect == "Deny" && statement.Sid != "TlsOnly"
+      } == {
+      ResultsAreNotReplaced = ["s3:PutObject", "arn:aws:s3:::millrace-artifacts/results/*", { Null = { "s3:if-none-match" = "true" } }]
+      ResultsCanBeRead      = ["s3:PutObject", "arn:aws:s3:::millrace-artifacts/results/*", { StringNotEqualsIfExists = { "s3:x-amz-storage-class" = "STANDARD" } }]
+    }
+    error_message = "A result is put once, and where it can be read at once."
   }
   assert {
     condition     = !aws_s3_bucket.artifacts.force_destroy && strcontains(file("main.tf"), "prevent_destroy = true")
