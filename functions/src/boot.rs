@@ -113,7 +113,9 @@ impl Boot {
             self.scratch.folder.join("state.git"),
             credentials(&login),
         )
-        .with_context(|| format!("open the state repository {}", state.url))?;
+        .with_context(|| format!("open the state repository {}", state.url))?
+        // An environment begins without a copy, and reads few of the files.
+        .blobless();
         let state_repo = GitStateRepo::new(repository).holding(&state.branch);
         Ok(Arc::new(self.over(state_repo)))
     }

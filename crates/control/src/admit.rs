@@ -110,6 +110,8 @@ impl<P: Platform> Control<P> {
             unfinished.push(tip.commit.clone());
         }
         let links = links_among(&changes);
+        let files: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        repo.prefetch(&tip.commit, &files).await?;
         let first = head.row.sequence + 1;
         for (path, sequence) in paths.iter().zip(first..) {
             let text = repo.read(&tip.commit, path.as_str()).await?;
@@ -252,6 +254,8 @@ impl<P: Platform> Control<P> {
         };
         let text = std::str::from_utf8(bytes).expect("the parser accepts UTF-8 only");
         let mut present = BTreeSet::new();
+        let named: Vec<String> = links(&spec).iter().map(ToString::to_string).collect();
+        self.prefetch_files(files, &named).await?;
         for link in links(&spec) {
             if self.read_file(files, link.as_str()).await?.is_some() {
                 present.insert(link);

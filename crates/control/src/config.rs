@@ -88,19 +88,20 @@ impl<P: Platform> Control<P> {
     }
 
     async fn read_texts(&self, tree: Files<'_>) -> Result<Texts> {
-        let mut texts = Texts::new();
+        let mut paths = Vec::new();
         for place in PLACES {
-            let paths = if place.ends_with(".yaml") {
-                vec![place.to_owned()]
-            } else {
-                self.list_files(tree, place).await?
-            };
-            // What lies in the wrong place is told of beside, and stops nothing.
-            let read = |path: &String| is_config_path(path) && check_place(path).is_none();
-            for path in paths.into_iter().filter(read) {
-                if let Some(bytes) = self.read_file(tree, &path).await? {
-                    texts.push((path, bytes));
-                }
+            match place.ends_with(".yaml") {
+                true => paths.push(place.to_owned()),
+                false => paths.extend(self.list_files(tree, place).await?),
+            }
+        }
+        // What lies in the wrong place is told of beside, and stops nothing.
+        paths.retain(|path| is_config_path(path) && check_place(path).is_none());
+        self.prefetch_files(tree, &paths).await?;
+        let mut texts = Texts::new();
+        for path in paths {
+            if let Some(bytes) = self.read_file(tree, &path).await? {
+                texts.push((path, bytes));
             }
         }
         Ok(texts)

@@ -102,8 +102,10 @@ impl<P: Platform> Control<P> {
             Err(ports::Error::Corrupt { .. }) => return Ok(None),
             changes => changes?,
         };
-        for change in changes {
-            let Ok(path) = change.path.parse::<RequestPath>() else {
+        let paths: Vec<String> = changes.into_iter().map(|change| change.path).collect();
+        repo.prefetch(&tip, &paths).await?;
+        for path in paths {
+            let Ok(path) = path.parse::<RequestPath>() else {
                 continue;
             };
             let Some(text) = repo.read(&tip, path.as_str()).await? else {

@@ -249,6 +249,8 @@ impl<P: Platform> Control<P> {
                 why: found.message,
             }));
         }
+        let paths: Vec<String> = changes.iter().map(|change| change.path.clone()).collect();
+        self.prefetch_files(files, &paths).await?;
         for change in changes {
             let Ok(path) = change.path.parse::<RequestPath>() else {
                 continue;

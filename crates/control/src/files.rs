@@ -40,6 +40,14 @@ impl<P: Platform> Control<P> {
         Ok(self.platform.state_repo().read(commit, path).await?)
     }
 
+    /// Says that `paths` are read soon: see [`StateRepo::prefetch`].
+    pub(crate) async fn prefetch_files(&self, files: Files<'_>, paths: &[String]) -> Result<()> {
+        match files {
+            Files::Commit(commit) => Ok(self.platform.state_repo().prefetch(commit, paths).await?),
+            Files::Checkout(_) => Ok(()),
+        }
+    }
+
     /// Paths of files below `dir`, in order.
     pub(crate) async fn list_files(&self, files: Files<'_>, dir: &str) -> Result<Vec<String>> {
         let repo = self.platform.state_repo();

@@ -362,7 +362,9 @@ impl<P: Platform> Control<P> {
         let Some(tip) = repo.head(&self.options.status_branch).await? else {
             return Ok(());
         };
-        for path in repo.list(&tip, "").await? {
+        let paths = repo.list(&tip, "").await?;
+        repo.prefetch(&tip, &paths).await?;
+        for path in paths {
             if path.parse::<RequestPath>().is_err() {
                 continue;
             }

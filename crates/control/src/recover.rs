@@ -164,7 +164,9 @@ impl<P: Platform> Control<P> {
         recovered: &mut Recovered,
         told: impl Fn(usize, usize),
     ) -> Result<Read> {
-        let paths = self.platform.state_repo().list(tip, "").await?;
+        let repo = self.platform.state_repo();
+        let paths = repo.list(tip, "").await?;
+        repo.prefetch(tip, &paths).await?;
         let paths: Vec<RequestPath> = paths.iter().filter_map(|path| path.parse().ok()).collect();
         let mut read = Read::default();
         for (n, path) in paths.iter().enumerate() {

@@ -299,6 +299,9 @@ impl<P: Platform> Control<P> {
         head: &HeadRow,
     ) -> Result<BTreeSet<String>> {
         let mut differing = BTreeSet::new();
+        if let Some(commit) = commit {
+            self.platform.state_repo().prefetch(commit, paths).await?;
+        }
         for path in paths {
             let is = match commit {
                 Some(commit) => self.platform.state_repo().read(commit, path).await?,

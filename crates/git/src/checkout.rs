@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use gix::objs::tree::EntryKind;
 use gix::protocol::transport::Service;
 
-use crate::fetch::{Depth, Wanted, fetch};
+use crate::fetch::{Depth, Files, Wanted, fetch};
 use crate::http::Budget;
 use crate::wire::{Connection, Peer, guarded};
 use crate::{CommitId, Credentials, Error, ObjectId, RemoteUrl, Repository, Result};
@@ -115,6 +115,7 @@ fn fetch_commit(
         } else {
             Depth::Full
         },
+        files: Files::All,
         max_object_bytes: usize::try_from(limits.bytes).ok(),
     };
     if by_name != ByName::Never {
@@ -149,6 +150,7 @@ fn fetch_everything(repo: &gix::Repository, peer: Peer<'_>, limits: &Limits) -> 
         want: &want,
         have: &[],
         depth: Depth::Full,
+        files: Files::All,
         max_object_bytes: usize::try_from(limits.bytes).ok(),
     };
     fetch(repo, connection, &wanted)

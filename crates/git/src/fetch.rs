@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::AtomicBool;
 
 use gix::protocol::fetch::{self, Arguments, Negotiate, Shallow, Tags, negotiate};
+use gix::protocol::transport::Protocol;
 
 use crate::wire::{AGENT, Connection};
 use crate::{Error, Result, durable};
@@ -15,6 +16,7 @@ pub(crate) struct Wanted<'a> {
     /// Commits that are here with all they refer to.
     pub(crate) have: &'a [gix::ObjectId],
     pub(crate) depth: Depth,
+    pub(crate) files: Files,
     /// Most bytes one object may have.
     pub(crate) max_object_bytes: Option<usize>,
 }
@@ -26,6 +28,15 @@ pub(crate) enum Depth {
     Full,
     /// The commit alone.
     One,
+}
+
+/// Whether the bytes of files come along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// Yes.
+    All,
+    /// Commits and trees alone, of a server that can leave the rest out and gives it by name later.
+    Later,
 }
 
 /// Fetches what is wanted into `repo`. The objects are durable when this returns; no ref is changed.
@@ -53,7 +64,10 @@ pub(crate) fn fetch(
     };
     let mut stored = Ok(None);
     let outcome = gix::protocol::fetch(
-        &mut Ask(wanted),
+        &mut Ask {
+            wanted,
+            gives_by_name: version == Protocol::V2,
+        },
         |reader, _progress, _interrupt| {
             stored = durable::store_pack(repo, reader, wanted.max_object_bytes);
             Ok(stored.is_ok())
@@ -94,20 +108,33 @@ pub(crate) fn fetch(
 }
 
 /// Asks once: wants, haves, done. The haves are few and well chosen, so that rounds of bargaining gain nothing.
-struct Ask<'a>(&'a Wanted<'a>);
+struct Ask<'a> {
+    wanted: &'a Wanted<'a>,
+    /// In protocol 2 every object can be asked for.
+    gives_by_name: bool,
+}
+
+impl Ask<'_> {
+    fn leaves_files_out(&self, arguments: &Arguments) -> bool {
+        self.wanted.files == Files::Later && self.gives_by_name && arguments.can_use_filter()
+    }
+}
 
 impl Negotiate for Ask<'_> {
     fn mark_complete_and_common_ref(&mut self) -> gix::Result<negotiate::Action> {
         Ok(negotiate::Action::MustNegotiate {
-            remote_ref_target_known: vec![false; self.0.want.len()],
+            remote_ref_target_known: vec![false; self.wanted.want.len()],
         })
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
-        for id in self.0.want {
+        for id in self.wanted.want {
             arguments.want(id);
         }
-        !self.0.want.is_empty()
+        if self.leaves_files_out(arguments) {
+            arguments.filter("blob:none");
+        }
+        !self.wanted.want.is_empty()
     }
 
     fn one_round(
@@ -116,13 +143,18 @@ impl Negotiate for Ask<'_> {
         arguments: &mut Arguments,
         _previous: Option<&fetch::Response>,
     ) -> gix::Result<(negotiate::Round, bool)> {
-        for id in self.0.have {
+        // Files that were left out before may be what the server would describe new ones by.
+        let have = match self.wanted.files {
+            Files::Later if !self.leaves_files_out(arguments) => &[],
+            _ => self.wanted.have,
+        };
+        for id in have {
             arguments.have(id);
         }
         let round = negotiate::Round {
-            haves_sent: self.0.have.len(),
+            haves_sent: have.len(),
             in_vain: 0,
-            haves_to_send: self.0.have.len(),
+            haves_to_send: have.len(),
             previous_response_had_at_least_one_in_common: false,
         };
         Ok((round, true))

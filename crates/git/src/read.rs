@@ -101,6 +101,7 @@ impl Repository {
             gix::objs::tree::EntryKind::Link => "a symbolic link",
             gix::objs::tree::EntryKind::Commit => "a submodule",
             _ => {
+                self.bring_blobs(&[entry.object_id()])?;
                 return blob(&repo, entry.object_id(), limit, &operation()).map(Some);
             }
         };
@@ -111,8 +112,34 @@ impl Repository {
         })
     }
 
+    /// Fetches the files at `paths` in one conversation, if they were left out ([`Self::blobless`]). What is no file is
+    /// passed over; the reads mean the same without this.
+    pub fn prefetch(&self, commit: CommitId, paths: &[String]) -> Result<()> {
+        if !self.leaves_files_out() {
+            return Ok(());
+        }
+        let repo = self.handle_with(commit)?;
+        let operation = || format!("look for files of commit {commit}");
+        let tree = object(&repo, build::tree_of(&repo, commit)?)?
+            .try_into_tree()
+            .map_err(Error::corrupt(operation()))?;
+        let mut blobs = Vec::new();
+        for path in paths {
+            let found = tree
+                .lookup_entry(path.split('/').map(str::as_bytes))
+                .map_err(Error::corrupt(operation()))?;
+            blobs.extend(
+                found
+                    .filter(|entry| entry.mode().is_blob())
+                    .map(|entry| entry.object_id()),
+            );
+        }
+        self.bring_blobs(&blobs)
+    }
+
     /// The bytes of a blob found by [`Self::list`] or [`Self::changes`], at most `limit`.
     pub fn blob(&self, id: ObjectId, limit: u64) -> Result<Vec<u8>> {
+        self.bring_blobs(&[id.0])?;
         blob(&self.handle(), id.0, limit, &format!("read blob {id}"))
     }
 

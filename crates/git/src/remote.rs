@@ -11,7 +11,7 @@ use gix::refs::FullName;
 
 use crate::build::NewCommit;
 use crate::checkout::ByName;
-use crate::fetch::{Depth, Wanted, fetch};
+use crate::fetch::{Depth, Files, Wanted, fetch};
 use crate::http::Budget;
 use crate::local::{self, Expect};
 use crate::push::{self, Push, Pushed};
@@ -30,6 +30,8 @@ const BYTES: u64 = 4 << 30;
 /// Commits of each branch offered to the server as known. After a forced push the common one is usually
 /// this near; when it is not, more is sent than needed, and nothing else happens.
 const HAVES_PER_BRANCH: usize = 32;
+/// Most files asked for in one conversation: some 50 bytes of a request each.
+const MOST_BLOBS: usize = 10_000;
 /// Most branches whose commits are offered.
 const HAVE_BRANCHES: usize = 64;
 
@@ -37,6 +39,7 @@ const HAVE_BRANCHES: usize = 64;
 pub(crate) struct Remote {
     url: RemoteUrl,
     credentials: Credentials,
+    pub(crate) files: Files,
     /// One fetch at a time: two callers of `head` after the same push would fetch the same objects twice.
     fetching: Mutex<()>,
 }
@@ -47,6 +50,7 @@ impl Remote {
         Ok(Self {
             url,
             credentials,
+            files: Files::All,
             fetching: Mutex::new(()),
         })
     }
@@ -80,6 +84,7 @@ impl Remote {
                 want: &[tip.0],
                 have: &have,
                 depth: Depth::Full,
+                files: self.files,
                 max_object_bytes: None,
             };
             fetch(&repo, connection, &wanted)?;
@@ -106,6 +111,7 @@ impl Remote {
                 want: &[commit.0],
                 have: &have,
                 depth: Depth::Full,
+                files: self.files,
                 max_object_bytes: None,
             };
             match fetch(&repo, connection, &wanted) {
@@ -117,6 +123,43 @@ impl Remote {
                     Ok(())
                 }
             }
+        })
+    }
+
+    /// Has `blobs` in the cache, which were left out when their commits were fetched. What the server does not have
+    /// either, whoever reads it says.
+    pub(crate) fn bring_blobs(&self, cache: &Repository, blobs: &[gix::ObjectId]) -> Result<()> {
+        guarded(&self.url, || {
+            let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
+            let repo = cache.handle();
+            let mut missing = Vec::new();
+            for blob in blobs {
+                if !is_known(&repo, CommitId(*blob))? {
+                    missing.push(*blob);
+                }
+            }
+            missing.sort_unstable();
+            missing.dedup();
+            for some in missing.chunks(MOST_BLOBS) {
+                let connection = Connection::open(self.peer(TIME), Service::UploadPack)?;
+                let wanted = Wanted {
+                    want: some,
+                    have: &[],
+                    depth: Depth::Full,
+                    files: Files::All,
+                    max_object_bytes: None,
+                };
+                match fetch(&repo, connection, &wanted) {
+                    Err(error @ Error::Server { .. }) => {
+                        tracing::warn!(%error, files = some.len(), "could not fetch files that were left out");
+                    }
+                    other => other?,
+                }
+            }
+            if !missing.is_empty() {
+                cache.tidy();
+            }
+            Ok(())
         })
     }
 

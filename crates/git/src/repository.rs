@@ -8,6 +8,7 @@ use gix::odb::store::init::Slots;
 use gix::refs::FullName;
 
 use crate::build::{self, CommitMeta, Edit};
+use crate::fetch::Files;
 use crate::remote::Remote;
 use crate::{CommitId, Credentials, Error, RemoteUrl, Result, local, maintain, names};
 
@@ -87,6 +88,17 @@ impl Repository {
         Ok(repository)
     }
 
+    /// Of a server that can leave files out (`git clone --filter=blob:none`), commits and trees alone are fetched from
+    /// now on, and files when they are read, or before, all at once ([`Self::prefetch`]). What the server loses can
+    /// then not be read any more. Of others, and of a repository on this disk, nothing changes.
+    #[must_use]
+    pub fn blobless(mut self) -> Self {
+        if let Origin::Server(remote) = &mut self.origin {
+            remote.files = Files::Later;
+        }
+        self
+    }
+
     /// Where it is on this disk.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -163,6 +175,21 @@ impl Repository {
             remote.bring(self, commit)?;
         }
         Ok(repo)
+    }
+
+    /// Has `blobs` here, where they were left out and can be had.
+    pub(crate) fn bring_blobs(&self, blobs: &[gix::ObjectId]) -> Result<()> {
+        match &self.origin {
+            Origin::Server(remote) if remote.files == Files::Later => {
+                remote.bring_blobs(self, blobs)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether files of it may have to be fetched before they are read.
+    pub(crate) fn leaves_files_out(&self) -> bool {
+        matches!(&self.origin, Origin::Server(remote) if remote.files == Files::Later)
     }
 
     /// A thread's own view, from the pool or new.

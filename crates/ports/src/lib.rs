@@ -443,6 +443,13 @@ pub trait StateRepo: Send + Sync {
     /// A file's bytes.
     fn read(&self, commit: &str, path: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 
+    /// Says that the files of `commit` at `paths` are read soon, so that who has to ask a server for each asks once for
+    /// all. The reads mean the same without it, and so it does nothing unless an adapter gains by it.
+    fn prefetch(&self, commit: &str, paths: &[String]) -> impl Future<Output = Result<()>> + Send {
+        let _ = (commit, paths);
+        async { Ok(()) }
+    }
+
     /// One commit on `branch`, which must be at `parent`.
     fn commit(
         &self,

@@ -161,6 +161,12 @@ impl StateRepo for GitStateRepo {
         Ok(read.map(Bytes::from))
     }
 
+    async fn prefetch(&self, commit: &str, paths: &[String]) -> Result<()> {
+        let (commit, paths) = (parse(commit)?, paths.to_owned());
+        self.call(move |repository| repository.prefetch(commit, &paths))
+            .await
+    }
+
     async fn commit(
         &self,
         branch: &str,

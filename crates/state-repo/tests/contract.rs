@@ -35,6 +35,7 @@ impl Person {
     fn new(home: &Path) -> Self {
         let home = tempfile::tempdir_in(home).unwrap().keep();
         let origin = bare(&home, "r.git");
+        git(&origin, &["config", "uploadpack.allowFilter", "true"]);
         let server = Server::start(&home);
         Self {
             home,
@@ -112,17 +113,22 @@ async fn on_this_disk() {
 
 #[tokio::test]
 async fn on_a_server() {
+    served(|repository| repository).await;
+}
+
+#[tokio::test]
+async fn on_a_server_with_a_blobless_copy() {
+    served(Repository::blobless).await;
+}
+
+async fn served(copy: impl Fn(Repository) -> Repository) {
     let home = tempfile::tempdir().unwrap();
     ports::contract::state_repo(async || {
         let person = Person::new(home.path());
         let cache = person.home.join("cache.git");
-        let repository = Repository::remote(
-            support::url(&person.server, "r.git"),
-            cache,
-            Credentials::None,
-        )
-        .unwrap();
-        (GitStateRepo::new(repository), person)
+        let url = support::url(&person.server, "r.git");
+        let repository = Repository::remote(url, cache, Credentials::None).unwrap();
+        (GitStateRepo::new(copy(repository)), person)
     })
     .await;
 }

@@ -6,6 +6,7 @@
     reason = "tests start git, serve HTTP and write files; a test that cannot go on fails"
 )]
 
+mod blobless;
 mod checkout;
 mod commit;
 mod hold;

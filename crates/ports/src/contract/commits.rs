@@ -69,6 +69,9 @@ async fn snapshots_stay(repo: &impl StateRepo, upstream: &impl Upstream) {
         Some(&first),
         "looks anew"
     );
+    let soon = ["a/b.yaml", "a", "no/such.yaml", "z"].map(str::to_owned);
+    let announced = repo.prefetch(&first, &soon).await;
+    announced.expect("say what is read soon, were it not there");
     let more = [("a/b.yaml", Some("2")), ("z", None), ("y", Some("new"))];
     let second = upstream.push(&more, "second").await;
     assert_eq!(

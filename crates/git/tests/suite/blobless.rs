@@ -1,0 +1,187 @@
+//! Copies without files: what is left out comes when it is read, and all at once when it is asked for.
+
+use std::path::Path;
+
+use fake_forge::Server;
+use git::{Change, Class, CommitId, Credentials, Repository};
+
+use crate::support::{self, bare, fast_import, fsck, git, url};
+
+const FILES: [(&str, &str); 4] = [
+    ("a/1", "one"),
+    ("a/2", "two"),
+    ("b/3", "three"),
+    ("top", "four"),
+];
+
+fn blobless(server: &Server, cache: &Path) -> Repository {
+    Repository::remote(url(server, "r.git"), cache, Credentials::None)
+        .unwrap()
+        .blobless()
+}
+
+fn origin(home: &Path, filter: bool) -> (std::path::PathBuf, CommitId) {
+    let origin = bare(home, "r.git");
+    git(
+        &origin,
+        &["config", "uploadpack.allowFilter", &filter.to_string()],
+    );
+    let first = fast_import(&origin, "main", None, &FILES);
+    (origin, first)
+}
+
+/// Objects in the copy, by kind.
+fn kinds(cache: &Path) -> String {
+    let all = git(
+        cache,
+        &[
+            "cat-file",
+            "--batch-all-objects",
+            "--batch-check=%(objecttype)",
+        ],
+    );
+    let count = |kind: &str| all.lines().filter(|line| *line == kind).count();
+    format!(
+        "{} commits, {} trees, {} blobs",
+        count("commit"),
+        count("tree"),
+        count("blob")
+    )
+}
+
+fn conversations(server: &Server) -> usize {
+    let requests = server.requests();
+    requests.iter().filter(|it| it.starts_with("GET")).count()
+}
+
+fn paths(changes: Vec<Change>) -> Vec<String> {
+    changes.into_iter().map(|change| change.path).collect()
+}
+
+fn read(repo: &Repository, commit: CommitId, path: &str) -> String {
+    let bytes = repo.read(commit, path, 100).unwrap().unwrap();
+    String::from_utf8(bytes).unwrap().trim().to_owned()
+}
+
+#[test]
+fn files_come_when_they_are_read() {
+    let home = tempfile::tempdir().unwrap();
+    let (origin, first) = origin(home.path(), true);
+    let server = Server::start(home.path());
+    let cache = home.path().join("cache.git");
+    let repo = blobless(&server, &cache);
+    assert_eq!(repo.head("main").unwrap(), Some(first));
+    assert_eq!(kinds(&cache), "1 commits, 3 trees, 0 blobs");
+    assert_eq!(repo.list(first, "").unwrap().len(), 4);
+    assert_eq!(read(&repo, first, "a/1"), "one");
+    assert_eq!(kinds(&cache), "1 commits, 3 trees, 1 blobs");
+
+    // The new file is close to one that is not here: a server may describe it by that one alone.
+    let second = fast_import(
+        &origin,
+        "main",
+        Some(first),
+        &[("a/2", "two again"), ("b/4", "four")],
+    );
+    git(&origin, &["repack", "-q", "-a", "-d", "-f"]);
+    assert_eq!(repo.head("main").unwrap(), Some(second));
+    assert_eq!(
+        paths(repo.changes(Some(first), second).unwrap()),
+        ["a/2", "b/4"]
+    );
+    assert_eq!(kinds(&cache), "2 commits, 6 trees, 1 blobs");
+    assert_eq!(read(&repo, second, "a/2"), "two again");
+    assert_eq!(read(&repo, first, "a/2"), "two");
+    assert!(repo.is_ancestor(first, second).unwrap());
+}
+
+#[test]
+fn files_that_are_asked_for_come_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let (_, first) = origin(home.path(), true);
+    let server = Server::start(home.path());
+    let repo = blobless(&server, &home.path().join("cache.git"));
+    repo.head("main").unwrap();
+    let before = conversations(&server);
+    let wanted = ["a/1", "a/2", "b/3", "b", "no/such", "top"].map(str::to_owned);
+    repo.prefetch(first, &wanted).unwrap();
+    for (path, text) in FILES {
+        assert_eq!(read(&repo, first, path), text);
+    }
+    repo.prefetch(first, &wanted).unwrap();
+    assert_eq!(conversations(&server) - before, 1);
+}
+
+#[test]
+fn commits_are_made_and_pushed_without_files() {
+    let home = tempfile::tempdir().unwrap();
+    let (origin, first) = origin(home.path(), true);
+    let server = Server::start(home.path());
+    let cache = home.path().join("cache.git");
+    let repo = blobless(&server, &cache);
+    repo.head("main").unwrap();
+    let edits = [("a/1", Some(b"1".as_slice())), ("b/3", None)];
+    support::commit(&repo, "main", Some(first), &edits);
+    assert_eq!(kinds(&cache), "2 commits, 5 trees, 1 blobs");
+    fsck(&origin);
+    assert_eq!(
+        support::files(&origin, "main"),
+        ["a/1 1", "a/2 two", "top four"]
+    );
+}
+
+#[test]
+fn a_server_that_leaves_nothing_out_gives_all() {
+    let home = tempfile::tempdir().unwrap();
+    for (name, start) in [
+        ("new", Server::start as fn(&Path) -> Server),
+        ("old", Server::old),
+    ] {
+        let home = home.path().join(name);
+        std::fs::create_dir(&home).unwrap();
+        let (origin, first) = origin(&home, name == "old");
+        let server = start(&home);
+        let cache = home.join("cache.git");
+        let repo = blobless(&server, &cache);
+        assert_eq!(repo.head("main").unwrap(), Some(first));
+        assert_eq!(kinds(&cache), "1 commits, 3 trees, 4 blobs", "{name}");
+        let second = fast_import(&origin, "main", Some(first), &[("a/2", "two again")]);
+        assert_eq!(repo.head("main").unwrap(), Some(second));
+        assert_eq!(read(&repo, second, "a/2"), "two again");
+        fsck(&cache);
+    }
+}
+
+#[test]
+fn a_server_that_stops_to_leave_files_out_is_read_on() {
+    let home = tempfile::tempdir().unwrap();
+    let (origin, first) = origin(home.path(), true);
+    let server = Server::start(home.path());
+    let cache = home.path().join("cache.git");
+    let repo = blobless(&server, &cache);
+    repo.head("main").unwrap();
+    assert_eq!(kinds(&cache), "1 commits, 3 trees, 0 blobs");
+    git(&origin, &["config", "uploadpack.allowFilter", "false"]);
+    let second = fast_import(&origin, "main", Some(first), &[("a/2", "two again")]);
+    git(&origin, &["repack", "-q", "-a", "-d", "-f"]);
+    assert_eq!(repo.head("main").unwrap(), Some(second));
+    assert_eq!(read(&repo, second, "a/2"), "two again");
+    assert_eq!(read(&repo, first, "a/2"), "two");
+    fsck(&cache);
+}
+
+#[test]
+fn what_the_server_lost_is_said_to_be_missing() {
+    let home = tempfile::tempdir().unwrap();
+    let (origin, first) = origin(home.path(), true);
+    let server = Server::start(home.path());
+    let repo = blobless(&server, &home.path().join("cache.git"));
+    repo.head("main").unwrap();
+    fast_import(&origin, "main", None, &[("other", "1")]);
+    git(&origin, &["gc", "-q", "--prune=now"]);
+    let every = FILES.map(|(path, _)| path.to_owned());
+    repo.prefetch(first, &every).unwrap();
+    let error = repo.read(first, "a/1", 100).unwrap_err();
+    assert_eq!(error.class(), Class::Broken, "{error}");
+    assert!(error.to_string().ends_with("it is not there"), "{error}");
+}
