@@ -39,6 +39,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use ledger::{Change, Expect, HeadRow, Key, Millis, Row, TaskRow, TaskState, partition};
 use pipeline_spec::{RepositoryName, RequestPath, Sha256Digest};
 use ports::{Applied, ArtifactStore, Held, Ledger, Platform, StateRepo};
@@ -55,6 +56,8 @@ const NAMED: usize = 1_000;
 /// Files of the store after which the log hears how far it is.
 const TOLD_EVERY: u64 = 100_000;
 
+/// Files of which the store is asked at a time: a first compose names all packages of a distribution.
+const WIDTH: usize = 64;
 /// Bytes of a file that tell whether it may be a document.
 const SNIFFED: u64 = 64;
 
@@ -150,6 +153,15 @@ impl<P: Platform> Control<P> {
         let young = i64::try_from(Grace::YOUNG.as_millis()).unwrap_or(i64::MAX);
         let since = self.now().saturating_sub(young);
         Ok(self.platform.store().renew(digest, since).await?)
+    }
+
+    /// The same of many, in their order.
+    pub(crate) async fn renew_all(&self, digests: &[Sha256Digest]) -> Result<Vec<Option<u64>>> {
+        let mut sizes = Vec::with_capacity(digests.len());
+        for some in digests.chunks(WIDTH) {
+            sizes.extend(try_join_all(some.iter().map(|digest| self.renew(digest))).await?);
+        }
+        Ok(sizes)
     }
 
     /// Removes, or counts, the files of the artifact store that nothing names and that are older than

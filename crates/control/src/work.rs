@@ -379,11 +379,12 @@ impl<P: Platform> Control<P> {
                     "the tree names {path:?}, which is no plain path"
                 )));
             }
-            for (path, file) in tree.files {
-                if present.files.get(&path) == Some(&file) {
-                    continue;
-                }
-                if self.renew(&file.sha256).await? != Some(file.size) {
+            let mut files = tree.files;
+            files.retain(|path, file| present.files.get(path) != Some(file));
+            let digests: Vec<_> = files.values().map(|file| file.sha256).collect();
+            let sizes = self.renew_all(&digests).await?;
+            for ((path, file), size) in files.iter().zip(sizes) {
+                if size != Some(file.size) {
                     let digest = file.sha256;
                     return Ok(Err(format!(
                         "{path} ({digest}) of the tree is not in the store with the size that the tree says"
@@ -401,9 +402,11 @@ impl<P: Platform> Control<P> {
         result: &ResultManifest,
     ) -> Result<std::result::Result<(), Refused>> {
         let refuse = |why: String| Ok(Err(Refused(why)));
-        for artifact in artifacts(result) {
-            // Renewed, not only looked for: from here to the row that names it, it is not removed.
-            match self.renew(&artifact.sha256).await? {
+        // Renewed, not only looked for: from here to the row that names it, it is not removed.
+        let digests: Vec<_> = artifacts(result).map(|it| it.sha256).collect();
+        let sizes = self.renew_all(&digests).await?;
+        for (artifact, size) in artifacts(result).zip(sizes) {
+            match size {
                 Some(size) if size == artifact.size => {}
                 Some(size) => {
                     return refuse(format!(
