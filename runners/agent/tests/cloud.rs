@@ -18,12 +18,18 @@ use runner_agent::{
     Cloud, Config, Error, Found, HandedIn, Identity, Job, Keys, Later, Role, Running, Shutdown,
     settle,
 };
+use runner_api::protocol::Attempt;
 use runner_api::{ComposeTask, Facts, Offer, Outcome, ResultManifest, TaskSpec, handed};
 use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-struct Composer;
+/// Composes at once, or never ends.
+#[derive(Clone, Copy)]
+enum Composer {
+    Quick,
+    Endless,
+}
 
 impl Role for Composer {
     fn serves(&self) -> &[RoleName] {
@@ -35,7 +41,12 @@ impl Role for Composer {
             artifacts: Vec::new(),
             facts: Facts::Nothing,
         };
-        Box::pin(async move { settle(Ok(done)) })
+        Box::pin(async move {
+            if let Self::Endless = self {
+                std::future::pending::<()>().await;
+            }
+            settle(Ok(done))
+        })
     }
 }
 
@@ -47,6 +58,8 @@ struct Sky {
     results: BTreeMap<String, Vec<u8>>,
     /// Places where something is.
     taken: BTreeSet<String>,
+    /// Of these, where something else was to be put.
+    in_vain: Vec<String>,
     /// The store takes nothing, so often.
     refuses: usize,
     /// Opened with credentials, how often, and without.
@@ -107,6 +120,7 @@ impl Cloud for SkyCloud {
                 return Err("the store answers 403".to_owned());
             }
             if sky.taken.contains(place) {
+                sky.in_vain.push(place.to_owned());
                 return Ok(HandedIn::Before);
             }
             sky.taken.insert(place.to_owned());
@@ -144,6 +158,14 @@ impl Bench {
     }
 
     fn run(&self, keys: Keys) -> (JoinHandle<Result<(), Error>>, Shutdown) {
+        self.run_with(keys, Composer::Quick)
+    }
+
+    fn run_with(
+        &self,
+        keys: Keys,
+        composer: Composer,
+    ) -> (JoinHandle<Result<(), Error>>, Shutdown) {
         let config = Config {
             control: self.fake.url().parse().unwrap(),
             runner: "b1".parse().unwrap(),
@@ -155,7 +177,7 @@ impl Bench {
             cloud: Some(keys),
         };
         let shutdown = Shutdown::default();
-        let roles: Vec<Box<dyn Role>> = vec![Box::new(Composer)];
+        let roles: Vec<Box<dyn Role>> = vec![Box::new(composer)];
         let cloud = self.cloud.clone();
         let open = move |answer: runner_api::protocol::Cloud| {
             assert_eq!(answer.queues, ["compose.any"]);
@@ -189,6 +211,24 @@ impl Bench {
         };
         self.cloud.change(|sky| sky.offers.push_back(offer));
         index
+    }
+
+    /// Where the result of its first attempt belongs.
+    fn place(&self, task: usize) -> String {
+        let reference = &self.fake.state().tasks[task].reference;
+        handed::place(&"b1".parse().unwrap(), reference, 1)
+    }
+
+    /// What a runner leaves that was killed in the middle of the task's first attempt.
+    fn killed_at(&self, task: usize) {
+        let job = self.home.path().join("jobs/b1/job-1");
+        std::fs::create_dir_all(&job).unwrap();
+        let attempt = Attempt {
+            task: self.fake.state().tasks[task].reference.clone(),
+            attempt: 1,
+        };
+        let note = serde_json::json!({"attempt": attempt, "started": 1});
+        std::fs::write(job.join("attempt.json"), note.to_string()).unwrap();
     }
 
     /// The next result that is handed in, believed as the control plane would.
@@ -303,14 +343,72 @@ async fn what_the_store_does_not_take_is_sent() {
 async fn where_something_lies_already_the_result_is_sent_as_well() {
     let bench = Bench::new();
     let task = bench.offer("one");
-    let place = {
-        let reference = &bench.fake.state().tasks[task].reference;
-        handed::place(&"b1".parse().unwrap(), reference, 1)
-    };
+    let place = bench.place(task);
     bench.cloud.change(|sky| sky.taken.insert(place));
     let daemon = bench.run(Keys::Own);
     bench.fake.result(task).await;
     end(daemon).await;
+}
+
+#[tokio::test]
+async fn a_runner_that_was_killed_says_so_in_the_store() {
+    let bench = Bench::new();
+    let task = bench.offer("one");
+    bench.cloud.change(|sky| sky.offers.clear());
+    bench.killed_at(task);
+    let daemon = bench.run(Keys::Own);
+    let result = bench.handed_in().await;
+    let reference = bench.fake.state().tasks[task].reference.clone();
+    assert_eq!((result.task, result.attempt), (reference, 1));
+    let Outcome::Infrastructure { message } = result.outcome else {
+        panic!("{:?}", result.outcome);
+    };
+    assert!(message.contains("was killed"), "{message}");
+    end(daemon).await;
+    assert_eq!(bench.count("/runner/v1/result"), 0);
+}
+
+/// What it had said counts: its next life does not say over the runner API that the attempt failed.
+#[tokio::test]
+async fn a_runner_that_was_killed_after_it_handed_in_leaves_it_at_that() {
+    let bench = Bench::new();
+    let task = bench.offer("one");
+    let place = bench.place(task);
+    bench.cloud.change(|sky| {
+        sky.offers.clear();
+        sky.taken.insert(place.clone());
+    });
+    bench.killed_at(task);
+    let daemon = bench.run(Keys::Own);
+    bench
+        .cloud
+        .until(|sky| (!sky.in_vain.is_empty()).then_some(()))
+        .await;
+    end(daemon).await;
+    assert_eq!(bench.cloud.sky().in_vain, [place]);
+    assert_eq!(bench.cloud.sky().results.len(), 0);
+    assert_eq!(bench.count("/runner/v1/result"), 0);
+}
+
+/// There may be seconds left, and no time to find out that a store takes nothing.
+#[tokio::test]
+async fn a_runner_that_has_to_stop_says_so_through_the_runner_api() {
+    let bench = Bench::new();
+    let task = bench.offer("one");
+    let (daemon, shutdown) = bench.run_with(Keys::Own, Composer::Endless);
+    bench
+        .cloud
+        .until(|sky| (!sky.removed.is_empty()).then_some(()))
+        .await;
+    shutdown.now();
+    let result = bench.fake.result(task).await;
+    daemon.await.unwrap().unwrap();
+    assert!(
+        matches!(result.outcome, Outcome::HandedBack { .. }),
+        "{:?}",
+        result.outcome
+    );
+    assert_eq!(bench.cloud.sky().results.len(), 0);
 }
 
 #[tokio::test]
