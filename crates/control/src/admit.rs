@@ -254,10 +254,8 @@ impl<P: Platform> Control<P> {
         };
         let text = std::str::from_utf8(bytes).expect("the parser accepts UTF-8 only");
         let mut present = BTreeSet::new();
-        let named: Vec<String> = links(&spec).iter().map(ToString::to_string).collect();
-        self.prefetch_files(files, &named).await?;
         for link in links(&spec) {
-            if self.read_file(files, link.as_str()).await?.is_some() {
+            if self.has_file(files, link.as_str()).await? {
                 present.insert(link);
             }
         }

@@ -224,7 +224,7 @@ impl<P: Platform> Control<P> {
                 continue;
             };
             let key = (git.to_string(), git_ref.to_string());
-            if refs.contains_key(&key) {
+            if refs.contains_key(&key) || self.away.rests(&key.0, self.now()) {
                 continue;
             }
             match self.platform.state_repo().resolve(&key.0, &key.1).await {
@@ -236,7 +236,10 @@ impl<P: Platform> Control<P> {
                     refs.insert(key, Resolution::Missing(message));
                 }
                 // The plan says that it is still to be looked up; sweep comes back.
-                Err(error) => tracing::warn!(url = %key.0, %error, "a ref could not be looked up"),
+                Err(error) => {
+                    self.away.note(&key.0, self.now());
+                    tracing::warn!(url = %key.0, %error, "a ref could not be looked up");
+                }
             }
         }
         Ok(refs)

@@ -40,6 +40,14 @@ impl<P: Platform> Control<P> {
         Ok(self.platform.state_repo().read(commit, path).await?)
     }
 
+    /// Whether a file is there.
+    pub(crate) async fn has_file(&self, files: Files<'_>, path: &str) -> Result<bool> {
+        match files {
+            Files::Commit(commit) => Ok(self.platform.state_repo().has(commit, path).await?),
+            Files::Checkout(_) => Ok(self.read_file(files, path).await?.is_some()),
+        }
+    }
+
     /// Says that `paths` are read soon: see [`StateRepo::prefetch`].
     pub(crate) async fn prefetch_files(&self, files: Files<'_>, paths: &[String]) -> Result<()> {
         match files {

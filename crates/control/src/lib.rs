@@ -18,6 +18,7 @@
 
 mod admit;
 mod advance;
+mod away;
 mod collect;
 mod command;
 mod config;
@@ -49,6 +50,7 @@ use ports::{Applied, Clock, Ledger, Place, Platform, TaskQueue};
 use tokio::sync::{Mutex, Notify};
 
 pub use admit::Planned;
+use away::Away;
 pub use collect::Collected;
 pub use command::CommandError;
 pub use config::Snapshot;
@@ -100,6 +102,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// How often a conditional write is tried again from the reading on.
 pub(crate) const MAX_TRIES: usize = 10;
+/// Files of which the store is asked at a time: a first compose names all packages of a distribution.
+pub(crate) const FILES_AT_A_TIME: usize = 64;
 /// Rows read in one go.
 pub(crate) const PAGE: usize = 500;
 
@@ -141,6 +145,8 @@ pub struct Control<P: Platform> {
     report_millis: AtomicI64,
     /// See [`Control::runner`].
     enrolment: Mutex<Option<Enrolment>>,
+    /// Hosts of packages' sources that did not answer.
+    away: Away,
 }
 
 impl<P: Platform> Control<P> {
@@ -153,6 +159,7 @@ impl<P: Platform> Control<P> {
             changed: Notify::new(),
             report_millis: AtomicI64::new(0),
             enrolment: Mutex::new(None),
+            away: Away::default(),
         }
     }
 

@@ -48,7 +48,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::publish::MAX_DOCUMENT_BYTES;
 use crate::render::StatusFile;
-use crate::{Control, Error, PAGE, Result};
+use crate::{Control, Error, FILES_AT_A_TIME, PAGE, Result};
 use marks::Marks;
 
 /// Orphans that an answer names; it counts all.
@@ -56,8 +56,6 @@ const NAMED: usize = 1_000;
 /// Files of the store after which the log hears how far it is.
 const TOLD_EVERY: u64 = 100_000;
 
-/// Files of which the store is asked at a time: a first compose names all packages of a distribution.
-const WIDTH: usize = 64;
 /// Bytes of a file that tell whether it may be a document.
 const SNIFFED: u64 = 64;
 
@@ -158,7 +156,7 @@ impl<P: Platform> Control<P> {
     /// The same of many, in their order.
     pub(crate) async fn renew_all(&self, digests: &[Sha256Digest]) -> Result<Vec<Option<u64>>> {
         let mut sizes = Vec::with_capacity(digests.len());
-        for some in digests.chunks(WIDTH) {
+        for some in digests.chunks(FILES_AT_A_TIME) {
             sizes.extend(try_join_all(some.iter().map(|digest| self.renew(digest))).await?);
         }
         Ok(sizes)

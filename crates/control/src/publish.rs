@@ -4,6 +4,7 @@
 //! condition that it is the one that was composed upon, so a repeated run does nothing twice.
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use ledger::{
     Change, Contribution, Decision, Expect, Flip, Key, Message, Phase, Problem, QueueName,
     RepositoryRow, RequestRow, Row,
@@ -14,7 +15,7 @@ use runner_api::{Pointer, Tree};
 
 use crate::admit::list;
 use crate::load::Loaded;
-use crate::{Control, Error, Result};
+use crate::{Control, Error, FILES_AT_A_TIME, Result};
 
 /// Largest document of the control plane's own that is read, in bytes.
 pub(crate) const MAX_DOCUMENT_BYTES: u64 = 256 * 1024 * 1024;
@@ -143,12 +144,16 @@ impl<P: Platform> Control<P> {
             .files
             .iter()
             .filter(|(path, file)| present.files.get(*path) != Some(file));
-        for (path, file) in new.chain(&pointer.signatures) {
-            if store.size(&file.sha256).await? != Some(file.size) {
-                return Ok(Some(format!(
-                    "{path} ({}) is not in the artifact store as it was made: bring it back, then retry",
-                    file.sha256
-                )));
+        let wanted: Vec<_> = new.chain(&pointer.signatures).collect();
+        for some in wanted.chunks(FILES_AT_A_TIME) {
+            let sizes = some.iter().map(|(_, file)| store.size(&file.sha256));
+            for ((path, file), size) in some.iter().zip(try_join_all(sizes).await?) {
+                if size != Some(file.size) {
+                    return Ok(Some(format!(
+                        "{path} ({}) is not in the artifact store as it was made: bring it back, then retry",
+                        file.sha256
+                    )));
+                }
             }
         }
         Ok(None)

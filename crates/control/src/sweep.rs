@@ -19,6 +19,9 @@ const REOFFER_BUSY_MILLIS: Millis = 15 * 60_000;
 /// can look. What lies there may be no result: then this is what it costs.
 const HELD_MILLIS: Millis = 10 * 60_000;
 
+/// So much of a sweep's time is for open requests. A function has five minutes, and the next sweep comes in one.
+const REQUESTS_MILLIS: Millis = 2 * 60_000;
+
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -33,15 +36,31 @@ pub struct Swept {
 }
 
 impl<P: Platform> Control<P> {
-    /// Looks at everything that is not at rest. A failure in one request does not stop the others.
+    /// Looks at everything that is not at rest. A failure in one request, or in one part of it, does not stop the
+    /// others; requests that there was no time for come first another time.
+    ///
+    /// # Errors
+    /// If it cannot be read what there is.
     pub async fn sweep(&self) -> Result<Swept> {
+        let begun = self.now();
         let (expired, handed_in) = self.end_leases().await?;
         let mut swept = Swept {
             expired,
             ..Swept::default()
         };
         let mut depths = BTreeMap::new();
-        for path in self.indexed(partition::OPEN, "").await? {
+        let mut open = self.indexed(partition::OPEN, "").await?;
+        if !open.is_empty() {
+            // Another one is the first in each minute.
+            let minute = usize::try_from(begun / 60_000).unwrap_or_default();
+            let first = minute % open.len();
+            open.rotate_left(first);
+        }
+        for path in open {
+            if self.now() > begun.saturating_add(REQUESTS_MILLIS) {
+                tracing::warn!(after = swept.advanced, "no time for all open requests");
+                break;
+            }
             swept.advanced += 1;
             if let Err(error) = self.advance(&path).await {
                 tracing::warn!(request = %path, %error, "failed to advance");
@@ -52,7 +71,9 @@ impl<P: Platform> Control<P> {
                 Err(error) => tracing::warn!(request = %path, %error, "failed to offer again"),
             }
         }
-        self.revive_letters().await?;
+        if let Err(error) = self.revive_letters().await {
+            tracing::warn!(%error, "failed to look at what was given up");
+        }
         swept.sent = self.dispatch().await?;
         // Last: a large one takes long, and all else is done by then.
         if !handed_in.is_empty() {

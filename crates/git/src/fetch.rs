@@ -35,8 +35,20 @@ pub(crate) enum Depth {
 pub(crate) enum Files {
     /// Yes.
     All,
-    /// Commits and trees alone, of a server that can leave the rest out and gives it by name later.
+    /// Commits and trees alone. The server has to know how: see [`Connection::can_leave_files_out`].
     Later,
+}
+
+impl Connection<'_> {
+    /// Whether the server leaves files out, and gives them by name later: in protocol 2 everything can be asked for.
+    pub(crate) fn can_leave_files_out(&self) -> bool {
+        self.version == Protocol::V2
+            && self
+                .capabilities
+                .capability("fetch")
+                .and_then(|fetch| fetch.supports("filter"))
+                .unwrap_or(false)
+    }
 }
 
 /// Fetches what is wanted into `repo`. The objects are durable when this returns; no ref is changed.
@@ -64,10 +76,7 @@ pub(crate) fn fetch(
     };
     let mut stored = Ok(None);
     let outcome = gix::protocol::fetch(
-        &mut Ask {
-            wanted,
-            gives_by_name: version == Protocol::V2,
-        },
+        &mut Ask(wanted),
         |reader, _progress, _interrupt| {
             stored = durable::store_pack(repo, reader, wanted.max_object_bytes);
             Ok(stored.is_ok())
@@ -108,33 +117,23 @@ pub(crate) fn fetch(
 }
 
 /// Asks once: wants, haves, done. The haves are few and well chosen, so that rounds of bargaining gain nothing.
-struct Ask<'a> {
-    wanted: &'a Wanted<'a>,
-    /// In protocol 2 every object can be asked for.
-    gives_by_name: bool,
-}
-
-impl Ask<'_> {
-    fn leaves_files_out(&self, arguments: &Arguments) -> bool {
-        self.wanted.files == Files::Later && self.gives_by_name && arguments.can_use_filter()
-    }
-}
+struct Ask<'a>(&'a Wanted<'a>);
 
 impl Negotiate for Ask<'_> {
     fn mark_complete_and_common_ref(&mut self) -> gix::Result<negotiate::Action> {
         Ok(negotiate::Action::MustNegotiate {
-            remote_ref_target_known: vec![false; self.wanted.want.len()],
+            remote_ref_target_known: vec![false; self.0.want.len()],
         })
     }
 
     fn add_wants(&mut self, arguments: &mut Arguments, _known: &[bool]) -> bool {
-        for id in self.wanted.want {
+        for id in self.0.want {
             arguments.want(id);
         }
-        if self.leaves_files_out(arguments) {
+        if self.0.files == Files::Later {
             arguments.filter("blob:none");
         }
-        !self.wanted.want.is_empty()
+        !self.0.want.is_empty()
     }
 
     fn one_round(
@@ -143,18 +142,13 @@ impl Negotiate for Ask<'_> {
         arguments: &mut Arguments,
         _previous: Option<&fetch::Response>,
     ) -> gix::Result<(negotiate::Round, bool)> {
-        // Files that were left out before may be what the server would describe new ones by.
-        let have = match self.wanted.files {
-            Files::Later if !self.leaves_files_out(arguments) => &[],
-            _ => self.wanted.have,
-        };
-        for id in have {
+        for id in self.0.have {
             arguments.have(id);
         }
         let round = negotiate::Round {
-            haves_sent: have.len(),
+            haves_sent: self.0.have.len(),
             in_vain: 0,
-            haves_to_send: have.len(),
+            haves_to_send: self.0.have.len(),
             previous_response_had_at_least_one_in_common: false,
         };
         Ok((round, true))

@@ -101,7 +101,7 @@ impl Repository {
             gix::objs::tree::EntryKind::Link => "a symbolic link",
             gix::objs::tree::EntryKind::Commit => "a submodule",
             _ => {
-                self.bring_blobs(&[entry.object_id()])?;
+                self.bring_blobs(&[entry.object_id()], limit)?;
                 return blob(&repo, entry.object_id(), limit, &operation()).map(Some);
             }
         };
@@ -112,34 +112,29 @@ impl Repository {
         })
     }
 
+    /// Whether a file is at `path`: something that [`Self::read`] gives the bytes of.
+    pub fn has_file(&self, commit: CommitId, path: &str) -> Result<bool> {
+        let repo = self.handle_with(commit)?;
+        let found = blobs(&repo, commit, std::slice::from_ref(&path))?;
+        Ok(!found.is_empty())
+    }
+
     /// Fetches the files at `paths` in one conversation, if they were left out ([`Self::blobless`]). What is no file is
-    /// passed over; the reads mean the same without this.
-    pub fn prefetch(&self, commit: CommitId, paths: &[String]) -> Result<()> {
+    /// passed over, and what has more than `limit` bytes; the reads mean the same without this.
+    pub fn prefetch(&self, commit: CommitId, paths: &[String], limit: u64) -> Result<()> {
         if !self.leaves_files_out() {
             return Ok(());
         }
         let repo = self.handle_with(commit)?;
-        let operation = || format!("look for files of commit {commit}");
-        let tree = object(&repo, build::tree_of(&repo, commit)?)?
-            .try_into_tree()
-            .map_err(Error::corrupt(operation()))?;
-        let mut blobs = Vec::new();
-        for path in paths {
-            let found = tree
-                .lookup_entry(path.split('/').map(str::as_bytes))
-                .map_err(Error::corrupt(operation()))?;
-            blobs.extend(
-                found
-                    .filter(|entry| entry.mode().is_blob())
-                    .map(|entry| entry.object_id()),
-            );
+        match self.bring_blobs(&blobs(&repo, commit, paths)?, limit) {
+            Err(Error::Limit { .. }) => Ok(()),
+            brought => brought,
         }
-        self.bring_blobs(&blobs)
     }
 
     /// The bytes of a blob found by [`Self::list`] or [`Self::changes`], at most `limit`.
     pub fn blob(&self, id: ObjectId, limit: u64) -> Result<Vec<u8>> {
-        self.bring_blobs(&[id.0])?;
+        self.bring_blobs(&[id.0], limit)?;
         blob(&self.handle(), id.0, limit, &format!("read blob {id}"))
     }
 
@@ -195,6 +190,27 @@ impl Repository {
         changes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(changes)
     }
+}
+
+/// The objects of those of `paths` that are files.
+fn blobs(
+    repo: &gix::Repository,
+    commit: CommitId,
+    paths: &[impl AsRef<str>],
+) -> Result<Vec<gix::ObjectId>> {
+    let operation = || format!("look for files of commit {commit}");
+    let tree = object(repo, build::tree_of(repo, commit)?)?
+        .try_into_tree()
+        .map_err(Error::corrupt(operation()))?;
+    let mut blobs = Vec::new();
+    for path in paths {
+        let found = tree
+            .lookup_entry(path.as_ref().split('/').map(str::as_bytes))
+            .map_err(Error::corrupt(operation()))?;
+        let file = found.filter(|entry| entry.mode().is_blob());
+        blobs.extend(file.map(|entry| entry.object_id()));
+    }
+    Ok(blobs)
 }
 
 /// Any object, with an error that says which is missing.

@@ -30,6 +30,8 @@ const BYTES: u64 = 4 << 30;
 /// Commits of each branch offered to the server as known. After a forced push the common one is usually
 /// this near; when it is not, more is sent than needed, and nothing else happens.
 const HAVES_PER_BRANCH: usize = 32;
+/// Beside a copy that files were left out of.
+const PARTIAL: &str = "millrace-partial";
 /// Most files asked for in one conversation: some 50 bytes of a request each.
 const MOST_BLOBS: usize = 10_000;
 /// Most branches whose commits are offered.
@@ -79,15 +81,7 @@ impl Remote {
             .try_find_header(tip.0)
             .map_err(Error::corrupt(format!("read commit {tip}")))?;
         if known.is_none() {
-            let have = known_commits(&repo)?;
-            let wanted = Wanted {
-                want: &[tip.0],
-                have: &have,
-                depth: Depth::Full,
-                files: self.files,
-                max_object_bytes: None,
-            };
-            fetch(&repo, connection, &wanted)?;
+            self.fetch(&repo, connection, tip)?;
             cache.tidy();
         }
         let _ = local::move_branch(&repo, branch, Expect::Anything, tip)?;
@@ -106,15 +100,7 @@ impl Remote {
             if connection.serves_by_name(commit) == ByName::Never {
                 return Ok(());
             }
-            let have = known_commits(&repo)?;
-            let wanted = Wanted {
-                want: &[commit.0],
-                have: &have,
-                depth: Depth::Full,
-                files: self.files,
-                max_object_bytes: None,
-            };
-            match fetch(&repo, connection, &wanted) {
+            match self.fetch(&repo, connection, commit) {
                 // It is gone there too: whoever reads it says so.
                 Err(Error::Server { .. }) => Ok(()),
                 Err(error) => Err(error),
@@ -126,9 +112,47 @@ impl Remote {
         })
     }
 
+    /// All of `commit`'s history that is not in the cache, or what of it comes at first.
+    fn fetch(
+        &self,
+        repo: &gix::Repository,
+        connection: Connection<'_>,
+        commit: CommitId,
+    ) -> Result<()> {
+        let marker = repo.git_dir().join(PARTIAL);
+        let files = match self.files {
+            Files::Later if connection.can_leave_files_out() => {
+                std::fs::write(&marker, "").map_err(Error::io("write", &marker))?;
+                Files::Later
+            }
+            _ => Files::All,
+        };
+        // What was left out before may be what the server would describe new files by.
+        let have = match files == Files::All && marker.exists() {
+            true => Vec::new(),
+            false => known_commits(repo)?,
+        };
+        let wanted = Wanted {
+            want: &[commit.0],
+            have: &have,
+            depth: Depth::Full,
+            files,
+            max_object_bytes: None,
+        };
+        fetch(repo, connection, &wanted)
+    }
+
     /// Has `blobs` in the cache, which were left out when their commits were fetched. What the server does not have
-    /// either, whoever reads it says.
-    pub(crate) fn bring_blobs(&self, cache: &Repository, blobs: &[gix::ObjectId]) -> Result<()> {
+    /// either is not there afterwards: whoever reads it says so.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] if one of them has more than `limit` bytes; the others are there.
+    pub(crate) fn bring_blobs(
+        &self,
+        cache: &Repository,
+        blobs: &[gix::ObjectId],
+        limit: u64,
+    ) -> Result<()> {
         guarded(&self.url, || {
             let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
             let repo = cache.handle();
@@ -141,26 +165,42 @@ impl Remote {
             missing.sort_unstable();
             missing.dedup();
             for some in missing.chunks(MOST_BLOBS) {
-                let connection = Connection::open(self.peer(TIME), Service::UploadPack)?;
-                let wanted = Wanted {
-                    want: some,
-                    have: &[],
-                    depth: Depth::Full,
-                    files: Files::All,
-                    max_object_bytes: None,
-                };
-                match fetch(&repo, connection, &wanted) {
-                    Err(error @ Error::Server { .. }) => {
-                        tracing::warn!(%error, files = some.len(), "could not fetch files that were left out");
-                    }
-                    other => other?,
-                }
+                self.fetch_blobs(&repo, some, limit)?;
             }
             if !missing.is_empty() {
                 cache.tidy();
             }
             Ok(())
         })
+    }
+
+    fn fetch_blobs(
+        &self,
+        repo: &gix::Repository,
+        blobs: &[gix::ObjectId],
+        limit: u64,
+    ) -> Result<()> {
+        let connection = Connection::open(self.peer(TIME), Service::UploadPack)?;
+        let wanted = Wanted {
+            want: blobs,
+            have: &[],
+            depth: Depth::Full,
+            files: Files::All,
+            max_object_bytes: Some(usize::try_from(limit).unwrap_or(usize::MAX)),
+        };
+        match fetch(repo, connection, &wanted) {
+            // The others are to come all the same.
+            Err(Error::Limit { .. }) if blobs.len() > 1 => {
+                let (some, others) = blobs.split_at(blobs.len() / 2);
+                let came = self.fetch_blobs(repo, some, limit);
+                self.fetch_blobs(repo, others, limit).and(came)
+            }
+            Err(error @ Error::Server { .. }) => {
+                tracing::warn!(%error, files = blobs.len(), "could not fetch files that were left out");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn tip(&self, branch: &FullName, time: Duration) -> Result<(Connection<'_>, Option<CommitId>)> {

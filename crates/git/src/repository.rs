@@ -177,11 +177,11 @@ impl Repository {
         Ok(repo)
     }
 
-    /// Has `blobs` here, where they were left out and can be had.
-    pub(crate) fn bring_blobs(&self, blobs: &[gix::ObjectId]) -> Result<()> {
+    /// Has `blobs` here, where they were left out, can be had and have at most `limit` bytes.
+    pub(crate) fn bring_blobs(&self, blobs: &[gix::ObjectId], limit: u64) -> Result<()> {
         match &self.origin {
             Origin::Server(remote) if remote.files == Files::Later => {
-                remote.bring_blobs(self, blobs)
+                remote.bring_blobs(self, blobs, limit)
             }
             _ => Ok(()),
         }

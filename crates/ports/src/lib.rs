@@ -443,6 +443,11 @@ pub trait StateRepo: Send + Sync {
     /// A file's bytes.
     fn read(&self, commit: &str, path: &str) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 
+    /// Whether a file is at `path`: what [`StateRepo::read`] finds, without its bytes where they cost something.
+    fn has(&self, commit: &str, path: &str) -> impl Future<Output = Result<bool>> + Send {
+        async { Ok(self.read(commit, path).await?.is_some()) }
+    }
+
     /// Says that the files of `commit` at `paths` are read soon, so that who has to ask a server for each asks once for
     /// all. The reads mean the same without it, and so it does nothing unless an adapter gains by it.
     fn prefetch(&self, commit: &str, paths: &[String]) -> impl Future<Output = Result<()>> + Send {

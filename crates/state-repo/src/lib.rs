@@ -161,9 +161,15 @@ impl StateRepo for GitStateRepo {
         Ok(read.map(Bytes::from))
     }
 
+    async fn has(&self, commit: &str, path: &str) -> Result<bool> {
+        let (commit, path) = (parse(commit)?, path.to_owned());
+        self.call(move |repository| repository.has_file(commit, &path))
+            .await
+    }
+
     async fn prefetch(&self, commit: &str, paths: &[String]) -> Result<()> {
         let (commit, paths) = (parse(commit)?, paths.to_owned());
-        self.call(move |repository| repository.prefetch(commit, &paths))
+        self.call(move |repository| repository.prefetch(commit, &paths, READ_LIMIT))
             .await
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fake_forge::Server;
-use git::{Change, Class, CommitId, Credentials, Repository};
+use git::{Change, Class, CommitId, Credentials, Error, Repository};
 
 use crate::support::{self, bare, fast_import, fsck, git, url};
 
@@ -104,12 +104,52 @@ fn files_that_are_asked_for_come_at_once() {
     repo.head("main").unwrap();
     let before = conversations(&server);
     let wanted = ["a/1", "a/2", "b/3", "b", "no/such", "top"].map(str::to_owned);
-    repo.prefetch(first, &wanted).unwrap();
+    repo.prefetch(first, &wanted, 1_000).unwrap();
     for (path, text) in FILES {
         assert_eq!(read(&repo, first, path), text);
     }
-    repo.prefetch(first, &wanted).unwrap();
+    repo.prefetch(first, &wanted, 1_000).unwrap();
     assert_eq!(conversations(&server) - before, 1);
+}
+
+/// One file that is too large keeps nobody from reading the others.
+#[test]
+fn a_file_that_is_too_large_is_not_fetched() {
+    let home = tempfile::tempdir().unwrap();
+    let (origin, first) = origin(home.path(), true);
+    let huge = "0".repeat(1 << 20);
+    let second = fast_import(&origin, "main", Some(first), &[("a/0", &huge)]);
+    let server = Server::start(home.path());
+    let cache = home.path().join("cache.git");
+    let repo = blobless(&server, &cache);
+    repo.head("main").unwrap();
+    let every = ["a/0", "a/1", "a/2", "b/3", "top"].map(str::to_owned);
+    repo.prefetch(second, &every, 1_000).unwrap();
+    let before = conversations(&server);
+    for (path, text) in FILES {
+        assert_eq!(read(&repo, second, path), text);
+    }
+    assert_eq!(conversations(&server), before, "they are here");
+    let error = repo.read(second, "a/0", 1_000).unwrap_err();
+    assert!(
+        matches!(error, Error::Limit { limit: 1_000, .. }),
+        "{error}"
+    );
+    assert_eq!(kinds(&cache), "2 commits, 5 trees, 4 blobs");
+}
+
+#[test]
+fn whether_a_file_is_there_costs_no_file() {
+    let home = tempfile::tempdir().unwrap();
+    let (_, first) = origin(home.path(), true);
+    let server = Server::start(home.path());
+    let cache = home.path().join("cache.git");
+    let repo = blobless(&server, &cache);
+    repo.head("main").unwrap();
+    for (path, is_there) in [("a/1", true), ("a", false), ("no/such", false)] {
+        assert_eq!(repo.has_file(first, path).unwrap(), is_there, "{path}");
+    }
+    assert_eq!(kinds(&cache), "1 commits, 3 trees, 0 blobs");
 }
 
 #[test]
@@ -149,6 +189,19 @@ fn a_server_that_leaves_nothing_out_gives_all() {
         assert_eq!(repo.head("main").unwrap(), Some(second));
         assert_eq!(read(&repo, second, "a/2"), "two again");
         fsck(&cache);
+        // The second time only what is new.
+        let packs = std::fs::read_dir(cache.join("objects/pack")).unwrap();
+        let indexes = packs.map(|it| it.unwrap().path());
+        let mut counts: Vec<usize> = indexes
+            .filter(|path| path.extension().is_some_and(|it| it == "idx"))
+            .map(|path| {
+                let list = git(&cache, &["verify-pack", "-v", path.to_str().unwrap()]);
+                let is_object = |line: &&str| line.contains(" blob ") || line.contains(" tree ");
+                list.lines().filter(is_object).count()
+            })
+            .collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [3, 7], "{name}");
     }
 }
 
@@ -180,7 +233,7 @@ fn what_the_server_lost_is_said_to_be_missing() {
     fast_import(&origin, "main", None, &[("other", "1")]);
     git(&origin, &["gc", "-q", "--prune=now"]);
     let every = FILES.map(|(path, _)| path.to_owned());
-    repo.prefetch(first, &every).unwrap();
+    repo.prefetch(first, &every, 1_000).unwrap();
     let error = repo.read(first, "a/1", 100).unwrap_err();
     assert_eq!(error.class(), Class::Broken, "{error}");
     assert!(error.to_string().ends_with("it is not there"), "{error}");

@@ -100,6 +100,8 @@ async fn snapshots_stay(repo: &impl StateRepo, upstream: &impl Upstream) {
         (&first, "a/b.yaml/x", None),
         (&first, "nowhere/x", None),
     ] {
+        let has = repo.has(commit, path).await.expect("look for a file");
+        assert_eq!(has, content.is_some(), "{path} of {commit}");
         let read = text(repo, commit, path).await;
         assert_eq!(read.as_deref(), content, "{path} of {commit}");
     }
