@@ -38,6 +38,7 @@ struct State {
     armed: Option<(usize, When)>,
     broken: Option<(&'static str, usize)>,
     rival: Option<(usize, Rival)>,
+    missing: Option<QueueName>,
 }
 
 impl Faults {
@@ -58,11 +59,21 @@ impl Faults {
         self.state().broken = Some((name, n));
     }
 
+    /// Nothing can be sent to `queue` from now on, as if nobody had made it.
+    pub(crate) fn take_away(&self, queue: QueueName) {
+        self.state().missing = Some(queue);
+    }
+
+    pub(crate) fn has_taken_a_queue_away(&self) -> bool {
+        self.state().missing.is_some()
+    }
+
     /// No call fails from now on.
     pub(crate) fn disarm(&self) {
         let mut state = self.state();
         state.armed = None;
         state.broken = None;
+        state.missing = None;
     }
 
     /// Names of all calls so far.
@@ -204,6 +215,9 @@ impl Ledger for Faulty<MemoryLedger> {
 
 impl TaskQueue for Faulty<MemoryQueue> {
     async fn send(&self, queue: &QueueName, message: &Message, place: &Place) -> Result<()> {
+        if self.faults.state().missing.as_ref() == Some(queue) {
+            return Err(Error::transient("queue.send", "there is no such queue"));
+        }
         let work = self.inner.send(queue, message, place);
         self.faults.call("queue.send", work).await
     }

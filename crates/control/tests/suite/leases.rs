@@ -1,15 +1,19 @@
 //! Runners that fall silent, come back, or are not there.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use control::Taken;
-use ledger::{Message, QueueName};
+use ledger::{Key, Message, QueueName, Row};
+use pipeline_spec::Role;
 use ports::{Platform, TaskQueue};
 use runner_api::{Heartbeat, HeartbeatReply, ResultReply, Step, protocol::Attempt};
 
 use crate::fixture::{APP, build, build_on};
 use crate::runners::trouble;
 use crate::world::{Act, World};
+
+const TOOL: &str = "builds/2026/11/tool.yaml";
 
 #[tokio::test]
 async fn a_silent_runner_loses_its_lease_and_its_result_is_stale() {
@@ -131,6 +135,39 @@ async fn trouble_is_retried_and_ends() {
             "gave up after attempt 5: failed to reach the mirror: no route to host; mend the cause, then `millrace retry`"
         )
     );
+}
+
+/// An architecture that is merged before somebody has made its queues stops nobody's work but its own.
+#[tokio::test]
+async fn a_queue_that_is_not_there_holds_up_no_other() {
+    let mut world = World::new().await;
+    let missing: QueueName =
+        QueueName::work(Role::BuildRpm, Some(&"aarch64".parse().expect("a name")));
+    world.faults.take_away(missing.clone());
+    let text = build_on("el-10: [x86_64, aarch64]", &["app", "lib"]);
+    let other = build_on("el-10: [x86_64]", &["tool"]);
+    world.push(&[(APP, Some(&text)), (TOOL, Some(&other))]);
+    world.quiet().await;
+    assert_eq!(world.phase(TOOL).await, "succeeded");
+    assert_eq!(world.phase(APP).await, "open");
+    let waits = |rows: &BTreeMap<Key, ledger::Record>| {
+        let to = |record: &ledger::Record| match &record.row {
+            Row::Outbox(row) => Some(row.effect.queue.clone()),
+            _ => None,
+        };
+        rows.values().filter_map(to).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        waits(&world.rows()),
+        [missing.clone(), missing],
+        "theirs wait"
+    );
+    let alone = world.control.dispatch().await;
+    assert!(alone.is_err(), "nothing could be sent: {alone:?}");
+    world.faults.disarm();
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    assert_eq!(waits(&world.rows()), [], "all is sent");
 }
 
 #[tokio::test]

@@ -186,7 +186,11 @@ impl World {
                 self.control.plan_head().await?,
                 Planned::UpToDate | Planned::Empty | Planned::Broken(_)
             );
-            moved |= self.control.dispatch().await? > 0;
+            moved |= match self.control.dispatch().await {
+                // What is left is for the queue that is not there.
+                Err(_) if self.faults.has_taken_a_queue_away() => false,
+                sent => sent? > 0,
+            };
             moved |= self.advance().await?;
             moved |= self.answer().await?;
             for runner in ["builder", "signer"] {
