@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
 use crate::cloud::{Cloud, REGION};
+use crate::end::Moment;
 
 /// Longer than any answer takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -94,6 +95,7 @@ impl Lambda {
                 ("AWS_ENDPOINT_URL", &cloud.proxy.url),
                 ("MILLRACE_CONFIGURATION", cloud.document()),
             ])
+            .env("TMPDIR", cloud.scratch())
             .stdin(Stdio::null())
             .stdout(log.reopen().unwrap())
             .stderr(log.reopen().unwrap())
@@ -126,6 +128,17 @@ impl Lambda {
     /// As at the time limit: at once, whatever it does.
     pub(crate) async fn kill(&mut self) {
         self.process.kill().await.unwrap();
+    }
+
+    /// As at the time limit, which it reaches where the moment is.
+    pub(crate) async fn ends(&mut self, moment: Moment) {
+        let came = tokio::time::timeout(PATIENCE, moment.comes()).await;
+        assert!(
+            came.is_ok(),
+            "it does not come there; its log: {}",
+            self.log()
+        );
+        self.kill().await;
     }
 
     pub(crate) fn log(&self) -> String {
