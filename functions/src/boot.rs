@@ -145,16 +145,6 @@ impl Boot {
         };
         Control::new(platform, options)
     }
-
-    /// A folder for files of this process, which is there.
-    ///
-    /// # Errors
-    /// When the disk is full.
-    pub fn folder(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let folder = self.scratch.folder.join(name);
-        std::fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        Ok(folder)
-    }
 }
 
 /// `token` or `user:password`; nothing where the parameter says `none`, since it cannot be empty.

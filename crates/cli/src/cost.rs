@@ -101,7 +101,7 @@ impl Costs {
         format!(
             "  assumed: {} min for a build (--build-minutes), {} min for any other task (--other-minutes),\n  \
              {} MiB kept of a build (--build-mib), {} at {} (--machine), each with {} task at a time\n  \
-             and {} of them in a mass rebuild, {} pieces of log a minute, a heartbeat each {} s,\n  \
+             and {} of them in a mass rebuild, a heartbeat each {} s,\n  \
              {} ms for the start of a function and {} ms for each of its requests",
             it.build_minutes,
             it.other_minutes,
@@ -110,7 +110,6 @@ impl Costs {
             money(machine.dollars),
             it.tasks_per_machine,
             it.machines,
-            it.log_pieces_per_minute,
             it.heartbeat_seconds,
             it.start_millis,
             it.request_millis,

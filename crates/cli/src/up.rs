@@ -58,7 +58,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let listener = begin(&control, &layout, args.listen).await?;
     let address = listener.local_addr()?;
     let config = server::Config {
-        logs: layout.logs(),
+        logs: Some(layout.logs()),
         cloud: None,
         admin: Some(server::Admin {
             token,

@@ -13,6 +13,8 @@ const BATCH: usize = 50;
 
 /// A row whose message was sent: its key and version.
 type Sent = (Key, u64);
+/// What goes to one queue, and its rows.
+type Waiting = (Vec<Letter>, Vec<Sent>);
 
 impl<P: Platform> Control<P> {
     /// Sends every outbox row and then deletes it; killed in between, it is sent again. What a queue does not take
@@ -79,10 +81,8 @@ impl<P: Platform> Control<P> {
 }
 
 /// Letters with their rows, by the queue that they go to.
-fn by_queue(
-    rows: Vec<(Key, ledger::Record)>,
-) -> Result<BTreeMap<QueueName, (Vec<Letter>, Vec<Sent>)>> {
-    let mut queues: BTreeMap<QueueName, (Vec<Letter>, Vec<Sent>)> = BTreeMap::new();
+fn by_queue(rows: Vec<(Key, ledger::Record)>) -> Result<BTreeMap<QueueName, Waiting>> {
+    let mut queues: BTreeMap<QueueName, Waiting> = BTreeMap::new();
     for (key, record) in rows {
         let Row::Outbox(row) = record.row else {
             return Err(unexpected(&key));

@@ -24,9 +24,6 @@ pub struct Assumptions {
     pub log_bytes: f64,
     /// Seconds between two heartbeats of a runner.
     pub heartbeat_seconds: f64,
-    /// Pieces of log that a runner sends in a minute of work. A runner sends at most one a second, unless its
-    /// output is large.
-    pub log_pieces_per_minute: f64,
     /// Tasks of one machine at a time.
     pub tasks_per_machine: f64,
     /// The machine of runners.
@@ -45,7 +42,6 @@ impl Default for Assumptions {
             request_millis: 10.0,
             log_bytes: 1_000.0,
             heartbeat_seconds: 15.0,
-            log_pieces_per_minute: 60.0,
             tasks_per_machine: 1.0,
             machine: Item::ArmSpotHour,
             machines: 100.0,

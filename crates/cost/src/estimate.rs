@@ -54,7 +54,7 @@ pub struct Estimate {
     pub builds: u64,
     /// Requests of the control plane to DynamoDB, SQS and S3, from plan to done, as counted.
     pub requests: f64,
-    /// The same for heartbeats, logs and, of a mass rebuild, sweeps: by the minutes that were assumed.
+    /// The same for heartbeats and, of a mass rebuild, sweeps: by the minutes that were assumed.
     pub requests_by_the_minute: f64,
     /// Of the control plane, with its functions and the runners' transfers, in US dollars.
     pub control_plane: f64,
@@ -75,7 +75,8 @@ impl Estimate {
         let times = work.tasks() as f64 / job.tasks as f64;
         let minutes = work.minutes(assumed);
         let beats = minutes * 60.0 / assumed.heartbeat_seconds;
-        let pieces = minutes * assumed.log_pieces_per_minute;
+        // The first one of each attempt is told that none is wanted.
+        let pieces = work.tasks() as f64;
         let mut amounts = Amounts::of(&job.usage, times, assumed);
         amounts.add_all(&Amounts::of(&measured.heartbeat, beats, assumed));
         amounts.add_all(&Amounts::of(&measured.log_piece, pieces, assumed));

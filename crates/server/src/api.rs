@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use crate::error::{cut, quote};
+use crate::logs::{Begin, unread};
 use crate::{Admin, Error, State};
 
 /// Longest sentence about a name that is none, in characters: it repeats the name.
@@ -158,18 +159,17 @@ pub(crate) async fn log<P: Platform>(
 ) -> Result<Response, Error> {
     let detail = detail(&state, &id).await?;
     let attempt = last_or(part.attempt, &detail)?;
-    let task = &detail.task.id;
-    let bytes = state
-        .logs
-        .read(task, attempt, part.offset)
-        .await
-        .map_err(|error| Error::Unavailable(format!("read the log of {task}: {error}")))?;
+    let bytes = match state.log(&detail, attempt, Begin::At(part.offset)).await? {
+        Some(log) => log.piece().await,
+        None => Ok(Vec::new()),
+    };
+    let bytes = bytes.map_err(|error| unread(&detail.task.id, &error))?;
     let headers = [
         ("millrace-state", detail.task.state.clone()),
         ("millrace-attempt", attempt.to_string()),
         ("content-type", "text/plain; charset=utf-8".to_owned()),
     ];
-    Ok((headers, bytes.unwrap_or_default()).into_response())
+    Ok((headers, bytes).into_response())
 }
 
 /// What a command is about: a request's path, or a task's id or the beginning of it.

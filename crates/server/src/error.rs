@@ -37,6 +37,9 @@ pub enum Error {
     /// 409: the state does not allow it.
     #[error("{0}")]
     Conflict(String),
+    /// 410: what was asked for is not done here, and there is no use in asking again.
+    #[error("{0}")]
+    Gone(String),
     /// 422: the content is not what it says.
     #[error("{0}")]
     Unprocessable(String),
@@ -80,6 +83,7 @@ impl Error {
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Gone(_) => StatusCode::GONE,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }

@@ -32,9 +32,10 @@ use pipeline_spec::{Runner, RunnerId};
 use ports::Platform;
 use runner_api::protocol::{Cloud, CloudRequest};
 
+use logs::Logs;
+
 pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
 pub use error::Error;
-pub use logs::Logs;
 pub use page::is_about_a_file;
 pub use prune::PruneBody;
 pub use requests::{awaited, stuck, summary};
@@ -45,7 +46,7 @@ pub struct State<P: Platform> {
     /// The use cases.
     pub control: Arc<Control<P>>,
     /// Logs as runners send them.
-    pub logs: Logs,
+    logs: Logs,
     /// Who may cancel and retry; `None`: nobody, here.
     admin: Option<Admin>,
     /// Where runners read queues themselves; `None`: they ask here.
@@ -64,8 +65,8 @@ pub struct Admin {
 
 /// What the server needs besides the control plane.
 pub struct Config {
-    /// Where logs are kept.
-    pub logs: PathBuf,
+    /// Where logs grow, as runners send them. `None` where no disk lasts: they are read when an attempt has ended.
+    pub logs: Option<PathBuf>,
     /// `None` where nothing is commanded.
     pub admin: Option<Admin>,
     /// `None` where runners ask for work here.

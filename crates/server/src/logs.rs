@@ -1,23 +1,50 @@
-//! Logs while they grow: one file per attempt. When the attempt ends, its whole log is an artifact.
+//! Logs. While an attempt runs: one file per attempt, of the pieces that its runner sends, where there is a disk that lasts.
+//! When it has ended: an artifact.
 
 use std::io::SeekFrom;
 use std::path::PathBuf;
 
+use control::TaskDetail;
+use ports::{ArtifactStore, Body, Platform};
 use runner_api::TaskId;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use crate::Error;
+use crate::{Error, State};
 
 /// Longest log, in bytes: above what a project's limits allow.
 const MAX_LOG_BYTES: u64 = 2 * 1024 * 1024 * 1024;
 /// Most that one read answers, in bytes.
 const MAX_READ_BYTES: u64 = 1024 * 1024;
 
-/// A directory of logs.
+/// A directory of growing logs, or none: then pieces are not wanted.
 #[derive(Debug, Clone)]
-pub struct Logs {
-    directory: PathBuf,
+pub(crate) struct Logs {
+    directory: Option<PathBuf>,
+}
+
+/// A log, or the end of it.
+pub(crate) struct Log {
+    /// Where `body` begins, in bytes.
+    pub(crate) offset: u64,
+    pub(crate) body: Body,
+}
+
+/// Where a reader begins, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Begin {
+    At(u64),
+    /// Before the end.
+    Last(u64),
+}
+
+impl Begin {
+    fn of(self, size: u64) -> u64 {
+        match self {
+            Self::At(offset) => offset.min(size),
+            Self::Last(bytes) => size.saturating_sub(bytes),
+        }
+    }
 }
 
 /// How a piece of log was taken.
@@ -31,12 +58,18 @@ pub(crate) enum Appended {
 
 impl Logs {
     /// Logs in `directory`, which exists.
-    pub fn new(directory: PathBuf) -> Self {
+    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
         Self { directory }
     }
 
-    fn path(&self, task: &TaskId, attempt: u32) -> PathBuf {
-        self.directory.join(format!("{task}-{attempt}.log"))
+    /// Whether pieces are of use.
+    pub(crate) fn grow(&self) -> bool {
+        self.directory.is_some()
+    }
+
+    fn path(&self, task: &TaskId, attempt: u32) -> Option<PathBuf> {
+        let directory = self.directory.as_ref()?;
+        Some(directory.join(format!("{task}-{attempt}.log")))
     }
 
     pub(crate) async fn append(
@@ -56,6 +89,7 @@ impl Logs {
             )));
         }
         let path = self.path(task, attempt);
+        let path = path.ok_or_else(|| trouble(std::io::ErrorKind::Unsupported.into()))?;
         let mut file = OpenOptions::new()
             .create(true)
             .append(true)
@@ -78,55 +112,72 @@ impl Logs {
         Ok(Appended::Yes)
     }
 
-    /// Bytes from `offset`, at most 1 MiB, none after the end; `None`: no such log.
-    pub async fn read(
+    /// `None`: no such log.
+    async fn open(
         &self,
         task: &TaskId,
         attempt: u32,
-        offset: u64,
-    ) -> std::io::Result<Option<Vec<u8>>> {
-        let Some(mut file) = self.open(task, attempt).await? else {
+        begin: Begin,
+    ) -> std::io::Result<Option<Log>> {
+        let Some(path) = self.path(task, attempt) else {
             return Ok(None);
         };
-        // No file is that long, and the system refuses to look beyond half of all numbers.
-        if offset > MAX_LOG_BYTES {
-            return Ok(Some(Vec::new()));
-        }
+        let mut file = match File::open(path).await {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let offset = begin.of(file.metadata().await?.len());
         file.seek(SeekFrom::Start(offset)).await?;
-        let mut bytes = Vec::new();
-        file.take(MAX_READ_BYTES).read_to_end(&mut bytes).await?;
-        Ok(Some(bytes))
+        let body: Body = Box::new(file);
+        Ok(Some(Log { offset, body }))
     }
+}
 
-    /// The file itself; `None`: no such log.
-    pub(crate) async fn open(&self, task: &TaskId, attempt: u32) -> std::io::Result<Option<File>> {
-        match File::open(self.path(task, attempt)).await {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+impl Log {
+    /// At most 1 MiB.
+    pub(crate) async fn piece(self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let mut body = self.body.take(MAX_READ_BYTES);
+        body.read_to_end(&mut bytes).await?;
+        Ok(bytes)
+    }
+}
+
+impl<P: Platform> State<P> {
+    /// What there is to say where no log is.
+    pub(crate) fn nothing_yet(&self) -> &'static str {
+        match self.logs.grow() {
+            true => "nothing has been written yet",
+            false => "a log can be read when its attempt has ended: no growing logs are kept here",
         }
     }
 
-    /// The last `limit` bytes at most, from the beginning of a line, and whether there is more before.
-    pub(crate) async fn tail(
+    /// The log of an attempt as far as it is here: the file that grows, or the artifact of the last attempt that ended.
+    pub(crate) async fn log(
         &self,
-        task: &TaskId,
+        detail: &TaskDetail,
         attempt: u32,
-        limit: u64,
-    ) -> std::io::Result<(Vec<u8>, bool)> {
-        let Some(file) = self.open(task, attempt).await? else {
-            return Ok((Vec::new(), false));
+        begin: Begin,
+    ) -> Result<Option<Log>, Error> {
+        let task = &detail.task;
+        let growing = self.logs.open(&task.id, attempt, begin).await;
+        let growing = growing.map_err(|error| unread(&task.id, &error))?;
+        if growing.is_some() {
+            return Ok(growing);
+        }
+        let Some(whole) = task.log.as_ref().filter(|_| attempt == task.attempt) else {
+            return Ok(None);
         };
-        let size = file.metadata().await?.len();
-        drop(file);
-        let from = size.saturating_sub(limit.min(MAX_READ_BYTES));
-        let bytes = self.read(task, attempt, from).await?.unwrap_or_default();
-        let begin = match bytes.iter().position(|byte| *byte == b'\n') {
-            Some(end) if from > 0 => end + 1,
-            _ => 0,
-        };
-        Ok((bytes[begin..].to_vec(), from > 0))
+        let offset = begin.of(whole.size);
+        let store = self.control.platform().store();
+        let body = store.open(&whole.sha256, offset).await?;
+        Ok(body.map(|body| Log { offset, body }))
     }
+}
+
+pub(crate) fn unread(task: &TaskId, error: &std::io::Error) -> Error {
+    Error::Unavailable(format!("read the log of {}: {error}", task.short()))
 }
 
 #[cfg(test)]
@@ -136,19 +187,25 @@ mod tests {
     #[tokio::test]
     async fn an_offset_is_any_number() {
         let directory = tempfile::tempdir().expect("a directory");
-        let logs = Logs::new(directory.path().to_owned());
-        let task: TaskId = "0123456789abcdef0123456789abcdef".parse().expect("an id");
-        let append = async |offset| logs.append(&task, 1, offset, b"line\n").await;
+        let logs = Logs::new(Some(directory.path().to_owned()));
+        let read = async |offset| {
+            let log = logs.open(&task(), 1, Begin::At(offset)).await;
+            let log = log.expect("looked").expect("there is one");
+            log.piece().await.expect("read")
+        };
+        let append = async |offset| logs.append(&task(), 1, offset, b"line\n").await;
         assert_eq!(append(0).await.expect("taken"), Appended::Yes);
         assert_eq!(append(0).await.expect("again"), Appended::Yes);
         assert_eq!(append(7).await.expect("looked"), Appended::Expected(5));
         for offset in [MAX_LOG_BYTES + 1, 1 << 63, u64::MAX - 4, u64::MAX] {
             let refused = append(offset).await;
             assert!(matches!(refused, Err(Error::BadRequest(_))), "{refused:?}");
-            let read = logs.read(&task, 1, offset).await.expect("read");
-            assert_eq!(read.as_deref(), Some(&b""[..]), "{offset}");
+            assert_eq!(read(offset).await, b"", "{offset}");
         }
-        let read = logs.read(&task, 1, 2).await.expect("read");
-        assert_eq!(read.as_deref(), Some(&b"ne\n"[..]));
+        assert_eq!(read(2).await, b"ne\n");
+    }
+
+    fn task() -> TaskId {
+        "0123456789abcdef0123456789abcdef".parse().expect("an id")
     }
 }

@@ -138,6 +138,9 @@ pub(crate) async fn result<P: Platform>(
     }
 }
 
+/// To a runner that streams a log where none grows.
+const UNWANTED: &str = "no growing logs are kept here: the whole one is read from the artifacts";
+
 /// Where a piece of log belongs.
 #[derive(Deserialize)]
 pub(crate) struct LogPlace {
@@ -153,6 +156,10 @@ pub(crate) async fn log<P: Platform>(
     request: Request,
 ) -> Result<Response, Error> {
     let (id, _, body) = signed(&state, request, MAX_LOG_CHUNK_BYTES).await?;
+    // Not even the lease is looked for.
+    if !state.logs.grow() {
+        return Err(Error::Gone(UNWANTED.to_owned()));
+    }
     let task = TaskRef {
         request: place.request,
         id: place.task,

@@ -9,7 +9,7 @@ async fn main() -> Result<(), Error> {
     let boot = Boot::new().await?;
     let control = boot.control().await?;
     let config = Config {
-        logs: boot.folder("logs")?,
+        logs: None,
         admin: None,
         cloud: None,
     };

@@ -10,7 +10,6 @@ use server::{Admin, Config, Lend};
 async fn main() -> Result<(), Error> {
     let boot = Boot::new().await?;
     let control = boot.control().await?;
-    let logs = boot.folder("logs")?;
     let token = boot.secret(Secret::AdminToken).await?;
     let place = format!(
         "the parameter {}",
@@ -21,6 +20,8 @@ async fn main() -> Result<(), Error> {
     }
     let admin = Some(Admin { token, place });
     let cloud: Option<Arc<dyn Lend>> = Some(Arc::new(Own::new(&boot.settings)));
+    // No disk here lasts as long as a build.
+    let logs = None;
     let config = Config { logs, admin, cloud };
     run(server::changing(control, config)).await
 }

@@ -15,6 +15,8 @@ use crate::client::{Client, LogReply, Trouble};
 const EAGER_BYTES: u64 = 64 * 1024;
 /// … or when its oldest byte is this old.
 const MAX_AGE: Duration = Duration::from_secs(1);
+/// The status of an answer that wants no piece of any log.
+const GONE: u16 = 410;
 /// How long the last pieces may take after the job.
 const LAST_PIECES: Duration = Duration::from_secs(5);
 
@@ -75,6 +77,8 @@ impl Source {
                     sent = offset;
                 }
                 Err(Trouble::Away(_) | Trouble::Passing(_)) => backoff.wait().await,
+                // No growing logs are kept there.
+                Err(Trouble::Final { status: GONE, .. }) => return,
                 Err(trouble) => {
                     tracing::warn!(task = %self.attempt.task, "failed to send a piece of log: {trouble}");
                     return;

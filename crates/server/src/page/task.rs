@@ -14,6 +14,7 @@ use tokio_util::io::ReaderStream;
 use super::html::{duration, escape, page, word};
 use super::{name, refusal};
 use crate::api::{detail, last_or};
+use crate::logs::{Begin, unread};
 use crate::terminal::Sanitizer;
 use crate::{Error, State};
 
@@ -67,10 +68,7 @@ async fn show<P: Platform>(state: &State<P>, id: &str) -> Result<Response, Error
     }
     body.push_str(&attempts(&detail));
     if task.attempt > 0 {
-        let tail = state.logs.tail(&task.id, task.attempt, TAIL).await;
-        let (bytes, cut) = tail.map_err(|error| {
-            Error::Unavailable(format!("read the log of {}: {error}", task.id.short()))
-        })?;
+        let (bytes, cut) = tail(state, &detail).await?;
         body.push_str(&format!(
             "<h2>Log of attempt {} <a href=\"/log/{}\">all of it</a></h2>\n<pre>{}{}</pre>\n",
             task.attempt,
@@ -81,6 +79,25 @@ async fn show<P: Platform>(state: &State<P>, id: &str) -> Result<Response, Error
     }
     let aside = format!("task <code>{}</code>", task.id);
     Ok(page(&name(state).await, &task.title, &aside, &body))
+}
+
+/// The end of the last attempt's log, from the beginning of a line, and whether there is more before.
+async fn tail<P: Platform>(
+    state: &State<P>,
+    detail: &TaskDetail,
+) -> Result<(Vec<u8>, bool), Error> {
+    let task = &detail.task;
+    let log = state.log(detail, task.attempt, Begin::Last(TAIL)).await?;
+    let Some(log) = log else {
+        return Ok((Vec::new(), false));
+    };
+    let cut = log.offset > 0;
+    let piece = log.piece().await;
+    let mut bytes = piece.map_err(|error| unread(&task.id, &error))?;
+    if cut && let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+        bytes.drain(..=end);
+    }
+    Ok((bytes, cut))
 }
 
 fn facts(detail: &TaskDetail) -> String {
@@ -142,15 +159,8 @@ pub(crate) async fn log<P: Platform>(
     let detail = detail(&state, &id).await?;
     let attempt = last_or(which.attempt, &detail)?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    let file = state.logs.open(&detail.task.id, attempt).await;
-    let file = file.map_err(|error| {
-        Error::Unavailable(format!(
-            "read the log of {}: {error}",
-            detail.task.id.short()
-        ))
-    })?;
-    let Some(file) = file else {
-        return Ok((kind, "nothing has been written yet\n").into_response());
+    let Some(log) = state.log(&detail, attempt, Begin::At(0)).await? else {
+        return Ok((kind, format!("{}\n", state.nothing_yet())).into_response());
     };
-    Ok((kind, Body::from_stream(ReaderStream::new(file))).into_response())
+    Ok((kind, Body::from_stream(ReaderStream::new(log.body))).into_response())
 }

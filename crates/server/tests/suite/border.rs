@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
-use pipeline_spec::{Priority, Sha256Digest};
+use pipeline_spec::{Priority, RunnerId, Sha256Digest};
 use ports::{ArtifactStore as _, Clock as _, Platform as _};
 use runner_api::auth::{self, Call};
 use runner_api::protocol::{Attempt, Heartbeat, UploadReply};
-use runner_api::{FailureKind, LeaseReply, Offer};
+use runner_api::{Artifact, ArtifactKind, FailureKind, Grant, LeaseReply, Offer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::fixture::{APP, build};
-use crate::runners::failure;
+use crate::runners::{failure, manifest};
 use crate::served::{Served, TOKEN};
 use crate::world::{Act, World};
 
@@ -163,28 +163,77 @@ async fn a_log_at_an_impossible_offset_is_refused() {
     let (mut world, served) = served().await;
     world.script(|_| Act::Hold);
     world.merge(&[(APP, Some(&build(&["app"])))]).await;
-    let (runner, grant) = world.held.remove(0);
-    let send = async |offset: u64| {
-        let path = format!(
-            "/runner/v1/log?request={APP}&task={}&attempt={}&offset={offset}",
-            grant.task.id, grant.attempt
-        );
-        let call = Call::new("POST", &path, b"line\n");
-        let now = world.memory.clock().now() / 1000;
-        let header = auth::header(
-            &SigningKey::from_bytes(&memory::BUILDER_SECRET),
-            &runner,
-            now,
-            &call,
-        );
-        let call = served.call("POST", &path).body("line\n");
-        let answer = call.header("authorization", header).send().await;
-        answer.expect("it answers").status().as_u16()
-    };
+    let held = world.held.remove(0);
+    let send = async |offset| send_line(&world, &served, &held, offset).await;
     assert_eq!(send(0).await, 204);
     assert_eq!(send(u64::MAX).await, 400);
     assert_eq!(send(1 << 63).await, 400);
     assert_eq!(send(5).await, 204, "the log goes on");
+}
+
+/// A piece of the held attempt's log; the status of the answer.
+async fn send_line(
+    world: &World,
+    served: &Served,
+    (runner, grant): &(RunnerId, Grant),
+    offset: u64,
+) -> u16 {
+    let path = format!(
+        "/runner/v1/log?request={APP}&task={}&attempt={}&offset={offset}",
+        grant.task.id, grant.attempt
+    );
+    let call = Call::new("POST", &path, b"line\n");
+    let now = world.memory.clock().now() / 1000;
+    let key = SigningKey::from_bytes(&memory::BUILDER_SECRET);
+    let header = auth::header(&key, runner, now, &call);
+    let call = served.call("POST", &path).body("line\n");
+    let answer = call.header("authorization", header).send().await;
+    answer.expect("it answers").status().as_u16()
+}
+
+/// Where no disk lasts, a log is read when it is whole.
+#[tokio::test]
+async fn where_no_log_grows_the_one_of_an_attempt_that_ended_is_read() {
+    let mut world = World::new().await;
+    let served = Served::without_logs(&world).await;
+    world.script(|_| Act::Hold);
+    world.merge(&[(APP, Some(&build(&["app"])))]).await;
+    let held = world.held.remove(0);
+    assert_eq!(send_line(&world, &served, &held, 0).await, 410);
+    let (runner, grant) = held;
+    let (api, page) = (
+        format!("/api/v1/log/{}", grant.task.id),
+        format!("/log/{}", grant.task.id),
+    );
+    assert_eq!(served.text(&api).await, "");
+    let answer = served.text(&page).await;
+    assert!(answer.contains("when its attempt has ended"), "{answer}");
+
+    let text = "make\n".repeat(10_000) + "make: *** error\n";
+    let sha256 = world.memory.store().put(Bytes::from(text.clone())).await;
+    let mut result = manifest(&grant, &runner, failure(FailureKind::Build, "make failed"));
+    result.log = Some(Artifact {
+        name: "log".to_owned(),
+        sha256: sha256.expect("memory"),
+        size: text.len() as u64,
+        kind: ArtifactKind::Log,
+        package: None,
+    });
+    let taken = world.control.finish(&runner, &result).await;
+    taken.expect("no fault is armed").expect("it is taken");
+    assert_eq!(served.text(&page).await, text);
+    assert_eq!(served.text(&api).await, text);
+    assert_eq!(
+        served.text(&format!("{api}?offset=50000")).await,
+        text[50_000..]
+    );
+    assert_eq!(served.text(&format!("{api}?offset=99999")).await, "");
+    let shown = served.text(&format!("/task/{}", grant.task.id)).await;
+    assert!(
+        shown.contains("<pre>…\nmake\n"),
+        "from a line's beginning: {shown}"
+    );
+    assert!(shown.contains("make: *** error\n</pre>"), "{shown}");
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The server on a free port over a world in memory.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder, Response};
@@ -20,8 +21,19 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) async fn new(world: &World) -> Self {
         let logs = tempfile::tempdir().expect("a directory");
+        let growing = Some(logs.path().to_owned());
+        Self::with_logs(world, logs, growing).await
+    }
+
+    /// Where no disk lasts.
+    pub(crate) async fn without_logs(world: &World) -> Self {
+        let logs = tempfile::tempdir().expect("a directory");
+        Self::with_logs(world, logs, None).await
+    }
+
+    async fn with_logs(world: &World, logs: TempDir, growing: Option<PathBuf>) -> Self {
         let config = server::Config {
-            logs: logs.path().to_owned(),
+            logs: growing,
             cloud: None,
             admin: Some(server::Admin {
                 token: TOKEN.to_owned(),

@@ -352,12 +352,9 @@ impl Cloud {
         });
     }
 
-    pub(super) fn log_piece(&self, id: &RunnerId, grant: &Grant) {
-        let holds = self.call(id, async |api| {
-            let holds = api.holds(id, &grant.task, grant.attempt).await;
-            holds.expect("nothing fails")
-        });
-        assert!(holds, "{id} has the lease");
+    /// A function has no disk that lasts, and says so before it looks for the lease.
+    pub(super) fn log_piece(&self, id: &RunnerId) {
+        self.call(id, async |_| ());
     }
 
     /// The timer's minute.

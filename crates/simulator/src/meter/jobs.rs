@@ -182,7 +182,7 @@ fn beats() -> (Usage, Usage) {
     cloud.settle();
     let (id, grant) = cloud.take_one();
     let beat = one(&cloud, |cloud| cloud.heartbeat(&id, &grant));
-    let piece = one(&cloud, |cloud| cloud.log_piece(&id, &grant));
+    let piece = one(&cloud, |cloud| cloud.log_piece(&id));
     (beat, piece)
 }
 
