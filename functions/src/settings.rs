@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use platform_aws::{Installation, Patience};
 use serde::Deserialize;
 
+/// For one request to AWS. The shortest time limit of a function that has much to ask is half a minute.
+const ATTEMPT_MILLIS: u64 = 8_000;
+
 /// What Terraform writes into one parameter, as JSON. Fields that only other programs read are passed over, so that
 /// the document may be newer than the function.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -95,7 +98,11 @@ impl Settings {
             bucket: self.bucket.clone(),
             queue_prefix: self.queue_prefix.clone(),
             endpoint: self.endpoint.clone(),
-            patience: Patience::default(),
+            // A request that is not answered is to be asked again before the function's time ends.
+            patience: Patience {
+                attempt_millis: ATTEMPT_MILLIS,
+                ..Patience::default()
+            },
         }
     }
 

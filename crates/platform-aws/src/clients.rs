@@ -11,7 +11,6 @@ use aws_sdk_s3::config::ResponseChecksumValidation;
 use tokio::sync::OnceCell;
 
 use crate::installation::{Installation, Patience};
-use crate::queue::LONGEST_POLL;
 
 /// Who asks AWS. It has no `Debug`, so that no log gets the secret.
 #[derive(Clone, Default)]
@@ -113,13 +112,7 @@ impl Clients {
     }
 
     pub(crate) async fn sqs(&self) -> &aws_sdk_sqs::Client {
-        let make = async || {
-            let attempt = self.patience().attempt() + LONGEST_POLL;
-            let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt);
-            let config = aws_sdk_sqs::config::Builder::from(self.config().await)
-                .timeout_config(timeouts.build());
-            aws_sdk_sqs::Client::from_conf(config.build())
-        };
+        let make = async || aws_sdk_sqs::Client::new(self.config().await);
         self.0.sqs.get_or_init(make).await
     }
 

@@ -3,10 +3,16 @@
 
 use functions::{Boot, Secret, signature};
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
-use platform_aws::{Access, Clients, SqsQueue};
+use platform_aws::{Access, Clients, Installation, Patience, SqsQueue};
 
 /// GitHub's largest delivery, in bytes.
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
+/// A forge waits some seconds, and so does Lambda.
+const PATIENCE: Patience = Patience {
+    attempts: 3,
+    attempt_millis: 1_000,
+    first_wait_millis: 50,
+};
 /// Where forges put the signature.
 const SIGNATURES: [&str; 2] = ["x-hub-signature-256", "x-gitea-signature"];
 
@@ -14,7 +20,11 @@ const SIGNATURES: [&str; 2] = ["x-hub-signature-256", "x-gitea-signature"];
 async fn main() -> Result<(), Error> {
     let boot = Boot::new().await?;
     let secrets = boot.secret(Secret::WebhookSecret).await?;
-    let clients = Clients::new(boot.settings.installation(), Access::Surroundings);
+    let installation = Installation {
+        patience: PATIENCE,
+        ..boot.settings.installation()
+    };
+    let clients = Clients::new(installation, Access::Surroundings);
     let queue = SqsQueue::new(clients);
     run(service_fn(|request| handle(&queue, &secrets, request))).await
 }

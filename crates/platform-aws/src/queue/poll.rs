@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::types::{Message as Raw, MessageSystemAttributeName};
 use ledger::QueueName;
 use pipeline_spec::Priority;
@@ -151,7 +152,15 @@ impl Poll {
             .visibility_timeout(self.hide)
             .wait_time_seconds(super::whole_seconds(wait));
         let patience = self.queue.clients.patience();
-        let came = answer(patience, &operation, || request.clone().send()).await?;
+        // SQS may answer at the end of the wait.
+        let attempt = patience.attempt() + wait;
+        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(attempt);
+        let timeouts = aws_sdk_sqs::config::Builder::new().timeout_config(timeouts.build());
+        let poll = || {
+            let request = request.clone().customize();
+            request.config_override(timeouts.clone()).send()
+        };
+        let came = answer(patience, &operation, poll).await?;
         let came = came.messages.unwrap_or_default();
         let (count, mut deliveries) = (came.len(), Vec::new());
         for raw in came {
