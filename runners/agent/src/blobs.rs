@@ -13,7 +13,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Error;
 use crate::client::Client;
-use crate::transfer::{Content, Patience};
+use crate::transfer::Patience;
+use crate::upload::Content;
 
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 128 * 1024;

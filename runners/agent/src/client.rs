@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use crate::identity::Identity;
+use crate::upload::Pace;
 use crate::{Error, clock};
 
 /// Until a connection stands.
@@ -34,6 +35,9 @@ const MAX_ERROR_BYTES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct Client {
     http: reqwest::Client,
+    /// For bodies of any size: nothing ends its calls but [`Pace`].
+    uploads: reqwest::Client,
+    pace: Pace,
     base: Url,
     identity: Identity,
     /// See [`Client::is_store_elsewhere`].
@@ -62,18 +66,14 @@ pub(crate) enum LogReply {
 }
 
 impl Client {
-    pub(crate) fn new(base: Url, identity: Identity) -> Result<Self, Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .read_timeout(SILENCE_TIMEOUT)
-            // A redirected call would carry a proof for another path.
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("millrace-runner/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|cause| Error::Unusable(format!("start the HTTP client: {cause}")))?;
+    pub(crate) fn new(base: Url, identity: Identity, pace: Pace) -> Result<Self, Error> {
+        let unusable = |cause| Error::Unusable(format!("start the HTTP client: {cause}"));
+        // It counts from the beginning of a call until the answer begins, so it would end each upload that lasts longer.
+        let impatient = builder().read_timeout(SILENCE_TIMEOUT);
         Ok(Self {
-            http,
+            http: impatient.build().map_err(unusable)?,
+            uploads: builder().build().map_err(unusable)?,
+            pace,
             base,
             identity,
             elsewhere: AtomicBool::new(false),
@@ -191,12 +191,32 @@ impl Client {
         self.http.request(method, url)
     }
 
+    /// The same for a large body, which has to be watched: see [`crate::upload::Motion`].
+    pub(crate) fn plain_upload(&self, url: Url) -> reqwest::RequestBuilder {
+        self.uploads.put(url)
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
     pub(crate) fn request(
         &self,
         method: Method,
         url: Url,
         body_sha256: [u8; 32],
     ) -> reqwest::RequestBuilder {
+        let proof = self.proof(&method, &url, body_sha256);
+        self.plain(method, url).header(AUTHORIZATION, proof)
+    }
+
+    /// The same for a large body, which has to be watched.
+    pub(crate) fn upload(&self, url: Url, body_sha256: [u8; 32]) -> reqwest::RequestBuilder {
+        let proof = self.proof(&Method::PUT, &url, body_sha256);
+        self.plain_upload(url).header(AUTHORIZATION, proof)
+    }
+
+    fn proof(&self, method: &Method, url: &Url, body_sha256: [u8; 32]) -> String {
         let path = match url.query() {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
@@ -206,14 +226,18 @@ impl Client {
             path: &path,
             body_sha256,
         };
-        let header = auth::header(
-            &self.identity.key,
-            &self.identity.runner,
-            clock::now(),
-            &call,
-        );
-        self.http.request(method, url).header(AUTHORIZATION, header)
+        let Identity { key, runner } = &self.identity;
+        auth::header(key, runner, clock::now(), &call)
     }
+}
+
+fn builder() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        // A redirected call would carry a proof for another path.
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("millrace-runner/", env!("CARGO_PKG_VERSION")))
 }
 
 impl Display for Trouble {

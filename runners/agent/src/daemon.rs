@@ -18,6 +18,7 @@ use crate::backoff::Backoff;
 use crate::client::{Client, Trouble};
 use crate::cloud::{Open, Sessions};
 use crate::job::Note;
+use crate::upload::Pace;
 use crate::{Config, Error, Identity, Role};
 
 /// How long a draining daemon listens for the answer to a take that is under way. A lease takes the
@@ -112,7 +113,11 @@ async fn serve(
     let scratch = config.scratch.join(config.runner.as_str());
     let (_lock, interrupted) = claim(&scratch)?;
     let shared = Arc::new(Shared {
-        client: Arc::new(Client::new(config.control.0.clone(), identity)?),
+        client: Arc::new(Client::new(
+            config.control.0.clone(),
+            identity,
+            Pace::default(),
+        )?),
         cloud,
         roles,
         scratch,

@@ -38,6 +38,7 @@ mod log;
 mod log_stream;
 mod role;
 mod transfer;
+mod upload;
 
 pub use cloud::{Cloud, Found, HandedIn, Keys, Later, Open};
 pub use config::{Config, ControlUrl, Settings};

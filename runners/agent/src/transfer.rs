@@ -1,51 +1,22 @@
 //! Blobs on their way: streamed, tried again, checked.
 
-use std::fs::File;
-use std::io::Seek as _;
 use std::time::Duration;
 
 use pipeline_spec::Sha256Digest;
 use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, LOCATION};
-use reqwest::{Body, Method, Response, StatusCode, Url};
+use reqwest::{Method, Response, StatusCode, Url};
 use runner_api::Link;
 use runner_api::protocol::{UploadReply, UploadRequest};
 use tokio::time::Instant;
-use tokio_util::bytes::Bytes;
-use tokio_util::io::ReaderStream;
 
 use crate::Error;
 use crate::backoff::Backoff;
 use crate::blobs::{Check, Piece, Sink, Wanted};
 use crate::client::{CALL_TIMEOUT, Client, Trouble, away, empty_digest, send, succeeded};
+use crate::upload::Content;
 
 /// Blobs up to this size are sent without asking first whether they are there.
 const ASK_ABOVE_BYTES: u64 = 64 * 1024;
-/// A body, sent as often as needed.
-#[derive(Debug)]
-pub(crate) enum Content {
-    Bytes(Bytes),
-    File { file: File, size: u64 },
-}
-
-impl Content {
-    fn size(&self) -> u64 {
-        match self {
-            Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size, .. } => *size,
-        }
-    }
-
-    fn body(&self) -> std::io::Result<Body> {
-        Ok(match self {
-            Self::Bytes(bytes) => bytes.clone().into(),
-            Self::File { file, .. } => {
-                let mut file = file.try_clone()?;
-                file.rewind()?;
-                Body::wrap_stream(ReaderStream::new(tokio::fs::File::from_std(file)))
-            }
-        })
-    }
-}
 
 impl Client {
     /// Streams a blob into `sink`, from the start again after each break: from `link`, and if that does not work,
@@ -117,26 +88,35 @@ impl Client {
     ) -> Result<(), Error> {
         let mut tries = Tries::new(format!("store blob {sha256}"), patience);
         loop {
-            let done = async {
-                let place = if content.size() > ASK_ABOVE_BYTES || self.is_store_elsewhere() {
-                    self.ask_for_place(sha256, content.size()).await?
-                } else {
-                    UploadReply::Here
-                };
-                match place {
-                    UploadReply::Stored => Ok(()),
-                    UploadReply::Here => self.try_put_blob(&content, sha256).await,
-                    UploadReply::At { url, headers } => {
-                        self.store_takes_blobs();
-                        self.try_put_elsewhere(&content, &url, &headers).await
-                    }
-                }
-            };
-            match done.await {
+            match self.try_put(&content, sha256).await {
                 Ok(()) => return Ok(()),
                 Err(trouble) => tries.wait(trouble).await?,
             }
         }
+    }
+
+    /// Once.
+    pub(crate) async fn try_put(
+        &self,
+        content: &Content,
+        sha256: &Sha256Digest,
+    ) -> Result<(), Trouble> {
+        if content.size() <= ASK_ABOVE_BYTES && !self.is_store_elsewhere() {
+            return self.try_put_blob(content, sha256).await;
+        }
+        let put = match self.ask_for_place(sha256, content.size()).await? {
+            UploadReply::Stored => Ok(()),
+            UploadReply::Here => self.try_put_blob(content, sha256).await,
+            UploadReply::At { url, headers } => {
+                self.store_takes_blobs();
+                self.try_put_elsewhere(content, &url, &headers).await
+            }
+        };
+        put.map_err(|trouble| match trouble {
+            // Somebody is there and has just answered: if that is how it always ends, waiting is no help.
+            Trouble::Away(reason) => Trouble::Passing(reason),
+            trouble => trouble,
+        })
     }
 
     /// A blob from an address that the control plane gave: it is no control plane, so it hears no proof.
@@ -152,12 +132,13 @@ impl Client {
         headers: &[(String, String)],
     ) -> Result<(), Trouble> {
         let address = parse_address(address)?;
-        let body = content.body().map_err(read_again)?;
-        let request = self.plain(Method::PUT, address).body(body);
+        let (body, motion) = content.body().map_err(read_again)?;
+        let request = self.plain_upload(address).body(body);
         let mut all = HeaderMap::from_iter([(CONTENT_LENGTH, content.size().into())]);
         // The length may be among them, and must not stand there twice.
         all.extend(self::headers(headers)?);
-        elsewhere_succeeded(send(request.headers(all)).await?).map(drop)
+        let call = async { elsewhere_succeeded(send(request.headers(all)).await?) };
+        motion.watch(self.pace(), call).await.map(drop)
     }
 
     /// Where to put a blob. A control plane of before knows no such question, and takes it itself.
@@ -191,16 +172,13 @@ impl Client {
     }
 
     async fn try_put_blob(&self, content: &Content, sha256: &Sha256Digest) -> Result<(), Trouble> {
-        let body = content.body().map_err(read_again)?;
+        let (body, motion) = content.body().map_err(read_again)?;
         let request = self
-            .request(
-                Method::PUT,
-                self.url(&blob_path(sha256)),
-                *sha256.as_bytes(),
-            )
+            .upload(self.url(&blob_path(sha256)), *sha256.as_bytes())
             .header(CONTENT_LENGTH, content.size())
             .body(body);
-        succeeded(send(request).await?).await.map(drop)
+        let call = async { succeeded(send(request).await?).await };
+        motion.watch(self.pace(), call).await.map(drop)
     }
 }
 
@@ -294,11 +272,14 @@ pub(crate) enum Patience {
 }
 
 impl Patience {
-    fn lasts(self) -> Duration {
-        match self {
-            Self::Blob => Duration::from_secs(15 * 60),
-            Self::Log => Duration::from_secs(10),
-        }
+    /// Whether it is at its end after so many failures, the first one so long ago.
+    fn is_over(self, failures: u32, lasted: Duration) -> bool {
+        let (most, longest) = match self {
+            // A large one may break late: a quarter of an hour alone is two tries.
+            Self::Blob => (5, Duration::from_secs(15 * 60)),
+            Self::Log => (2, Duration::from_secs(10)),
+        };
+        failures >= most && lasted > longest
     }
 }
 
@@ -307,7 +288,9 @@ struct Tries {
     call: String,
     patience: Patience,
     backoff: Backoff,
-    refused_since: Option<Instant>,
+    /// In a row, without silence in between.
+    failures: u32,
+    failing_since: Option<Instant>,
 }
 
 impl Tries {
@@ -316,19 +299,22 @@ impl Tries {
             call,
             patience,
             backoff: Backoff::new(),
-            refused_since: None,
+            failures: 0,
+            failing_since: None,
         }
     }
 
     async fn wait(&mut self, trouble: Trouble) -> Result<(), Error> {
         let reason = match trouble {
             Trouble::Away(reason) => {
-                self.refused_since = None;
+                self.failures = 0;
+                self.failing_since = None;
                 reason
             }
             Trouble::Passing(reason) => {
-                let since = self.refused_since.get_or_insert_with(Instant::now);
-                if since.elapsed() > self.patience.lasts() {
+                self.failures += 1;
+                let since = self.failing_since.get_or_insert_with(Instant::now);
+                if self.patience.is_over(self.failures, since.elapsed()) {
                     return Err(Error::Unreachable {
                         call: self.call.clone(),
                         reason,
@@ -355,4 +341,23 @@ impl Tries {
 
 fn blob_path(sha256: &Sha256Digest) -> String {
     format!("/runner/v1/blobs/{sha256}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patience_ends_after_some_tries_and_some_time() {
+        let check = |patience: Patience, failures, seconds, expect| {
+            let is_over = patience.is_over(failures, Duration::from_secs(seconds));
+            assert_eq!(is_over, expect, "{patience:?} {failures} {seconds}");
+        };
+        check(Patience::Blob, 1_000, 900, false);
+        check(Patience::Blob, 4, 10_000, false);
+        check(Patience::Blob, 5, 901, true);
+        check(Patience::Log, 1, 10_000, false);
+        check(Patience::Log, 100, 10, false);
+        check(Patience::Log, 2, 11, true);
+    }
 }
