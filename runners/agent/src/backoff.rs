@@ -9,20 +9,44 @@ const FIRST: Duration = Duration::from_millis(50);
 /// The longest wait.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Waits that double from 50 ms to 2 s, each shortened by up to a quarter so that many runners do not
-/// come back in step.
+/// Waits that double, each shortened by up to a quarter so that many runners do not come back in step.
 #[derive(Debug)]
 pub(crate) struct Backoff {
+    first: Duration,
+    /// What the first one that is not zero has at least.
+    shortest: Duration,
+    longest: Duration,
     next: Duration,
 }
 
 impl Backoff {
+    /// From 50 ms to 2 s.
     pub(crate) fn new() -> Self {
-        Self { next: FIRST }
+        Self::up_to(LONGEST)
+    }
+
+    /// From 50 ms to `longest`.
+    pub(crate) fn up_to(longest: Duration) -> Self {
+        Self {
+            first: FIRST,
+            shortest: FIRST,
+            longest,
+            next: FIRST,
+        }
+    }
+
+    /// No wait the first time, and then from `shortest` to `longest`.
+    pub(crate) fn after_a_free_one(shortest: Duration, longest: Duration) -> Self {
+        Self {
+            first: Duration::ZERO,
+            shortest,
+            longest,
+            next: Duration::ZERO,
+        }
     }
 
     pub(crate) fn reset(&mut self) {
-        self.next = FIRST;
+        self.next = self.first;
     }
 
     pub(crate) async fn wait(&mut self) {
@@ -32,7 +56,7 @@ impl Backoff {
 
     fn step(&mut self, share: f64) -> Duration {
         let step = self.next.mul_f64(share);
-        self.next = (self.next * 2).min(LONGEST);
+        self.next = (self.next * 2).clamp(self.shortest, self.longest);
         step
     }
 }
@@ -43,10 +67,22 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_the_longest() {
-        let mut backoff = Backoff::new();
-        let steps: Vec<u128> = (0..8).map(|_| backoff.step(1.0).as_millis()).collect();
-        assert_eq!(steps, [50, 100, 200, 400, 800, 1600, 2000, 2000]);
-        backoff.reset();
-        assert_eq!(backoff.step(1.0), FIRST);
+        let check = |mut backoff: Backoff, expect: [u128; 8]| {
+            let steps = (0..8).map(|_| backoff.step(1.0).as_millis());
+            assert_eq!(steps.collect::<Vec<_>>(), expect);
+            backoff.reset();
+            assert_eq!(backoff.step(1.0).as_millis(), expect[0]);
+            assert_eq!(backoff.step(1.0).as_millis(), expect[1]);
+        };
+        let seconds = Duration::from_secs;
+        check(Backoff::new(), [50, 100, 200, 400, 800, 1600, 2000, 2000]);
+        check(
+            Backoff::up_to(seconds(3)),
+            [50, 100, 200, 400, 800, 1600, 3000, 3000],
+        );
+        check(
+            Backoff::after_a_free_one(seconds(1), seconds(20)),
+            [0, 1000, 2000, 4000, 8000, 16_000, 20_000, 20_000],
+        );
     }
 }

@@ -57,6 +57,16 @@ pub(crate) enum Trouble {
     Final { status: u16, reason: String },
 }
 
+impl Trouble {
+    /// Whether the control plane has understood, and says no: the same question has the same answer for now.
+    pub(crate) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Away(_) | Self::Passing(_) => false,
+            Self::Unproven(_) | Self::Final { .. } => true,
+        }
+    }
+}
+
 /// The answer to a piece of log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LogReply {

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::client::{Client, Trouble};
 use crate::{Error, clock};
 
@@ -18,6 +19,12 @@ use crate::{Error, clock};
 const BEFORE_THE_END: Duration = Duration::from_secs(300);
 /// So often a runner with its own credentials asks which queues are its own: they follow from a file that people edit.
 const AGAIN: Duration = Duration::from_secs(300);
+/// A lease is last asked for so long before its message comes back: the answer takes its time, and a wait before it.
+const BEFORE_IT_IS_BACK: Duration = Duration::from_secs(5);
+/// After the second failed lease in a row, though the control plane answers: until a next message is received.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(15);
+/// After many: fifty runners that never get an answer make some hundred dead letters an hour so, of five receives each.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// For one put of a result. It is signed with the time before, and believed for [`runner_api::auth::MAX_SKEW_SECONDS`].
 const PUT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -26,7 +33,7 @@ pub type Later<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 
 
 /// What the daemon needs of a cloud. The program brings it: this room knows none.
 pub trait Cloud: Send + Sync {
-    /// A message of one of the runner's queues, hidden from others for half a minute; waits some 20 seconds for it.
+    /// A message of one of the runner's queues, hidden from others for a while; waits some 20 seconds for it.
     fn next(&self) -> Later<'_, Option<Found>>;
 
     /// Removes a message.
@@ -52,6 +59,8 @@ pub struct Found {
     pub offer: Offer,
     /// For [`Cloud::remove`].
     pub receipt: String,
+    /// So long after it was received nobody else is offered it.
+    pub hidden: Duration,
 }
 
 /// Whose credentials a runner uses.
@@ -72,6 +81,15 @@ pub(crate) struct Sessions {
     keys: Keys,
     open: Open,
     current: Mutex<Option<Session>>,
+    brake: Mutex<Brake>,
+}
+
+/// Holds the next message back after one whose lease failed. Each receive counts against a message, and a queue gives
+/// up what was received a few times in vain: a runner that went from one to the next while the control plane is in
+/// trouble would empty the queue into its dead letters.
+struct Brake {
+    is_on: bool,
+    pause: Backoff,
 }
 
 #[derive(Clone)]
@@ -86,6 +104,10 @@ impl Sessions {
             keys,
             open,
             current: Mutex::new(None),
+            brake: Mutex::new(Brake {
+                is_on: false,
+                pause: Backoff::after_a_free_one(SHORTEST_PAUSE, LONGEST_PAUSE),
+            }),
         }
     }
 
@@ -118,6 +140,8 @@ impl Sessions {
 
     /// Waits for a message, and leases what it offers.
     pub(crate) async fn take(&self, client: &Client) -> Result<Option<Box<Grant>>, Trouble> {
+        let mut brake = self.brake.lock().await;
+        brake.release(client).await?;
         let cloud = self.cloud(client).await?;
         let found = match cloud.next().await {
             Ok(Some(found)) => found,
@@ -128,12 +152,17 @@ impl Sessions {
             }
         };
         // Whatever goes wrong from here on, the message comes back.
-        let grant = match client.lease(&found.offer).await {
+        let reply = lease(client, &found).await;
+        brake.learn(&reply);
+        let grant = match reply {
             Ok(LeaseReply::Granted(grant)) => Some(grant),
             Ok(LeaseReply::Gone) => None,
             Ok(LeaseReply::Later) => return Ok(None),
             Err(trouble) => {
-                self.forget().await;
+                // One that is away has taken nothing from us.
+                if trouble.is_refusal() {
+                    self.forget().await;
+                }
                 return Err(trouble);
             }
         };
@@ -167,5 +196,41 @@ impl Sessions {
                 Err(Trouble::Passing(words))
             }
         }
+    }
+}
+
+impl Brake {
+    fn learn<T>(&mut self, reply: &Result<T, Trouble>) {
+        self.is_on = reply.is_err();
+        if !self.is_on {
+            self.pause.reset();
+        }
+    }
+
+    /// Waits until a next message may be received. Trouble, while the control plane does not answer.
+    async fn release(&mut self, client: &Client) -> Result<(), Trouble> {
+        if !self.is_on {
+            return Ok(());
+        }
+        // Of all its questions the cheapest.
+        client.cloud(false).await?;
+        self.pause.wait().await;
+        self.is_on = false;
+        Ok(())
+    }
+}
+
+/// Asks for a lease on what was found, again and again while nobody else is offered it.
+async fn lease(client: &Client, found: &Found) -> Result<LeaseReply, Trouble> {
+    let last = Instant::now() + found.hidden.saturating_sub(BEFORE_IT_IS_BACK);
+    let mut backoff = Backoff::new();
+    loop {
+        match client.lease(&found.offer).await {
+            Err(trouble) if !trouble.is_refusal() && Instant::now() < last => {
+                tracing::debug!(task = %found.offer.task, "failed to lease it, trying again: {trouble}");
+            }
+            reply => return reply,
+        }
+        backoff.wait().await;
     }
 }

@@ -27,6 +27,10 @@ const IN_FLIGHT: Duration = Duration::from_millis(500);
 /// The same where the control plane is a function, which may have to be started for it.
 const IN_FLIGHT_TO_A_FUNCTION: Duration = Duration::from_secs(5);
 
+/// The longest wait before a control plane that is a function is asked again for work: each question costs, and one that
+/// was away takes up more slowly the more of them wait for it.
+const LONGEST_WAIT_FOR_A_FUNCTION: Duration = Duration::from_secs(30);
+
 /// How the daemon is told to end.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
@@ -287,7 +291,10 @@ async fn next(
 
 /// Asks until there is work.
 async fn take(shared: &Shared) -> Grant {
-    let mut backoff = Backoff::new();
+    let mut backoff = match shared.cloud {
+        Some(_) => Backoff::up_to(LONGEST_WAIT_FOR_A_FUNCTION),
+        None => Backoff::new(),
+    };
     let mut told: Option<String> = None;
     loop {
         match ask(shared).await {

@@ -24,6 +24,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(600);
+
 /// Composes at once, or never ends.
 #[derive(Clone, Copy)]
 enum Composer {
@@ -54,6 +57,8 @@ impl Role for Composer {
 #[derive(Default)]
 struct Sky {
     offers: VecDeque<Offer>,
+    /// For so long each is hidden when it is received. It comes back when the test puts it back.
+    hidden: Duration,
     removed: Vec<String>,
     results: BTreeMap<String, Vec<u8>>,
     /// Places where something is.
@@ -102,9 +107,16 @@ impl Cloud for SkyCloud {
     fn next(&self) -> Later<'_, Option<Found>> {
         Box::pin(async move {
             let offer = self.until(|sky| sky.offers.front().cloned()).await;
-            self.change(|sky| sky.offers.pop_front());
+            let hidden = self.change(|sky| {
+                sky.offers.pop_front();
+                sky.hidden
+            });
             let receipt = format!("{}-{}", offer.task.id, offer.attempt);
-            Ok(Some(Found { offer, receipt }))
+            Ok(Some(Found {
+                offer,
+                receipt,
+                hidden,
+            }))
         })
     }
 
@@ -317,6 +329,97 @@ async fn a_message_whose_task_is_gone_is_removed_and_one_without_an_answer_is_le
         .until(|sky| (sky.removed.len() == 2).then_some(()))
         .await;
     end(daemon).await;
+}
+
+/// Each receive counts against a message, and after a few its queue gives it up.
+#[tokio::test]
+async fn a_message_whose_lease_fails_is_held_on_to_and_no_other_is_received() {
+    let bench = Bench::new();
+    bench.cloud.change(|sky| sky.hidden = LONG);
+    bench.fake.change(|state| {
+        for status in [503, 500, 429, 503] {
+            let fault = Fault("/runner/v1/lease", Effect::Status(status));
+            state.faults.push(fault);
+        }
+    });
+    let tasks = [bench.offer("one"), bench.offer("two")];
+    let daemon = bench.run(Keys::Lent);
+    for task in tasks {
+        let result = bench.handed_in().await;
+        assert_eq!(result.task, bench.fake.state().tasks[task].reference);
+    }
+    end(daemon).await;
+    assert_eq!(bench.count("/runner/v1/lease"), 4 + 2);
+    assert_eq!(bench.fake.state().lent, 1, "the credentials are good");
+}
+
+/// The claim ends before the control plane is back: the next message waits for it.
+#[tokio::test]
+async fn while_the_control_plane_is_away_one_message_is_received() {
+    let bench = Bench::new();
+    let daemon = bench.run(Keys::Lent);
+    bench.offer("before");
+    bench.handed_in().await;
+    bench.fake.change(|state| state.is_away = true);
+    for name in ["one", "two", "three"] {
+        bench.offer(name);
+    }
+    let first = bench.cloud.sky().offers[0].clone();
+    let asks = |state: &fake::State| {
+        let refused = state.calls.iter().filter(|it| it.ends_with(" 503"));
+        (refused.count() > 2).then_some(())
+    };
+    bench.fake.until("it asks again and again", asks).await;
+    assert_eq!(bench.count("/runner/v1/lease 503"), 1);
+    assert_eq!(bench.cloud.sky().offers.len(), 2, "they stay in the queue");
+    bench.cloud.change(|sky| sky.offers.push_back(first));
+    bench.fake.change(|state| state.is_away = false);
+    for _ in 0..3 {
+        bench.handed_in().await;
+    }
+    end(daemon).await;
+    assert_eq!(bench.fake.state().lent, 1, "the credentials are good");
+}
+
+/// It answers all else. A runner that goes on at once would have the third message while it drains.
+#[tokio::test]
+async fn where_leases_fail_a_queue_is_not_emptied() {
+    let bench = Bench::new();
+    for name in ["one", "two", "three"] {
+        bench.offer(name);
+        bench.fake.change(|state| {
+            let fault = Fault("/runner/v1/lease", Effect::Status(503));
+            state.faults.push(fault);
+        });
+    }
+    let daemon = bench.run(Keys::Lent);
+    let failed = |state: &fake::State| {
+        let calls = state.calls.iter();
+        let failed = calls.filter(|it| it.ends_with("lease 503")).count();
+        (failed == 2).then_some(())
+    };
+    bench.fake.until("two leases fail", failed).await;
+    end(daemon).await;
+    assert_eq!(bench.cloud.sky().offers.len(), 1);
+}
+
+/// Its roles may be others by now, and so its queues.
+#[tokio::test]
+async fn a_runner_that_is_refused_a_lease_asks_anew_what_is_its_own() {
+    let bench = Bench::new();
+    bench.cloud.change(|sky| sky.hidden = LONG);
+    bench.fake.change(|state| {
+        let fault = Fault("/runner/v1/lease", Effect::Status(403));
+        state.faults.push(fault);
+    });
+    bench.offer("foreign");
+    bench.fake.change(|state| state.tasks.clear());
+    bench.offer("own");
+    let daemon = bench.run(Keys::Lent);
+    bench.handed_in().await;
+    end(daemon).await;
+    assert_eq!(bench.count("/runner/v1/lease"), 2, "it is asked for once");
+    assert_eq!(bench.fake.state().lent, 2);
 }
 
 #[tokio::test]

@@ -106,6 +106,7 @@ impl Cloud for Aws {
                     priority: delivery.share.priority,
                 },
                 receipt: delivery.receipt,
+                hidden: CLAIM,
             }))
         })
     }

@@ -43,7 +43,11 @@ pub(crate) struct State {
     pub(crate) linked: Option<Sha256Digest>,
     /// How long credentials last that are lent, in seconds.
     pub(crate) lent_seconds: u64,
+    /// How often credentials were lent.
+    pub(crate) lent: usize,
     pub(crate) faults: Vec<Fault>,
+    /// Every call that is not faulted is answered 503.
+    pub(crate) is_away: bool,
     /// Which addresses of blobs are good: a number that they bear.
     pub(crate) addresses: u32,
     /// Told with every grant.
@@ -256,7 +260,8 @@ async fn answer(Shared(context): Shared<Context>, request: Request) -> Response 
     let call = format!("{} {path}", head.method);
     let effect = context.change(|state| {
         let hit = state.faults.iter().position(|fault| call.contains(fault.0));
-        hit.map(|index| state.faults.remove(index).1)
+        let fault = hit.map(|index| state.faults.remove(index).1);
+        fault.or(state.is_away.then_some(Effect::Status(503)))
     });
     if effect == Some(Effect::CutAndRunOut) {
         let begun = body.into_data_stream().next().await;
@@ -347,7 +352,10 @@ async fn act(
         "/runner/v1/take" => take(context, host).await,
         "/runner/v1/cloud" => {
             let asked: CloudRequest = serde_json::from_slice(&body).expect("a question");
-            json(&context.change(|state| cloud(state, &asked)))
+            json(&context.change(|state| {
+                state.lent += usize::from(asked.credentials);
+                cloud(state, &asked)
+            }))
         }
         "/runner/v1/lease" => json(&context.change(|state| match state.grant(host) {
             Some(grant) => LeaseReply::Granted(Box::new(grant)),
