@@ -15,6 +15,7 @@ const policies = read(policiesFile)
 const { prefix: PREFIX, sessions, denied } = read(`${folder}/denied.json`)
 const [, , , REGION, ACCOUNT] = policies.names.table.split(':')
 const PARTITIONS = 'dynamodb:LeadingKeys'
+const TAG = 'aws:RequestTag/'
 
 // {bucket}/x, {queue:advance-normal}, {parameter:/a}, {role:runner}, {log:plan}, {key:old}, {table}, {stream}. A star
 // that a record has stands for anything.
@@ -42,11 +43,16 @@ function role(who) {
 
 const everything = { Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: '*', Resource: '*' }] }
 
+// What the resource itself says: a file has the policy of its bucket.
+const own = (on) => policies.resources[on.startsWith('arn:aws:s3:::') ? on.split('/')[0] : on]
+
 async function isAllowed({ who, action, on, context }) {
   const { arn: principal, policy } = role(who)
   const tags = Object.entries(policies.tags[on] ?? {}).map(([name, value]) => [`aws:ResourceTag/${name}`, value])
   const values = { ...context }
   if (values[PARTITIONS]) values[PARTITIONS] = list(values[PARTITIONS])
+  const set = Object.keys(values).filter((name) => name.startsWith(TAG)).map((name) => name.slice(TAG.length))
+  if (set.length > 0) values['aws:TagKeys'] = set
   const answer = await runSimulation({
     request: {
       // A session of the role, as AWS names it.
@@ -58,7 +64,7 @@ async function isAllowed({ who, action, on, context }) {
     identityPolicies: [{ name: who, policy }],
     serviceControlPolicies: [{ orgIdentifier: 'root', policies: [{ name: 'all', policy: everything }] }],
     resourceControlPolicies: [],
-    resourcePolicy: policies.resources[on]
+    resourcePolicy: own(on)
   }, {})
   if (answer.resultType === 'error') throw new Error(`${who} ${action} ${on}: ${JSON.stringify(answer.errors)}`)
   return answer.overallResult === 'Allowed'

@@ -47,7 +47,11 @@ resource "aws_s3_bucket_policy" "artifacts" {
         Principal = "*"
         Action    = "s3:PutObject"
         Resource  = "${aws_s3_bucket.artifacts.arn}/results/*"
-        Condition = { StringNotEqualsIfExists = { "s3:x-amz-storage-class" = "STANDARD" } }
+        # Who names no class puts into this one, so the refusal needs a name to be there.
+        Condition = {
+          StringNotEquals = { "s3:x-amz-storage-class" = "STANDARD" }
+          Null            = { "s3:x-amz-storage-class" = "false" }
+        }
       },
       ], length(var.reader_distribution_arns) == 0 ? [] : [{
         Sid       = "DistributionReadsBlobs"

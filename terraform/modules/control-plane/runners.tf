@@ -2,6 +2,18 @@
 # proven its key, with the runner's name, roles and architectures as tags of the session. What the role may do is
 # said in terms of these tags, so the same role is a different one for each runner. Nothing of the ledger is in it.
 
+locals {
+  # All three tags, and no others: a session without them would be nobody's.
+  whose_session = {
+    Null = {
+      "aws:RequestTag/runner"        = "false"
+      "aws:RequestTag/roles"         = "false"
+      "aws:RequestTag/architectures" = "false"
+    }
+    "ForAllValues:StringEquals" = { "aws:TagKeys" = ["runner", "roles", "architectures"] }
+  }
+}
+
 resource "aws_iam_role" "runner" {
   name                 = "${var.prefix}-runner"
   description          = "What an enrolled runner may do with credentials that runner-api lends it."
@@ -9,23 +21,26 @@ resource "aws_iam_role" "runner" {
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [{
-      Sid       = "LentByRunnerApi"
-      Effect    = "Allow"
-      Principal = { AWS = module.function["runner-api"].role_arn }
-      Action    = ["sts:AssumeRole", "sts:TagSession"]
-      Condition = {
-        # All three tags, and no others: a session without them would be nobody's.
-        Null = {
-          "aws:RequestTag/runner"        = "false"
-          "aws:RequestTag/roles"         = "false"
-          "aws:RequestTag/architectures" = "false"
-        }
-        "ForAllValues:StringEquals" = { "aws:TagKeys" = ["runner", "roles", "architectures"] }
-        # So that the account's trail names the runner.
-        StringEquals = { "sts:RoleSessionName" = "$${aws:RequestTag/runner}" }
-      }
-    }]
+    Statement = [
+      {
+        Sid       = "LentByRunnerApi"
+        Effect    = "Allow"
+        Principal = { AWS = module.function["runner-api"].role_arn }
+        Action    = ["sts:AssumeRole"]
+        Condition = merge(local.whose_session, {
+          # So that the account's trail names the runner.
+          StringEquals = { "sts:RoleSessionName" = "$${aws:RequestTag/runner}" }
+        })
+      },
+      {
+        # A right of its own, which STS asks for without the name of the session.
+        Sid       = "TaggedByRunnerApi"
+        Effect    = "Allow"
+        Principal = { AWS = module.function["runner-api"].role_arn }
+        Action    = ["sts:TagSession"]
+        Condition = local.whose_session
+      },
+    ]
   })
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde_json::{Map, Value, json};
 
 use super::Verdict;
@@ -34,7 +34,7 @@ pub(crate) fn judge_calls(state: &Value, records: &[PathBuf]) -> Result<Verdict>
     found.module(&state["values"]["root_module"])?;
     let policies = work().join("policies.json");
     std::fs::create_dir_all(work())?;
-    std::fs::write(&policies, found.into_json().to_string())?;
+    std::fs::write(&policies, found.into_json()?.to_string())?;
     let place = node()?;
     run(cmd("node", &["judge.mjs"])
         .arg(&policies)
@@ -44,13 +44,17 @@ pub(crate) fn judge_calls(state: &Value, records: &[PathBuf]) -> Result<Verdict>
     Ok(Verdict::Clean)
 }
 
-/// Policies by role, and those of resources by ARN; tags of queues; ARNs that nobody can know beforehand by name.
+/// Policies by role, and those of resources by ARN: of keys, of the bucket, of queues, and who may take a role. Tags of
+/// queues; ARNs that nobody can know beforehand by name.
 #[derive(Default)]
 struct Found {
     roles: Map<String, Value>,
     resources: Map<String, Value>,
     tags: Map<String, Value>,
     names: Map<String, Value>,
+    /// ARNs of queues by their addresses, and policies by the same: a policy does not say the ARN.
+    queues: Map<String, Value>,
+    of_queues: Vec<(String, Value)>,
 }
 
 impl Found {
@@ -75,7 +79,8 @@ impl Found {
             "aws_iam_role" => {
                 let role = self.roles.entry(text("name")).or_insert_with(|| json!({}));
                 role["arn"] = json!(text("arn"));
-                role["trust"] = policy("assume_role_policy")?;
+                self.resources
+                    .insert(text("arn"), policy("assume_role_policy")?);
             }
             "aws_iam_role_policy" => {
                 let role = self.roles.entry(text("role")).or_insert_with(|| json!({}));
@@ -94,16 +99,36 @@ impl Found {
             }
             "aws_sqs_queue" => {
                 self.tags.insert(text("arn"), values["tags"].clone());
+                self.queues.insert(text("id"), json!(text("arn")));
+            }
+            "aws_sqs_queue_policy" => {
+                self.of_queues.push((text("queue_url"), policy("policy")?));
             }
             "aws_s3_bucket" => {
                 self.names.insert("bucket".to_owned(), json!(text("arn")));
+            }
+            "aws_s3_bucket_policy" => {
+                let arn = format!("arn:aws:s3:::{}", text("bucket"));
+                self.resources.insert(arn, policy("policy")?);
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn into_json(self) -> Value {
-        json!({ "roles": self.roles, "resources": self.resources, "tags": self.tags, "names": self.names })
+    fn into_json(mut self) -> Result<Value> {
+        for (url, policy) in self.of_queues {
+            let arn = self.queues.get(&url).and_then(Value::as_str);
+            let arn = arn.with_context(|| format!("a policy of {url}, which is no queue"))?;
+            self.resources.insert(arn.to_owned(), policy);
+        }
+        // A right on what has no policy where it should have one is not judged by half.
+        let bare: Vec<&String> = (self.tags.keys())
+            .filter(|arn| !self.resources.contains_key(*arn))
+            .collect();
+        ensure!(bare.is_empty(), "queues without a policy: {bare:?}");
+        Ok(
+            json!({ "roles": self.roles, "resources": self.resources, "tags": self.tags, "names": self.names }),
+        )
     }
 }

@@ -52,7 +52,7 @@ run "closed_versioned_and_kept" {
       if statement.Effect == "Deny" && statement.Sid != "TlsOnly"
       } == {
       ResultsAreNotReplaced = ["s3:PutObject", "arn:aws:s3:::millrace-artifacts/results/*", { Null = { "s3:if-none-match" = "true" } }]
-      ResultsCanBeRead      = ["s3:PutObject", "arn:aws:s3:::millrace-artifacts/results/*", { StringNotEqualsIfExists = { "s3:x-amz-storage-class" = "STANDARD" } }]
+      ResultsCanBeRead      = ["s3:PutObject", "arn:aws:s3:::millrace-artifacts/results/*", { StringNotEquals = { "s3:x-amz-storage-class" = "STANDARD" }, Null = { "s3:x-amz-storage-class" = "false" } }]
     }
     error_message = "A result is put once, and where it can be read at once."
   }

@@ -74,6 +74,21 @@ run "policies" {
   }
 }
 
+run "lending" {
+  command = apply
+
+  assert {
+    condition = {
+      for statement in jsondecode(aws_iam_role.runner.assume_role_policy).Statement :
+      join(" ", statement.Action) => join(" ", keys(statement.Condition))
+      } == {
+      "sts:AssumeRole" = "ForAllValues:StringEquals Null StringEquals"
+      "sts:TagSession" = "ForAllValues:StringEquals Null"
+    }
+    error_message = "Both rights want the three tags; the session's name is known to the first alone."
+  }
+}
+
 run "starting" {
   command = apply
 

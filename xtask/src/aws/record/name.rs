@@ -154,9 +154,25 @@ fn role(form: &str, places: &Places) -> Result<Vec<Right>> {
     }
     let (_, role) = field("RoleArn").context("no role")?;
     let role = places.role(&decoded(role));
-    let mut all = vec![right("sts:AssumeRole", &role)];
-    if field("Tags.member.1.Key").is_some() {
-        all.push(right("sts:TagSession", &role));
+    // Both rights are asked with the tags of the session, and only the first with its name.
+    let mut tags = BTreeMap::new();
+    for number in 1.. {
+        let part = |name: &str| field(&format!("Tags.member.{number}.{name}"));
+        let (Some((_, key)), Some((_, value))) = (part("Key"), part("Value")) else {
+            break;
+        };
+        tags.insert(format!("aws:RequestTag/{}", decoded(key)), decoded(value));
+    }
+    let tagged = |action: &str| Right {
+        context: tags.clone(),
+        ..right(action, &role)
+    };
+    let mut all = vec![match field("RoleSessionName") {
+        Some((_, name)) => tagged("sts:AssumeRole").when("sts:RoleSessionName", decoded(name)),
+        None => tagged("sts:AssumeRole"),
+    }];
+    if !tags.is_empty() {
+        all.push(tagged("sts:TagSession"));
     }
     Ok(all)
 }
@@ -181,8 +197,8 @@ fn files(request: &Request, status: u16, places: &Places) -> Result<Vec<Right>> 
         ("GET" | "HEAD", true) => vec![list(&bucket, query, has("versions"))],
         ("GET", false) if has("uploadId") => vec![right("s3:ListMultipartUploadParts", object)],
         ("GET" | "HEAD", false) => vec![right(format!("s3:GetObject{version}"), object)],
-        ("PUT", false) => vec![right("s3:PutObject", object)],
-        ("POST", false) if has("uploads") || has("uploadId") => vec![right("s3:PutObject", object)],
+        ("PUT", false) => vec![put(request, object)],
+        ("POST", false) if has("uploads") || has("uploadId") => vec![put(request, object)],
         ("POST", true) if has("delete") => removed(&bucket, &request.body),
         ("DELETE", false) if has("uploadId") => vec![right("s3:AbortMultipartUpload", object)],
         ("DELETE", false) => vec![right(format!("s3:DeleteObject{version}"), object)],
@@ -207,6 +223,17 @@ fn files(request: &Request, status: u16, places: &Places) -> Result<Vec<Right>> 
         all.push(right("s3:ListBucket", &bucket));
     }
     Ok(all)
+}
+
+/// A write, with the headers that the bucket's policy looks at.
+fn put(request: &Request, object: String) -> Right {
+    let mut right = right("s3:PutObject", object);
+    for name in ["if-none-match", "x-amz-storage-class"] {
+        if let Some(value) = request.header(name) {
+            right = right.when(&format!("s3:{name}"), value);
+        }
+    }
+    right
 }
 
 /// The last part of a key differs too, as a digest or a repository's name.
@@ -423,6 +450,19 @@ mod tests {
             &[put, "s3:GetObject {bucket}/staging/power-1/*"],
         );
         let pointer = "/millrace-artifacts/pointers/debian-12";
+        let result = "/millrace-artifacts/results/power-1/r";
+        check(
+            &format!("PUT {result}"),
+            ("if-none-match", "*"),
+            200,
+            &["s3:PutObject {bucket}/results/power-1/* *"],
+        );
+        check(
+            &format!("PUT {result}"),
+            ("x-amz-storage-class", "GLACIER"),
+            200,
+            &["s3:PutObject {bucket}/results/power-1/* GLACIER"],
+        );
         let (put, get) = (
             "s3:PutObject {bucket}/pointers/*",
             "s3:GetObject {bucket}/pointers/*",
@@ -456,11 +496,14 @@ mod tests {
                 "content-type".to_owned(),
                 "application/x-www-form-urlencoded".to_owned(),
             )],
-            body: b"Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fmillrace-runner&Tags.member.1.Key=runner".to_vec(),
+            body: b"Action=AssumeRole&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fmillrace-runner&RoleSessionName=power-1\
+                &Tags.member.1.Key=runner&Tags.member.1.Value=power-1&Tags.member.2.Key=roles&Tags.member.2.Value=%3Atest%3A"
+                .to_vec(),
         };
+        // The values, by the order of their names.
         let expect = [
-            "sts:AssumeRole {role:runner}",
-            "sts:TagSession {role:runner}",
+            "sts:AssumeRole {role:runner} :test: power-1 power-1",
+            "sts:TagSession {role:runner} :test: power-1",
         ];
         assert_eq!(words(&request, 200), expect);
     }
