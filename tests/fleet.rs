@@ -1,5 +1,5 @@
-//! A machine of a fleet: the two scripts that its user data lay down, run as its timers run them, with a stand-in for the
-//! service of metadata and for the programs that change something.
+//! A machine of a fleet: its user data, and the two scripts that they lay down, run as its timers run them, with a stand-in
+//! for the service of metadata and for the programs that change something.
 
 #![allow(
     clippy::disallowed_methods,
@@ -25,7 +25,12 @@ const CONTINUE: &str = "aws --region eu-central-1 autoscaling complete-lifecycle
 const END: &str = "aws --region eu-central-1 autoscaling terminate-instance-in-auto-scaling-group \
      --should-decrement-desired-capacity --instance-id i-0123456789abcdef0";
 
-/// As Terraform fills it in.
+const FAILED: &str = "aws --region eu-central-1 cloudwatch put-metric-data --namespace Millrace --metric-name StartFailed \
+     --dimensions Fleet=millrace-builders --value 1";
+/// Of a package with nothing in it.
+const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// As Terraform fills it in; what a script does not need stays.
 fn user_data() -> String {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = top.join("terraform/modules/runner-fleet/user-data.sh.tftpl");
@@ -56,11 +61,12 @@ struct Machine(TempDir);
 impl Machine {
     fn new() -> Self {
         let machine = Self(TempDir::new().expect("a folder"));
-        for program in ["systemctl", "aws"] {
+        for program in ["systemctl", "aws", "dnf", "apt-get", "chown"] {
             machine.program(program, "exit 0");
         }
         machine.program("pgrep", "exit 1");
-        machine.write("run/millrace-instance", INSTANCE);
+        machine.write("opt/millrace/instance", INSTANCE);
+        std::fs::create_dir(machine.path("run")).expect("the folder");
         machine
     }
 
@@ -89,18 +95,56 @@ impl Machine {
 
     /// Runs a script of this machine. Whether it ended well, and what it called.
     fn run(&self, name: &str, metadata: &str) -> (bool, Vec<String>) {
-        let here = |path: &str| self.path(path).display().to_string();
-        let script = script(name)
-            .replace(ADDRESS, metadata)
-            .replace("/run/", &here("run/"))
-            .replace("/var/lib/", &here("var/lib/"));
-        let path = format!("{}:/usr/bin:/bin", here("bin"));
+        self.run_text(&script(name), metadata)
+    }
+
+    /// Starts this machine with a package of this `kind`.
+    fn start(&self, kind: &str, metadata: &str) -> (bool, Vec<String>) {
+        self.write("package", "");
+        self.write("etc/systemd/system/unit", "");
+        let package = format!("file://{}", self.path("package").display());
+        let data = [
+            ("${package_kind}", kind),
+            ("${package_url}", &package),
+            ("${package_sha256}", SHA256),
+            ("${extra_setup}", "dnf -y install bubblewrap"),
+            ("${key_parameter}", "/millrace/runners/builders"),
+            ("${control}", "https://millrace.example.org"),
+            ("${runner}", "builders"),
+            ("${capacity}", "1"),
+            ("${drain_seconds + 60}", "90"),
+            ("${drain_seconds}", "30"),
+            (
+                "%{ for role in roles } --role ${role}%{ endfor }",
+                " --role test",
+            ),
+        ]
+        .into_iter()
+        .fold(user_data(), |text, (name, value)| text.replace(name, value));
+        assert!(!data.contains("${"), "not filled in: {data}");
+        self.run_text(&data, metadata)
+    }
+
+    fn run_text(&self, script: &str, metadata: &str) -> (bool, Vec<String>) {
+        let script = ["/run/", "/var/lib/", "/opt/", "/etc/"]
+            .into_iter()
+            .fold(script.to_owned(), |text, folder| {
+                let here = self.path(folder.trim_start_matches('/'));
+                text.replace(folder, &here.display().to_string())
+            })
+            .replace(ADDRESS, metadata);
+        let path = format!("{}:/usr/bin:/bin", self.path("bin").display());
         let mut bash = Command::new("bash");
         let done = bash.args(["-c", &script]).env_clear().env("PATH", path);
         let done = done.output().expect("bash");
         let calls = std::fs::read_to_string(self.path("calls")).unwrap_or_default();
-        let calls = calls.lines().map(str::to_owned).collect();
+        let here = self.0.path().display().to_string();
+        let calls = calls.lines().map(|line| line.replace(&here, "")).collect();
         (done.status.success(), calls)
+    }
+
+    fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path(path)).expect("the file")
     }
 }
 
@@ -147,6 +191,79 @@ fn answer(
         Some(body) => ("200 OK", body),
         None => ("404 Not Found", ""),
     }
+}
+
+const ID: &str = "instance-id";
+const READY: &str =
+    "systemctl enable --now millrace-runner.service millrace-rest.timer millrace-watch.timer";
+
+/// dnf takes what ends in `.rpm` as a file, and anything else as a name.
+#[test]
+fn a_machine_installs_its_package_and_starts() {
+    for (kind, install) in [
+        ("rpm", "dnf -y install /opt/millrace/package.rpm"),
+        ("deb", "apt-get -q -y install /opt/millrace/package.deb"),
+    ] {
+        let machine = Machine::new();
+        let (is_well, calls) = machine.start(kind, &metadata(&[(ID, INSTANCE)]));
+        assert!(is_well, "{calls:#?}");
+        assert!(calls.iter().any(|call| call == install), "{calls:#?}");
+        assert_eq!(calls.last().map(String::as_str), Some(READY));
+        assert_eq!(machine.read("opt/millrace/instance").trim(), INSTANCE);
+    }
+}
+
+/// What is not enabled is not there after the next start, and neither is what lies in /run.
+#[test]
+fn a_machine_that_starts_again_still_looks_whether_it_is_needed() {
+    let machine = Machine::new();
+    let (is_well, _) = machine.start("rpm", &metadata(&[(ID, INSTANCE)]));
+    assert!(is_well);
+    for timer in ["millrace-rest", "millrace-watch"] {
+        let timer = machine.read(&format!("etc/systemd/system/{timer}.timer"));
+        assert!(
+            timer.contains("[Install]\nWantedBy=timers.target\n"),
+            "{timer}"
+        );
+    }
+    for script in ["rest", "watch"] {
+        assert!(
+            machine
+                .read(&format!("opt/millrace/{script}"))
+                .contains("/opt/millrace/instance")
+        );
+    }
+}
+
+/// Stopping waits for the drain.
+#[test]
+fn a_unit_has_time_to_drain() {
+    let machine = Machine::new();
+    let (is_well, _) = machine.start("rpm", &metadata(&[(ID, INSTANCE)]));
+    assert!(is_well);
+    let unit = machine.read("etc/systemd/system/millrace-runner.service.d/roles.conf");
+    assert!(unit.ends_with(" --role test\n# The drain, 15 seconds for jobs to stop and for last words, and some to spare.\nTimeoutStopSec=90\n"), "{unit}");
+}
+
+#[test]
+fn a_machine_that_cannot_be_set_up_says_so_and_ends() {
+    for (kind, program) in [("rpm", "dnf"), ("deb", "apt-get"), ("rpm", "chown")] {
+        let machine = Machine::new();
+        machine.program(program, "exit 1");
+        let (is_well, calls) = machine.start(kind, &metadata(&[(ID, INSTANCE)]));
+        assert!(!is_well, "{program}");
+        assert_eq!(calls[calls.len() - 2..], [FAILED, END], "{program}");
+    }
+}
+
+/// Who does not know who it is cannot end itself in the group.
+#[test]
+fn a_machine_without_metadata_or_group_stops() {
+    let machine = Machine::new();
+    machine.program("aws", "exit 255");
+    let (is_well, calls) = machine.start("rpm", &metadata(&[]));
+    assert!(!is_well);
+    assert_eq!(calls.last().map(String::as_str), Some("systemctl poweroff"));
 }
 
 const STATE: &str = "autoscaling/target-lifecycle-state";

@@ -17,6 +17,7 @@ locals {
     extra_setup    = var.extra_setup
     lifecycle_hook = "drain"
     drain_seconds  = var.drain_seconds
+    package_kind   = regex("rpm$|deb$", var.package_url)
     package_url    = var.package_url
     package_sha256 = var.package_sha256
   })
@@ -72,6 +73,14 @@ resource "aws_iam_role_policy" "instance" {
         Effect   = "Allow"
         Action   = ["autoscaling:CompleteLifecycleAction", "autoscaling:RecordLifecycleActionHeartbeat", "autoscaling:TerminateInstanceInAutoScalingGroup"]
         Resource = ["arn:${var.partition}:autoscaling:${var.region}:${var.account_id}:autoScalingGroup:*:autoScalingGroupName/${local.name}"]
+      },
+      {
+        # CloudWatch knows no resource for it.
+        Sid       = "TellFailedStarts"
+        Effect    = "Allow"
+        Action    = ["cloudwatch:PutMetricData"]
+        Resource  = ["*"]
+        Condition = { StringEquals = { "cloudwatch:namespace" = "Millrace" } }
       },
       ], var.data_kms_key_arn == null ? [] : [{
         Sid       = "DataKey"
@@ -261,6 +270,58 @@ resource "aws_cloudwatch_metric_alarm" "work_waits" {
         metric_name = "ApproximateAgeOfOldestMessage"
         dimensions  = { QueueName = metric_query.value.name }
         period      = 60
+        stat        = "Maximum"
+      }
+    }
+  }
+}
+
+# A package that cannot be installed, or a setup that fails: each instance ends itself, and the age of the work that
+# it has not taken starts the next one, which is paid for too.
+resource "aws_cloudwatch_metric_alarm" "start_failed" {
+  alarm_name          = "${local.name}-start-failed"
+  alarm_description   = "Instances of ${local.name} end before they take work, and new ones are started for as long as work waits. Look at the console output of one (/var/log/cloud-init-output.log): package_url, package_sha256, extra_setup and the key's parameter are what can be wrong."
+  namespace           = "Millrace"
+  metric_name         = "StartFailed"
+  dimensions          = { Fleet = local.name }
+  statistic           = "Sum"
+  period              = 1800
+  evaluation_periods  = 1
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 2
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "none_starts" {
+  alarm_name          = "${local.name}-none-starts"
+  alarm_description   = "${local.name} has wanted instances for half an hour and has none. Has spot no capacity, or the account no quota? The group's activity history says why."
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  evaluation_periods  = 6
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+
+  metric_query {
+    id          = "none"
+    expression  = "IF(there > 0, 0, wanted)"
+    label       = "wanted, and none there"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { wanted = "GroupDesiredCapacity", there = "GroupInServiceInstances" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/AutoScaling"
+        metric_name = metric_query.value
+        dimensions  = { AutoScalingGroupName = aws_autoscaling_group.runner.name }
+        period      = 300
         stat        = "Maximum"
       }
     }

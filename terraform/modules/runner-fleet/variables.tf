@@ -121,12 +121,12 @@ variable "key_parameter" {
 }
 
 variable "package_url" {
-  description = "Where the runner's package is: a .rpm, a .deb, or a tar file of the two programs."
+  description = "Where the runner's package is: a .rpm or a .deb, as `cargo xtask packages` makes them."
   type        = string
 
   validation {
-    condition     = startswith(var.package_url, "https://")
-    error_message = "Over https alone."
+    condition     = can(regex("^https://.*\\.(rpm|deb)$", var.package_url))
+    error_message = "Write an https URL that ends in .rpm or .deb: the unit and the account of the runner come with the package."
   }
 }
 

@@ -47,6 +47,33 @@ run "from_zero_and_back" {
   }
 }
 
+run "an_instance_that_does_not_come_up_is_told_of" {
+  command = apply
+
+  assert {
+    condition     = strcontains(local.user_data, "package=/opt/millrace/package.rpm") && strcontains(local.user_data, "case rpm in")
+    error_message = "To dnf, a file is what ends in .rpm."
+  }
+  assert {
+    condition     = aws_cloudwatch_metric_alarm.start_failed.metric_name == "StartFailed" && aws_cloudwatch_metric_alarm.start_failed.dimensions == tomap({ Fleet = "millrace-x86" }) && strcontains(local.user_data, "--metric-name StartFailed --dimensions Fleet=millrace-x86")
+    error_message = "Starts that fail ring."
+  }
+  assert {
+    condition     = toset([for query in aws_cloudwatch_metric_alarm.none_starts.metric_query : query.metric[0].metric_name if length(query.metric) > 0]) == toset(["GroupDesiredCapacity", "GroupInServiceInstances"]) && aws_cloudwatch_metric_alarm.none_starts.evaluation_periods == 6
+    error_message = "So does half an hour in which none comes."
+  }
+}
+
+run "a_package_without_a_unit_is_refused" {
+  command = plan
+
+  variables {
+    package_url = "https://example.org/runner.tar.gz"
+  }
+
+  expect_failures = [var.package_url]
+}
+
 run "closed" {
   command = apply
 
