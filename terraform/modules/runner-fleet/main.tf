@@ -1,9 +1,17 @@
 # Runners on EC2 for one architecture. None while there is no work: a queue's age starts them, and a runner that has
 # been idle ends itself. Nothing else ends one, since a build may take fifty hours and leaves no message behind.
 
+# What the provider puts on everything, it puts neither on what a template starts nor on a group.
+data "aws_default_tags" "current" {}
+
 locals {
+  tags = merge(data.aws_default_tags.current.tags, { millrace-fleet = var.name })
+
   name  = "${var.prefix}-${var.name}"
   lanes = flatten(values(var.queues))
+  drain = "drain"
+
+  key_arn = "arn:${var.partition}:ssm:${var.region}:${var.account_id}:parameter${var.key_parameter}"
 
   user_data = templatefile("${path.module}/user-data.sh.tftpl", {
     region         = var.region
@@ -15,7 +23,7 @@ locals {
     capacity       = var.capacity
     idle_minutes   = var.idle_minutes
     extra_setup    = var.extra_setup
-    lifecycle_hook = "drain"
+    lifecycle_hook = local.drain
     drain_seconds  = var.drain_seconds
     package_kind   = regex("rpm$|deb$", var.package_url)
     package_url    = var.package_url
@@ -53,7 +61,7 @@ resource "aws_iam_role_policy" "instance" {
         Sid      = "OwnKey"
         Effect   = "Allow"
         Action   = ["ssm:GetParameter"]
-        Resource = ["arn:${var.partition}:ssm:${var.region}:${var.account_id}:parameter${var.key_parameter}"]
+        Resource = [local.key_arn]
       },
       {
         Sid      = "OwnResults"
@@ -88,6 +96,12 @@ resource "aws_iam_role_policy" "instance" {
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = [var.data_kms_key_arn]
         Condition = { StringEquals = { "kms:ViaService" = "s3.${var.region}.amazonaws.com" } }
+        }], var.secrets_kms_key_arn == null ? [] : [{
+        Sid       = "DecryptKey"
+        Effect    = "Allow"
+        Action    = ["kms:Decrypt"]
+        Resource  = [var.secrets_kms_key_arn]
+        Condition = { StringEquals = { "kms:EncryptionContext:PARAMETER_ARN" = local.key_arn } }
     }])
   })
 }
@@ -122,7 +136,8 @@ resource "aws_launch_template" "runner" {
     arn = aws_iam_instance_profile.instance.arn
   }
 
-  # A build that breaks out of its sandbox still cannot ask for the instance's credentials from a container.
+  # One hop: not from a container's network. A build has no network at all; what runs on the machine's own can ask for
+  # the instance's credentials, see docs/explanation/security.md.
   metadata_options {
     http_endpoint               = "enabled"
     http_tokens                 = "required"
@@ -152,12 +167,12 @@ resource "aws_launch_template" "runner" {
 
   tag_specifications {
     resource_type = "instance"
-    tags          = { Name = local.name, millrace-fleet = var.name }
+    tags          = merge(local.tags, { Name = local.name })
   }
 
   tag_specifications {
     resource_type = "volume"
-    tags          = { Name = local.name, millrace-fleet = var.name }
+    tags          = merge(local.tags, { Name = local.name })
   }
 }
 
@@ -172,13 +187,15 @@ resource "aws_autoscaling_group" "runner" {
   protect_from_scale_in     = true
   enabled_metrics           = ["GroupInServiceInstances", "GroupDesiredCapacity"]
   capacity_rebalance        = false
+  # It would start instances elsewhere and end as many here, which are protected.
+  suspended_processes       = ["AZRebalance"]
   wait_for_capacity_timeout = "0"
 
   mixed_instances_policy {
     instances_distribution {
       on_demand_base_capacity                  = 0
       on_demand_percentage_above_base_capacity = var.spot ? 0 : 100
-      spot_allocation_strategy                 = "capacity-optimized"
+      spot_allocation_strategy                 = "capacity-optimized-prioritized"
     }
 
     launch_template {
@@ -197,18 +214,14 @@ resource "aws_autoscaling_group" "runner" {
     }
   }
 
-  # What is told to stop hands its attempts back first.
-  initial_lifecycle_hook {
-    name                 = "drain"
-    lifecycle_transition = "autoscaling:EC2_INSTANCE_TERMINATING"
-    heartbeat_timeout    = var.drain_seconds + 120
-    default_result       = "CONTINUE"
-  }
+  dynamic "tag" {
+    for_each = local.tags
 
-  tag {
-    key                 = "millrace-fleet"
-    value               = var.name
-    propagate_at_launch = true
+    content {
+      key                 = tag.key
+      value               = tag.value
+      propagate_at_launch = true
+    }
   }
 
   # The number that is wanted belongs to the alarms and to the runners.
@@ -219,6 +232,16 @@ resource "aws_autoscaling_group" "runner" {
   depends_on = [aws_iam_role_policy.instance]
 }
 
+# What is told to stop hands its attempts back first. By itself: a change of it inside the group would replace the
+# group, and end every build.
+resource "aws_autoscaling_lifecycle_hook" "drain" {
+  name                   = local.drain
+  autoscaling_group_name = aws_autoscaling_group.runner.name
+  lifecycle_transition   = "autoscaling:EC2_INSTANCE_TERMINATING"
+  heartbeat_timeout      = var.drain_seconds + 120
+  default_result         = "CONTINUE"
+}
+
 resource "aws_autoscaling_policy" "start" {
   name                      = "${local.name}-start"
   autoscaling_group_name    = aws_autoscaling_group.runner.name
@@ -226,7 +249,8 @@ resource "aws_autoscaling_policy" "start" {
   adjustment_type           = "ChangeInCapacity"
   estimated_instance_warmup = var.warmup_seconds
 
-  # One more, each minute that the oldest message is still too old; several at once when it has waited for long.
+  # One more for as long as the oldest message is still too old, and none while one warms up; several at once when it has
+  # waited for long.
   step_adjustment {
     scaling_adjustment          = 1
     metric_interval_lower_bound = "0"
@@ -241,6 +265,8 @@ resource "aws_autoscaling_policy" "start" {
 
 # It rings to the group, not to people: to start a runner is no trouble. That work waits too long is told by the
 # alarms beside the queues.
+#
+# One of five: the newest minute often has no number yet, and what FILL puts there says that nothing waits.
 resource "aws_cloudwatch_metric_alarm" "work_waits" {
   for_each = var.queues
 
@@ -248,7 +274,8 @@ resource "aws_cloudwatch_metric_alarm" "work_waits" {
   alarm_description   = "Work of ${each.key} waits for more than ${var.start_after_seconds} seconds: one more runner of ${local.name}."
   comparison_operator = "GreaterThanThreshold"
   threshold           = var.start_after_seconds
-  evaluation_periods  = 1
+  evaluation_periods  = 5
+  datapoints_to_alarm = 1
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_autoscaling_policy.start.arn]
 

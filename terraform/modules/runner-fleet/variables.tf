@@ -52,6 +52,17 @@ variable "name" {
     condition     = can(regex("^[a-z0-9][a-z0-9-]{0,38}[a-z0-9]$", var.name))
     error_message = "A name has 2 to 40 characters: a-z, 0-9 and `-`."
   }
+
+  validation {
+    condition     = length("${var.prefix}-${var.name}") <= 64
+    error_message = "Prefix and name are the name of a role, which has at most 64 characters: shorten one of them."
+  }
+
+  # Roles have one list of names.
+  validation {
+    condition     = !contains(["collect", "dispatch", "plan", "read-api", "report", "runner", "runner-api", "scheduler", "signer", "sweep", "webhook"], var.name)
+    error_message = "A function, or a role of the installation, has this name. Name the fleet by its processor."
+  }
 }
 
 variable "architecture" {
@@ -250,7 +261,7 @@ variable "step" {
 }
 
 variable "warmup_seconds" {
-  description = "How long an instance takes until it takes work: before that, no other is started in its place."
+  description = "How long an instance takes until it takes work: before that, no other is started beside it, unless work has waited ten times as long."
   type        = number
   default     = 180
 
@@ -297,6 +308,12 @@ variable "extra_setup" {
   description = "Shell lines that run before the runner starts, as to install dnf or mmdebstrap."
   type        = string
   default     = ""
+}
+
+variable "secrets_kms_key_arn" {
+  description = "KMS key of the fleet's parameter. Null: the account's key `aws/ssm`, which needs no policy."
+  type        = string
+  default     = null
 }
 
 variable "data_kms_key_arn" {

@@ -4,6 +4,12 @@ mock_provider "aws" {
       id = "lt-1"
     }
   }
+
+  mock_data "aws_default_tags" {
+    defaults = {
+      tags = { project = "millrace" }
+    }
+  }
 }
 
 variables {
@@ -40,6 +46,29 @@ run "from_zero_and_back" {
   assert {
     condition     = aws_cloudwatch_metric_alarm.work_waits["test.amd64"].alarm_actions == toset([aws_autoscaling_policy.start.arn])
     error_message = "A queue's age starts one."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.work_waits : alarm.evaluation_periods == 5 && alarm.datapoints_to_alarm == 1])
+    error_message = "A minute without a number does not hide that work waits."
+  }
+  assert {
+    condition     = length(aws_autoscaling_group.runner.initial_lifecycle_hook) == 0 && aws_autoscaling_lifecycle_hook.drain.heartbeat_timeout == 150 && strcontains(local.user_data, "--lifecycle-hook-name ${aws_autoscaling_lifecycle_hook.drain.name}") && strcontains(local.user_data, "TimeoutStopSec=90")
+    error_message = "How long an instance drains can be changed without a new group."
+  }
+  assert {
+    condition     = aws_autoscaling_group.runner.suspended_processes == toset(["AZRebalance"])
+    error_message = "No zone takes instances from another."
+  }
+  assert {
+    condition     = aws_autoscaling_group.runner.mixed_instances_policy[0].instances_distribution[0].spot_allocation_strategy == "capacity-optimized-prioritized"
+    error_message = "The best type comes first."
+  }
+  assert {
+    condition = alltrue(concat(
+      [for tags in aws_launch_template.runner.tag_specifications : tags.tags["project"] == "millrace" && tags.tags["millrace-fleet"] == "x86"],
+      [contains([for tag in aws_autoscaling_group.runner.tag : "${tag.key} ${tag.value} ${tag.propagate_at_launch}"], "project millrace true")],
+    ))
+    error_message = "Instances and volumes have the tags of everything, by which the bill is read."
   }
   assert {
     condition     = strcontains(local.user_data, "terminate-instance-in-auto-scaling-group --should-decrement-desired-capacity") && strcontains(local.user_data, "--role test")
@@ -103,6 +132,40 @@ run "the_wrong_processor_is_refused" {
   }
 
   expect_failures = [var.instance_types]
+}
+
+run "a_key_of_yours_opens_the_fleets_parameter_alone" {
+  command = apply
+
+  variables {
+    secrets_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1"
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policy).Statement : statement.Condition.StringEquals["kms:EncryptionContext:PARAMETER_ARN"] if statement.Sid == "DecryptKey"]) == "arn:aws:ssm:eu-central-1:123456789012:parameter/millrace/runners/x86"
+    error_message = "The key opens this parameter, and no other."
+  }
+}
+
+run "a_name_that_a_role_has_is_refused" {
+  command = plan
+
+  variables {
+    name = "runner-api"
+  }
+
+  expect_failures = [var.name]
+}
+
+run "a_name_that_is_too_long_for_a_role_is_refused" {
+  command = plan
+
+  variables {
+    prefix = "a23456789012345678901234"
+    name   = "a234567890123456789012345678901234567890"
+  }
+
+  expect_failures = [var.name]
 }
 
 run "no_fleet_signs" {
