@@ -59,7 +59,8 @@ locals {
     conditions = { StringEquals = { "kms:ViaService" = ["dynamodb.${var.region}.amazonaws.com", "s3.${var.region}.amazonaws.com"] } }
   }]
 
-  drain       = ["sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+  # A message that failed is told when to come back.
+  drain       = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
   sent_queues = concat(values(var.system_queues.advance), values(var.system_queues.report), var.work_queue_arns)
 
   statements = {

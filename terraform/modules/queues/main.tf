@@ -14,7 +14,8 @@ locals {
     for queue in concat(local.per_architecture, local.anywhere) :
     "${queue.role}.${queue.arch}" => merge(queue, {
       priorities = local.priorities
-      visibility = var.work_visibility_seconds
+      # Nothing looks at it: whoever receives says for how long, and the lease is in the ledger.
+      visibility = 30
       receives   = var.work_receives
     })
   }
@@ -32,7 +33,7 @@ locals {
       arch       = "any"
       priorities = priorities
       visibility = var.function_visibility_seconds
-      receives   = var.function_receives
+      receives   = name == "report" ? var.report_receives : var.function_receives
     }
   }
 
@@ -136,7 +137,7 @@ resource "aws_cloudwatch_metric_alarm" "dead" {
   for_each = aws_sqs_queue.dead
 
   alarm_name          = "${each.value.name}-depth"
-  alarm_description   = "Messages of ${each.key} were given up. The sweep does their work anew, so look why, then purge the queue: terraform/README.md, section Alarms."
+  alarm_description   = "Messages of ${each.key} were given up. ${each.key == "report" ? "Nobody sends them again: look why, then move them back" : "The sweep does their work anew, so look why, then purge the queue"}: terraform/README.md, section Alarms."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = each.value.name }

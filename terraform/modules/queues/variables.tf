@@ -50,32 +50,21 @@ variable "deb_architectures" {
   }
 }
 
-variable "work_visibility_seconds" {
-  description = "How long a message of work is hidden from other runners: as long as taking the lease may last. The lease itself is in the ledger."
-  type        = number
-  default     = 120
-
-  validation {
-    condition     = var.work_visibility_seconds >= 30 && var.work_visibility_seconds <= 43200
-    error_message = "Between 30 seconds and the 12 hours of SQS."
-  }
-}
-
 variable "function_visibility_seconds" {
-  description = "How long a message that a function has is hidden: at least six times the function's timeout."
+  description = "How long a message that a function has is hidden, and so the time until one that failed is tried again: at least the 300 seconds that a function may run."
   type        = number
-  default     = 1800
+  default     = 360
 
   validation {
-    condition     = var.function_visibility_seconds >= 360 && var.function_visibility_seconds <= 43200
-    error_message = "Between 360 seconds and the 12 hours of SQS."
+    condition     = var.function_visibility_seconds >= 300 && var.function_visibility_seconds <= 43200
+    error_message = "Between the 300 seconds of a function and the 12 hours of SQS."
   }
 }
 
 variable "work_receives" {
-  description = "Receives after which a message of work is a dead letter. The sweep offers its attempt again."
+  description = "Receives after which a message of work is a dead letter. A runner that has a message and cannot get its lease gives it back after 30 seconds, so few receives would be few minutes without runner-api. The sweep offers its attempt again."
   type        = number
-  default     = 5
+  default     = 100
 
   validation {
     condition     = var.work_receives >= 1 && var.work_receives <= 1000
@@ -94,10 +83,21 @@ variable "function_receives" {
   }
 }
 
-variable "system_max_age_seconds" {
-  description = "Age of the oldest message beyond which the alarm of a queue rings that a function drains."
+variable "report_receives" {
+  description = "The same for the queue `report`, whose answers nobody sends again: with `function_visibility_seconds`, how long the forge may be away. 1000 times 360 seconds are four days."
   type        = number
-  default     = 900
+  default     = 1000
+
+  validation {
+    condition     = var.report_receives > 10 && var.report_receives <= 1000
+    error_message = "Between 11 and 1000: the control plane gives up at the tenth."
+  }
+}
+
+variable "system_max_age_seconds" {
+  description = "Age of the oldest message beyond which the alarm of a queue rings that a function drains. One that failed once waits for `function_visibility_seconds`."
+  type        = number
+  default     = 1800
 
   validation {
     condition     = var.system_max_age_seconds >= 60

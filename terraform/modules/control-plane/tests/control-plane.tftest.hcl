@@ -61,6 +61,17 @@ run "policies" {
     error_message = "A runner has nothing of the ledger, of keys or of secrets."
   }
   assert {
+    condition = {
+      for name in ["plan", "report"] : name => join(" ", flatten([
+        for statement in jsondecode(output.policies[name]).Statement : statement.Resource if contains(statement.Action, "sqs:ChangeMessageVisibility")
+      ]))
+      } == {
+      plan   = "${var.system_queues.advance.normal} ${var.system_queues.wake.normal}"
+      report = var.system_queues.report.normal
+    }
+    error_message = "Plan and report say when a message comes back, on their own queues."
+  }
+  assert {
     condition     = !strcontains(output.policies["dispatch"], "s3:")
     error_message = "Dispatch has nothing of the artifacts."
   }

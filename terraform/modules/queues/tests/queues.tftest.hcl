@@ -37,8 +37,18 @@ run "three_lanes_and_one_dead_letter_queue_for_each_name" {
     error_message = "Each lane has a dead-letter queue."
   }
   assert {
-    condition     = alltrue([for name, queue in aws_sqs_queue.lane : jsondecode(queue.redrive_policy).maxReceiveCount == (contains(["advance", "report", "wake", "results"], split("/", name)[0]) ? 12 : 5)])
-    error_message = "Work is dead after 5 receives; what the control plane gives up itself at the tenth, after 12."
+    condition = alltrue([
+      for name, queue in aws_sqs_queue.lane :
+      jsondecode(queue.redrive_policy).maxReceiveCount == lookup({ report = 1000, advance = 12, wake = 12, results = 12 }, split("/", name)[0], 100)
+    ])
+    error_message = "Work outlives an hour without runner-api, answers four days without a forge; the rest is dead after the control plane has told."
+  }
+  assert {
+    condition = alltrue([
+      for name in ["advance", "report", "wake", "results"] :
+      aws_sqs_queue.lane["${name}/normal"].visibility_timeout_seconds == 360 && aws_cloudwatch_metric_alarm.age["${name}/normal"].threshold == 1800
+    ])
+    error_message = "What failed comes back in minutes, and one failure rings nowhere."
   }
   assert {
     condition     = alltrue([for queue in merge(aws_sqs_queue.lane, aws_sqs_queue.dead) : queue.sqs_managed_sse_enabled && queue.message_retention_seconds == 1209600])
