@@ -81,7 +81,6 @@ module "control_plane" {
   stream_arn         = module.ledger.stream_arn
   bucket_name        = module.artifacts.bucket_name
   bucket_arn         = module.artifacts.bucket_arn
-  work_queue_arns    = module.queues.work_arns
   system_queues      = module.queues.system
   key_arns           = module.signing.key_arns
   state_repository   = var.state_repository

@@ -60,8 +60,13 @@ locals {
   }]
 
   # A message that failed is told when to come back.
-  drain       = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
-  sent_queues = concat(values(var.system_queues.advance), values(var.system_queues.report), var.work_queue_arns)
+  drain = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
+
+  # Not one by one: a role's policy has at most 10,240 characters, and an installation has nine queues for each
+  # architecture. Dead-letter queues have another tag, and no queue of work is without this one.
+  all_queues  = ["arn:${var.partition}:sqs:${var.region}:${var.account_id}:${var.prefix}-*"]
+  work_queues = { StringLike = { "aws:ResourceTag/millrace-queue" = ["*.*"] } }
+  sent_to     = { StringLike = { "aws:ResourceTag/millrace-queue" = ["*.*", "advance", "report"] } }
 
   statements = {
     plan = concat([
@@ -97,9 +102,10 @@ locals {
         resources = ["*"]
       },
       {
-        sid       = "Send"
-        actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
-        resources = local.sent_queues
+        sid        = "Send"
+        actions    = ["sqs:GetQueueUrl", "sqs:SendMessage"]
+        resources  = local.all_queues
+        conditions = local.sent_to
       },
       {
         # Lambda does it, with the function's role.
@@ -120,16 +126,17 @@ locals {
         resources = [local.pointers]
       },
       {
-        sid       = "TakeWork"
-        actions   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"]
-        resources = var.work_queue_arns
+        sid        = "TakeWork"
+        actions    = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:ReceiveMessage"]
+        resources  = local.all_queues
+        conditions = local.work_queues
       },
       {
         # A runner may have a role and an architecture that no queue is for: that it is missing is told only to who
         # may ask for it.
         sid       = "FindQueues"
         actions   = ["sqs:GetQueueUrl"]
-        resources = ["arn:${var.partition}:sqs:${var.region}:${var.account_id}:${var.prefix}-*"]
+        resources = local.all_queues
       },
       {
         sid       = "LendCredentials"
@@ -212,15 +219,17 @@ locals {
         conditions = { StringLike = { "s3:prefix" = ["blobs/sha256/*"] } }
       },
       {
-        sid       = "SendAgain"
-        actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
-        resources = local.sent_queues
+        sid        = "SendAgain"
+        actions    = ["sqs:GetQueueUrl", "sqs:SendMessage"]
+        resources  = local.all_queues
+        conditions = local.sent_to
       },
       {
         # Of a queue whose task waits for long.
-        sid       = "Depths"
-        actions   = ["sqs:GetQueueAttributes"]
-        resources = var.work_queue_arns
+        sid        = "Depths"
+        actions    = ["sqs:GetQueueAttributes"]
+        resources  = local.all_queues
+        conditions = local.work_queues
       },
     ], local.data_keys)
 
@@ -233,9 +242,10 @@ locals {
       },
       local.list,
       {
-        sid       = "Depths"
-        actions   = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
-        resources = var.work_queue_arns
+        sid        = "Depths"
+        actions    = ["sqs:GetQueueAttributes", "sqs:GetQueueUrl"]
+        resources  = local.all_queues
+        conditions = local.work_queues
       },
     ], local.data_keys)
   }

@@ -62,7 +62,7 @@ resource "aws_iam_role_policy" "runner" {
         Sid      = "OwnQueues"
         Effect   = "Allow"
         Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
-        Resource = var.work_queue_arns
+        Resource = local.all_queues
         Condition = {
           StringLike = {
             "aws:PrincipalTag/roles"         = "*:$${aws:ResourceTag/millrace-role}:*"

@@ -102,11 +102,6 @@ variable "bucket_arn" {
   type        = string
 }
 
-variable "work_queue_arns" {
-  description = "ARNs of all lanes of work: output `work_arns` of the module queues."
-  type        = list(string)
-}
-
 variable "system_queues" {
   description = "Queues that functions drain: output `system` of the module queues."
   type = object({

@@ -59,8 +59,9 @@ resource "aws_sqs_queue" "dead" {
   message_retention_seconds = 1209600
   sqs_managed_sse_enabled   = true
 
+  # Not the tag of a lane: policies let functions and runners at lanes by it.
   tags = {
-    millrace-queue = each.key
+    millrace-dead = each.key
   }
 }
 
@@ -78,7 +79,8 @@ resource "aws_sqs_queue" "lane" {
     maxReceiveCount     = each.value.receives
   })
 
-  # The policies of runners compare these with the tags of a runner's session.
+  # The policies of runners compare these with the tags of a runner's session, and those of functions name queues by
+  # the first.
   tags = {
     millrace-queue        = each.value.queue
     millrace-role         = each.value.role

@@ -18,11 +18,6 @@ output "work" {
   }
 }
 
-output "work_arns" {
-  description = "ARNs of all lanes of work."
-  value       = [for key, queue in aws_sqs_queue.lane : queue.arn if contains(keys(local.work), local.lanes[key].queue)]
-}
-
 output "system" {
   description = "Queues that functions drain: name to the ARNs of its lanes, by priority."
   value = {
