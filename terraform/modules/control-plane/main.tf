@@ -223,16 +223,95 @@ resource "aws_cloudwatch_metric_alarm" "dispatch_late" {
   ok_actions          = [var.alarm_topic_arn]
 }
 
-# Every other loop leans on the sweep, so its silence is an alarm of its own.
+# A message that fails comes back alone, and the run counts as a good one: only the log says that something failed. What
+# is told of attempts and of strangers' mistakes is not counted.
+resource "aws_cloudwatch_log_metric_filter" "failures" {
+  for_each = toset(["plan", "report", "sweep", "collect"])
+
+  name           = "failures"
+  log_group_name = module.function[each.key].log_group_name
+  pattern        = "{ ($.level = \"ERROR\") || (($.level = \"WARN\") && ($.message = \"failed*\")) }"
+
+  metric_transformation {
+    namespace = "Millrace"
+    name      = "${var.prefix}-failures"
+    value     = "1"
+  }
+}
+
+# What fails once is done a few minutes later. What goes on failing is told of.
+resource "aws_cloudwatch_metric_alarm" "failures" {
+  alarm_name          = "${var.prefix}-failures"
+  alarm_description   = "plan, report, sweep or collect has failed at something for half an hour. Their logs, with level ERROR or WARN, say at what: /aws/lambda/${var.prefix}-plan and so on."
+  namespace           = "Millrace"
+  metric_name         = "${var.prefix}-failures"
+  statistic           = "Sum"
+  period              = 600
+  evaluation_periods  = 3
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = 0
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+}
+
+# Every other loop leans on the sweep, so its silence is an alarm of its own. A run that fails or times out is none. It
+# rings for a quarter of an hour after the first apply, too.
 resource "aws_cloudwatch_metric_alarm" "sweep_silent" {
   alarm_name          = "${var.prefix}-sweep-silent"
-  alarm_description   = "The sweep has not run for a quarter of an hour: leases do not end, and lost messages stay lost. Look at the schedule ${var.prefix}-sweep."
-  namespace           = "AWS/Lambda"
-  metric_name         = "Invocations"
-  dimensions          = { FunctionName = module.function["sweep"].name }
-  statistic           = "Sum"
-  period              = 300
+  alarm_description   = "The sweep has not ended well for a quarter of an hour: leases do not end, and lost messages stay lost. Look at the schedule ${var.prefix}-sweep, then at the function's log."
+  comparison_operator = "LessThanThreshold"
+  threshold           = 1
   evaluation_periods  = 3
+  treat_missing_data  = "breaching"
+  alarm_actions       = [var.alarm_topic_arn]
+  ok_actions          = [var.alarm_topic_arn]
+
+  metric_query {
+    id          = "well"
+    expression  = "FILL(invocations, 0) - FILL(errors, 0)"
+    label       = "runs that ended well"
+    return_data = true
+  }
+
+  dynamic "metric_query" {
+    for_each = { invocations = "Invocations", errors = "Errors" }
+
+    content {
+      id = metric_query.key
+
+      metric {
+        namespace   = "AWS/Lambda"
+        metric_name = metric_query.value
+        dimensions  = { FunctionName = module.function["sweep"].name }
+        period      = 300
+        stat        = "Sum"
+      }
+    }
+  }
+}
+
+# One failure a day is too few for the alarm of errors.
+resource "aws_cloudwatch_log_metric_filter" "pruned" {
+  name           = "pruned"
+  log_group_name = module.function["sweep"].log_group_name
+  pattern        = "{ $.message = \"pruned\" }"
+
+  metric_transformation {
+    namespace = "Millrace"
+    name      = "${var.prefix}-pruned"
+    value     = "1"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "prune_silent" {
+  alarm_name          = "${var.prefix}-prune-silent"
+  alarm_description   = "Nothing was pruned for two days, so the bucket grows. The log /aws/lambda/${var.prefix}-sweep has the reason, at the time of the schedule ${var.prefix}-prune."
+  namespace           = "Millrace"
+  metric_name         = "${var.prefix}-pruned"
+  statistic           = "Sum"
+  period              = 86400
+  evaluation_periods  = 2
   comparison_operator = "LessThanThreshold"
   threshold           = 1
   treat_missing_data  = "breaching"

@@ -69,6 +69,7 @@ resource "aws_scheduler_schedule" "prune" {
     role_arn = aws_iam_role.scheduler.arn
     input    = jsonencode({ sweep = "orphans" })
 
+    # Of the start alone: a run that fails is tried again tomorrow, and the alarm prune-silent tells after two days.
     retry_policy {
       maximum_retry_attempts       = 3
       maximum_event_age_in_seconds = 3600

@@ -13,6 +13,11 @@ output "invoke_arn" {
   value       = aws_lambda_function.function.invoke_arn
 }
 
+output "log_group_name" {
+  description = "Where it logs."
+  value       = aws_cloudwatch_log_group.function.name
+}
+
 output "role_arn" {
   description = "ARN of its role."
   value       = aws_iam_role.function.arn

@@ -23,7 +23,6 @@ variables {
   stream_arn         = "arn:aws:dynamodb:eu-central-1:123456789012:table/millrace-ledger/stream/2026"
   bucket_name        = "millrace-artifacts"
   bucket_arn         = "arn:aws:s3:::millrace-artifacts"
-  work_queue_arns    = ["arn:aws:sqs:eu-central-1:123456789012:millrace-test-amd64-normal"]
   system_queues = {
     advance = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-advance-normal" }
     report  = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-report-normal" }
@@ -70,6 +69,26 @@ run "policies" {
       report = var.system_queues.report.normal
     }
     error_message = "Plan and report say when a message comes back, on their own queues."
+  }
+  assert {
+    condition     = alltrue([for policy in values(output.policies) : length(policy) < 10240])
+    error_message = "A role takes policies of 10,240 characters."
+  }
+  assert {
+    condition = alltrue(flatten([for policy in values(output.policies) : [
+      for statement in jsondecode(policy).Statement :
+      contains(keys(try(statement.Condition.StringLike, {})), "aws:ResourceTag/millrace-queue") || statement.Sid == "FindQueues" || statement.Sid == "OwnQueues"
+      if contains(flatten([statement.Resource]), "arn:aws:sqs:eu-central-1:123456789012:millrace-*")
+    ]]))
+    error_message = "Queues are named by their tags, so that no policy grows with the architectures."
+  }
+  assert {
+    condition = {
+      for name, sid in { dispatch = "Send", sweep = "SendAgain", runner-api = "TakeWork", read-api = "Depths" } : name => one([
+        for statement in jsondecode(output.policies[name]).Statement : join(" ", statement.Condition.StringLike["aws:ResourceTag/millrace-queue"]) if statement.Sid == sid
+      ])
+    } == { dispatch = "*.* advance report", sweep = "*.* advance report", runner-api = "*.*", read-api = "*.*" }
+    error_message = "Who sends, sends work, advances and reports; who takes, takes work."
   }
   assert {
     condition     = !strcontains(output.policies["dispatch"], "s3:")
@@ -122,6 +141,23 @@ run "starting" {
   assert {
     condition     = length(jsonencode(output.installation)) < 4096 && aws_ssm_parameter.configuration.type == "String"
     error_message = "The document fits into a parameter that costs nothing."
+  }
+}
+
+run "alarms" {
+  command = apply
+
+  assert {
+    condition     = toset([for filter in aws_cloudwatch_log_metric_filter.failures : "${filter.log_group_name} ${filter.metric_transformation[0].name}"]) == toset([for name in ["collect", "plan", "report", "sweep"] : "/aws/lambda/millrace-${name} ${aws_cloudwatch_metric_alarm.failures.metric_name}"])
+    error_message = "What fails and is tried again is counted by the logs."
+  }
+  assert {
+    condition     = one([for query in aws_cloudwatch_metric_alarm.sweep_silent.metric_query : query.expression if query.return_data == true]) == "FILL(invocations, 0) - FILL(errors, 0)" && aws_cloudwatch_metric_alarm.sweep_silent.treat_missing_data == "breaching"
+    error_message = "A sweep that times out each minute is a silent one."
+  }
+  assert {
+    condition     = aws_cloudwatch_log_metric_filter.pruned.metric_transformation[0].name == aws_cloudwatch_metric_alarm.prune_silent.metric_name && strcontains(file("../../../functions/src/bin/sweep.rs"), "\"pruned\"")
+    error_message = "Two days without a prune ring."
   }
 }
 
