@@ -36,7 +36,7 @@ usage: cargo xtask WORD
   aws --hold
            keeps the installation at the end, to be looked at
   functions
-           the functions as Lambda takes them, in target/functions
+           the functions as Lambda takes them, in target/functions/ARCHITECTURE
   packages [--release]
            Millrace's own .deb and RPM in target/packages, built, tested and published by
            Millrace; the real apt and dnf install and remove them

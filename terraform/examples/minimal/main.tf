@@ -20,6 +20,8 @@ locals {
   partition   = data.aws_partition.current.partition
   bucket_name = "${var.prefix}-artifacts-${local.account_id}"
 
+  packages = coalesce(var.packages_directory, "../../../target/functions/${var.architecture}")
+
   # You make these once: terraform/README.md, section Secrets.
   secrets = {
     webhook_secret = "/${var.prefix}/secrets/webhook"
@@ -69,28 +71,34 @@ module "signing" {
 module "control_plane" {
   source = "../../modules/control-plane"
 
-  prefix             = var.prefix
-  account_id         = local.account_id
-  partition          = local.partition
-  region             = var.region
-  packages_directory = var.packages_directory
-  table_name         = module.ledger.table_name
-  table_arn          = module.ledger.table_arn
-  stream_arn         = module.ledger.stream_arn
-  bucket_name        = module.artifacts.bucket_name
-  bucket_arn         = module.artifacts.bucket_arn
-  system_queues      = module.queues.system
-  key_arns           = module.signing.key_arns
-  state_repository   = var.state_repository
-  secret_parameters  = local.secrets
-  alarm_topic_arn    = module.observability.topic_arn
+  prefix                 = var.prefix
+  account_id             = local.account_id
+  partition              = local.partition
+  region                 = var.region
+  packages_directory     = local.packages
+  architecture           = var.architecture
+  table_name             = module.ledger.table_name
+  table_arn              = module.ledger.table_arn
+  stream_arn             = module.ledger.stream_arn
+  bucket_name            = module.artifacts.bucket_name
+  bucket_arn             = module.artifacts.bucket_arn
+  system_queues          = module.queues.system
+  key_arns               = module.signing.key_arns
+  state_repository       = var.state_repository
+  secret_parameters      = local.secrets
+  runner_api_concurrency = var.runner_api_concurrency
+  read_api_concurrency   = var.read_api_concurrency
+  sweep_concurrency      = var.sweep_concurrency
+  alarm_topic_arn        = module.observability.topic_arn
 }
 
 module "webhook" {
   source = "../../modules/webhook"
 
   prefix                       = var.prefix
-  package                      = "${var.packages_directory}/webhook.zip"
+  package                      = "${local.packages}/webhook.zip"
+  architecture                 = var.architecture
+  reserved_concurrency         = var.webhook_concurrency
   configuration_parameter_name = module.control_plane.configuration_parameter_name
   configuration_parameter_arn  = module.control_plane.configuration_parameter_arn
   secret_parameter_arn         = module.control_plane.secret_parameter_arns["webhook_secret"]
@@ -104,6 +112,11 @@ module "publishing" {
   prefix                      = var.prefix
   bucket_regional_domain_name = module.artifacts.bucket_regional_domain_name
   api_domain_name             = module.control_plane.api_domain_name
+
+  us_east_1_alarms = (
+    var.region == "us-east-1" ? { topic_arn = module.observability.topic_arn } :
+    var.us_east_1_topic_arn == null ? null : { topic_arn = var.us_east_1_topic_arn }
+  )
 }
 
 module "observability" {

@@ -19,10 +19,21 @@ variable "region" {
   }
 }
 
-variable "packages_directory" {
-  description = "Directory with one zip file per function."
+variable "architecture" {
+  description = "Processor of the functions, for which their packages are compiled: arm64 or x86_64."
   type        = string
-  default     = "../../../target/functions"
+  default     = "arm64"
+
+  validation {
+    condition     = contains(["arm64", "x86_64"], var.architecture)
+    error_message = "Write arm64 or x86_64."
+  }
+}
+
+variable "packages_directory" {
+  description = "Directory with one zip file per function, compiled for `architecture`. Null: where `cargo xtask functions` packs them for it, `target/functions/<architecture>`."
+  type        = string
+  default     = null
 }
 
 variable "state_repository" {
@@ -93,4 +104,34 @@ variable "domain" {
     name            = string
     certificate_arn = string
   })
+}
+
+variable "webhook_concurrency" {
+  description = "Most deliveries of the forge at a time. Null: no reservation, as for the three below, for a new account, which has 10 runs in all."
+  type        = number
+  default     = 5
+}
+
+variable "runner_api_concurrency" {
+  description = "Most calls of runners at a time."
+  type        = number
+  default     = 50
+}
+
+variable "read_api_concurrency" {
+  description = "Most questions at a time."
+  type        = number
+  default     = 100
+}
+
+variable "sweep_concurrency" {
+  description = "Most sweeps at a time."
+  type        = number
+  default     = 2
+}
+
+variable "us_east_1_topic_arn" {
+  description = "SNS topic of us-east-1 for the alarm of CloudFront, which counts there alone. Null: no such alarm, but for an installation in us-east-1, which has a topic there."
+  type        = string
+  default     = null
 }

@@ -18,6 +18,11 @@ output "repositories_url" {
   value       = "${module.publishing.url}/repos"
 }
 
+output "signer_instance_profile_name" {
+  description = "Instance profile of a signer on EC2."
+  value       = module.signing.signer_instance_profile_name
+}
+
 output "signer_role_arn" {
   description = "Role that signs."
   value       = module.signing.signer_role_arn

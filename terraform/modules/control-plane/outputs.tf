@@ -52,3 +52,8 @@ output "api_id" {
   description = "The HTTP API, for the dashboard."
   value       = aws_apigatewayv2_api.control_plane.id
 }
+
+output "architecture" {
+  description = "What the packages have to be compiled for."
+  value       = var.architecture
+}

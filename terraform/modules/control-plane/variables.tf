@@ -174,7 +174,7 @@ variable "runner_api_concurrency" {
 variable "read_api_concurrency" {
   description = "Most questions at a time, so that visitors take nothing from runners. Null: as above."
   type        = number
-  default     = 20
+  default     = 100
 }
 
 variable "sweep_concurrency" {
@@ -247,7 +247,7 @@ variable "runner_burst_limit" {
 variable "read_rate_limit" {
   description = "Questions a second beyond which they are answered 429. Clients of repositories come through CloudFront, which asks once a minute for each path."
   type        = number
-  default     = 50
+  default     = 1000
 
   validation {
     condition     = var.read_rate_limit >= 1
@@ -258,7 +258,7 @@ variable "read_rate_limit" {
 variable "read_burst_limit" {
   description = "Questions at once that are taken beyond the rate."
   type        = number
-  default     = 100
+  default     = 2000
 
   validation {
     condition     = var.read_burst_limit >= 1

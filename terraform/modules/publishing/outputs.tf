@@ -17,3 +17,8 @@ output "domain_name" {
   description = "Where your DNS points the aliases to."
   value       = aws_cloudfront_distribution.repositories.domain_name
 }
+
+output "alarm_name" {
+  description = "The alarm of the distribution; null: there is none."
+  value       = one(aws_cloudwatch_metric_alarm.errors[*].alarm_name)
+}

@@ -3,8 +3,9 @@ terraform {
 
   required_providers {
     aws = {
-      source  = "hashicorp/aws"
-      version = ">= 6.0.0, < 7.0.0"
+      source = "hashicorp/aws"
+      # The first that knows Ed25519 keys.
+      version = ">= 6.21.0, < 7.0.0"
     }
   }
 }

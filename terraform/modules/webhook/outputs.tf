@@ -12,3 +12,8 @@ output "role_arn" {
   description = "Role of the function."
   value       = module.function.role_arn
 }
+
+output "architecture" {
+  description = "What the packages have to be compiled for."
+  value       = var.architecture
+}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use crate::sh::{cmd, output, run, target, top};
 
@@ -19,7 +19,8 @@ with zipfile.ZipFile(package, 'w') as out:
     out.writestr(entry, open(program, 'rb').read(), compresslevel=1)
 ";
 
-/// Builds and packs them for a real AWS, where the examples of `terraform/` look for them.
+/// Builds and packs them for a real AWS, where the examples of `terraform/` look for those of a processor: the folder's name
+/// is Lambda's word for it, so that no function gets another one's packages.
 pub(crate) fn for_lambda() -> Result<PathBuf> {
     let words = ["build", "--quiet", "--profile", PROFILE, "--package"];
     run(cmd("cargo", &words)
@@ -27,7 +28,19 @@ pub(crate) fn for_lambda() -> Result<PathBuf> {
         .current_dir(top()))?;
     let fixtures = top().join("terraform/fixtures/functions");
     let programs = target().join(PROFILE);
-    pack(&programs, &target().join("functions"), &fixtures)
+    let folder = target().join("functions").join(architecture()?);
+    pack(&programs, &folder, &fixtures)
+}
+
+/// Of this machine, as Lambda calls it.
+fn architecture() -> Result<&'static str> {
+    match std::env::consts::ARCH {
+        "aarch64" => Ok("arm64"),
+        "x86_64" => Ok("x86_64"),
+        other => {
+            bail!("Lambda has no {other}: build the functions on a machine with x86_64 or aarch64")
+        }
+    }
 }
 
 /// Packs `programs`, which are there, into `folder`: a package for each of `fixtures`.

@@ -30,4 +30,62 @@ run "all_of_it" {
     condition     = length(setsubtract(["version", "region", "table", "bucket", "queue_prefix", "api_url", "publishing_url", "key_arns"], keys(output.installation))) == 0
     error_message = "The installation's document has all that is consumed."
   }
+  assert {
+    condition     = output.signer_instance_profile_name == "millrace-signer"
+    error_message = "Who starts a signer on EC2 finds its profile."
+  }
+}
+
+run "functions_have_the_processor_that_is_written" {
+  command = plan
+
+  variables {
+    architecture           = "x86_64"
+    webhook_concurrency    = null
+    runner_api_concurrency = null
+    read_api_concurrency   = null
+    sweep_concurrency      = null
+  }
+
+  # Functions are inside of modules; what the plan shows of them is here.
+  assert {
+    condition     = module.control_plane.architecture == "x86_64" && module.webhook.architecture == "x86_64"
+    error_message = "Every function is of the processor that its package is for."
+  }
+}
+
+run "another_processor_is_refused" {
+  command = plan
+
+  variables {
+    architecture = "s390x"
+  }
+
+  expect_failures = [var.architecture]
+}
+
+run "the_distribution_rings_where_it_has_a_topic" {
+  command = plan
+
+  variables {
+    region = "us-east-1"
+  }
+
+  assert {
+    condition     = module.publishing.alarm_name == "millrace-publishing-5xx"
+    error_message = "In us-east-1 there is a topic."
+  }
+}
+
+run "the_distribution_rings_elsewhere_with_a_topic_of_yours" {
+  command = plan
+
+  variables {
+    us_east_1_topic_arn = "arn:aws:sns:us-east-1:123456789012:alarms"
+  }
+
+  assert {
+    condition     = module.publishing.alarm_name == "millrace-publishing-5xx"
+    error_message = "A topic that is named is rung."
+  }
 }
