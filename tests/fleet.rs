@@ -247,9 +247,14 @@ fn a_unit_has_time_to_drain() {
 
 #[test]
 fn a_machine_that_cannot_be_set_up_says_so_and_ends() {
-    for (kind, program) in [("rpm", "dnf"), ("deb", "apt-get"), ("rpm", "chown")] {
+    let at_the_package = "case $* in *package.deb) exit 1 ;; esac";
+    for (kind, program, end) in [
+        ("rpm", "dnf", "exit 1"),
+        ("deb", "apt-get", at_the_package),
+        ("rpm", "chown", "exit 1"),
+    ] {
         let machine = Machine::new();
-        machine.program(program, "exit 1");
+        machine.program(program, end);
         let (is_well, calls) = machine.start(kind, &metadata(&[(ID, INSTANCE)]));
         assert!(!is_well, "{program}");
         assert_eq!(calls[calls.len() - 2..], [FAILED, END], "{program}");

@@ -140,17 +140,20 @@ module "observability" {
   fleet_names        = [for fleet in module.fleet : fleet.group_name]
 }
 
-# What differs between the fleets. Names are those of `runners/<id>.yaml`.
+# What differs between the fleets. Names are those of `runners/<id>.yaml`. The image is Debian's, which has the tools of
+# both kinds of packages; Amazon Linux has no mmdebstrap and no apt.
 locals {
   fleets = {
     x86 = {
       architecture   = "x86_64"
+      debian         = "amd64"
       instance_types = ["c7i.2xlarge", "c6i.2xlarge", "m7i.2xlarge", "m6i.2xlarge"]
       max_size       = 8
       queues         = ["build-rpm.x86_64", "test.x86_64", "build-deb.amd64", "test.amd64", "compose.any"]
     }
     graviton = {
       architecture   = "arm64"
+      debian         = "arm64"
       instance_types = ["c7g.2xlarge", "c6g.2xlarge", "m7g.2xlarge", "m6g.2xlarge"]
       max_size       = 8
       queues         = ["build-rpm.aarch64", "test.aarch64", "build-deb.arm64", "test.arm64", "compose.any"]
@@ -170,14 +173,14 @@ module "fleet" {
   architecture   = each.value.architecture
   instance_types = each.value.instance_types
   max_size       = each.value.max_size
-  ami_id         = "resolve:ssm:/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-${each.value.architecture}"
+  ami_id         = "resolve:ssm:/aws/service/debian/release/12/latest/${each.value.debian}"
   queues         = { for name in each.value.queues : name => module.queues.work[name] }
   bucket_arn     = module.artifacts.bucket_arn
   control_url    = module.control_plane.api_url
   key_parameter  = "/${var.prefix}/runners/${each.key}"
   package_url    = var.runner_packages[each.value.architecture].url
   package_sha256 = var.runner_packages[each.value.architecture].sha256
-  extra_setup    = "dnf -y install bubblewrap rpm-build createrepo_c"
+  extra_setup    = "apt-get -q -y install mmdebstrap dnf rpm"
   vpc_id         = var.network.vpc_id
   subnet_ids     = var.network.subnet_ids
 

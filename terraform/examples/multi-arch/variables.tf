@@ -86,7 +86,7 @@ variable "network" {
 }
 
 variable "runner_packages" {
-  description = "The runner's package per processor, x86_64 and arm64: where it is, and its SHA-256."
+  description = "The runner's Debian package per processor, x86_64 and arm64: where it is, and its SHA-256."
   type = map(object({
     url    = string
     sha256 = string
@@ -95,6 +95,11 @@ variable "runner_packages" {
   validation {
     condition     = length(setsubtract(["x86_64", "arm64"], keys(var.runner_packages))) == 0
     error_message = "Write both x86_64 and arm64."
+  }
+
+  validation {
+    condition     = alltrue([for package in values(var.runner_packages) : endswith(package.url, ".deb")])
+    error_message = "The runners of this example have Debian, since they build packages for both: write .deb files."
   }
 }
 

@@ -152,7 +152,7 @@ variable "package_sha256" {
 }
 
 variable "ami_id" {
-  description = "Image of the instances, with systemd, the AWS command line and curl: Amazon Linux 2023, or one of yours."
+  description = "Image of the instances, with systemd: Amazon Linux 2023 or another with dnf, the AWS command line and curl, or a Debian for a .deb, where both are installed first."
   type        = string
 
   validation {

@@ -19,7 +19,7 @@ variables {
   alarm_mails        = ["night@example.org"]
   network            = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
   domain             = { name = "repos.example.org", certificate_arn = "arn:aws:acm:us-east-1:123456789012:certificate/1" }
-  runner_packages    = { x86_64 = { url = "https://example.org/runner.rpm", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }, arm64 = { url = "https://example.org/runner.rpm", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }
+  runner_packages    = { x86_64 = { url = "https://example.org/runner.deb", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }, arm64 = { url = "https://example.org/runner.deb", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }
 }
 
 run "all_of_it" {
@@ -36,9 +36,23 @@ run "all_of_it" {
     error_message = "Who starts a signer on EC2 finds its profile."
   }
   assert {
+    condition     = strcontains(file("main.tf"), "/aws/service/debian/release/") && strcontains(file("main.tf"), "install mmdebstrap dnf rpm")
+    error_message = "A fleet that serves build-deb and build-rpm has the tools of both."
+  }
+  assert {
     condition     = output.repositories_url == "https://repos.example.org/repos"
     error_message = "Clients use the host name of yours."
   }
+}
+
+run "a_package_for_another_system_is_refused" {
+  command = plan
+
+  variables {
+    runner_packages = { x86_64 = { url = "https://example.org/runner.rpm", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }, arm64 = { url = "https://example.org/runner.deb", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }
+  }
+
+  expect_failures = [var.runner_packages]
 }
 
 run "functions_have_the_processor_that_is_written" {
