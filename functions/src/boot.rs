@@ -92,12 +92,13 @@ impl Boot {
         })
     }
 
-    /// A secret's value.
+    /// A secret's value, without the end of the line that a file has.
     ///
     /// # Errors
     /// When it is not there, or this function may not read it.
     pub async fn secret(&self, secret: Secret) -> anyhow::Result<String> {
-        Ok(self.parameters.get(self.settings.secret(secret)?).await?)
+        let value = self.parameters.get(self.settings.secret(secret)?).await?;
+        Ok(value.trim().to_owned())
     }
 
     /// The adapters of AWS, with clients that are made when they are needed, and a state repository whose

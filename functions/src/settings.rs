@@ -24,6 +24,9 @@ pub struct Settings {
     /// Names of the parameters that hold secrets.
     #[serde(default)]
     secrets: BTreeMap<Secret, String>,
+    /// Where clients find files by their digests, without a slash at its end. Left out: in the bucket.
+    #[serde(default)]
+    pub publishing_url: Option<String>,
     /// ARN of the role whose sessions runners are lent. Left out: none are.
     #[serde(default)]
     pub runner_role_arn: Option<String>,
@@ -121,7 +124,7 @@ mod tests {
     use super::*;
 
     const DOCUMENT: &str = r#"{"version": 1, "region": "eu-central-1", "table": "millrace",
-        "bucket": "millrace-artifacts", "queue_prefix": "millrace", "unknown": [1],
+        "bucket": "millrace-artifacts", "queue_prefix": "millrace", "unknown": [1], "publishing_url": null,
         "state_repository": {"url": "https://example.org/state.git", "forge": "none"},
         "secrets": {"admin_token": "/millrace/admin-token"}}"#;
 
@@ -129,6 +132,7 @@ mod tests {
     fn a_document_is_read_or_its_mistake_is_named() {
         let settings = Settings::parse(DOCUMENT).expect("a document");
         assert_eq!(settings.state_repository.branch, "main");
+        assert_eq!(settings.publishing_url, None, "Terraform writes null");
         let name = settings.secret(Secret::AdminToken).expect("named");
         assert_eq!(name, "/millrace/admin-token");
         let error = settings.secret(Secret::StateToken).expect_err("not named");

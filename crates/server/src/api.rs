@@ -252,13 +252,21 @@ pub(crate) async fn command<P: Platform, T: DeserializeOwned>(
     })
 }
 
+/// What functions answer to the commands that none of them serves.
+const NOT_HERE: &str = "this control plane takes `cancel` and `retry` alone: plan a branch or a commit that was pushed; it prunes by itself, once a day";
+
+/// A command where there are none.
+pub(crate) async fn not_here() -> Error {
+    Error::Unauthorized(NOT_HERE.to_owned())
+}
+
 fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error> {
     let Some(Admin {
         token: right,
         place,
     }) = &state.admin
     else {
-        return Err(Error::Unauthorized("nobody commands here".to_owned()));
+        return Err(Error::Unauthorized(NOT_HERE.to_owned()));
     };
     let Some(given) = headers.get(header::AUTHORIZATION) else {
         return Err(Error::Unauthorized(format!(

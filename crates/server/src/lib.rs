@@ -53,6 +53,8 @@ pub struct State<P: Platform> {
     cloud: Option<Arc<dyn Lend>>,
     /// Trees of published repositories in memory.
     published: published::Trees,
+    /// Where clients find large files; `None`: where the store says, or here.
+    published_at: Option<String>,
 }
 
 /// Who may cancel and retry: whoever knows a token. It is compared in constant time, and never logged.
@@ -71,6 +73,9 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `None` where runners ask for work here.
     pub cloud: Option<Arc<dyn Lend>>,
+    /// An address without a slash at its end, below which files lie at `/blobs/sha256/<digest>`. `None` where there is
+    /// none, and files come from the store.
+    pub published_at: Option<String>,
 }
 
 /// Tells an enrolled runner where its queues are, and lends it what it needs to read them.
@@ -97,7 +102,8 @@ pub fn changing<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router
 
 /// Pages, questions of the command line, published repositories: nothing is changed.
 pub fn reading<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
-    bordered(readings(), control, config)
+    let refused = Router::new().route("/api/v1/prune", post(api::not_here));
+    bordered(readings().merge(refused), control, config)
 }
 
 type Routes<P> = Router<Arc<State<P>>>;
@@ -109,6 +115,7 @@ fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Co
         admin: config.admin,
         cloud: config.cloud,
         published: published::Trees::default(),
+        published_at: config.published_at,
     });
     routes
         .fallback(error::no_such_path)

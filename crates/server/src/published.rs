@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Path, State as Shared};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use bytes::Bytes;
 use ports::{ArtifactStore, Platform};
@@ -24,6 +24,15 @@ const EARLIER: usize = 4;
 /// Files up to this size, in bytes, are sent even where the store has addresses of its own: a function's
 /// answer holds them.
 const SENT_BYTES: u64 = 512 * 1024;
+
+/// How long others may keep a file of a repository. An index and its signature are asked for one after another, and must
+/// be of one release: so a flip is seen at once, but for these seconds.
+const FILE_LASTS: HeaderValue = HeaderValue::from_static("max-age=5");
+/// The same for where a large file is: large files are packages, whose names change with them.
+const PLACE_LASTS: HeaderValue = HeaderValue::from_static("max-age=60");
+/// Below the address where files are published, they lie by their digests: as the store on AWS names them, and the
+/// distribution of `terraform/modules/publishing`.
+const BLOBS: &str = "blobs/sha256";
 
 /// A tree and the pointer that named it.
 struct Published {
@@ -161,20 +170,27 @@ async fn send<P: Platform>(
         return Err(spoilt(pointer, path, file, stored));
     }
     // Small files, indexes above all, are worth no second question.
-    if file.size > SENT_BYTES
-        && let Some(link) = store.download_link(&file.sha256, LINK_LASTS).await?
-    {
-        return Ok(Redirect::temporary(&link.url).into_response());
+    if file.size > SENT_BYTES {
+        if let Some(address) = &state.published_at {
+            let place = format!("{address}/{BLOBS}/{}", file.sha256);
+            return Ok(kept(PLACE_LASTS, Redirect::temporary(&place)));
+        }
+        // It is signed for its time alone.
+        if let Some(link) = store.download_link(&file.sha256, LINK_LASTS).await? {
+            return Ok(Redirect::temporary(&link.url).into_response());
+        }
     }
     let body = store.open(&file.sha256, 0).await?;
     let body = body.ok_or_else(|| spoilt(pointer, path, file, None))?;
     let headers = [(header::CONTENT_LENGTH, file.size.to_string())];
-    Ok((
-        StatusCode::OK,
-        headers,
-        Body::from_stream(ReaderStream::new(body)),
-    )
-        .into_response())
+    let body = Body::from_stream(ReaderStream::new(body));
+    Ok(kept(FILE_LASTS, (StatusCode::OK, headers, body)))
+}
+
+fn kept(lasts: HeaderValue, answer: impl IntoResponse) -> Response {
+    let mut response = answer.into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, lasts);
+    response
 }
 
 /// A published file that is not in the store as it was published: whoever looks after it is told, too.

@@ -12,6 +12,7 @@ async fn main() -> Result<(), Error> {
         logs: None,
         admin: None,
         cloud: None,
+        published_at: boot.settings.publishing_url.clone(),
     };
     run(server::reading(control, config)).await
 }

@@ -20,8 +20,12 @@ async fn main() -> Result<(), Error> {
     }
     let admin = Some(Admin { token, place });
     let cloud: Option<Arc<dyn Lend>> = Some(Arc::new(Own::new(&boot.settings)));
-    // No disk here lasts as long as a build.
-    let logs = None;
-    let config = Config { logs, admin, cloud };
+    let config = Config {
+        // No disk here lasts as long as a build.
+        logs: None,
+        admin,
+        cloud,
+        published_at: None,
+    };
     run(server::changing(control, config)).await
 }

@@ -88,6 +88,7 @@ module "control_plane" {
   key_arns               = module.signing.key_arns
   state_repository       = var.state_repository
   secret_parameters      = local.secrets
+  publishing_url         = module.publishing.url
   runner_api_concurrency = var.runner_api_concurrency
   read_api_concurrency   = var.read_api_concurrency
   sweep_concurrency      = var.sweep_concurrency

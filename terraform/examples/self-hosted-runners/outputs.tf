@@ -1,6 +1,6 @@
 output "installation" {
   description = "For `millrace init`: terraform output -json installation."
-  value       = merge(module.control_plane.installation, { publishing_url = module.publishing.url })
+  value       = module.control_plane.installation
 }
 
 output "api_url" {

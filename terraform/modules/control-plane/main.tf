@@ -34,11 +34,11 @@ locals {
       secrets     = ["state_token"]
     }
     report = {
-      description = "Writes status commits and checks."
+      description = "Writes status commits."
       memory      = 256
       timeout     = 120
       reserved    = null
-      secrets     = ["state_token", "forge_token"]
+      secrets     = ["state_token"]
     }
     sweep = {
       description = "Looks at everything that is not at rest."

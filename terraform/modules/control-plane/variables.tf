@@ -125,7 +125,7 @@ variable "data_kms_key_arns" {
 }
 
 variable "publishing_url" {
-  description = "Where clients find the repositories. Null: below the HTTP API, at `/repos`."
+  description = "Where clients find the repositories, and files by their digests: output `url` of the module publishing. Null: below the HTTP API, at `/repos`, and large files by signed links of S3."
   type        = string
   default     = null
 }
@@ -151,7 +151,7 @@ variable "state_repository" {
 }
 
 variable "secret_parameters" {
-  description = "Names of the SecureString parameters. You make them, so that no secret is in Terraform's state: terraform/README.md says how."
+  description = "Names of the SecureString parameters. You make them, so that no secret is in Terraform's state: terraform/README.md says how. `forge_token` is for checks at the forge, which nothing writes yet: it need not be there, and no function may read it."
   type = object({
     webhook_secret = string
     state_token    = string
@@ -245,7 +245,7 @@ variable "runner_burst_limit" {
 }
 
 variable "read_rate_limit" {
-  description = "Questions a second beyond which they are answered 429. Clients of repositories come through CloudFront, which asks once a minute for each path."
+  description = "Questions a second beyond which they are answered 429. Clients of repositories come through CloudFront, which asks for each path anew after seconds, and each of its places for itself."
   type        = number
   default     = 1000
 

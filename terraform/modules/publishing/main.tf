@@ -1,5 +1,5 @@
-# What clients of the repositories see. CloudFront asks the read API where a file is, and the bucket for the file:
-# a path of a repository is answered with a redirect to a file by its digest, which never changes.
+# What clients of the repositories see. CloudFront asks the read API for paths of repositories, and the bucket for files:
+# the API sends small files itself, indexes above all, and of a large one it says where it lies by its digest.
 
 locals {
   # Policies that AWS keeps, the same in every account.
@@ -15,7 +15,7 @@ resource "aws_cloudfront_origin_access_control" "artifacts" {
   signing_protocol                  = "sigv4"
 }
 
-# Pointers flip, so a path is kept for as long as the read API says, and at most for a minute.
+# Pointers flip, so a path is kept for as long as the read API says: 5 seconds a small file, a minute where a large one is.
 resource "aws_cloudfront_cache_policy" "repositories" {
   name        = "${var.prefix}-repositories"
   comment     = "Paths of repositories, for at most a minute."
@@ -83,25 +83,26 @@ resource "aws_cloudfront_distribution" "repositories" {
     }
   }
 
-  # Everything that is not a file by digest, and not a path of a repository, is refused by the read API.
+  # The bucket lets the distribution read files by their digests, and answers 403 for everything else.
   default_cache_behavior {
+    target_origin_id           = "artifacts"
+    allowed_methods            = ["GET", "HEAD"]
+    cached_methods             = ["GET", "HEAD"]
+    viewer_protocol_policy     = var.plain_http ? "allow-all" : "redirect-to-https"
+    cache_policy_id            = local.caching_optimized
+    response_headers_policy_id = aws_cloudfront_response_headers_policy.repositories.id
+    compress                   = false
+  }
+
+  # Repositories alone: questions of the command line and pages change with each look, and logs are asked for by query.
+  ordered_cache_behavior {
+    path_pattern               = "/repos*"
     target_origin_id           = "read-api"
     allowed_methods            = ["GET", "HEAD"]
     cached_methods             = ["GET", "HEAD"]
     viewer_protocol_policy     = var.plain_http ? "allow-all" : "redirect-to-https"
     cache_policy_id            = aws_cloudfront_cache_policy.repositories.id
     origin_request_policy_id   = local.all_viewer_except_host_header
-    response_headers_policy_id = aws_cloudfront_response_headers_policy.repositories.id
-    compress                   = false
-  }
-
-  ordered_cache_behavior {
-    path_pattern               = "/blobs/sha256/*"
-    target_origin_id           = "artifacts"
-    allowed_methods            = ["GET", "HEAD"]
-    cached_methods             = ["GET", "HEAD"]
-    viewer_protocol_policy     = var.plain_http ? "allow-all" : "redirect-to-https"
-    cache_policy_id            = local.caching_optimized
     response_headers_policy_id = aws_cloudfront_response_headers_policy.repositories.id
     compress                   = false
   }

@@ -128,6 +128,8 @@ fn example(port: u16, packages: &Path, state: &str) -> Result<Example> {
             "(var.state_repository.url, \"http\")"
         ]),
         json!(["regex(\"^https://[^@/]+/\"", "regex(\"^http://[^@/]+/\""]),
+        // Without CloudFront, files come from the bucket.
+        json!(["\"https://${var.domain.name}\"\n", "null\n"]),
     ]);
     Example::copied("aws", port, &list)
 }

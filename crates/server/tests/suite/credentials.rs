@@ -233,3 +233,18 @@ async fn what_one_runner_has_no_other_can_touch() {
     assert_eq!(reply, ResultReply::Accepted);
     bench.ends_well().await;
 }
+
+#[tokio::test]
+async fn commands_that_functions_do_not_serve_say_so() {
+    let world = World::new().await;
+    let served = Served::reading(&world).await;
+    for command in ["plan", "prune"] {
+        let call = served.call("POST", &format!("/api/v1/{command}"));
+        let (status, sentence) = served.refused(call.body("{}")).await;
+        assert_eq!(status, 401, "{command}");
+        assert!(
+            sentence.contains("`cancel` and `retry` alone"),
+            "{sentence}"
+        );
+    }
+}

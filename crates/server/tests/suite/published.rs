@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ports::{ArtifactStore as _, Platform as _};
-use runner_api::Tree;
+use runner_api::{Tree, TreeFile};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
@@ -110,6 +110,47 @@ async fn a_file_that_is_not_as_it_was_published_is_an_error() {
     store.tamper(digest, whole);
     assert_eq!(served.get(&address).await.status(), 200, "brought back");
     assert_eq!(warnings.taken(), Vec::<String>::new());
+}
+
+/// What others may keep, and where large files are: at the address of the installation, if it has one.
+#[tokio::test]
+async fn a_large_file_is_where_files_are_published() {
+    let (world, here) = published().await;
+    let store = world.memory.store();
+    let before = store.pointer("base").await.expect("memory");
+    let mut pointer = world.pointer("base").await.expect("it is published");
+    let tree = store.get(&pointer.tree, u64::MAX).await.expect("memory");
+    let mut tree: Tree = serde_json::from_slice(&tree.expect("a tree")).expect("JSON");
+    let small = tree.files.keys().next().expect("a file").clone();
+    let put = async |bytes: Vec<u8>| TreeFile {
+        size: bytes.len() as u64,
+        sha256: store.put(bytes.into()).await.expect("memory"),
+    };
+    let large = put(vec![7; 512 * 1024 + 1]).await;
+    tree.files.insert("large.rpm".to_owned(), large.clone());
+    let bytes = serde_json::to_vec(&tree).expect("JSON");
+    pointer.tree = put(bytes).await.sha256;
+    let bytes = serde_json::to_vec(&pointer).expect("JSON");
+    let set = store.set_pointer("base", before.as_deref(), bytes.into());
+    assert!(set.await.expect("memory"), "it was there");
+
+    let cloud = Served::published_at(&world, "https://repos.example.org").await;
+    let check = async |served: &Served, path: &str, expect: (u16, &str, Option<&str>)| {
+        let answer = served.get(&format!("/repos/el/10/base/{path}")).await;
+        let status = answer.status().as_u16();
+        let header = |name: &str| {
+            answer
+                .headers()
+                .get(name)
+                .map(|it| it.to_str().expect("text"))
+        };
+        let lasts = header("cache-control").unwrap_or_default();
+        assert_eq!((status, lasts, header("location")), expect, "{path}");
+    };
+    let place = format!("https://repos.example.org/blobs/sha256/{}", large.sha256);
+    check(&cloud, "large.rpm", (307, "max-age=60", Some(&place))).await;
+    check(&cloud, &small, (200, "max-age=5", None)).await;
+    check(&here, "large.rpm", (200, "max-age=5", None)).await;
 }
 
 #[tokio::test]

@@ -18,29 +18,56 @@ pub(crate) struct Served {
     logs: TempDir,
 }
 
+fn commanded() -> server::Config {
+    server::Config {
+        logs: None,
+        cloud: None,
+        admin: Some(server::Admin {
+            token: TOKEN.to_owned(),
+            place: "/srv/example/secrets/admin.token on the control plane's machine".to_owned(),
+        }),
+        published_at: None,
+    }
+}
+
 impl Served {
     pub(crate) async fn new(world: &World) -> Self {
         let logs = tempfile::tempdir().expect("a directory");
-        let growing = Some(logs.path().to_owned());
-        Self::with_logs(world, logs, growing).await
+        let config = server::Config {
+            logs: Some(logs.path().to_owned()),
+            ..commanded()
+        };
+        Self::open(server::router(Arc::new(world.another()), config), logs).await
     }
 
     /// Where no disk lasts.
     pub(crate) async fn without_logs(world: &World) -> Self {
         let logs = tempfile::tempdir().expect("a directory");
-        Self::with_logs(world, logs, None).await
+        let router = server::router(Arc::new(world.another()), commanded());
+        Self::open(router, logs).await
     }
 
-    async fn with_logs(world: &World, logs: TempDir, growing: Option<PathBuf>) -> Self {
+    /// Where large files have an address of their own.
+    pub(crate) async fn published_at(world: &World, address: &str) -> Self {
+        let logs = tempfile::tempdir().expect("a directory");
         let config = server::Config {
-            logs: growing,
-            cloud: None,
-            admin: Some(server::Admin {
-                token: TOKEN.to_owned(),
-                place: "/srv/example/secrets/admin.token on the control plane's machine".to_owned(),
-            }),
+            published_at: Some(address.to_owned()),
+            ..commanded()
         };
-        let router = server::router(Arc::new(world.another()), config);
+        Self::open(server::router(Arc::new(world.another()), config), logs).await
+    }
+
+    /// As the function that answers questions is.
+    pub(crate) async fn reading(world: &World) -> Self {
+        let logs = tempfile::tempdir().expect("a directory");
+        let config = server::Config {
+            admin: None,
+            ..commanded()
+        };
+        Self::open(server::reading(Arc::new(world.another()), config), logs).await
+    }
+
+    async fn open(router: axum::Router, logs: TempDir) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
             .expect("a free port");
@@ -48,7 +75,10 @@ impl Served {
         tokio::spawn(async move { axum::serve(listener, router).await });
         Self {
             address,
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .expect("a client"),
             logs,
         }
     }

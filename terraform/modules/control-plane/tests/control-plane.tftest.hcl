@@ -91,6 +91,10 @@ run "policies" {
     error_message = "Who sends, sends work, advances and reports; who takes, takes work."
   }
   assert {
+    condition     = alltrue([for policy in values(output.policies) : !strcontains(policy, "forge-token")])
+    error_message = "No function reads the token that none uses."
+  }
+  assert {
     condition     = !strcontains(output.policies["dispatch"], "s3:")
     error_message = "Dispatch has nothing of the artifacts."
   }

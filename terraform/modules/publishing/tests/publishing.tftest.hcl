@@ -14,8 +14,12 @@ run "signed_to_the_bucket" {
     error_message = "The bucket answers CloudFront alone, which signs."
   }
   assert {
-    condition     = aws_cloudfront_distribution.repositories.ordered_cache_behavior[0].path_pattern == "/blobs/sha256/*" && aws_cloudfront_cache_policy.repositories.max_ttl == 60
-    error_message = "Files by digest are kept, paths for a minute."
+    condition     = aws_cloudfront_distribution.repositories.default_cache_behavior[0].target_origin_id == "artifacts" && [for behavior in aws_cloudfront_distribution.repositories.ordered_cache_behavior : "${behavior.path_pattern} ${behavior.target_origin_id}"] == ["/repos* read-api"]
+    error_message = "Paths of repositories come from the API, and nothing else does."
+  }
+  assert {
+    condition     = aws_cloudfront_cache_policy.repositories.max_ttl == 60 && aws_cloudfront_cache_policy.repositories.default_ttl == 5
+    error_message = "A flip is seen within a minute."
   }
   assert {
     condition     = aws_cloudfront_distribution.repositories.default_cache_behavior[0].allowed_methods == toset(["GET", "HEAD"])
