@@ -60,6 +60,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let config = server::Config {
         logs: Some(layout.logs()),
         cloud: None,
+        published_at: None,
         admin: Some(server::Admin {
             token,
             place: format!(

@@ -45,7 +45,8 @@ resource "aws_s3_bucket_lifecycle_configuration" "artifacts" {
     }
   }
 
-  # What prune removed can be brought back for this long.
+  # What a pointer was before, and blobs before they were renewed. Prune removes versions by their ids, so nothing that it
+  # removed is here.
   rule {
     id     = "removed-versions"
     status = "Enabled"

@@ -41,7 +41,7 @@ variable "kms_key_arn" {
 }
 
 variable "noncurrent_days" {
-  description = "Days for which replaced and removed versions are kept. They are paid for."
+  description = "Days for which versions that were replaced are kept. They are paid for."
   type        = number
   default     = 3
 

@@ -51,7 +51,7 @@ variable "keys" {
 }
 
 variable "administrator_arns" {
-  description = "Who may change and delete keys, and not sign. Empty: whom the account's IAM policies allow."
+  description = "Who may change and delete keys, and not sign; whoever applies must be among them. Empty: whom the account's IAM policies allow."
   type        = list(string)
   default     = []
 

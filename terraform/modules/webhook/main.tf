@@ -82,7 +82,7 @@ resource "aws_lambda_permission" "webhook" {
   action        = "lambda:InvokeFunction"
   function_name = module.function.name
   principal     = "apigateway.amazonaws.com"
-  source_arn    = "${aws_apigatewayv2_api.webhook.execution_arn}/*/POST/webhook/{forge}"
+  source_arn    = "${aws_apigatewayv2_api.webhook.execution_arn}/*/*/webhook/{forge}"
 }
 
 resource "aws_cloudwatch_metric_alarm" "server_errors" {

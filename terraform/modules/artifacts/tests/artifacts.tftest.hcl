@@ -32,7 +32,7 @@ run "closed_versioned_and_kept" {
   }
   assert {
     condition     = aws_s3_bucket_versioning.artifacts.versioning_configuration[0].status == "Enabled"
-    error_message = "What was removed can be brought back."
+    error_message = "What was replaced can be brought back, and prune removes versions by their ids."
   }
   assert {
     condition     = jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement[0].Effect == "Deny" && jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement[0].Condition.Bool["aws:SecureTransport"] == "false"

@@ -21,4 +21,8 @@ run "a_flood_is_throttled" {
     condition     = aws_apigatewayv2_route.webhook.route_key == "POST /webhook/{forge}"
     error_message = "There is one route."
   }
+  assert {
+    condition     = endswith(aws_lambda_permission.webhook.source_arn, "/*/*/webhook/{forge}")
+    error_message = "Only that route starts the function, by whatever stage and method."
+  }
 }
