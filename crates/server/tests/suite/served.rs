@@ -1,6 +1,5 @@
 //! The server on a free port over a world in memory.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use reqwest::{Method, RequestBuilder, Response};
