@@ -63,10 +63,12 @@ locals {
   drain = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
 
   # Not one by one: a role's policy has at most 10,240 characters, and an installation has nine queues for each
-  # architecture. Dead-letter queues have another tag, and no queue of work is without this one.
+  # architecture. Dead-letter queues have another tag, and no queue of work is without this one. The pattern alone would
+  # take in an installation whose prefix begins with this one's.
   all_queues  = ["arn:${var.partition}:sqs:${var.region}:${var.account_id}:${var.prefix}-*"]
-  work_queues = { StringLike = { "aws:ResourceTag/millrace-queue" = ["*.*"] } }
-  sent_to     = { StringLike = { "aws:ResourceTag/millrace-queue" = ["*.*", "advance", "report"] } }
+  own_queues  = { "aws:ResourceTag/millrace-installation" = [var.prefix] }
+  work_queues = { StringEquals = local.own_queues, StringLike = { "aws:ResourceTag/millrace-queue" = ["*.*"] } }
+  sent_to     = { StringEquals = local.own_queues, StringLike = { "aws:ResourceTag/millrace-queue" = ["*.*", "advance", "report"] } }
 
   statements = {
     plan = concat([

@@ -64,6 +64,7 @@ resource "aws_iam_role_policy" "runner" {
         Action   = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
         Resource = local.all_queues
         Condition = {
+          StringEquals = local.own_queues
           StringLike = {
             "aws:PrincipalTag/roles"         = "*:$${aws:ResourceTag/millrace-role}:*"
             "aws:PrincipalTag/architectures" = "*:$${aws:ResourceTag/millrace-architecture}:*"

@@ -82,6 +82,7 @@ resource "aws_sqs_queue" "lane" {
   # The policies of runners compare these with the tags of a runner's session, and those of functions name queues by
   # the first.
   tags = {
+    millrace-installation = var.prefix
     millrace-queue        = each.value.queue
     millrace-role         = each.value.role
     millrace-architecture = each.value.arch

@@ -113,11 +113,11 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
 /// The example, fitted to the provider, to the emulator at `port`, and to a repository on this machine.
 fn example(port: u16, packages: &Path, state: &str) -> Result<Example> {
     let mut list = differences()?;
-    // The emulator knows no metrics of groups.
+    // The emulator knows no metrics of groups, and no pauses of what they do.
     let unknown = list["attributes"]
         .as_array_mut()
         .context("older.json: attributes")?;
-    unknown.push(json!("enabled_metrics"));
+    unknown.extend([json!("enabled_metrics"), json!("suspended_processes")]);
     list["variables"]["packages_directory"] = json!(packages);
     list["variables"]["state_repository"] = json!({"url": state, "forge": "none"});
     // A repository on this machine has no certificate.

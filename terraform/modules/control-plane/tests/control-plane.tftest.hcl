@@ -77,10 +77,10 @@ run "policies" {
   assert {
     condition = alltrue(flatten([for policy in values(output.policies) : [
       for statement in jsondecode(policy).Statement :
-      contains(keys(try(statement.Condition.StringLike, {})), "aws:ResourceTag/millrace-queue") || statement.Sid == "FindQueues" || statement.Sid == "OwnQueues"
+      statement.Sid == "FindQueues" || join("", try(statement.Condition.StringEquals["aws:ResourceTag/millrace-installation"], [])) == "millrace"
       if contains(flatten([statement.Resource]), "arn:aws:sqs:eu-central-1:123456789012:millrace-*")
     ]]))
-    error_message = "Queues are named by their tags, so that no policy grows with the architectures."
+    error_message = "Queues are named by their tags, so that no policy grows with the architectures, and are those of this installation."
   }
   assert {
     condition = {

@@ -29,7 +29,7 @@ run "three_lanes_and_one_dead_letter_queue_for_each_name" {
     error_message = "Dots become dashes, and the priority comes last."
   }
   assert {
-    condition     = alltrue([for queue in aws_sqs_queue.dead : !contains(keys(queue.tags), "millrace-queue")]) && alltrue([for name, queue in aws_sqs_queue.lane : queue.tags["millrace-queue"] == split("/", name)[0]])
+    condition     = alltrue([for queue in aws_sqs_queue.dead : !contains(keys(queue.tags), "millrace-queue")]) && alltrue([for name, queue in aws_sqs_queue.lane : queue.tags["millrace-queue"] == split("/", name)[0] && queue.tags["millrace-installation"] == "millrace"])
     error_message = "By their tag, functions reach lanes and no dead letters."
   }
   assert {
