@@ -188,12 +188,15 @@ fn a_machine_of_a_fleet_finds_what_it_expects() {
         format!("cat >{} <<", start.split(' ').next_back().expect("a file")),
         "/etc/systemd/system/millrace-runner.service.d/".to_owned(),
         "systemctl enable --now millrace-runner.service ".to_owned(),
-        format!("id {user} >"),
-        format!("--home-dir {home} {user}\n"),
         format!("chown {user}: "),
         format!("\nwork: {home}\n"),
     ] {
         assert!(machine.contains(&expected), "no `{expected}` in the script");
+    }
+    // The account comes with the package, of either kind.
+    for script in ["debian/millrace-runner.postinst", "millrace.spec"] {
+        let script = read(&format!("packaging/{script}"));
+        assert!(script.contains(&format!("/account {user} ")), "{script}");
     }
 }
 
