@@ -224,7 +224,8 @@ impl<P: Platform> Control<P> {
                 continue;
             };
             let key = (git.to_string(), git_ref.to_string());
-            if refs.contains_key(&key) || self.away.rests(&key.0, self.now()) {
+            let asked = self.now();
+            if refs.contains_key(&key) || self.away.rests(&key.0, asked) {
                 continue;
             }
             match self.platform.state_repo().resolve(&key.0, &key.1).await {
@@ -237,7 +238,7 @@ impl<P: Platform> Control<P> {
                 }
                 // The plan says that it is still to be looked up; sweep comes back.
                 Err(error) => {
-                    self.away.note(&key.0, self.now());
+                    self.away.note(&key.0, asked, self.now());
                     tracing::warn!(url = %key.0, %error, "a ref could not be looked up");
                 }
             }

@@ -1,29 +1,36 @@
-//! Hosts that did not answer, so that each package on them does not wait for its own silence.
+//! Addresses that could not be asked, and hosts that were silent, so that each package on them does not wait for its own
+//! silence.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use ledger::Millis;
 
-/// A host that did not answer is left alone for so long. The sweep comes back.
+/// What did not answer is left alone for so long. The sweep comes back.
 const REST_MILLIS: Millis = 60_000;
+/// Who is silent for so long would be silent for other addresses of his, too. Before that it may be one alone that fails.
+const SILENT_MILLIS: Millis = 5_000;
 
 /// What this process remembers of them.
 #[derive(Debug, Default)]
 pub(crate) struct Away(Mutex<BTreeMap<String, Millis>>);
 
 impl Away {
-    /// Whether the host of `url` was silent a moment before `now`.
+    /// Whether `url` failed, or its host was silent, a moment before `now`.
     pub(crate) fn rests(&self, url: &str, now: Millis) -> bool {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.retain(|_, until| now < *until);
-        hosts.contains_key(host(url))
+        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|_, until| now < *until);
+        resting.contains_key(url) || resting.contains_key(host(url))
     }
 
-    /// It did not answer.
-    pub(crate) fn note(&self, url: &str, now: Millis) {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        hosts.insert(host(url).to_owned(), now.saturating_add(REST_MILLIS));
+    /// It was asked at `asked` and had failed at `now`.
+    pub(crate) fn note(&self, url: &str, asked: Millis, now: Millis) {
+        let who = match now.saturating_sub(asked) < SILENT_MILLIS {
+            true => url,
+            false => host(url),
+        };
+        let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.insert(who.to_owned(), now.saturating_add(REST_MILLIS));
     }
 }
 
@@ -44,12 +51,22 @@ mod tests {
     fn a_silent_host_is_left_alone_for_a_while() {
         let away = Away::default();
         let (one, other) = ("https://a.example.org/x.git", "https://a.example.org/y.git");
-        assert!(!away.rests(one, 5));
-        away.note(one, 5);
-        assert!(away.rests(other, 5), "it is the host that is silent");
-        assert!(!away.rests("https://b.example.org/x.git", 5));
-        assert!(away.rests(one, 5 + REST_MILLIS - 1));
-        assert!(!away.rests(one, 5 + REST_MILLIS));
+        let now = SILENT_MILLIS;
+        assert!(!away.rests(one, now));
+        away.note(one, 0, now);
+        assert!(away.rests(other, now), "it is the host that is silent");
+        assert!(!away.rests("https://b.example.org/x.git", now));
+        assert!(away.rests(one, now + REST_MILLIS - 1));
+        assert!(!away.rests(one, now + REST_MILLIS));
+    }
+
+    #[test]
+    fn an_address_that_fails_at_once_is_left_alone_by_itself() {
+        let away = Away::default();
+        let (one, other) = ("https://a.example.org/x.git", "https://a.example.org/y.git");
+        away.note(one, 0, SILENT_MILLIS - 1);
+        assert!(away.rests(one, SILENT_MILLIS));
+        assert!(!away.rests(other, SILENT_MILLIS));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use runner_api::Pointer;
 
 use crate::load::Loaded;
 use crate::render::StatusFile;
+use crate::report::is_request;
 use crate::{Control, Error, Result};
 
 impl<P: Platform> Control<P> {
@@ -102,7 +103,8 @@ impl<P: Platform> Control<P> {
             Err(ports::Error::Corrupt { .. }) => return Ok(None),
             changes => changes?,
         };
-        let paths: Vec<String> = changes.into_iter().map(|change| change.path).collect();
+        let paths = changes.into_iter().map(|change| change.path);
+        let paths: Vec<String> = paths.filter(|path| is_request(path)).collect();
         repo.prefetch(&tip, &paths).await?;
         for path in paths {
             let Ok(path) = path.parse::<RequestPath>() else {

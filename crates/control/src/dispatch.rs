@@ -18,12 +18,13 @@ type Waiting = (Vec<Letter>, Vec<Sent>);
 
 impl<P: Platform> Control<P> {
     /// Sends every outbox row and then deletes it; killed in between, it is sent again. What a queue does not take
-    /// stays, and holds up nothing for others. Answers how many were sent.
+    /// stays, and holds up nothing for others: it is passed over until the next time. Answers how many were sent.
     ///
     /// # Errors
     /// Of the ledger; of a queue if nothing could be sent at all.
     pub async fn dispatch(&self) -> Result<usize> {
-        let (mut sent, mut after, mut trouble) = (0, None, None);
+        let (mut sent, mut after) = (0, None);
+        let mut trouble: BTreeMap<QueueName, ports::Error> = BTreeMap::new();
         loop {
             let outbox = self.platform.ledger();
             let rows = outbox
@@ -33,12 +34,14 @@ impl<P: Platform> Control<P> {
             after = rows.last().map(|(key, _)| key.sort.clone());
             let mut gone = Vec::with_capacity(rows.len());
             for (queue, (letters, rows)) in by_queue(rows)? {
+                if trouble.contains_key(&queue) {
+                    continue;
+                }
                 match self.platform.queue().send_all(&letters).await {
                     Ok(()) => gone.extend(rows),
                     Err(error) => {
-                        let left = rows.len();
-                        tracing::error!(%queue, left, %error, "messages stay in the outbox");
-                        trouble.get_or_insert(error);
+                        tracing::error!(%queue, %error, "messages stay in the outbox");
+                        trouble.insert(queue, error);
                     }
                 }
             }
@@ -49,7 +52,7 @@ impl<P: Platform> Control<P> {
                 break;
             }
         }
-        match trouble {
+        match trouble.into_values().next() {
             Some(error) if sent == 0 => Err(error.into()),
             _ => Ok(sent),
         }

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::admit::problems;
 use crate::files::{Checkout, Files};
 use crate::notice::{not_a_file, repository, unread};
+use crate::report::is_request;
 use crate::{Control, Result};
 
 /// What merging a tree would do.
@@ -249,7 +250,8 @@ impl<P: Platform> Control<P> {
                 why: found.message,
             }));
         }
-        let paths: Vec<String> = changes.iter().map(|change| change.path.clone()).collect();
+        let paths = changes.iter().map(|change| change.path.clone());
+        let paths: Vec<String> = paths.filter(|path| is_request(path)).collect();
         self.prefetch_files(files, &paths).await?;
         for change in changes {
             let Ok(path) = change.path.parse::<RequestPath>() else {

@@ -145,7 +145,7 @@ pub struct Control<P: Platform> {
     report_millis: AtomicI64,
     /// See [`Control::runner`].
     enrolment: Mutex<Option<Enrolment>>,
-    /// Hosts of packages' sources that did not answer.
+    /// Addresses of packages' sources that did not answer.
     away: Away,
 }
 

@@ -41,13 +41,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use ledger::{Change, Expect, HeadRow, Key, Millis, Row, TaskRow, TaskState, partition};
-use pipeline_spec::{RepositoryName, RequestPath, Sha256Digest};
+use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{Applied, ArtifactStore, Held, Ledger, Platform, StateRepo};
 use runner_api::{Artifact, ArtifactKind, Outcome, Publication, TaskSpec};
 use tokio::io::AsyncReadExt;
 
 use crate::publish::MAX_DOCUMENT_BYTES;
 use crate::render::StatusFile;
+use crate::report::is_request;
 use crate::{Control, Error, FILES_AT_A_TIME, PAGE, Result};
 use marks::Marks;
 
@@ -153,13 +154,19 @@ impl<P: Platform> Control<P> {
         Ok(self.platform.store().renew(digest, since).await?)
     }
 
-    /// The same of many, in their order.
-    pub(crate) async fn renew_all(&self, digests: &[Sha256Digest]) -> Result<Vec<Option<u64>>> {
-        let mut sizes = Vec::with_capacity(digests.len());
-        for some in digests.chunks(FILES_AT_A_TIME) {
-            sizes.extend(try_join_all(some.iter().map(|digest| self.renew(digest))).await?);
+    /// The same of many, with the size that each should have: the place of the first that has another one, and that.
+    pub(crate) async fn renew_all(
+        &self,
+        files: &[(Sha256Digest, u64)],
+    ) -> Result<Option<(usize, Option<u64>)>> {
+        for (chunk, some) in files.chunks(FILES_AT_A_TIME).enumerate() {
+            let sizes = try_join_all(some.iter().map(|(digest, _)| self.renew(digest))).await?;
+            let differs = |(size, (_, wanted)): (&Option<u64>, &(_, u64))| *size != Some(*wanted);
+            if let Some(at) = sizes.iter().zip(some).position(differs) {
+                return Ok(Some((chunk * FILES_AT_A_TIME + at, sizes[at])));
+            }
         }
-        Ok(sizes)
+        Ok(None)
     }
 
     /// Removes, or counts, the files of the artifact store that nothing names and that are older than
@@ -372,12 +379,10 @@ impl<P: Platform> Control<P> {
         let Some(tip) = repo.head(&self.options.status_branch).await? else {
             return Ok(());
         };
-        let paths = repo.list(&tip, "").await?;
+        let mut paths = repo.list(&tip, "").await?;
+        paths.retain(|path| is_request(path));
         repo.prefetch(&tip, &paths).await?;
         for path in paths {
-            if path.parse::<RequestPath>().is_err() {
-                continue;
-            }
             let bytes = repo.read(&tip, &path).await?.unwrap_or_default();
             marks.scan(&bytes);
             let file: StatusFile = serde_saphyr::from_str(&String::from_utf8_lossy(&bytes))

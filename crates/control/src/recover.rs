@@ -22,6 +22,7 @@ use crate::admit::{MAX_LINKS_INDEXED, links, list};
 use crate::files::Files;
 use crate::publish::MAX_DOCUMENT_BYTES;
 use crate::render::StatusFile;
+use crate::report::is_request;
 use crate::{Control, Error, Result};
 use publications::{History, Newest};
 pub(crate) use record::RequestRecord;
@@ -165,7 +166,8 @@ impl<P: Platform> Control<P> {
         told: impl Fn(usize, usize),
     ) -> Result<Read> {
         let repo = self.platform.state_repo();
-        let paths = repo.list(tip, "").await?;
+        let mut paths = repo.list(tip, "").await?;
+        paths.retain(|path| is_request(path));
         repo.prefetch(tip, &paths).await?;
         let paths: Vec<RequestPath> = paths.iter().filter_map(|path| path.parse().ok()).collect();
         let mut read = Read::default();

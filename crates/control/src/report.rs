@@ -442,7 +442,7 @@ fn path_of(message: &Message) -> Option<String> {
     }
 }
 
-fn is_request(path: &str) -> bool {
+pub(crate) fn is_request(path: &str) -> bool {
     path.parse::<RequestPath>().is_ok()
 }
 

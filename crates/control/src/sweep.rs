@@ -22,6 +22,10 @@ const HELD_MILLIS: Millis = 10 * 60_000;
 /// So much of a sweep's time is for open requests. A function has five minutes, and the next sweep comes in one.
 const REQUESTS_MILLIS: Millis = 2 * 60_000;
 
+/// A prime, by which the first request of a sweep moves on each minute: far, so that what there was no time for does not
+/// wait until it is next in line.
+const STRIDE: usize = 7_919;
+
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -37,10 +41,10 @@ pub struct Swept {
 
 impl<P: Platform> Control<P> {
     /// Looks at everything that is not at rest. A failure in one request, or in one part of it, does not stop the
-    /// others; requests that there was no time for come first another time.
+    /// others. Requests that there was no time for are looked at by another sweep, since each begins elsewhere.
     ///
     /// # Errors
-    /// If it cannot be read what there is.
+    /// If it cannot be read what there is; and, once all else is done, if nothing of the outbox could be sent.
     pub async fn sweep(&self) -> Result<Swept> {
         let begun = self.now();
         let (expired, handed_in) = self.end_leases().await?;
@@ -51,9 +55,8 @@ impl<P: Platform> Control<P> {
         let mut depths = BTreeMap::new();
         let mut open = self.indexed(partition::OPEN, "").await?;
         if !open.is_empty() {
-            // Another one is the first in each minute.
             let minute = usize::try_from(begun / 60_000).unwrap_or_default();
-            let first = minute % open.len();
+            let first = minute.wrapping_mul(STRIDE) % open.len();
             open.rotate_left(first);
         }
         for path in open {
@@ -74,13 +77,15 @@ impl<P: Platform> Control<P> {
         if let Err(error) = self.revive_letters().await {
             tracing::warn!(%error, "failed to look at what was given up");
         }
-        swept.sent = self.dispatch().await?;
+        let mut dispatched = self.dispatch().await;
+        swept.sent = *dispatched.as_ref().unwrap_or(&0);
         // Last: a large one takes long, and all else is done by then.
         if !handed_in.is_empty() {
             self.collect_all(handed_in).await;
-            swept.sent += self.dispatch().await?;
+            dispatched = self.dispatch().await;
+            swept.sent += *dispatched.as_ref().unwrap_or(&0);
         }
-        Ok(swept)
+        dispatched.map(|_| swept)
     }
 
     /// Ends leases whose runner fell silent. Answers how many.
@@ -162,11 +167,11 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    /// `depths`: of queues as this sweep found them, so that its own messages do not count.
+    /// `depths`: of queues as this sweep found them, so that its own messages do not count; `None`: it could not.
     async fn offer_again(
         &self,
         path: &pipeline_spec::RequestPath,
-        depths: &mut BTreeMap<QueueName, u64>,
+        depths: &mut BTreeMap<QueueName, Option<u64>>,
     ) -> Result<usize> {
         let Some(loaded) = self.load(path).await? else {
             return Ok(0);
@@ -184,11 +189,17 @@ impl<P: Platform> Control<P> {
             let depth = match depths.get(&queue) {
                 Some(depth) => *depth,
                 None => {
-                    let depth = self.platform.queue().depth(&queue).await?;
+                    let depth = self.platform.queue().depth(&queue).await;
+                    let depth = depth.inspect_err(|error| {
+                        tracing::warn!(%queue, %error, "failed to look into a queue");
+                    });
+                    let depth = depth.ok();
                     depths.insert(queue.clone(), depth);
                     depth
                 }
             };
+            // A queue that cannot be looked into keeps no other task waiting.
+            let Some(depth) = depth else { continue };
             if depth > 0 && not_before + REOFFER_BUSY_MILLIS > now {
                 continue;
             }

@@ -14,7 +14,7 @@ use runner_api::{
 
 use crate::publish::MAX_DOCUMENT_BYTES;
 use crate::shape::{check_shape, is_plain_path};
-use crate::{Control, MAX_TRIES, Result, contended};
+use crate::{Control, Error, MAX_TRIES, Result, contended};
 
 /// A message is hidden this long while its lease is being written.
 const CLAIM: Duration = Duration::from_secs(30);
@@ -343,11 +343,15 @@ impl<P: Platform> Control<P> {
                 return Ok(Err(Refused(why)));
             }
             match transition(&row, version, &Event::Finish(result), self.now()) {
-                Ok(change) => {
-                    if self.apply(change).await? == Applied::Done {
-                        return Ok(Ok(ResultReply::Accepted));
+                Ok(change) => match self.apply(change).await {
+                    Ok(Applied::Done) => return Ok(Ok(ResultReply::Accepted)),
+                    Ok(Applied::Conflict(_)) => {}
+                    // What no row can hold, it cannot hold the next time.
+                    Err(Error::Port(error @ ports::Error::Corrupt { .. })) => {
+                        return Ok(Err(Refused(error.to_string())));
                     }
-                }
+                    Err(error) => return Err(error),
+                },
                 Err(Refusal::Repeated) => return Ok(Ok(ResultReply::Accepted)),
                 Err(refusal) => return stale(refusal.to_string()),
             }
@@ -381,15 +385,14 @@ impl<P: Platform> Control<P> {
             }
             let mut files = tree.files;
             files.retain(|path, file| present.files.get(path) != Some(file));
-            let digests: Vec<_> = files.values().map(|file| file.sha256).collect();
-            let sizes = self.renew_all(&digests).await?;
-            for ((path, file), size) in files.iter().zip(sizes) {
-                if size != Some(file.size) {
-                    let digest = file.sha256;
-                    return Ok(Err(format!(
-                        "{path} ({digest}) of the tree is not in the store with the size that the tree says"
-                    )));
-                }
+            let wanted: Vec<_> = files.values().map(|it| (it.sha256, it.size)).collect();
+            if let Some((at, _)) = self.renew_all(&wanted).await?
+                && let Some((path, file)) = files.iter().nth(at)
+            {
+                let digest = file.sha256;
+                return Ok(Err(format!(
+                    "{path} ({digest}) of the tree is not in the store with the size that the tree says"
+                )));
             }
         }
         Ok(Ok(()))
@@ -403,26 +406,20 @@ impl<P: Platform> Control<P> {
     ) -> Result<std::result::Result<(), Refused>> {
         let refuse = |why: String| Ok(Err(Refused(why)));
         // Renewed, not only looked for: from here to the row that names it, it is not removed.
-        let digests: Vec<_> = artifacts(result).map(|it| it.sha256).collect();
-        let sizes = self.renew_all(&digests).await?;
-        for (artifact, size) in artifacts(result).zip(sizes) {
-            match size {
-                Some(size) if size == artifact.size => {}
-                Some(size) => {
-                    return refuse(format!(
-                        "{} has {size} bytes in the store and {} in the result",
-                        artifact.name, artifact.size
-                    ));
-                }
-                None => {
-                    return refuse(format!(
-                        "{} ({}) was not uploaded",
-                        artifact.name, artifact.sha256
-                    ));
-                }
-            }
+        let wanted: Vec<_> = artifacts(result).map(|it| (it.sha256, it.size)).collect();
+        let wrong = self.renew_all(&wanted).await?;
+        let wrong = wrong.and_then(|(at, size)| Some((artifacts(result).nth(at)?, size)));
+        match wrong {
+            None => Ok(Ok(())),
+            Some((artifact, Some(size))) => refuse(format!(
+                "{} has {size} bytes in the store and {} in the result",
+                artifact.name, artifact.size
+            )),
+            Some((artifact, None)) => refuse(format!(
+                "{} ({}) was not uploaded",
+                artifact.name, artifact.sha256
+            )),
         }
-        Ok(Ok(()))
     }
 }
 

@@ -164,13 +164,17 @@ impl Remote {
             }
             missing.sort_unstable();
             missing.dedup();
+            let mut came = Ok(());
             for some in missing.chunks(MOST_BLOBS) {
-                self.fetch_blobs(&repo, some, limit)?;
+                match self.fetch_blobs(&repo, some, limit) {
+                    Err(error @ Error::Limit { .. }) => came = Err(error),
+                    fetched => fetched?,
+                }
             }
             if !missing.is_empty() {
                 cache.tidy();
             }
-            Ok(())
+            came
         })
     }
 

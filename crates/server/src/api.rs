@@ -167,7 +167,8 @@ pub(crate) async fn log<P: Platform>(
     let headers = [
         ("millrace-state", detail.task.state.clone()),
         ("millrace-attempt", attempt.to_string()),
-        ("content-type", "text/plain; charset=utf-8".to_owned()),
+        // What stands between may turn text that is no UTF-8 into other bytes; readers count bytes.
+        ("content-type", "application/octet-stream".to_owned()),
     ];
     Ok((headers, bytes).into_response())
 }

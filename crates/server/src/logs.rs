@@ -4,12 +4,13 @@
 use std::io::SeekFrom;
 use std::path::PathBuf;
 
-use control::TaskDetail;
+use control::{LINK_LASTS, TaskDetail};
 use ports::{ArtifactStore, Body, Platform};
 use runner_api::TaskId;
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
+use crate::published::SENT_BYTES;
 use crate::{Error, State};
 
 /// Longest log, in bytes: above what a project's limits allow.
@@ -149,8 +150,26 @@ impl<P: Platform> State<P> {
     pub(crate) fn nothing_yet(&self) -> &'static str {
         match self.logs.grow() {
             true => "nothing has been written yet",
-            false => "a log can be read when its attempt has ended: no growing logs are kept here",
+            false => {
+                "no log is here: none grow on this control plane, and of an attempt that ended without a result none is kept"
+            }
         }
+    }
+
+    /// Where the store itself gives a whole log that is too large for an answer of a function.
+    pub(crate) async fn log_elsewhere(
+        &self,
+        detail: &TaskDetail,
+        attempt: u32,
+    ) -> Result<Option<String>, Error> {
+        let task = &detail.task;
+        let whole = task.log.as_ref().filter(|_| attempt == task.attempt);
+        let Some(whole) = whole.filter(|it| it.size > SENT_BYTES && !self.logs.grow()) else {
+            return Ok(None);
+        };
+        let store = self.control.platform().store();
+        let link = store.download_link(&whole.sha256, LINK_LASTS).await?;
+        Ok(link.map(|link| link.url))
     }
 
     /// The log of an attempt as far as it is here: the file that grows, or the artifact of the last attempt that ended.

@@ -23,13 +23,11 @@ const EARLIER: usize = 4;
 
 /// Files up to this size, in bytes, are sent even where the store has addresses of its own: a function's
 /// answer holds them.
-const SENT_BYTES: u64 = 512 * 1024;
+pub(crate) const SENT_BYTES: u64 = 512 * 1024;
 
 /// How long others may keep a file of a repository. An index and its signature are asked for one after another, and must
 /// be of one release: so a flip is seen at once, but for these seconds.
 const FILE_LASTS: HeaderValue = HeaderValue::from_static("max-age=5");
-/// The same for where a large file is: large files are packages, whose names change with them.
-const PLACE_LASTS: HeaderValue = HeaderValue::from_static("max-age=60");
 /// Below the address where files are published, they lie by their digests: as the store on AWS names them, and the
 /// distribution of `terraform/modules/publishing`.
 const BLOBS: &str = "blobs/sha256";
@@ -173,7 +171,7 @@ async fn send<P: Platform>(
     if file.size > SENT_BYTES {
         if let Some(address) = &state.published_at {
             let place = format!("{address}/{BLOBS}/{}", file.sha256);
-            return Ok(kept(PLACE_LASTS, Redirect::temporary(&place)));
+            return Ok(kept(FILE_LASTS, Redirect::temporary(&place)));
         }
         // It is signed for its time alone.
         if let Some(link) = store.download_link(&file.sha256, LINK_LASTS).await? {

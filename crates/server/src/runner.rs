@@ -132,15 +132,9 @@ pub(crate) async fn result<P: Platform>(
 ) -> Answer<ResultReply> {
     let (id, _, body) = signed(&state, request, MAX_JSON_BYTES).await?;
     let manifest: ResultManifest = json(&body)?;
-    match state.control.finish(&id, &manifest).await {
-        Ok(Ok(reply)) => Ok(Json(reply)),
-        Ok(Err(refused)) => Err(Error::Unprocessable(refused.0)),
-        // What no row can hold, it cannot hold the next time.
-        Err(control::Error::Port(error @ ports::Error::Corrupt { .. })) => {
-            tracing::error!(%error, "a result cannot be written");
-            Err(Error::Unprocessable(error.to_string()))
-        }
-        Err(error) => Err(error.into()),
+    match state.control.finish(&id, &manifest).await? {
+        Ok(reply) => Ok(Json(reply)),
+        Err(refused) => Err(Error::Unprocessable(refused.0)),
     }
 }
 

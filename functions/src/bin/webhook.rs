@@ -9,8 +9,8 @@ use platform_aws::{Access, Clients, Installation, Patience, SqsQueue};
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// A forge waits some seconds, and so does Lambda.
 const PATIENCE: Patience = Patience {
-    attempts: 3,
-    attempt_millis: 1_000,
+    attempts: 2,
+    attempt_millis: 1_500,
     first_wait_millis: 50,
 };
 /// Where forges put the signature.

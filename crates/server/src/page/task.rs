@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, Query, State as Shared};
 use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use control::TaskDetail;
 use ports::Platform;
 use serde::Deserialize;
@@ -159,6 +159,9 @@ pub(crate) async fn log<P: Platform>(
     let detail = detail(&state, &id).await?;
     let attempt = last_or(which.attempt, &detail)?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    if let Some(link) = state.log_elsewhere(&detail, attempt).await? {
+        return Ok(Redirect::temporary(&link).into_response());
+    }
     let Some(log) = state.log(&detail, attempt, Begin::At(0)).await? else {
         return Ok((kind, format!("{}\n", state.nothing_yet())).into_response());
     };

@@ -148,7 +148,7 @@ async fn a_large_file_is_where_files_are_published() {
         assert_eq!((status, lasts, header("location")), expect, "{path}");
     };
     let place = format!("https://repos.example.org/blobs/sha256/{}", large.sha256);
-    check(&cloud, "large.rpm", (307, "max-age=60", Some(&place))).await;
+    check(&cloud, "large.rpm", (307, "max-age=5", Some(&place))).await;
     check(&cloud, &small, (200, "max-age=5", None)).await;
     check(&here, "large.rpm", (200, "max-age=5", None)).await;
 }
