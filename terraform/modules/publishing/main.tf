@@ -15,7 +15,7 @@ resource "aws_cloudfront_origin_access_control" "artifacts" {
   signing_protocol                  = "sigv4"
 }
 
-# Pointers flip, so a path is kept for as long as the read API says: 5 seconds a small file, a minute where a large one is.
+# Pointers flip, so a path is kept for as long as the read API says: 5 seconds.
 resource "aws_cloudfront_cache_policy" "repositories" {
   name        = "${var.prefix}-repositories"
   comment     = "Paths of repositories, for at most a minute."
