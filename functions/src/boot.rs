@@ -92,7 +92,7 @@ impl Boot {
         })
     }
 
-    /// A secret's value, without the end of the line that a file has.
+    /// A secret's value, without white space around it: a file ends with the end of a line.
     ///
     /// # Errors
     /// When it is not there, or this function may not read it.

@@ -112,7 +112,7 @@ impl Repository {
         })
     }
 
-    /// Whether a file is at `path`: something that [`Self::read`] gives the bytes of.
+    /// Whether a file is at `path`, of whatever size.
     pub fn has_file(&self, commit: CommitId, path: &str) -> Result<bool> {
         let repo = self.handle_with(commit)?;
         let found = blobs(&repo, commit, std::slice::from_ref(&path))?;

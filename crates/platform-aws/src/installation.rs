@@ -38,7 +38,7 @@ pub struct Patience {
     /// Requests per call, the first included; at least 1.
     pub attempts: u32,
     /// Milliseconds for one request, the long wait of a poll not included. A part of an upload, 8 MiB, has to
-    /// fit in.
+    /// fit in, and what the store copies by itself, up to 1 GiB.
     pub attempt_millis: u64,
     /// Milliseconds before the second request, at most. Doubles each time, up to [`Patience::MOST_WAIT`].
     pub first_wait_millis: u64,
