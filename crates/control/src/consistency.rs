@@ -103,13 +103,13 @@ impl<P: Platform> Control<P> {
             Err(ports::Error::Corrupt { .. }) => return Ok(None),
             changes => changes?,
         };
-        let paths = changes.into_iter().map(|change| change.path);
-        let paths: Vec<String> = paths.filter(|path| is_request(path)).collect();
+        let mut paths: Vec<String> = changes.into_iter().map(|change| change.path).collect();
+        paths.retain(|path| is_request(path));
         repo.prefetch(&tip, &paths).await?;
-        for path in paths {
-            let Ok(path) = path.parse::<RequestPath>() else {
-                continue;
-            };
+        let requests = paths
+            .iter()
+            .filter_map(|path| path.parse::<RequestPath>().ok());
+        for path in requests {
             let Some(text) = repo.read(&tip, path.as_str()).await? else {
                 continue;
             };
