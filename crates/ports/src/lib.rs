@@ -13,6 +13,9 @@ use pipeline_spec::{RepositoryName, Sha256Digest};
 use tokio::io::AsyncRead;
 
 pub mod contract;
+mod forge;
+
+pub use forge::{Action, Annotation, Check, CheckState, Forge, Level, Permission, Pull, PullState};
 
 /// What goes wrong in an adapter.
 #[derive(Debug, thiserror::Error)]

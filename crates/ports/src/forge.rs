@@ -1,0 +1,167 @@
+//! The forge: where people open pull requests and read what becomes of them.
+
+use std::fmt;
+
+use crate::{Commit, Result};
+
+/// A pull request as it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pull {
+    /// Unique in the repository.
+    pub number: u64,
+    /// What people called it: a stranger's text.
+    pub title: String,
+    /// The login of who opened it.
+    pub author: String,
+    /// The newest commit of it.
+    pub head: Commit,
+    /// The branch that it wants to be merged into.
+    pub base: String,
+    /// Its commits are in the state repository itself. Not so: in a fork, which anybody may have.
+    pub is_own: bool,
+    /// Whether it is still to be decided.
+    pub state: PullState,
+}
+
+/// How a pull request stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PullState {
+    /// People talk about it.
+    Open,
+    /// It is in its base, as of this commit.
+    Merged(Commit),
+    /// It was closed without.
+    Closed,
+}
+
+/// What people read beside a commit, and beside the pull request that it is the head of.
+///
+/// A commit has one check of each name. Writing it again changes that one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// Of the fixed set that Millrace writes, as `plan`. People see it after `millrace / `.
+    pub name: String,
+    /// Where it stands.
+    pub commit: Commit,
+    /// The pull request whose head that is, if it is about one.
+    pub pull: Option<u64>,
+    /// How it is.
+    pub state: CheckState,
+    /// One line, without markup.
+    pub title: String,
+    /// Markdown as GitHub and Gitea both read it, [`Check::MAX_SUMMARY`] bytes at most.
+    pub summary: String,
+    /// Remarks on lines of files.
+    pub annotations: Vec<Annotation>,
+    /// What a person may ask for by a click, where the forge can show that; three at most.
+    pub actions: Vec<Action>,
+    /// A page with more.
+    pub details: Option<String>,
+    /// Says which version of the text this is: an identifier of ours that the forge keeps with it.
+    pub digest: String,
+}
+
+impl Check {
+    /// Bytes of a summary that both forges take (GitHub: 65,535 characters).
+    pub const MAX_SUMMARY: usize = 65_000;
+}
+
+/// How a check is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckState {
+    /// Nothing has begun.
+    Waiting,
+    /// Work is under way.
+    Running,
+    /// All is well.
+    Passed,
+    /// Something is wrong that a person must mend.
+    Failed,
+    /// Nothing follows, or somebody has stopped it.
+    Neutral,
+}
+
+impl CheckState {
+    /// Whether nothing more is expected.
+    pub fn is_done(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running)
+    }
+}
+
+/// A remark on a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// From the repository's top.
+    pub path: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// How bad.
+    pub level: Level,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead; may be empty.
+    pub help: String,
+}
+
+/// How bad an annotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// It stops the merge's work.
+    Error,
+    /// People should look twice.
+    Warning,
+}
+
+/// Something to click on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Action {
+    /// What the forge sends back when somebody does: 20 characters at most.
+    pub name: &'static str,
+    /// On the button: 20 characters at most.
+    pub label: &'static str,
+    /// What it does: 40 characters at most.
+    pub what: &'static str,
+}
+
+/// What a person may do to the state repository, by what the forge says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Permission {
+    /// Nothing that others may not.
+    None,
+    /// Read.
+    Read,
+    /// Push to it.
+    Write,
+    /// All.
+    Admin,
+}
+
+impl fmt::Display for Permission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Admin => "admin",
+        })
+    }
+}
+
+/// A forge's side of the state repository. *The same check updates, and never doubles.*
+///
+/// Nothing that is decided hangs on what people wrote there.
+pub trait Forge: Send + Sync {
+    /// Pull requests that are open against `base`, in the order of their numbers.
+    fn open_pulls(&self, base: &str) -> impl Future<Output = Result<Vec<Pull>>> + Send;
+
+    /// A pull request, whatever its state.
+    fn pull(&self, number: u64) -> impl Future<Output = Result<Option<Pull>>> + Send;
+
+    /// Writes a check, or writes it anew. Doing so twice is the same as once, and costs nobody a second mail.
+    fn write_check(&self, check: &Check) -> impl Future<Output = Result<()>> + Send;
+
+    /// What `login` may do.
+    fn permission(&self, login: &str) -> impl Future<Output = Result<Permission>> + Send;
+}
