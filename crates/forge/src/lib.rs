@@ -1,0 +1,4 @@
+//! GitHub and Gitea: webhooks in, checks and statuses out. The only room that knows their JSON.
+//!
+//! Callers: the functions and the command line. Invariants: nothing that a forge says is believed where git or a
+//! signature can be asked instead; a webhook is a hint, and decides nothing.
