@@ -121,6 +121,7 @@ impl<P: Platform> Control<P> {
                     let wish = self
                         .read_wish(&snapshot.config, files, path, &text)
                         .await?
+                        .map(|(spec, _)| spec)
                         .map_err(|found| problems(&found));
                     self.admit(&mut head, path, wish, (&tip, sequence)).await?
                 }
@@ -234,14 +235,15 @@ impl<P: Platform> Control<P> {
         Ok(requests(&changes))
     }
 
-    /// Parses and checks a request against the configuration and the requests beside it.
+    /// Parses and checks a request against the configuration and the requests beside it: the request with what
+    /// may surprise, or all that is wrong with it.
     pub(crate) async fn read_wish(
         &self,
         config: &Config,
         files: Files<'_>,
         path: &RequestPath,
         bytes: &[u8],
-    ) -> Result<std::result::Result<RequestSpec, Vec<Diagnostic>>> {
+    ) -> Result<std::result::Result<(RequestSpec, Vec<Diagnostic>), Vec<Diagnostic>>> {
         let parsed = match path.kind() {
             RequestKind::Build => parse_build(path, bytes).map(|r| RequestSpec::Build(Box::new(r))),
             RequestKind::Release => {
@@ -268,7 +270,11 @@ impl<P: Platform> Control<P> {
             RequestSpec::Release(request) => check_release(request, path, text, config, &exists),
         };
         let broken = diagnostics.iter().any(|d| d.severity == Severity::Error);
-        Ok(if broken { Err(diagnostics) } else { Ok(spec) })
+        Ok(if broken {
+            Err(diagnostics)
+        } else {
+            Ok((spec, diagnostics))
+        })
     }
 
     /// Builds that a published release is made of: their files may be gone, its packages are not.

@@ -111,7 +111,10 @@ impl<P: Platform> Control<P> {
     ) -> Result<Loaded> {
         let known = self.load(path).await?;
         let wanted = match self.read_file(files, path.as_str()).await? {
-            Some(text) => self.read_wish(config, files, path, &text).await?.ok(),
+            Some(text) => {
+                let wish = self.read_wish(config, files, path, &text).await?;
+                wish.ok().map(|(spec, _)| spec)
+            }
             None => None,
         };
         Ok(match (known, wanted) {

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, TaskRow, Tasks};
 use pipeline_spec::{
-    Config, PlatformName, Priority, RepositoryName, RequestKind, RequestPath, Source,
+    Config, Diagnostic, PlatformName, Priority, RepositoryName, RequestKind, RequestPath, Severity,
+    Source,
 };
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, PathChange, Platform, Resolved, StateRepo};
@@ -31,6 +32,48 @@ pub struct DryRun {
     pub notes: Vec<Note>,
     /// Requests that it brings, changes or takes away.
     pub requests: Vec<DryRunRequest>,
+    /// What there is to say of lines of the files that differ, mistakes of all files included.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remarks: Vec<Remark>,
+}
+
+/// Something to say of a line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remark {
+    /// The file, from the repository's top.
+    pub path: String,
+    /// From 1.
+    pub line: u32,
+    /// From 1, in characters.
+    pub column: u32,
+    /// Whether nothing can be planned before it is mended.
+    pub is_error: bool,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+impl From<&Diagnostic> for Remark {
+    fn from(found: &Diagnostic) -> Self {
+        Self {
+            path: found.path.clone(),
+            line: found.line,
+            column: found.column,
+            is_error: found.severity == Severity::Error,
+            message: found.message.clone(),
+            help: found.help.clone(),
+        }
+    }
+}
+
+/// Whether refs of packages' sources are looked up that the ledger does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refs {
+    /// Their hosts are asked.
+    LookUp,
+    /// Nobody is asked: who wrote the addresses may have the control plane call no one.
+    Leave,
 }
 
 /// [`DryRun::to`] of a [`Checkout`].
@@ -203,7 +246,10 @@ impl<P: Platform> Control<P> {
             repo.head(revision).await
         };
         match found {
-            Ok(Some(commit)) => Ok(Some(self.dry_run_of(Files::Commit(&commit)).await?)),
+            Ok(Some(commit)) => {
+                let run = self.dry_run_of(Files::Commit(&commit), Refs::LookUp);
+                Ok(Some(run.await?))
+            }
             // A name that no branch can have, or a commit that is not there.
             Ok(None) | Err(ports::Error::Corrupt { .. }) => Ok(None),
             Err(error) => Err(error.into()),
@@ -212,10 +258,11 @@ impl<P: Platform> Control<P> {
 
     /// Plans files that were not pushed, and writes nothing.
     pub async fn dry_run_files(&self, checkout: &Checkout) -> Result<DryRun> {
-        self.dry_run_of(Files::Checkout(checkout)).await
+        self.dry_run_of(Files::Checkout(checkout), Refs::LookUp)
+            .await
     }
 
-    async fn dry_run_of(&self, files: Files<'_>) -> Result<DryRun> {
+    pub(crate) async fn dry_run_of(&self, files: Files<'_>, refs: Refs) -> Result<DryRun> {
         let (head, _) = self.head_row().await?;
         let mut run = DryRun {
             from: head.commit.clone(),
@@ -223,11 +270,13 @@ impl<P: Platform> Control<P> {
             problems: Vec::new(),
             notes: Vec::new(),
             requests: Vec::new(),
+            remarks: Vec::new(),
         };
-        let config = match self.read_config(files).await? {
-            Ok((config, _)) => config,
+        let (config, warnings) = match self.read_config(files).await? {
+            Ok(read) => read,
             Err(diagnostics) => {
                 run.problems = problems(&diagnostics);
+                run.remarks = diagnostics.iter().map(Remark::from).collect();
                 return Ok(run);
             }
         };
@@ -241,6 +290,10 @@ impl<P: Platform> Control<P> {
         let from = linear.then_some(head.commit.as_str());
         let changes = self.file_changes(from, files).await?;
         run.notes = self.dry_notes(&changes).await?;
+        // What was there before is not of who reads this.
+        let differs = |path: &str| changes.iter().any(|change| change.path == path);
+        let of_changes = warnings.iter().filter(|found| differs(&found.path));
+        run.remarks = of_changes.map(Remark::from).collect();
         if !head.commit.is_empty()
             && let Ok(planned) = self.snapshot(&head.commit).await
         {
@@ -269,11 +322,16 @@ impl<P: Platform> Control<P> {
             };
             match self.read_file(files, path.as_str()).await? {
                 Some(text) => match self.read_wish(&config, files, &path, &text).await? {
-                    Ok(spec) => {
+                    Ok((spec, warnings)) => {
                         request.priority = spec.priority();
-                        self.dry_wish(&config, files, &spec, &mut request).await?;
+                        run.remarks.extend(warnings.iter().map(Remark::from));
+                        self.dry_wish(&config, (files, refs), &spec, &mut request)
+                            .await?;
                     }
-                    Err(diagnostics) => request.problems = problems(&diagnostics),
+                    Err(diagnostics) => {
+                        request.problems = problems(&diagnostics);
+                        run.remarks.extend(diagnostics.iter().map(Remark::from));
+                    }
                 },
                 None if change.kind == ChangeKind::NotAFile => {
                     request.problems = vec![not_a_file(path.as_str())];
@@ -288,12 +346,15 @@ impl<P: Platform> Control<P> {
     async fn dry_wish(
         &self,
         config: &Config,
-        files: Files<'_>,
+        (files, refs): (Files<'_>, Refs),
         spec: &RequestSpec,
         request: &mut DryRunRequest,
     ) -> Result<()> {
         match spec {
-            RequestSpec::Build(build) => self.dry_build(config, to(files), build, request).await,
+            RequestSpec::Build(build) => {
+                self.dry_build(config, (to(files), refs), build, request)
+                    .await
+            }
             RequestSpec::Release(release) => {
                 self.dry_release(config, files, Some(release), request)
                     .await
@@ -304,7 +365,7 @@ impl<P: Platform> Control<P> {
     async fn dry_build(
         &self,
         config: &Config,
-        commit: &str,
+        (commit, look_up): (&str, Refs),
         build: &pipeline_spec::BuildRequest,
         request: &mut DryRunRequest,
     ) -> Result<()> {
@@ -322,6 +383,8 @@ impl<P: Platform> Control<P> {
             let known = loaded.as_ref().and_then(|loaded| loaded.refs.get(&key));
             let resolution = match known {
                 Some(row) => Resolution::Commit(row.commit.clone()),
+                // The planner says that it is still to be looked up.
+                None if look_up == Refs::Leave => continue,
                 None => match self.platform.state_repo().resolve(&key.0, &key.1).await {
                     Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
                     Ok(Resolved::Missing(message)) => Resolution::Missing(message),

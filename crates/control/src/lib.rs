@@ -8,6 +8,7 @@
 //! | [`Control::take`], [`Control::lease`], [`Control::heartbeat`], [`Control::finish`] | a runner's calls | |
 //! | [`Control::collect`] | takes in a result that lies in the store | a runner put it there, a sweep |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
+//! | [`Control::review`] | tells each open pull request what merging it would do | a push to one, a merge, a timer |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
 //! | [`Control::prune`] | removes artifacts that nothing names any more | a timer, a person |
 //! | [`Control::recover`] | a lost ledger, from `main`, `status` and the artifact store | a person |
@@ -29,13 +30,16 @@ mod dry_release;
 mod dry_run;
 mod files;
 mod load;
+mod markdown;
 mod notice;
 mod orphans;
+mod plan_check;
 mod publish;
 mod query;
 mod recover;
 mod render;
 mod report;
+mod review;
 mod shape;
 mod sweep;
 mod turns;
@@ -56,7 +60,7 @@ pub use command::CommandError;
 pub use config::Snapshot;
 pub use dry_run::{
     CHECKOUT, DryRun, DryRunPackage, DryRunRepository, DryRunRequest, DryRunTask, DryRunWork,
-    PackageChange,
+    PackageChange, Remark,
 };
 pub use files::Checkout;
 pub use orphans::{Amount, Grace, Orphan, Pruned, Pruning, TooShort};
@@ -64,6 +68,7 @@ pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail
 pub use recover::Recovered;
 pub use render::{ConfigurationFile, StatusFile, StatusRef, StatusTask, VERSION as STATUS_VERSION};
 pub use report::Reported;
+pub use review::Reviewed;
 pub use sweep::Swept;
 use work::Enrolment;
 pub use work::{LINK_LASTS, Leased, Refused, Taken, queues};

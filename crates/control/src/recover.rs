@@ -366,7 +366,8 @@ impl<P: Platform> Control<P> {
         };
         let config = &self.snapshot(commit).await?.config;
         let files = Files::Commit(commit);
-        Ok(self.read_wish(config, files, path, &text).await?.ok())
+        let wish = self.read_wish(config, files, path, &text).await?;
+        Ok(wish.ok().map(|(spec, _)| spec))
     }
 
     /// Writes the rows of releases and repositories, and what is left of the builds'.
@@ -444,7 +445,8 @@ impl<P: Platform> Control<P> {
         }
         let config = &self.snapshot(tip).await?.config;
         let wish = self.read_wish(config, Files::Commit(tip), &row.path, wish);
-        Ok(wish.await?.ok().is_none_or(|wish| row.spec == Some(wish)))
+        let wish = wish.await?.ok();
+        Ok(wish.is_none_or(|(wish, _)| row.spec == Some(wish)))
     }
 
     async fn is_answered(&self, path: &RequestPath, tip: &str) -> Result<bool> {

@@ -28,10 +28,12 @@ pub mod partition {
     pub const DEAD: &str = "dead";
     /// The request of every task, by the task's id.
     pub const TASKS: &str = "tasks";
+    /// [`crate::PullRow`] by number: pull requests that are open.
+    pub const PULLS: &str = "pulls";
     /// All of these. Beside them every request, every repository, and what waits for a request has a
     /// partition.
-    pub const ALL: [&str; 9] = [
-        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS,
+    pub const ALL: [&str; 10] = [
+        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS, PULLS,
     ];
 }
 
@@ -96,6 +98,11 @@ impl Key {
     /// A message that was given up; one row however often it comes back.
     pub fn dead_letter(queue: &QueueName, message: &Message) -> Self {
         Self::new(partition::DEAD, format!("{queue} {}", message.name()))
+    }
+
+    /// A pull request that is open.
+    pub fn pull(number: u64) -> Self {
+        Self::new(partition::PULLS, format!("{number:012}"))
     }
 
     /// Marks a request as not at rest.

@@ -17,7 +17,7 @@ pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
     AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip, HeadRow,
-    LeaseRow, Note, OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow,
+    LeaseRow, Note, OutboxRow, Phase, Problem, PullRow, Record, RefRow, RepositoryRow, RequestRow,
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use share::{Share, Tenant};

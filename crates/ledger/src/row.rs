@@ -46,6 +46,8 @@ pub enum Row {
     },
     /// At [`crate::Key::status_branch`].
     StatusBranch(StatusBranchRow),
+    /// At [`crate::Key::pull`].
+    Pull(PullRow),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
@@ -94,6 +96,19 @@ pub struct StatusBranchRow {
     /// The last commit at which the branch held all that it should, 40 hex digits. At another one,
     /// somebody else wrote, or a process ended in the middle: the branch is compared.
     pub commit: String,
+}
+
+/// What was last said of a pull request. It can be lost: then it is said again, and the forge finds it to be the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRow {
+    /// Unique in the state repository.
+    pub number: u64,
+    /// Its newest commit, 40 hex digits.
+    pub head: String,
+    /// The planned commit that it was laid over; empty: nothing was planned yet.
+    pub base: String,
+    /// Of all that people read in its check, hex: it is written anew when this changes.
+    pub digest: String,
 }
 
 /// A request as it was last planned.

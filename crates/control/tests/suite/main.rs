@@ -14,5 +14,6 @@ mod orphans;
 mod planning;
 mod recover;
 mod releases;
+mod review;
 mod runners;
 mod world;

@@ -1,0 +1,299 @@
+//! Pull requests: each gets a check that says what merging it would do.
+//!
+//! What counts is what the forge and the ledger say now. So a webhook that is lost, comes twice or late changes
+//! nothing but the time until somebody looks, and a check that was written twice is the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use ledger::{Change, Condition, Expect, Key, PullRow, Row, partition};
+use pipeline_spec::{Sha256Digest, is_config_path};
+use ports::{Applied, ChangeKind, Check, Forge, PathChange, Platform, Pull, StateRepo};
+use sha2::{Digest, Sha256};
+
+use crate::dry_run::Refs;
+use crate::files::{Checkout, Files};
+use crate::load::unexpected;
+use crate::notice::not_a_file;
+use crate::plan_check::{plan_check, refusal};
+use crate::report::is_request;
+use crate::{Control, MAX_TRIES, Result, contended};
+
+/// Files of one pull request. More are a migration: people plan it with `millrace plan`.
+const MAX_FILES: usize = 5_000;
+/// Bytes of them all.
+const MAX_BYTES: usize = 64 << 20;
+/// Commits that are looked through for the one where a pull request began.
+const MAX_COMMITS: usize = 2_000;
+
+/// What a review did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reviewed {
+    /// Open pull requests.
+    pub open: usize,
+    /// Checks that were written or written anew.
+    pub written: usize,
+    /// Pull requests of which nothing could be said now; the next review tries again.
+    pub failed: usize,
+}
+
+/// A pull request as files over what is planned.
+struct Proposal {
+    files: Checkout,
+    /// Paths that the branch has changed as well since the pull request began.
+    both: BTreeSet<String>,
+    /// Requests that would be links.
+    links: Vec<String>,
+}
+
+impl<P: Platform> Control<P> {
+    /// Plans every open pull request as it would be merged now, and writes checks where what they say has changed.
+    ///
+    /// # Errors
+    /// If it cannot be read which pull requests there are. What fails for one of them holds up no other.
+    pub async fn review<F: Forge>(&self, forge: &F) -> Result<Reviewed> {
+        // Before the pull requests: what is merged meanwhile is seen the next time.
+        let (head, _) = self.head_row().await?;
+        let pulls = forge.open_pulls(&self.options.branch).await?;
+        let mut known = self.known_pulls().await?;
+        let mut reviewed = Reviewed {
+            open: pulls.len(),
+            ..Reviewed::default()
+        };
+        for pull in &pulls {
+            let row = known.remove(&pull.number);
+            let is_told = row
+                .as_ref()
+                .is_some_and(|(row, _)| row.head == pull.head && row.base == head.commit);
+            if is_told {
+                continue;
+            }
+            match self.review_one(forge, pull, row).await {
+                Ok(written) => reviewed.written += usize::from(written),
+                Err(error) => {
+                    tracing::warn!(pull = pull.number, %error, "failed to review a pull request");
+                    reviewed.failed += 1;
+                }
+            }
+        }
+        for (number, (_, version)) in known {
+            let mut change = Change::default();
+            let key = Key::pull(number);
+            change.conditions.push(Condition {
+                key: key.clone(),
+                expect: Expect::Version(version),
+            });
+            change.delete(key);
+            // Another process has opened it anew, or deleted it.
+            let _looked_at_again = self.apply(change).await?;
+        }
+        Ok(reviewed)
+    }
+
+    async fn known_pulls(&self) -> Result<BTreeMap<u64, (PullRow, u64)>> {
+        let mut known = BTreeMap::new();
+        for (key, record) in self.all_rows(partition::PULLS, "").await? {
+            let Row::Pull(row) = record.row else {
+                return Err(unexpected(&key));
+            };
+            known.insert(row.number, (row, record.version));
+        }
+        Ok(known)
+    }
+
+    /// Whether a check was written.
+    async fn review_one<F: Forge>(
+        &self,
+        forge: &F,
+        pull: &Pull,
+        mut known: Option<(PullRow, u64)>,
+    ) -> Result<bool> {
+        let mut written = false;
+        let key = Key::pull(pull.number);
+        for _ in 0..MAX_TRIES {
+            let (head, _) = self.head_row().await?;
+            let check = self.check_of(pull, &head.commit).await?;
+            let is_said = known
+                .as_ref()
+                .is_some_and(|(row, _)| row.head == pull.head && row.digest == check.digest);
+            // Another process may have written something older over it: see below.
+            if !is_said || written {
+                forge.write_check(&check).await?;
+                written = true;
+            }
+            let row = PullRow {
+                number: pull.number,
+                head: pull.head.clone(),
+                base: head.commit,
+                digest: check.digest,
+            };
+            let mut change = Change::default();
+            let version = known.as_ref().map(|(_, version)| *version);
+            change.replace(key.clone(), Expect::as_read(version), Row::Pull(row));
+            if self.apply(change).await? == Applied::Done {
+                return Ok(written);
+            }
+            // Of two processes the one that notes last has to be the one that wrote last: so this one writes again.
+            written = true;
+            known = self.known_pulls().await?.remove(&pull.number);
+        }
+        Err(contended(&key))
+    }
+
+    /// What is to be said of a pull request over the planned commit `base`.
+    async fn check_of(&self, pull: &Pull, base: &str) -> Result<Check> {
+        let check = match self.proposal(pull, base).await? {
+            Err(why) => refusal(pull, &why),
+            Ok(proposal) => {
+                // Anybody may open a pull request, and write any address into it.
+                let refs = match pull.is_own {
+                    true => Refs::LookUp,
+                    false => Refs::Leave,
+                };
+                let files = Files::Checkout(&proposal.files);
+                let mut run = self.dry_run_of(files, refs).await?;
+                let links = proposal.links.iter().map(|path| not_a_file(path));
+                run.problems.extend(links);
+                plan_check(pull, &run, &proposal.both)
+            }
+        };
+        Ok(Check {
+            digest: digest(&check),
+            ..check
+        })
+    }
+
+    /// The files of a pull request over `base`, or why it cannot be looked at.
+    async fn proposal(
+        &self,
+        pull: &Pull,
+        base: &str,
+    ) -> Result<std::result::Result<Proposal, String>> {
+        let repo = self.platform.state_repo();
+        let began = self.merge_base(base, &pull.head).await?;
+        let changes = repo.changes(began.as_deref(), &pull.head).await?;
+        if changes.len() > MAX_FILES {
+            let many = changes.len();
+            return Ok(Err(format!(
+                "it changes {many} files, and {MAX_FILES} are planned at most: split it, or plan it with `millrace plan`"
+            )));
+        }
+        let read = changes.iter().filter(|change| is_read(change));
+        let read: Vec<String> = read.map(|change| change.path.clone()).collect();
+        repo.prefetch(&pull.head, &read).await?;
+        let (mut files, mut bytes, mut links) = (BTreeMap::new(), 0, Vec::new());
+        for change in &changes {
+            let file = match (change.kind, is_read(change)) {
+                (ChangeKind::Removed | ChangeKind::NotAFile, _) => None,
+                // Nobody reads what is in it.
+                (_, false) => Some(Bytes::new()),
+                (_, true) => repo.read(&pull.head, &change.path).await?,
+            };
+            if change.kind == ChangeKind::NotAFile && is_request(&change.path) {
+                links.push(change.path.clone());
+            }
+            bytes += file.as_ref().map_or(0, Bytes::len);
+            if bytes > MAX_BYTES {
+                let most = MAX_BYTES >> 20;
+                return Ok(Err(format!(
+                    "its files have more than {most} MiB together: split it"
+                )));
+            }
+            files.insert(change.path.clone(), file);
+        }
+        let both = match began.as_deref() {
+            Some(began) if began != base => self.changed_twice(began, base, &files).await?,
+            _ => BTreeSet::new(),
+        };
+        let base = Some(base.to_owned()).filter(|base| !base.is_empty());
+        Ok(Ok(Proposal {
+            files: Checkout { base, files },
+            both,
+            links,
+        }))
+    }
+
+    /// Of `files`, those that `base` has otherwise than `began`, and otherwise than they are here.
+    async fn changed_twice(
+        &self,
+        began: &str,
+        base: &str,
+        files: &BTreeMap<String, Option<Bytes>>,
+    ) -> Result<BTreeSet<String>> {
+        let repo = self.platform.state_repo();
+        let mut both = BTreeSet::new();
+        for change in repo.changes(Some(began), base).await? {
+            if let Some(file) = files.get(&change.path)
+                && repo.read(base, &change.path).await? != *file
+            {
+                both.insert(change.path);
+            }
+        }
+        Ok(both)
+    }
+
+    /// The newest commit that both have; of several such, one. `None`: they have nothing in common.
+    async fn merge_base(&self, base: &str, head: &str) -> Result<Option<String>> {
+        if base.is_empty() {
+            return Ok(None);
+        }
+        let repo = self.platform.state_repo();
+        let (mut seen, mut shared) = (BTreeSet::new(), Vec::<String>::new());
+        let mut left = vec![head.to_owned()];
+        while let Some(commit) = left.pop() {
+            if seen.len() > MAX_COMMITS {
+                break;
+            }
+            if !seen.insert(commit.clone()) {
+                continue;
+            }
+            if repo.is_ancestor(&commit, base).await? {
+                shared.push(commit);
+            } else {
+                left.extend(repo.info(&commit).await?.parents);
+            }
+        }
+        let mut newest: Option<String> = None;
+        for commit in shared {
+            let is_newer = match &newest {
+                Some(newest) => repo.is_ancestor(newest, &commit).await?,
+                None => true,
+            };
+            if is_newer {
+                newest = Some(commit);
+            }
+        }
+        Ok(newest)
+    }
+}
+
+/// Whether planning reads the file.
+fn is_read(change: &PathChange) -> bool {
+    is_request(&change.path) || is_config_path(&change.path)
+}
+
+/// Of all that people read. Lengths are in it, so that no word changes its place unseen.
+fn digest(check: &Check) -> String {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update((text.len() as u64).to_le_bytes());
+        hash.update(text);
+    };
+    add(&format!("{:?}", check.state));
+    add(&check.title);
+    add(&check.summary);
+    add(check.details.as_deref().unwrap_or_default());
+    for action in &check.actions {
+        add(action.name);
+    }
+    for found in &check.annotations {
+        add(&found.path);
+        add(&format!(
+            "{}:{} {:?}",
+            found.line, found.column, found.level
+        ));
+        add(&found.message);
+        add(&found.help);
+    }
+    Sha256Digest::new(hash.finalize().into()).to_string()
+}
