@@ -2,3 +2,17 @@
 //!
 //! Callers: the functions and the command line. Invariants: nothing that a forge says is believed where git or a
 //! signature can be asked instead; a webhook is a hint, and decides nothing.
+
+mod address;
+mod answer;
+mod budget;
+mod gitea;
+mod github;
+mod limits;
+mod line;
+mod text;
+
+pub use address::{Address, ConfigError, Secret};
+pub use budget::Budget;
+pub use gitea::Gitea;
+pub use github::{GitHub, Login};

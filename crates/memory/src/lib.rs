@@ -6,6 +6,7 @@
 
 mod clock;
 mod distribution;
+mod forge;
 mod ledger_rows;
 mod queue;
 mod state_repo;
@@ -15,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use clock::ManualClock;
 pub use distribution::{BUILDER_SECRET, CONFIG, SIGNER_SECRET};
+pub use forge::MemoryForge;
 pub use ledger_rows::MemoryLedger;
 pub use queue::MemoryQueue;
 pub use state_repo::MemoryStateRepo;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use memory::{ManualClock, MemoryLedger, MemoryQueue, MemoryStateRepo, MemoryStore};
+use memory::{ManualClock, MemoryForge, MemoryLedger, MemoryQueue, MemoryStateRepo, MemoryStore};
 use ports::contract::{self, QueueManner, Upstream};
 use ports::{Commit, NewCommit};
 
@@ -40,6 +40,15 @@ async fn state_repo() {
     contract::state_repo(async || {
         let repo = MemoryStateRepo::default();
         (repo.clone(), Somebody(repo))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn forge() {
+    contract::forge(async || {
+        let forge = MemoryForge::default();
+        (forge.clone(), forge)
     })
     .await;
 }

@@ -8,6 +8,7 @@
 mod commits;
 mod fair;
 mod files;
+mod forge;
 mod messages;
 mod pointers;
 mod races;
@@ -24,6 +25,7 @@ use crate::{Clock, Commit};
 
 pub use commits::state_repo;
 pub use files::store;
+pub use forge::{ForgeWorld, From, Shown, forge};
 pub use messages::queue;
 pub use rows::ledger;
 pub use time::clock;

@@ -1,0 +1,171 @@
+//! What a forge answered, as bytes with headers: a stranger's until it is parsed.
+//!
+//! Callers: `line` and the adapters. Invariants: an answer has an end ([`MAX_BYTES`]); what it says reaches people as
+//! one short line.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Limited};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use ports::{Error, Result};
+use reqwest::StatusCode;
+use reqwest::header::{DATE, HeaderMap, LINK, LOCATION};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// Bytes of an answer. A page of 50 pull requests with the longest texts that a forge takes is below; beyond, the answer
+/// is refused.
+const MAX_BYTES: usize = 32 << 20;
+/// Characters of a forge's own words that are passed on.
+const MAX_MESSAGE: usize = 300;
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// Reads it to its end.
+    pub(crate) async fn read<B>(
+        status: StatusCode,
+        headers: HeaderMap,
+        body: B,
+    ) -> std::result::Result<Self, String>
+    where
+        B: BodyExt<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let read = Limited::new(body, MAX_BYTES).collect().await;
+        let body = read.map_err(|error| chain(error.as_ref()))?;
+        let body = body.to_bytes().to_vec();
+        Ok(Self {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// Its JSON. What cannot be read is most often a proxy's page in the place of the forge's.
+    pub(crate) fn json<T: DeserializeOwned>(&self, operation: &str, forge: &str) -> Result<T> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let cause = format!("the answer is not what {forge} answers there: {error}");
+            Error::transient(operation, cause)
+        })
+    }
+
+    /// What the forge says, on one line.
+    pub(crate) fn message(&self) -> String {
+        #[derive(Deserialize)]
+        struct Said {
+            message: String,
+        }
+        let said = serde_json::from_slice(&self.body);
+        let said = said.map_or_else(|_| String::new(), |said: Said| said.message);
+        let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        one_line.chars().take(MAX_MESSAGE).collect()
+    }
+
+    /// The forge has another page of this list.
+    pub(crate) fn has_next(&self) -> bool {
+        let mut links = self.headers.get_all(LINK).iter();
+        links.any(|link| {
+            link.to_str()
+                .is_ok_and(|link| link.contains("rel=\"next\""))
+        })
+    }
+
+    /// Where the forge sends us.
+    pub(crate) fn location(&self) -> Option<&str> {
+        self.status.is_redirection().then_some(())?;
+        self.headers.get(LOCATION)?.to_str().ok()
+    }
+
+    /// When it was given, by the forge's clock, in milliseconds since 1970.
+    pub(crate) fn date(&self) -> Option<i64> {
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        let date: Timestamp = DateTimeParser::new().parse_timestamp(date).ok()?;
+        Some(date.as_millisecond())
+    }
+
+    /// A header that is a number.
+    pub(crate) fn number(&self, header: &str) -> Option<i64> {
+        self.headers.get(header)?.to_str().ok()?.trim().parse().ok()
+    }
+}
+
+/// An error with all its causes. Those of HTTP say at the top only that something went wrong.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+impl Answer {
+    /// One that a test makes up.
+    pub(crate) fn made(status: u16, headers: &[(&'static str, &str)], body: &str) -> Self {
+        let headers = headers.iter().map(|(name, value)| {
+            let value = value.parse().expect("a header's value");
+            (reqwest::header::HeaderName::from_static(name), value)
+        });
+        Self {
+            status: StatusCode::from_u16(status).expect("a status"),
+            headers: headers.collect(),
+            body: body.as_bytes().to_vec(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_forge_says_is_one_short_line() {
+        let check = |body: &str, expect: &str| {
+            assert_eq!(Answer::made(403, &[], body).message(), expect);
+        };
+        check(r#"{"message": "Not\n  Found"}"#, "Not Found");
+        check("<html>", "");
+        check(r#"{"message": 3}"#, "");
+        let long = format!(r#"{{"message": "{}"}}"#, "ä".repeat(9_999));
+        check(&long, &"ä".repeat(300));
+    }
+
+    #[test]
+    fn dates_links_and_numbers() {
+        let answer = Answer::made(
+            301,
+            &[
+                ("date", "Wed, 01 Jul 2026 00:00:00 GMT"),
+                (
+                    "link",
+                    "<https://x/y?page=2>; rel=\"next\", <https://x/y?page=9>; rel=\"last\"",
+                ),
+                ("location", "/repositories/1"),
+                ("retry-after", " 7 "),
+            ],
+            "",
+        );
+        assert_eq!(answer.date(), Some(1_782_864_000_000));
+        assert!(answer.has_next());
+        assert_eq!(answer.location(), Some("/repositories/1"));
+        assert_eq!(answer.number("retry-after"), Some(7));
+        let empty = Answer::made(200, &[("location", "/x"), ("retry-after", "soon")], "");
+        assert_eq!((empty.date(), empty.has_next()), (None, false));
+        assert_eq!(
+            (empty.location(), empty.number("retry-after")),
+            (None, None)
+        );
+    }
+}

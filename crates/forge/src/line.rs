@@ -1,0 +1,154 @@
+//! The line to a forge: one request at a time is asked for, sent, redirected and judged.
+//!
+//! Callers: the adapters. Invariants: no request without the consent of [`Limits`]; a redirect is followed on the same
+//! server only; an error says what a person has to mend.
+
+use std::future::Future;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use ports::{Clock, Error, Result};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method};
+use serde_json::Value;
+
+use crate::address::{Address, ConfigError, Secret};
+use crate::answer::{Answer, chain};
+use crate::limits::{Limits, Wait, Writes};
+
+/// Until a connection stands.
+const CONNECT: Duration = Duration::from_secs(10);
+/// From the first byte sent to the last received.
+const WHOLE: Duration = Duration::from_secs(30);
+/// Redirects of one request: a repository that was renamed twice.
+const MAX_REDIRECTS: usize = 3;
+
+/// A request, before it is known who sends it.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// Reads after "failed to".
+    pub(crate) operation: &'static str,
+    pub(crate) method: Method,
+    /// Below the API's address, with its query.
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+}
+
+impl Call {
+    pub(crate) fn get(operation: &'static str, path: String) -> Self {
+        Self {
+            operation,
+            method: Method::GET,
+            path,
+            body: None,
+        }
+    }
+
+    pub(crate) fn with(operation: &'static str, method: Method, path: String, body: Value) -> Self {
+        Self {
+            operation,
+            method,
+            path,
+            body: Some(body),
+        }
+    }
+
+    fn writes(&self) -> Writes {
+        match self.method {
+            Method::GET => Writes::No,
+            _ => Writes::Yes,
+        }
+    }
+}
+
+/// What carries a request.
+pub(crate) trait Wire: Send + Sync {
+    /// The forge's name, in sentences.
+    const FORGE: &'static str;
+
+    /// Sends it with `token`. An error: nothing came back.
+    fn send(
+        &self,
+        token: &Secret,
+        call: &Call,
+    ) -> impl Future<Output = std::result::Result<Answer, String>> + Send;
+}
+
+/// A forge that is asked with patience.
+pub(crate) struct Line<W, C> {
+    wire: W,
+    address: Address,
+    clock: C,
+    limits: Mutex<Limits>,
+}
+
+impl<W: Wire, C: Clock> Line<W, C> {
+    pub(crate) fn new(wire: W, address: Address, clock: C) -> Self {
+        Self {
+            wire,
+            address,
+            clock,
+            limits: Mutex::new(Limits::default()),
+        }
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    /// An answer that is the caller's to judge: it went well, or the forge says no (4xx) for a reason other than a limit.
+    pub(crate) async fn ask(&self, token: &Secret, mut call: Call) -> Result<Answer> {
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.ask_once(token, &call).await?;
+            let Some(location) = answer.location() else {
+                return Ok(answer);
+            };
+            let Some(path) = self.address.redirected(location) else {
+                let cause = format!(
+                    "{} sends us from {} to another server: write the address where {} is now",
+                    W::FORGE,
+                    self.address.api(),
+                    self.address
+                );
+                return Err(Error::transient(call.operation, cause));
+            };
+            call.path = path;
+        }
+        let cause = format!("{} sends us in a circle", W::FORGE);
+        Err(Error::transient(call.operation, cause))
+    }
+
+    async fn ask_once(&self, token: &Secret, call: &Call) -> Result<Answer> {
+        let wait = |wait: Wait| Error::transient(call.operation, wait.sentence(W::FORGE));
+        let limits = || self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits().ask(self.now(), call.writes()).map_err(wait)?;
+        let sent = self.wire.send(token, call).await;
+        let answer = sent.map_err(|cause| Error::transient(call.operation, cause))?;
+        limits().hear(self.now(), &answer).map_err(wait)?;
+        if answer.status.is_server_error() {
+            let cause = format!(
+                "{} answers {} {}",
+                W::FORGE,
+                answer.status,
+                answer.message()
+            );
+            return Err(Error::transient(call.operation, cause.trim_end()));
+        }
+        Ok(answer)
+    }
+}
+
+/// A client that follows no redirect by itself: it would make a GET of a POST.
+pub(crate) fn client() -> std::result::Result<Client, ConfigError> {
+    let client = Client::builder()
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .redirect(Policy::none())
+        .user_agent("millrace")
+        .build();
+    client.map_err(|error| ConfigError::Client(chain(&error)))
+}

@@ -1,0 +1,81 @@
+//! Texts within the limits of forges.
+
+use ports::Check;
+
+/// What people see before a check's name.
+pub(crate) const PREFIX: &str = "millrace / ";
+/// Stands at the end of a text that was too long.
+const CUT: &str = "\n\n*The rest is too long to be shown here.*\n";
+/// Annotations of a check that are shown. Each 50 are a request, and nobody reads more in a browser.
+pub(crate) const MAX_ANNOTATIONS: usize = 200;
+
+/// A check's summary as it is shown: within [`Check::MAX_SUMMARY`], and with a word about what is left out.
+pub(crate) fn summary(check: &Check) -> String {
+    let left_out = check.annotations.len().saturating_sub(MAX_ANNOTATIONS);
+    let note = match left_out {
+        0 => String::new(),
+        _ => format!("\n\n*{left_out} more remarks are not shown here.*\n"),
+    };
+    let shown = cut(&check.summary, Check::MAX_SUMMARY - note.len());
+    format!("{shown}{note}")
+}
+
+/// `text` in at most `max` bytes, ended at the end of a line, with a sentence that says so.
+fn cut(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    // A fence that stays open is closed, so that the sentence is not code.
+    let fence = "\n```";
+    let room = max - CUT.len() - fence.len();
+    let head = first_bytes(text, room);
+    let head = head.rfind('\n').map_or(head, |end| &head[..end]);
+    let fences = head
+        .lines()
+        .filter(|line| line.trim_start().starts_with("```"));
+    let close = if fences.count() % 2 == 1 { fence } else { "" };
+    format!("{head}{close}{CUT}")
+}
+
+fn first_bytes(text: &str, max: usize) -> &str {
+    let end = (0..=max.min(text.len()))
+        .rev()
+        .find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
+}
+
+/// `text` on one line, in at most `max` characters.
+pub(crate) fn line(text: &str, max: usize) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if line.chars().count() <= max {
+        return line;
+    }
+    let head: String = line.chars().take(max - 1).collect();
+    format!("{}…", head.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_end_at_a_line_and_say_so() {
+        let long = "one line of a table\n".repeat(9_999);
+        let shown = cut(&long, Check::MAX_SUMMARY);
+        assert!(shown.len() <= Check::MAX_SUMMARY && shown.len() > 64_000);
+        assert!(shown.ends_with(&format!("of a table{CUT}")));
+        let code = format!("```\n{long}```\n");
+        assert!(cut(&code, 1_000).ends_with(&format!("of a table\n```{CUT}")));
+        let letters = "ä".repeat(9_999);
+        let shown = cut(&letters, 1_000);
+        assert!(shown.len() <= 1_000 && shown.ends_with(&format!("ä{CUT}")));
+        assert_eq!(cut("short", 1_000), "short");
+    }
+
+    #[test]
+    fn lines_have_no_end_inside() {
+        assert_eq!(line("a\nb\t c ", 10), "a b c");
+        assert_eq!(line("äöü äöü", 7), "äöü äöü");
+        assert_eq!(line("äöü äöü", 5), "äöü…");
+    }
+}

@@ -1,0 +1,158 @@
+//! A forge as maps: pull requests, and one check for each commit and name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use ports::contract::{ForgeWorld, From, Shown};
+use ports::{Check, Commit, Forge, Permission, Pull, PullState, Result};
+
+use crate::lock;
+
+/// The forge itself, and the people at it. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryForge(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    pulls: BTreeMap<u64, Pull>,
+    checks: BTreeMap<(Commit, String), Check>,
+    people: BTreeMap<String, Permission>,
+    gone: BTreeSet<Commit>,
+    /// Checks written: what was there already does not count.
+    writes: u64,
+    /// Commits that the forge made up.
+    commits: u64,
+}
+
+impl MemoryForge {
+    /// Somebody opens a pull request. Its number is one more than the last, whatever `pull` says.
+    pub fn open_pull(&self, mut pull: Pull) -> u64 {
+        let mut state = lock(&self.0);
+        pull.number = state.pulls.last_key_value().map_or(1, |(last, _)| last + 1);
+        let number = pull.number;
+        state.pulls.insert(number, pull);
+        number
+    }
+
+    /// Somebody changes a pull request, by a push or a decision. One that is not there stays so.
+    pub fn change_pull(&self, number: u64, change: impl FnOnce(&mut Pull)) {
+        if let Some(pull) = lock(&self.0).pulls.get_mut(&number) {
+            change(pull);
+        }
+    }
+
+    /// What `login` may do from now on.
+    pub fn set_permission(&self, login: &str, permission: Permission) {
+        lock(&self.0).people.insert(login.to_owned(), permission);
+    }
+
+    /// The commit was pushed over.
+    pub fn forget_commit(&self, commit: &str) {
+        lock(&self.0).gone.insert(commit.to_owned());
+    }
+
+    /// The checks of a commit, in the order of their names.
+    pub fn checks(&self, commit: &str) -> Vec<Check> {
+        let state = lock(&self.0);
+        let checks = state.checks.iter().filter(|((of, _), _)| of == commit);
+        checks.map(|(_, check)| check.clone()).collect()
+    }
+
+    /// How often a check was written that was not there already.
+    pub fn checks_written(&self) -> u64 {
+        lock(&self.0).writes
+    }
+
+    fn new_commit(&self) -> Commit {
+        let mut state = lock(&self.0);
+        state.commits += 1;
+        format!("{:040x}", state.commits)
+    }
+}
+
+impl Forge for MemoryForge {
+    async fn open_pulls(&self, base: &str) -> Result<Vec<Pull>> {
+        let state = lock(&self.0);
+        let open = |pull: &&Pull| pull.base == base && pull.state == PullState::Open;
+        Ok(state.pulls.values().filter(open).cloned().collect())
+    }
+
+    async fn pull(&self, number: u64) -> Result<Option<Pull>> {
+        Ok(lock(&self.0).pulls.get(&number).cloned())
+    }
+
+    async fn write_check(&self, check: &Check) -> Result<()> {
+        let mut state = lock(&self.0);
+        let at = (check.commit.clone(), check.name.clone());
+        let same = |there: &Check| (&there.digest, there.state) == (&check.digest, check.state);
+        if state.gone.contains(&check.commit) || state.checks.get(&at).is_some_and(same) {
+            return Ok(());
+        }
+        state.checks.insert(at, check.clone());
+        state.writes += 1;
+        Ok(())
+    }
+
+    async fn permission(&self, login: &str) -> Result<Permission> {
+        let permission = lock(&self.0).people.get(login).copied();
+        Ok(permission.unwrap_or(Permission::None))
+    }
+}
+
+impl ForgeWorld for MemoryForge {
+    async fn open(&self, somebody: &str, title: &str, base: &str, from: From) -> u64 {
+        self.open_pull(Pull {
+            number: 0,
+            title: title.to_owned(),
+            author: somebody.to_owned(),
+            head: self.new_commit(),
+            base: base.to_owned(),
+            is_own: from == From::Own,
+            state: PullState::Open,
+        })
+    }
+
+    async fn push(&self, number: u64) {
+        let head = self.new_commit();
+        self.change_pull(number, |pull| pull.head = head);
+    }
+
+    async fn close(&self, number: u64) {
+        self.change_pull(number, |pull| pull.state = PullState::Closed);
+    }
+
+    async fn merge(&self, number: u64) -> Commit {
+        let commit = self.new_commit();
+        let merged = PullState::Merged(commit.clone());
+        self.change_pull(number, |pull| pull.state = merged);
+        commit
+    }
+
+    /// There are no comments here.
+    async fn imitate(&self, _somebody: &str, _number: u64) {}
+
+    async fn grant(&self, somebody: &str, permission: Permission) {
+        self.set_permission(somebody, permission);
+    }
+
+    async fn gone(&self) -> Commit {
+        let commit = self.new_commit();
+        self.forget_commit(&commit);
+        commit
+    }
+
+    async fn shown(&self, commit: &str) -> Vec<Shown> {
+        let shown = |check: Check| Shown {
+            name: check.name,
+            state: check.state,
+            title: check.title,
+            text: check.summary,
+            annotations: check.annotations.len(),
+        };
+        self.checks(commit).into_iter().map(shown).collect()
+    }
+
+    async fn writes(&self) -> u64 {
+        self.checks_written()
+    }
+}
