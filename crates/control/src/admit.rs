@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ledger::{
     Change, Expect, HeadRow, Key, Message, Phase, Problem, QueueName, RequestRow, RequestSpec, Row,
-    partition,
+    WatchRow, partition,
 };
 use pipeline_spec::{
     Config, Diagnostic, RequestKind, RequestPath, Severity, check_build, check_release,
@@ -167,6 +167,15 @@ impl<P: Platform> Control<P> {
         };
         if says(&head.row) != says(&next) {
             change.effect(QueueName::report(), Message::Configuration, self.now());
+        }
+        if self.options.checks && next.sequence > head.row.sequence {
+            let row = WatchRow {
+                commit: next.commit.clone(),
+                from: head.row.commit.clone(),
+                digest: String::new(),
+                told: 0,
+            };
+            change.put(Key::watch(&next.commit), Row::Watch(row));
         }
         if head.row.recovered && !next.recovered {
             // Now all requests are known, and the branch is compared once more: see `wanted`.
@@ -554,7 +563,7 @@ pub(crate) fn list(change: &mut Change, row: &RequestRow) {
 }
 
 /// The requests among changed paths.
-fn requests(changes: &[PathChange]) -> BTreeSet<RequestPath> {
+pub(crate) fn requests(changes: &[PathChange]) -> BTreeSet<RequestPath> {
     let paths = changes.iter().filter_map(|change| change.path.parse().ok());
     paths.collect()
 }

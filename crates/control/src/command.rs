@@ -1,6 +1,8 @@
 //! What a person asks of running work: cancel, retry. Wishes about *what* is built are commits.
 
-use ledger::{Change, Event, Expect, Key, Message, Phase, QueueName, Row, partition, transition};
+use ledger::{
+    Change, Event, Expect, Key, Message, Phase, QueueName, Row, WatchRow, partition, transition,
+};
 use pipeline_spec::RequestPath;
 use ports::{Applied, Ledger, Platform, StateRepo};
 use runner_api::TaskRef;
@@ -183,6 +185,21 @@ impl<P: Platform> Control<P> {
             request: path.clone(),
         };
         change.effect(QueueName::advance(), message, self.now());
+        self.watch_again(&loaded.row.commit, change).await?;
+        Ok(())
+    }
+
+    /// Whoever reads a commit's check sees what comes of a retry.
+    async fn watch_again(
+        &self,
+        commit: &str,
+        change: &mut Change,
+    ) -> std::result::Result<(), Error> {
+        let key = Key::watch(commit);
+        if !self.options.checks || self.platform.ledger().get(&key).await?.is_some() {
+            return Ok(());
+        }
+        change.put(key, Row::Watch(WatchRow::again(commit)));
         Ok(())
     }
 

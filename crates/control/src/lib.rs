@@ -9,6 +9,7 @@
 //! | [`Control::collect`] | takes in a result that lies in the store | a runner put it there, a sweep |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
 //! | [`Control::review`] | tells each open pull request what merging it would do | a push to one, a merge, a timer |
+//! | [`Control::tell`] | tells each planned commit and merged pull request how its work goes | a report, a timer |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
 //! | [`Control::prune`] | removes artifacts that nothing names any more | a timer, a person |
 //! | [`Control::recover`] | a lost ledger, from `main`, `status` and the artifact store | a person |
@@ -39,9 +40,11 @@ mod query;
 mod recover;
 mod render;
 mod report;
+mod results_check;
 mod review;
 mod shape;
 mod sweep;
+mod tell;
 mod turns;
 mod work;
 
@@ -70,6 +73,7 @@ pub use render::{ConfigurationFile, StatusFile, StatusRef, StatusTask, VERSION a
 pub use report::Reported;
 pub use review::Reviewed;
 pub use sweep::Swept;
+pub use tell::Told;
 use work::Enrolment;
 pub use work::{LINK_LASTS, Leased, Refused, Taken, queues};
 
@@ -125,6 +129,10 @@ pub struct Options {
     pub heartbeat_seconds: u64,
     /// How long a file of the artifact store is kept that nothing names.
     pub grace: Grace,
+    /// Whether planned commits are kept in sight until their requests are done: somebody calls [`Control::tell`].
+    pub checks: bool,
+    /// Where people reach pages and logs, for links in checks. Without a slash at its end.
+    pub public_url: Option<String>,
 }
 
 impl Default for Options {
@@ -135,6 +143,8 @@ impl Default for Options {
             lease_seconds: 60,
             heartbeat_seconds: 10,
             grace: Grace::default(),
+            checks: false,
+            public_url: None,
         }
     }
 }

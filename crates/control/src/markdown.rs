@@ -41,6 +41,24 @@ pub(crate) fn prose(text: &str) -> String {
     out
 }
 
+/// Lines of a log as they are, indented like what stands below a point of a list.
+pub(crate) fn verbatim(lines: &[&str]) -> String {
+    // Longer than any row of backticks in it, so that nothing in it ends it.
+    let longest = lines.iter().flat_map(|line| line.split(|c| c != '`'));
+    let longest = longest.map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest.max(2) + 1);
+    let mut text = format!("  {fence}text\n");
+    for line in lines {
+        text.push_str("  ");
+        text.extend(shown(line));
+        text.push('\n');
+    }
+    text.push_str("  ");
+    text.push_str(&fence);
+    text.push('\n');
+    text
+}
+
 /// One line of it, without control characters or what turns the direction of writing.
 fn shown(text: &str) -> impl Iterator<Item = char> {
     let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}');
@@ -58,6 +76,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_log_does_not_end_its_own_fence() {
+        let text = verbatim(&["make: *** [all] Error 1", "````", "@all"]);
+        assert_eq!(
+            text,
+            "  `````text\n  make: *** [all] Error 1\n  ````\n  @all\n  `````\n"
+        );
+    }
+
+    #[test]
     fn words_of_strangers_make_no_markup_and_call_nobody() {
         let check = |text: &str, as_code: &str, as_prose: &str| {
             assert_eq!(code(text), as_code);
@@ -70,7 +97,7 @@ mod tests {
             "`@org/all <img src=x> [x](y)`",
             "@\u{200b}org/all \\<img src=x\\> \\[x\\](y)",
         );
-        check("a\nb\r\u{202e}c", "`a b  \u{fffd}c`", "a b  \u{fffd}c");
+        check("a\nb\r\u{202e}c", "`a b \u{fffd}c`", "a b \u{fffd}c");
         check("", "", "");
         assert_eq!(code("a`b"), "`a\u{2019}b`");
         assert_eq!(

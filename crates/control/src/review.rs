@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use ledger::{Change, Condition, Expect, Key, PullRow, Row, partition};
-use pipeline_spec::{Sha256Digest, is_config_path};
-use ports::{Applied, ChangeKind, Check, Forge, PathChange, Platform, Pull, StateRepo};
+use ledger::{Change, Condition, Expect, Key, PullRow, Row, WatchRow, partition};
+use pipeline_spec::{RequestPath, Sha256Digest, is_config_path};
+use ports::{
+    Applied, ChangeKind, Check, Forge, Ledger, PathChange, Platform, Pull, PullState, StateRepo,
+};
 use sha2::{Digest, Sha256};
 
+use crate::admit::requests;
 use crate::dry_run::Refs;
 use crate::files::{Checkout, Files};
 use crate::load::unexpected;
@@ -35,6 +38,16 @@ pub struct Reviewed {
     pub written: usize,
     /// Pull requests of which nothing could be said now; the next review tries again.
     pub failed: usize,
+}
+
+/// What a merge came with.
+enum Came {
+    /// It is not planned yet.
+    NotYet,
+    /// Nothing that anybody waits for.
+    WithNothing,
+    /// This planned commit, and these requests.
+    With(String, Vec<RequestPath>),
 }
 
 /// A pull request as files over what is planned.
@@ -76,21 +89,99 @@ impl<P: Platform> Control<P> {
                 }
             }
         }
-        for (number, (_, version)) in known {
-            let mut change = Change::default();
-            let key = Key::pull(number);
-            change.conditions.push(Condition {
-                key: key.clone(),
-                expect: Expect::Version(version),
-            });
-            change.delete(key);
-            // Another process has opened it anew, or deleted it.
-            let _looked_at_again = self.apply(change).await?;
+        for (row, version) in known.into_values() {
+            let number = row.number;
+            if row.merged.is_none()
+                && let Err(error) = self.close(forge, row, version).await
+            {
+                tracing::warn!(pull = number, %error, "failed to see what became of a pull request");
+                reviewed.failed += 1;
+            }
         }
         Ok(reviewed)
     }
 
-    async fn known_pulls(&self) -> Result<BTreeMap<u64, (PullRow, u64)>> {
+    /// It is not open any more: if it was merged, its page follows the work, else it is forgotten.
+    async fn close<F: Forge>(&self, forge: &F, row: PullRow, version: u64) -> Result<()> {
+        let pull = forge.pull(row.number).await?;
+        let merge = pull.and_then(|pull| match pull.state {
+            PullState::Merged(commit) => Some((commit, pull.head)),
+            // Opened again: the next review sees it.
+            PullState::Open | PullState::Closed => None,
+        });
+        let came = match &merge {
+            Some((merge, head)) if self.options.checks => {
+                self.came_with(merge, head, &row.base).await?
+            }
+            _ => Came::WithNothing,
+        };
+        let key = Key::pull(row.number);
+        let mut change = Change::default();
+        match (came, merge) {
+            (Came::NotYet, _) => return Ok(()),
+            (Came::With(commit, requests), Some((_, head))) => {
+                let watch = self.watch_row(&commit).await?;
+                // So that it is told at once, here too.
+                let watch = WatchRow {
+                    digest: String::new(),
+                    ..watch.map_or_else(|| WatchRow::again(&commit), |(row, _)| row)
+                };
+                change.put(Key::watch(&commit), Row::Watch(watch));
+                let row = PullRow {
+                    head,
+                    requests,
+                    merged: Some(commit),
+                    ..row
+                };
+                change.replace(key, Expect::Version(version), Row::Pull(row));
+            }
+            _ => {
+                change.conditions.push(Condition {
+                    key: key.clone(),
+                    expect: Expect::Version(version),
+                });
+                change.delete(key);
+            }
+        }
+        // Another process has seen the same.
+        let _looked_at_again = self.apply(change).await?;
+        Ok(())
+    }
+
+    /// The planned commit that a merge came with, and which requests the pull request is about.
+    async fn came_with(&self, merge: &str, head: &str, base: &str) -> Result<Came> {
+        let repo = self.platform.state_repo();
+        let (planned, _) = self.head_row().await?;
+        if !repo.is_ancestor(merge, &planned.commit).await? {
+            return Ok(Came::NotYet);
+        }
+        let began = self.merge_base(base, head).await?;
+        let changes = repo.changes(began.as_deref(), head).await?;
+        let requests: Vec<RequestPath> = requests(&changes).into_iter().take(MAX_FILES).collect();
+        for path in &requests {
+            let Some(loaded) = self.load(path).await? else {
+                continue;
+            };
+            let commit = loaded.row.commit;
+            if repo.is_ancestor(merge, &commit).await? {
+                return Ok(Came::With(commit, requests));
+            }
+        }
+        Ok(Came::WithNothing)
+    }
+
+    pub(crate) async fn watch_row(&self, commit: &str) -> Result<Option<(WatchRow, u64)>> {
+        let key = Key::watch(commit);
+        match self.platform.ledger().get(&key).await? {
+            None => Ok(None),
+            Some(record) => match record.row {
+                Row::Watch(row) => Ok(Some((row, record.version))),
+                _ => Err(unexpected(&key)),
+            },
+        }
+    }
+
+    pub(crate) async fn known_pulls(&self) -> Result<BTreeMap<u64, (PullRow, u64)>> {
         let mut known = BTreeMap::new();
         for (key, record) in self.all_rows(partition::PULLS, "").await? {
             let Row::Pull(row) = record.row else {
@@ -126,6 +217,8 @@ impl<P: Platform> Control<P> {
                 head: pull.head.clone(),
                 base: head.commit,
                 digest: check.digest,
+                requests: Vec::new(),
+                merged: None,
             };
             let mut change = Change::default();
             let version = known.as_ref().map(|(_, version)| *version);
@@ -273,7 +366,7 @@ fn is_read(change: &PathChange) -> bool {
 }
 
 /// Of all that people read. Lengths are in it, so that no word changes its place unseen.
-fn digest(check: &Check) -> String {
+pub(crate) fn digest(check: &Check) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_le_bytes());

@@ -28,12 +28,14 @@ pub mod partition {
     pub const DEAD: &str = "dead";
     /// The request of every task, by the task's id.
     pub const TASKS: &str = "tasks";
-    /// [`crate::PullRow`] by number: pull requests that are open.
+    /// [`crate::PullRow`] by number: pull requests that are open, or merged and not done.
     pub const PULLS: &str = "pulls";
+    /// [`crate::WatchRow`] by commit: those whose requests are not all done.
+    pub const WATCHED: &str = "watched";
     /// All of these. Beside them every request, every repository, and what waits for a request has a
     /// partition.
-    pub const ALL: [&str; 10] = [
-        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS, PULLS,
+    pub const ALL: [&str; 11] = [
+        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS, PULLS, WATCHED,
     ];
 }
 
@@ -100,7 +102,12 @@ impl Key {
         Self::new(partition::DEAD, format!("{queue} {}", message.name()))
     }
 
-    /// A pull request that is open.
+    /// A planned commit whose requests people wait for.
+    pub fn watch(commit: &str) -> Self {
+        Self::new(partition::WATCHED, commit)
+    }
+
+    /// A pull request that is open, or merged and not done.
     pub fn pull(number: u64) -> Self {
         Self::new(partition::PULLS, format!("{number:012}"))
     }

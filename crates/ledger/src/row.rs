@@ -48,6 +48,8 @@ pub enum Row {
     StatusBranch(StatusBranchRow),
     /// At [`crate::Key::pull`].
     Pull(PullRow),
+    /// At [`crate::Key::watch`].
+    Watch(WatchRow),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
@@ -109,6 +111,37 @@ pub struct PullRow {
     pub base: String,
     /// Of all that people read in its check, hex: it is written anew when this changes.
     pub digest: String,
+    /// Requests that it brings, changes or takes away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestPath>,
+    /// It was merged, and this is the planned commit that it came with: people watch its page until all is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<String>,
+}
+
+/// What was last said of a planned commit whose requests people wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchRow {
+    /// Which, 40 hex digits.
+    pub commit: String,
+    /// The commit that was planned before it; empty: its first parent.
+    pub from: String,
+    /// Of all that people read in its check, hex; empty: nothing was said yet.
+    pub digest: String,
+    /// When that was.
+    pub told: Millis,
+}
+
+impl WatchRow {
+    /// Of a commit that is watched again, or of which nobody knows any more what was planned before it.
+    pub fn again(commit: &str) -> Self {
+        Self {
+            commit: commit.to_owned(),
+            from: String::new(),
+            digest: String::new(),
+            told: 0,
+        }
+    }
 }
 
 /// A request as it was last planned.

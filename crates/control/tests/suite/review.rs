@@ -2,23 +2,24 @@
 
 use std::fmt::Write as _;
 
-use control::Reviewed;
+use control::{Reviewed, Told};
 use memory::MemoryForge;
-use ports::{Check, Platform, Pull, PullState};
+use ports::{Check, CheckState, Platform, Pull, PullState};
+use runner_api::{Failure, FailureKind, Outcome};
 
 use crate::fixture::{APP, RELEASE, build_on, release};
-use crate::world::World;
+use crate::world::{Act, World, path};
 
 const OTHER: &str = "builds/2026/11/other.yaml";
 
 /// A pull request of these files on `main`'s tip.
 async fn open(world: &mut World, forge: &MemoryForge, files: &[(&str, Option<&str>)]) -> Pull {
     let repo = world.memory.state_repo().clone();
-    let branch = format!("topic-{}", forge.next_number());
-    repo.reset(&branch, &world.tip("main").await);
+    repo.reset("topic", &world.tip("main").await);
     let new = world.next_commit(files);
-    let head = repo.push(&branch, "Ada <ada@example.org>", new);
-    forge.open(pull(head))
+    let mut pull = pull(repo.push("topic", "Ada <ada@example.org>", new));
+    pull.number = forge.open_pull(pull.clone());
+    pull
 }
 
 fn pull(head: String) -> Pull {
@@ -33,12 +34,18 @@ fn pull(head: String) -> Pull {
     }
 }
 
-async fn push(world: &mut World, forge: &MemoryForge, pull: &Pull, files: &[(&str, Option<&str>)]) {
+/// Somebody pushes to its branch.
+async fn push(
+    world: &mut World,
+    forge: &MemoryForge,
+    pull: &mut Pull,
+    files: &[(&str, Option<&str>)],
+) {
     let repo = world.memory.state_repo().clone();
-    let branch = format!("topic-{}", pull.number);
+    repo.reset("topic", &pull.head);
     let new = world.next_commit(files);
-    let head = repo.push(&branch, "Ada <ada@example.org>", new);
-    forge.push_to(pull.number, &head);
+    pull.head = repo.push("topic", "Ada <ada@example.org>", new);
+    forge.change_pull(pull.number, |it| it.head.clone_from(&pull.head));
 }
 
 async fn review(world: &World, forge: &MemoryForge) -> Reviewed {
@@ -50,8 +57,26 @@ async fn review(world: &World, forge: &MemoryForge) -> Reviewed {
 }
 
 fn plan(forge: &MemoryForge, pull: &Pull) -> Check {
-    let check = forge.check(&forge.head(pull.number), "plan");
-    check.expect("it has a check")
+    seen(forge, &pull.head, "plan").expect("it has a check")
+}
+
+fn seen(forge: &MemoryForge, commit: &str, name: &str) -> Option<Check> {
+    let checks = forge.checks(commit).into_iter();
+    checks.filter(|check| check.name == name).next_back()
+}
+
+/// Somebody merges it.
+async fn merge(world: &mut World, forge: &MemoryForge, pull: &Pull) {
+    let repo = world.memory.state_repo().clone();
+    repo.reset("main", &pull.head);
+    let merged = PullState::Merged(pull.head.clone());
+    forge.change_pull(pull.number, |it| it.state = merged);
+    let planned = world.control.plan_head().await;
+    planned.expect("no fault is armed");
+}
+
+async fn tell(world: &World, forge: &MemoryForge) -> Told {
+    world.control.tell(forge).await.expect("no fault is armed")
 }
 
 /// As people read it.
@@ -73,16 +98,16 @@ fn one(package: &str) -> String {
 
 #[tokio::test]
 async fn a_mistake_is_marked_on_its_line_and_its_mending_shows_the_plan() {
-    let (mut world, forge) = (World::new().await, MemoryForge::default());
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
     let broken = one("app").replace("el-10", "el-11");
-    let pull = open(&mut world, &forge, &[(APP, Some(&broken))]).await;
+    let mut pull = open(&mut world, &forge, &[(APP, Some(&broken))]).await;
     let reviewed = review(&world, &forge).await;
     assert_eq!((reviewed.open, reviewed.written), (1, 1));
     let check = plan(&forge, &pull);
     insta::assert_snapshot!("review_mistake", text(&check));
     let released = release(&[APP], &["base"]);
     let files = [(APP, Some(&*one("app"))), (RELEASE, Some(&*released))];
-    push(&mut world, &forge, &pull, &files).await;
+    push(&mut world, &forge, &mut pull, &files).await;
     assert_eq!(review(&world, &forge).await.written, 1);
     let check = plan(&forge, &pull);
     insta::assert_snapshot!("review_plan", text(&check));
@@ -90,7 +115,7 @@ async fn a_mistake_is_marked_on_its_line_and_its_mending_shows_the_plan() {
 
 #[tokio::test]
 async fn what_was_said_is_not_said_again() {
-    let (mut world, forge) = (World::new().await, MemoryForge::default());
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
     let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
     assert_eq!(review(&world, &forge).await.written, 1);
     assert_eq!(review(&world, &forge).await.written, 0);
@@ -101,14 +126,14 @@ async fn what_was_said_is_not_said_again() {
     // A ledger that was lost has the forge asked whether it is there.
     world.lose_ledger().await;
     assert_eq!(review(&world, &forge).await.open, 1);
-    assert_eq!(forge.writes(), 1);
+    assert_eq!(forge.checks_written(), 1);
     let check = plan(&forge, &pull);
     assert_eq!(check.pull, Some(pull.number));
 }
 
 #[tokio::test]
 async fn a_branch_that_is_behind_is_planned_as_it_would_be_merged() {
-    let (mut world, forge) = (World::new().await, MemoryForge::default());
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
     let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
     world.merge(&[(OTHER, Some(&one("lib")))]).await;
     review(&world, &forge).await;
@@ -125,10 +150,9 @@ async fn a_branch_that_is_behind_is_planned_as_it_would_be_merged() {
 
 #[tokio::test]
 async fn a_fork_has_nobody_called() {
-    let (mut world, forge) = (World::new().await, MemoryForge::default());
-    let mut pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
-    pull.is_own = false;
-    forge.change(&pull);
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    forge.change_pull(pull.number, |it| it.is_own = false);
     // Would be looked up, were it asked for by somebody who may push.
     world.source("app", "main", '3');
     review(&world, &forge).await;
@@ -142,12 +166,112 @@ async fn a_fork_has_nobody_called() {
 
 #[tokio::test]
 async fn closed_pull_requests_are_forgotten() {
-    let (mut world, forge) = (World::new().await, MemoryForge::default());
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
     let before = world.rows();
     let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
     review(&world, &forge).await;
     assert_ne!(world.rows(), before);
-    forge.close(pull.number);
+    forge.change_pull(pull.number, |it| it.state = PullState::Closed);
     assert_eq!(review(&world, &forge).await, Reviewed::default());
     assert_eq!(world.rows(), before);
+}
+
+const RESULTS: &str = "build and release";
+
+#[tokio::test]
+async fn after_the_merge_the_same_page_turns_green() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let released = release(&[APP], &["base"]);
+    let files = [(APP, Some(&*one("app"))), (RELEASE, Some(&*released))];
+    let mut pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    // A push that nobody has reviewed before the merge.
+    push(&mut world, &forge, &mut pull, &[("README.md", Some("x"))]).await;
+    merge(&mut world, &forge, &pull).await;
+    assert_eq!(review(&world, &forge).await.open, 0);
+    assert_eq!(
+        tell(&world, &forge).await,
+        Told {
+            watched: 1,
+            written: 1,
+            failed: 0
+        }
+    );
+    let check = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    insta::assert_snapshot!("tell_begun", text(&check));
+    // At most once a minute.
+    world.quiet().await;
+    assert_eq!(tell(&world, &forge).await.written, 0);
+    world.pass(61);
+    assert_eq!(
+        tell(&world, &forge).await,
+        Told {
+            watched: 1,
+            written: 1,
+            failed: 0
+        }
+    );
+    let check = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    insta::assert_snapshot!("tell_done", text(&check));
+    // Nothing is left of it.
+    assert_eq!(tell(&world, &forge).await, Told::default());
+    let writes = forge.checks_written();
+    review(&world, &forge).await;
+    assert_eq!(forge.checks_written(), writes);
+}
+
+#[tokio::test]
+async fn a_failure_is_shown_first_and_its_retry_on_the_same_pages() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let files = [(APP, Some(&*one("app"))), (OTHER, Some(&*one("lib")))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    world.script(|grant| match grant.spec.title().contains("build lib") {
+        true => Act::Say(broken("lib.c:1: error: `x` undeclared")),
+        false => Act::Work,
+    });
+    merge(&mut world, &forge, &pull).await;
+    world.quiet().await;
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let check = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    assert_eq!(check.state, CheckState::Failed);
+    insta::assert_snapshot!("tell_failed", text(&check));
+    world.script(|_| Act::Work);
+    let retried = world.control.retry_request(&path(OTHER)).await;
+    assert!(retried.expect("it failed") > 0);
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let check = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    assert_eq!(
+        (check.state, &*check.title),
+        (CheckState::Passed, "Done: 6 of 6 tasks done")
+    );
+    assert_eq!(check.pull, Some(pull.number));
+}
+
+#[tokio::test]
+async fn what_a_later_commit_changed_is_no_failure_of_this_one() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world.script(|_| Act::Hold);
+    world.push(&[(APP, Some(&one("app")))]);
+    let first = world.tip("main").await;
+    world.offer().await;
+    world.push(&[(APP, Some(&one("tool")))]);
+    world.offer().await;
+    tell(&world, &forge).await;
+    let check = seen(&forge, &first, RESULTS).expect("it is told");
+    assert_eq!(check.state, CheckState::Passed);
+    assert!(check.summary.contains("changed by"), "{}", check.summary);
+}
+
+fn broken(line: &str) -> Outcome {
+    Outcome::Failed {
+        failure: Failure {
+            kind: FailureKind::Build,
+            message: "the compiler found an error".to_owned(),
+            excerpt: vec!["cc -c lib.c".to_owned(), line.to_owned()],
+        },
+        artifacts: Vec::new(),
+    }
 }

@@ -76,6 +76,19 @@ impl World {
         world
     }
 
+    /// The same, where somebody tells people by checks.
+    pub(crate) async fn with_checks() -> Self {
+        let mut world = Self::new().await;
+        let options = Options {
+            checks: true,
+            public_url: Some("https://build.example.org".to_owned()),
+            ..Options::default()
+        };
+        let platform = FaultyPlatform::new(&world.memory, &world.faults);
+        world.control = Control::new(platform, options);
+        world
+    }
+
     /// What a package's repository has under `git_ref`: a commit of one digit.
     pub(crate) fn source(&self, package: &str, git_ref: &str, digit: char) {
         let commit = digit.to_string().repeat(40);

@@ -1,0 +1,197 @@
+//! After the merge: each planned commit, and each pull request that came with it, has a check that follows its work.
+//!
+//! A check is written when what it says has changed, at most once a minute, and last when nothing more happens by
+//! itself. Both rows that remember what was said may be lost: then it is said again.
+
+use std::collections::BTreeMap;
+
+use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, WatchRow, partition};
+use pipeline_spec::RequestPath;
+use ports::{Applied, Check, CheckState, Forge, Platform, StateRepo};
+
+use crate::admit::requests;
+use crate::load::unexpected;
+use crate::render::status_file;
+use crate::results_check::{Brought, Standing, results_check};
+use crate::review::digest;
+use crate::{Control, MAX_TRIES, Result, contended};
+
+/// A check is written anew so long after the last time, at the earliest.
+const AGAIN_MILLIS: Millis = 60_000;
+
+/// What a round of telling did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Planned commits whose work is not done, or was not until now.
+    pub watched: usize,
+    /// Of those, the ones whose check was written or written anew.
+    pub written: usize,
+    /// Commits of which nothing could be said now; the next round tries again.
+    pub failed: usize,
+}
+
+impl<P: Platform> Control<P> {
+    /// Says how the work of planned commits goes, where that has changed.
+    ///
+    /// # Errors
+    /// If it cannot be read which commits there are. What fails for one of them holds up no other.
+    pub async fn tell<F: Forge>(&self, forge: &F) -> Result<Told> {
+        let mut told = Told::default();
+        for (key, record) in self.all_rows(partition::WATCHED, "").await? {
+            let Row::Watch(row) = record.row else {
+                return Err(unexpected(&key));
+            };
+            told.watched += 1;
+            // A clock that was set back does not silence anybody.
+            let since = self.now().saturating_sub(row.told);
+            if !row.digest.is_empty() && (0..AGAIN_MILLIS).contains(&since) {
+                continue;
+            }
+            match self.tell_one(forge, row, record.version).await {
+                Ok(written) => told.written += usize::from(written),
+                Err(error) => {
+                    tracing::warn!(commit = key.sort, %error, "failed to tell how the work of a commit goes");
+                    told.failed += 1;
+                }
+            }
+        }
+        Ok(told)
+    }
+
+    /// Whether a check was written.
+    async fn tell_one<F: Forge>(
+        &self,
+        forge: &F,
+        mut row: WatchRow,
+        mut version: u64,
+    ) -> Result<bool> {
+        let key = Key::watch(&row.commit);
+        let mut must_write = false;
+        for _ in 0..MAX_TRIES {
+            let mut brought = self.brought(&row).await?;
+            let pulls = self.pulls_of(&row.commit).await?;
+            let check = self.check_of_commit(&row.commit, None, &brought);
+            let is_new = must_write || check.digest != row.digest;
+            if is_new {
+                forge.write_check(&check).await?;
+                for pull in &pulls {
+                    self.add_missing(&mut brought, &pull.requests).await?;
+                    let check = self.check_of_commit(&row.commit, Some(pull), &brought);
+                    forge.write_check(&check).await?;
+                }
+            }
+            let mut change = Change::default();
+            if check.state.is_done() {
+                change.conditions.push(Condition {
+                    key: key.clone(),
+                    expect: Expect::Version(version),
+                });
+                change.delete(key.clone());
+                // Of what failed a retry is told on the same pages.
+                if check.state == CheckState::Passed {
+                    for pull in &pulls {
+                        change.delete(Key::pull(pull.number));
+                    }
+                }
+            } else {
+                let told = match is_new {
+                    true => self.now(),
+                    false => row.told,
+                };
+                let next = WatchRow {
+                    digest: check.digest,
+                    told,
+                    ..row.clone()
+                };
+                if next == row {
+                    return Ok(false);
+                }
+                change.replace(key.clone(), Expect::Version(version), Row::Watch(next));
+            }
+            if self.apply(change).await? == Applied::Done {
+                return Ok(is_new);
+            }
+            // Another process has told it as well, perhaps earlier and now over this: so it is told once more.
+            must_write = true;
+            match self.watch_row(&row.commit).await? {
+                None => return Ok(true),
+                Some(now) => (row, version) = now,
+            }
+        }
+        Err(contended(&key))
+    }
+
+    /// Requests that a commit brought, changed or took away, as they are now.
+    async fn brought(&self, row: &WatchRow) -> Result<BTreeMap<RequestPath, Brought>> {
+        let repo = self.platform.state_repo();
+        let from = match row.from.is_empty() {
+            true => repo.info(&row.commit).await?.parents.into_iter().next(),
+            false => Some(row.from.clone()),
+        };
+        let changes = match repo.changes(from.as_deref(), &row.commit).await {
+            // After a force-push what was there before may be gone.
+            Err(ports::Error::Corrupt { .. }) => repo.changes(None, &row.commit).await?,
+            changes => changes?,
+        };
+        let mut brought = BTreeMap::new();
+        for path in requests(&changes) {
+            let Some(loaded) = self.load(&path).await? else {
+                continue;
+            };
+            let by = &loaded.row.commit;
+            let standing = match *by == row.commit || repo.is_ancestor(by, &row.commit).await? {
+                true => Standing::Own(loaded.row.phase.clone()),
+                false => Standing::ChangedBy(by.clone()),
+            };
+            let status = status_file(&loaded);
+            brought.insert(path, Brought { standing, status });
+        }
+        Ok(brought)
+    }
+
+    /// A pull request may have changed what its merge did not: others had made the same change before.
+    async fn add_missing(
+        &self,
+        brought: &mut BTreeMap<RequestPath, Brought>,
+        paths: &[RequestPath],
+    ) -> Result<()> {
+        for path in paths {
+            if brought.contains_key(path) {
+                continue;
+            }
+            if let Some(loaded) = self.load(path).await? {
+                let standing = Standing::Own(loaded.row.phase.clone());
+                let status = status_file(&loaded);
+                brought.insert(path.clone(), Brought { standing, status });
+            }
+        }
+        Ok(())
+    }
+
+    /// Pull requests that came with a planned commit.
+    async fn pulls_of(&self, commit: &str) -> Result<Vec<PullRow>> {
+        let rows = self.known_pulls().await?.into_values();
+        let rows = rows.map(|(row, _)| row);
+        Ok(rows
+            .filter(|row| row.merged.as_deref() == Some(commit))
+            .collect())
+    }
+
+    fn check_of_commit(
+        &self,
+        commit: &str,
+        pull: Option<&PullRow>,
+        brought: &BTreeMap<RequestPath, Brought>,
+    ) -> Check {
+        let own = brought.iter().filter(|(path, _)| match pull {
+            Some(pull) => pull.requests.contains(path),
+            None => true,
+        });
+        let at = pull.map(|pull| (pull.number, pull.head.as_str()));
+        let check = results_check(commit, at, own, self.options.public_url.as_deref());
+        Check {
+            digest: digest(&check),
+            ..check
+        }
+    }
+}
