@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::{Refusal, Repository};
 
 /// What is kept of the top. The rest of 25 MiB is passed over without memory, however deep it is nested.
-const KEPT: [&str; 18] = [
+const KEPT: [&str; 19] = [
     "action",
     "after",
     "changes",
@@ -28,6 +28,7 @@ const KEPT: [&str; 18] = [
     "repositories_added",
     "repositories_removed",
     "repository",
+    "requested_action",
     "sender",
 ];
 /// Bytes of a name: of a branch, an action, a check. Git and the forges allow less.

@@ -46,7 +46,7 @@ fn is_json(headers: &Headers<'_>, body: &[u8]) -> Result<(), Refusal> {
     if body.len() > MAX_BODY_BYTES {
         return Err(Refusal::TooLarge);
     }
-    let found = headers("content-type").unwrap_or_default();
+    let found = headers("content-type").unwrap_or("none");
     let media = found.split(';').next().unwrap_or_default().trim();
     if media.eq_ignore_ascii_case("application/json") {
         return Ok(());
@@ -208,7 +208,7 @@ fn renamed(payload: &Payload<'_>) -> Result<Event, Refusal> {
             .ok()
     });
     let from = Repository::new(owner.unwrap_or(now.owner()), name.unwrap_or(now.name()));
-    let from = from.filter(|from| *from != now);
+    let from = from.filter(|_| owner.or(name).is_some());
     Ok(Event::Renamed {
         from: from.ok_or_else(|| payload.lacks("/changes", "an older name"))?,
     })

@@ -16,7 +16,7 @@ pub enum Refusal {
     TooLarge,
     /// Its body is no JSON by its own word.
     #[error(
-        "the delivery is of the content type `{found}`: choose application/json in the settings of the webhook"
+        "the delivery is of the content type `{found}`, and not application/json: choose that in the settings of the webhook"
     )]
     ContentType {
         /// What it says, or nothing.
@@ -48,7 +48,7 @@ pub enum Refusal {
     },
     /// An event that matters lacks what says where to look.
     #[error(
-        "the event `{event}` has no `{field}` that is {needs}: if the forge is new, Millrace may have to learn it"
+        "the event `{event}` has no `{field}` that is {needs}: report it, with the version of the forge"
     )]
     Lacks {
         /// What the forge calls it.
