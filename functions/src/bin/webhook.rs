@@ -56,3 +56,55 @@ fn answer(status: u16, words: &str) -> Result<Response<String>, Error> {
         .status(status)
         .body(format!("{words}\n"))?)
 }
+
+#[cfg(test)]
+mod tests {
+    use forge::webhook::signature;
+
+    use super::*;
+
+    /// Nobody listens there: whoever calls the queue fails.
+    fn no_queue() -> SqsQueue {
+        let installation = serde_json::json!({
+            "version": 1, "region": "us-east-1", "table": "t", "bucket": "b", "queue_prefix": "q",
+            "endpoint": "http://127.0.0.1:9",
+            "patience": {"attempts": 1, "attempt_millis": 1_000, "first_wait_millis": 1},
+        });
+        let installation = serde_json::from_value(installation).expect("an installation");
+        let access = Access::Keys {
+            id: "id".to_owned(),
+            secret: "none".to_owned(),
+            session: None,
+        };
+        SqsQueue::new(Clients::new(installation, access))
+    }
+
+    /// The status, or `None` if the queue was called.
+    async fn status(event: &str, secret: &str, body: &'static str) -> Option<u16> {
+        let request = lambda_http::http::Request::builder()
+            .header("Content-Type", "application/json")
+            .header("X-GitHub-Event", event)
+            .header("X-GitHub-Delivery", "1")
+            .header(
+                "X-Hub-Signature-256",
+                format!("sha256={}", signature(secret, body.as_bytes())),
+            )
+            .body(Body::Text(body.to_owned()))
+            .expect("a request");
+        let answer = handle(&no_queue(), &Secrets::from_lines("old\nnew"), request).await;
+        Some(answer.ok()?.status().as_u16())
+    }
+
+    #[tokio::test]
+    async fn only_what_moves_something_wakes() {
+        let push =
+            r#"{"ref":"refs/heads/main","after":"6113728f27ae82c7b1a177c8d03f9e96e0adf246"}"#;
+        assert_eq!(status("push", "old", push).await, None);
+        assert_eq!(status("push", "new", push).await, None);
+        assert_eq!(status("push", "another", push).await, Some(401));
+        assert_eq!(status("push", "new", "{}").await, Some(422));
+        assert_eq!(status("push", "new", "Hello").await, Some(400));
+        assert_eq!(status("ping", "new", "{}").await, Some(200));
+        assert_eq!(status("star", "new", "{}").await, Some(200));
+    }
+}

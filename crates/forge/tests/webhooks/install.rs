@@ -30,9 +30,11 @@ pub(crate) fn recorded() -> Option<PathBuf> {
     )
 }
 
-/// The harness keeps what passing tests print; this is not kept.
+/// The harness keeps what passing tests print; this is not kept. In one piece: tests run side by side.
 fn left_out<T>(judge: &str, why: &str) -> Option<T> {
-    let _ = writeln!(std::io::stderr(), "LEFT OUT: the judge {judge}: {why}");
+    let why = why.lines().next().unwrap_or_default();
+    let line = format!("\nLEFT OUT: the judge {judge}: {why}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
     None
 }
 
