@@ -14,8 +14,8 @@ pub struct Hook {
     pub kind: Kind,
     /// Its id: the same when it is delivered again. See [`super::Deliveries`].
     pub delivery: String,
-    /// Where it happened, if it says so and the name can be one.
-    pub repository: Option<Repository>,
+    /// The git repository where it happened, if it says so and the name can be one.
+    pub repository: Option<FullName>,
     /// The login of who did it, if it says so and the name can be one.
     pub sender: Option<String>,
     /// What happened.
@@ -91,12 +91,12 @@ pub enum Event {
         /// Whether it reaches these.
         presence: Presence,
         /// Which; if none is named, it may be any.
-        repositories: Vec<Repository>,
+        repositories: Vec<FullName>,
     },
-    /// The repository has a new name or owner: [`Hook::repository`] is the new one.
+    /// The git repository has a new name or owner: [`Hook::repository`] is the new one.
     Renamed {
         /// What it was called.
-        from: Repository,
+        from: FullName,
     },
     /// Something that Millrace does nothing for.
     Other {
@@ -147,14 +147,14 @@ pub enum Presence {
     Gone,
 }
 
-/// A repository on a forge, as `owner/name`.
+/// The name of a git repository on a forge: `owner/name`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Repository {
+pub struct FullName {
     owner: String,
     name: String,
 }
 
-impl Repository {
+impl FullName {
     /// Bytes of an owner and of a name: both forges allow less.
     const MAX_PART: usize = 100;
 
@@ -183,13 +183,13 @@ impl Repository {
     }
 }
 
-impl fmt::Display for Repository {
+impl fmt::Display for FullName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.owner, self.name)
     }
 }
 
-impl FromStr for Repository {
+impl FromStr for FullName {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
@@ -205,14 +205,14 @@ mod tests {
     #[test]
     fn names_of_repositories() {
         for right in ["a/b", "octo-org/Hello.World_2", "a/.github"] {
-            let repository: Repository = right.parse().unwrap();
+            let repository: FullName = right.parse().unwrap();
             assert_eq!(repository.to_string(), right);
         }
         let long = format!("a/{}", "b".repeat(101));
         for wrong in [
             "", "a", "/", "a/", "/b", "a/b/c", "a/..", "./b", "a/b?c", "a/ü", &long,
         ] {
-            assert!(wrong.parse::<Repository>().is_err(), "{wrong}");
+            assert!(wrong.parse::<FullName>().is_err(), "{wrong}");
         }
     }
 }

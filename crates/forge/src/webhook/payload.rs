@@ -7,7 +7,7 @@ use ports::Commit;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
-use super::{Refusal, Repository};
+use super::{FullName, Refusal};
 
 /// What is kept of the top. The rest of 25 MiB is passed over without memory, however deep it is nested.
 const KEPT: [&str; 19] = [
@@ -103,7 +103,7 @@ impl<'a> Payload<'a> {
     }
 
     /// Where it happened.
-    pub(super) fn repository(&self) -> Result<Repository, Refusal> {
+    pub(super) fn repository(&self) -> Result<FullName, Refusal> {
         let pointer = "/repository/full_name";
         let name = self.text(pointer)?.parse().ok();
         name.ok_or_else(|| self.lacks(pointer, "owner/name"))

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::command::commands;
 use super::payload::{MAX_LIST, Payload};
 use super::{
-    BranchChange, Checked, Event, Hook, Kind, Presence, PullAction, Refusal, Repository, Secrets,
+    BranchChange, Checked, Event, FullName, Hook, Kind, Presence, PullAction, Refusal, Secrets,
 };
 
 /// GitHub's largest delivery, in bytes. A larger body is of nobody, and is not looked through.
@@ -187,7 +187,7 @@ fn installation(payload: &Payload<'_>, action: &str) -> Result<Option<Event>, Re
         _ => return Ok(None),
     };
     let names = payload.list(list).map(|it| it["full_name"].as_str());
-    let mut repositories: Vec<Repository> = names.filter_map(|name| name?.parse().ok()).collect();
+    let mut repositories: Vec<FullName> = names.filter_map(|name| name?.parse().ok()).collect();
     // Ours may be among those that were cut off.
     if repositories.len() == MAX_LIST {
         repositories.clear();
@@ -207,7 +207,7 @@ fn renamed(payload: &Payload<'_>) -> Result<Event, Refusal> {
             .text(&format!("/changes/owner/from/{kind}/login"))
             .ok()
     });
-    let from = Repository::new(owner.unwrap_or(now.owner()), name.unwrap_or(now.name()));
+    let from = FullName::new(owner.unwrap_or(now.owner()), name.unwrap_or(now.name()));
     let from = from.filter(|_| owner.or(name).is_some());
     Ok(Event::Renamed {
         from: from.ok_or_else(|| payload.lacks("/changes", "an older name"))?,

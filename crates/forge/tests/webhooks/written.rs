@@ -1,8 +1,8 @@
 //! What is kept of each event, from payloads that say no more than is needed.
 
 use forge::webhook::{
-    BranchChange, Checked, Command, Event, Hook, Kind, MAX_COMMANDS, Presence, PullAction,
-    Repository, Verb,
+    BranchChange, Checked, Command, Event, FullName, Hook, Kind, MAX_COMMANDS, Presence,
+    PullAction, Verb,
 };
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn other(event: &str, payload: Value) {
     both(event, payload, Event::Other { name });
 }
 
-fn repository(name: &str) -> Repository {
+fn repository(name: &str) -> FullName {
     name.parse().unwrap()
 }
 
@@ -55,6 +55,10 @@ fn who_and_where() {
     let payload = json!({"repository": {"full_name": "octo/.."}, "sender": {"login": "a/../b"}});
     let strange = hook(Kind::GitHub, "ping", &payload);
     assert_eq!((strange.repository, strange.sender), (None, None));
+    for login in ["", ".", "..", "a b", "ü", &"a".repeat(101)] {
+        let payload = json!({"sender": {"login": login}});
+        assert_eq!(hook(Kind::Gitea, "ping", &payload).sender, None, "{login}");
+    }
 }
 
 #[test]
