@@ -38,7 +38,7 @@ const TABLE: &[(&str, &str)] = &[
     ("server", "pipeline-spec runner-api ledger ports control"),
     (
         "functions",
-        "pipeline-spec runner-api ledger ports control server platform-aws state-repo git",
+        "pipeline-spec runner-api ledger ports control forge server platform-aws state-repo git",
     ),
     (
         "millrace",

@@ -2,7 +2,7 @@
 //!
 //! | function | started by | calls |
 //! |---|---|---|
-//! | `webhook` | the forge, over HTTP | nothing: it puts a wake on a queue |
+//! | `webhook` | the forge, over HTTP | `forge::webhook::receive`, and puts a wake on a queue |
 //! | `plan` | the queues `wake` and `advance` | `plan_head`, `advance` |
 //! | `dispatch` | the table's stream, when the outbox has something new | `dispatch` |
 //! | `runner-api` | runners and people, over HTTP | `server::changing` |
@@ -23,7 +23,6 @@ mod boot;
 mod cloud;
 mod notification;
 mod settings;
-pub mod signature;
 
 pub use batch::Batch;
 pub use boot::{Boot, Plane};

@@ -11,6 +11,7 @@ mod github;
 mod limits;
 mod line;
 mod text;
+pub mod webhook;
 
 pub use address::{Address, ConfigError, Secret};
 pub use budget::Budget;

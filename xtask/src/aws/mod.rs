@@ -168,12 +168,23 @@ fn secrets(emulated: &Emulated, names: &Value) -> Result<String> {
 impl Installation {
     /// What a forge sends after a push.
     pub(crate) fn tell_of_a_push(&self) -> Result<()> {
-        let body = r#"{"ref":"refs/heads/main"}"#;
-        let signature = emulated::signature(&self.secret, body)?;
+        // Where it went is not asked for: it is a hint.
+        let body = format!(
+            r#"{{"ref":"refs/heads/main","after":"{}"}}"#,
+            "1".repeat(40)
+        );
+        let signature = emulated::signature(&self.secret, &body)?;
         let url = format!("{}/webhook/gitea", self.webhook);
-        let header = format!("X-Gitea-Signature: {signature}");
         let mut curl = cmd("curl", &["--silent", "--show-error", "--fail-with-body"]);
-        let said = output(curl.args(["--header", &header, "--data", body, &url]))?;
+        for header in [
+            "Content-Type: application/json",
+            "X-Gitea-Event: push",
+            "X-Gitea-Delivery: aws",
+            &format!("X-Gitea-Signature: {signature}"),
+        ] {
+            curl.args(["--header", header]);
+        }
+        let said = output(curl.args(["--data", &body, &url]))?;
         println!("webhook: {said}");
         Ok(())
     }

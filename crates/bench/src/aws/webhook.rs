@@ -17,9 +17,11 @@ const DELIVERIES: usize = 1_000;
 const FIRST: usize = 20;
 
 const SECRET: &str = "It's a Secret to Everybody";
-const BODY: &str = "Hello, World!";
-/// HMAC-SHA256 of it: the example of GitHub's documentation of webhooks, "Testing the webhook payload validation".
-const SIGNATURE: &str = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
+/// A push, as short as a reader takes it.
+const BODY: &str =
+    r#"{"ref":"refs/heads/main","after":"6113728f27ae82c7b1a177c8d03f9e96e0adf246"}"#;
+/// HMAC-SHA256 of it, by Python's hmac.
+const SIGNATURE: &str = "sha256=16b69526af42f0a1bfa3265121766154211e76af2e3eadee2c199a52581820a3";
 
 /// Of the webhook, or of a function that answers at once.
 pub(super) async fn measure(program: &Program) -> Result<Value> {
@@ -82,7 +84,10 @@ fn delivery() -> Value {
     json!({
         "version": "2.0", "routeKey": "POST /webhook/github", "rawPath": "/webhook/github",
         "rawQueryString": "",
-        "headers": {"content-type": "application/json", "x-hub-signature-256": SIGNATURE},
+        "headers": {
+            "content-type": "application/json", "x-github-event": "push", "x-github-delivery": "bench",
+            "x-hub-signature-256": SIGNATURE,
+        },
         "requestContext": {
             "accountId": "000000000000", "apiId": "bench", "domainName": "bench.example.org",
             "domainPrefix": "bench", "requestId": "bench", "routeKey": "POST /webhook/github",
