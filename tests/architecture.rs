@@ -42,7 +42,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "millrace",
-        "pipeline-spec runner-api ledger ports control cost server platform-local state-repo git openpgp repo-rpm repo-deb",
+        "pipeline-spec runner-api ledger ports control cost server forge platform-local state-repo git openpgp repo-rpm repo-deb",
     ),
     ("runner-agent", "pipeline-spec runner-api sandbox"),
     (

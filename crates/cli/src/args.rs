@@ -153,6 +153,60 @@ pub(crate) struct UpArgs {
     /// Seconds without a heartbeat after which a lease ends.
     #[arg(long, default_value = "30", value_parser = clap::value_parser!(u64).range(2..=3600))]
     pub(crate) lease: u64,
+    #[command(flatten)]
+    pub(crate) forge: ForgeArgs,
+}
+
+/// The forge that the state repository is on: pull requests get checks there.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Forge")]
+pub(crate) struct ForgeArgs {
+    /// Which: every pull request gets a check that says what merging would do, and every merge one that follows
+    /// its work.
+    #[arg(long, value_enum, requires_all = ["forge_token_file"])]
+    pub(crate) forge: Option<ForgeKind>,
+    /// Where its API begins, as `https://gitea.example.org/api/v1`. By default GitHub's own.
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "forge",
+        required_if_eq("forge", "gitea")
+    )]
+    pub(crate) forge_api: Option<String>,
+    /// The state repository there. By default as the address of --state ends.
+    #[arg(long, value_name = "OWNER/NAME", requires = "forge")]
+    pub(crate) forge_repository: Option<String>,
+    /// File with the token: of a user who may write checks and comments. Of a GitHub App: its private key, in PEM.
+    /// Only its owner may be able to read it.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "forge",
+        env = "MILLRACE_FORGE_TOKEN_FILE"
+    )]
+    pub(crate) forge_token_file: Option<PathBuf>,
+    /// Number of the GitHub App whose private key that file is.
+    #[arg(long, value_name = "ID", requires = "forge")]
+    pub(crate) forge_app: Option<u64>,
+    /// File with the secret that the forge signs its webhooks with: one line for each that is valid. Without it
+    /// nobody listens, and the forge is asked once a minute.
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "forge",
+        env = "MILLRACE_WEBHOOK_SECRET_FILE"
+    )]
+    pub(crate) webhook_secret_file: Option<PathBuf>,
+    /// Where people reach this control plane, for links in checks: `https://build.example.org`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+}
+
+/// A forge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ForgeKind {
+    Github,
+    Gitea,
 }
 
 #[derive(Debug, clap::Args)]

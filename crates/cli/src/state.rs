@@ -112,16 +112,21 @@ impl StatePlace {
         let Some(path) = &self.token_file else {
             return Ok(Credentials::None);
         };
-        let read = || format!("read the login in {}", path.display());
-        let mode = std::fs::metadata(path).with_context(read)?.mode();
-        ensure!(
-            mode & 0o077 == 0,
-            "{} can be read by others than its owner: `chmod 600` it, and change the token",
-            path.display()
-        );
-        let text = std::fs::read_to_string(path).with_context(read)?;
-        login(&text).with_context(read)
+        let text = private_text(path)?;
+        login(&text).with_context(|| format!("read the login in {}", path.display()))
     }
+}
+
+/// What is in a file that its owner alone may read.
+pub(crate) fn private_text(path: &Path) -> anyhow::Result<String> {
+    let read = || format!("read {}", path.display());
+    let mode = std::fs::metadata(path).with_context(read)?.mode();
+    ensure!(
+        mode & 0o077 == 0,
+        "{} can be read by others than its owner: `chmod 600` it, and change what is in it",
+        path.display()
+    );
+    std::fs::read_to_string(path).with_context(read)
 }
 
 /// `token` or `user:password`, and nothing else. No error repeats any of it.

@@ -4,6 +4,7 @@
 //! never work. Nothing here is remembered: kill -9 at any point, start again, and it goes on.
 
 mod loops;
+mod pulls;
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -33,6 +34,7 @@ use crate::state::StatePlace;
 use loops::{
     advance_loop, dispatch_loop, lease_loop, plan_loop, prune_loop, report_loop, sweep_loop,
 };
+use pulls::{At, Ears, News};
 
 pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
     start_logging();
@@ -49,6 +51,12 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         args.state_token_file.as_deref(),
     )?;
     let state_repo = GitStateRepo::new(place.open(&layout)?).holding(&args.branch);
+    let at = At::told(&args.forge, &place)?;
+    let news = Arc::new(News::default());
+    let ears = args.forge.webhook_secret_file.as_deref();
+    let ears = ears
+        .map(|file| Ears::open(file, news.clone()))
+        .transpose()?;
     let config = configuration(&state_repo, &args.branch).await;
     let options = options(config.as_ref(), &args);
     let jobs = Jobs::of(args.jobs, config.as_ref());
@@ -61,6 +69,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         logs: Some(layout.logs()),
         cloud: None,
         published_at: None,
+        forge: ears.map(|ears| Arc::new(ears) as Arc<dyn server::Hear>),
         admin: Some(server::Admin {
             token,
             place: format!(
@@ -70,20 +79,22 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         }),
     };
     let router = server::router(control.clone(), config);
-    let pushed = Arc::new(Notify::new());
     let _watcher = place
         .directory()
-        .map(|path| watch(path, pushed.clone()))
+        .map(|path| watch(path, news.clone()))
         .transpose()?;
     let mut loops = JoinSet::new();
     loops.spawn(async move { axum::serve(listener, router).await.context("serve HTTP") });
-    loops.spawn(plan_loop(control.clone(), pushed));
+    loops.spawn(plan_loop(control.clone(), news.clone()));
     loops.spawn(advance_loop(control.clone()));
     loops.spawn(dispatch_loop(control.clone()));
     loops.spawn(report_loop(control.clone()));
     loops.spawn(lease_loop(control.clone()));
     loops.spawn(sweep_loop(control.clone()));
     loops.spawn(prune_loop(control.clone()));
+    if let Some(at) = at {
+        at.start(&mut loops, control.clone(), news);
+    }
     place.note(&layout)?;
     let running = Running {
         url: format!("http://{address}"),
@@ -227,6 +238,8 @@ fn options(config: Option<&Config>, args: &UpArgs) -> Options {
         branch: args.branch.clone(),
         lease_seconds: args.lease,
         heartbeat_seconds: (args.lease / 4).max(1),
+        checks: args.forge.forge.is_some(),
+        public_url: args.forge.public_url.clone(),
         ..Options::default()
     };
     if let Some(config) = config {
@@ -250,10 +263,10 @@ fn start_logging() {
 }
 
 /// Tells of pushes to a repository on this disk at once.
-fn watch(repository: &Path, pushed: Arc<Notify>) -> anyhow::Result<notify::RecommendedWatcher> {
+fn watch(repository: &Path, news: Arc<News>) -> anyhow::Result<notify::RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| event.kind.is_create() || event.kind.is_modify()) {
-            pushed.notify_one();
+            news.pushed.notify_one();
         }
     })?;
     let refs = repository.join("refs/heads");

@@ -20,6 +20,7 @@ mod published;
 mod requests;
 mod runner;
 mod terminal;
+mod webhook;
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -40,6 +41,7 @@ pub use page::is_about_a_file;
 pub use prune::PruneBody;
 pub use requests::{awaited, stuck, summary};
 pub use terminal::Sanitizer;
+pub use webhook::Hear;
 
 /// What handlers share.
 pub struct State<P: Platform> {
@@ -55,6 +57,8 @@ pub struct State<P: Platform> {
     published: published::Trees,
     /// Where clients find large files; `None`: where the store says, or here.
     published_at: Option<String>,
+    /// Where the forge knocks; `None`: nobody listens.
+    door: Option<webhook::Door>,
 }
 
 /// Who may cancel and retry: whoever knows a token. It is compared in constant time, and never logged.
@@ -76,6 +80,8 @@ pub struct Config {
     /// An address without a slash at its end, below which files lie at `/blobs/sha256/<digest>`. `None` where there is
     /// none, and files come from the store.
     pub published_at: Option<String>,
+    /// `None` where no forge tells anything.
+    pub forge: Option<Arc<dyn Hear>>,
 }
 
 /// Tells an enrolled runner where its queues are, and lends it what it needs to read them.
@@ -91,7 +97,8 @@ pub trait Lend: Send + Sync {
 
 /// All routes.
 pub fn router<P: Platform>(control: Arc<Control<P>>, config: Config) -> Router {
-    let routes = runners().merge(commands()).merge(readings());
+    let forge = Router::new().route("/webhook", post(webhook::receive::<P>));
+    let routes = runners().merge(commands()).merge(readings()).merge(forge);
     bordered(routes, control, config)
 }
 
@@ -116,6 +123,7 @@ fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Co
         cloud: config.cloud,
         published: published::Trees::default(),
         published_at: config.published_at,
+        door: config.forge.map(webhook::Door::new),
     });
     routes
         .fallback(error::no_such_path)

@@ -13,6 +13,7 @@ async fn main() -> Result<(), Error> {
         admin: None,
         cloud: None,
         published_at: boot.settings.publishing_url.clone(),
+        forge: None,
     };
     run(server::reading(control, config)).await
 }

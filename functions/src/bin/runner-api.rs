@@ -26,6 +26,7 @@ async fn main() -> Result<(), Error> {
         admin,
         cloud,
         published_at: None,
+        forge: None,
     };
     run(server::changing(control, config)).await
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use control::{Control, Planned, Pruning};
 use ledger::{Message, QueueName};
 use ports::{Platform, TaskQueue};
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
+
+use super::pulls::News;
 
 /// Looks at everything that is not at rest.
 const SWEEP: Duration = Duration::from_secs(20);
@@ -33,10 +34,12 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) async fn plan_loop<P: Platform>(
     control: Arc<Control<P>>,
-    pushed: Arc<Notify>,
+    news: Arc<News>,
 ) -> anyhow::Result<()> {
     loop {
         match control.plan_head().await {
+            // Open pull requests lie over another commit now.
+            Ok(Planned::New(..)) => news.forge.notify_one(),
             Ok(Planned::Broken(problems)) => {
                 tracing::error!(problems = problems.len(), first = ?problems.first(), "the configuration is broken; nothing new is planned");
             }
@@ -47,7 +50,7 @@ pub(super) async fn plan_loop<P: Platform>(
                 continue;
             }
         }
-        let _told_or_time = tokio::time::timeout(LOOK, pushed.notified()).await;
+        let _told_or_time = tokio::time::timeout(LOOK, news.pushed.notified()).await;
     }
 }
 

@@ -26,6 +26,7 @@ fn commanded() -> server::Config {
             place: "/srv/example/secrets/admin.token on the control plane's machine".to_owned(),
         }),
         published_at: None,
+        forge: None,
     }
 }
 
