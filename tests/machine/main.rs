@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod bad_release;
+mod forge;
 mod killed;
 mod life;
 mod lost;

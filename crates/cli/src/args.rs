@@ -189,7 +189,7 @@ pub(crate) struct ForgeArgs {
     #[arg(long, value_name = "ID", requires = "forge")]
     pub(crate) forge_app: Option<u64>,
     /// File with the secret that the forge signs its webhooks with: one line for each that is valid. Without it
-    /// nobody listens, and the forge is asked once a minute.
+    /// nobody listens, and the forge is asked from time to time.
     #[arg(
         long,
         value_name = "FILE",
@@ -197,6 +197,9 @@ pub(crate) struct ForgeArgs {
         env = "MILLRACE_WEBHOOK_SECRET_FILE"
     )]
     pub(crate) webhook_secret_file: Option<PathBuf>,
+    /// Seconds after which the forge is asked when no webhook has told of anything.
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub(crate) forge_poll: u64,
     /// Where people reach this control plane, for links in checks: `https://build.example.org`.
     #[arg(long, value_name = "URL")]
     pub(crate) public_url: Option<String>,

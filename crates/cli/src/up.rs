@@ -10,6 +10,7 @@ use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use control::{Control, Options};
@@ -93,7 +94,8 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     loops.spawn(sweep_loop(control.clone()));
     loops.spawn(prune_loop(control.clone()));
     if let Some(at) = at {
-        at.start(&mut loops, control.clone(), news);
+        let poll = Duration::from_secs(args.forge.forge_poll);
+        at.start(&mut loops, control.clone(), (news, poll));
     }
     place.note(&layout)?;
     let running = Running {

@@ -111,6 +111,11 @@ impl Machine {
     }
 
     pub(crate) fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with more words on the command line.
+    pub(crate) fn start_with(&mut self, words: &[String]) {
         let note = self.path("one/running.json");
         std::fs::remove_file(&note).ok();
         let log = std::fs::File::options()
@@ -124,6 +129,7 @@ impl Machine {
             .arg(self.path("one"))
             .arg("--roots")
             .arg(self.roots())
+            .args(words)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()

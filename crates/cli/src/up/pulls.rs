@@ -17,8 +17,6 @@ use tokio::time::Instant;
 use crate::args::{ForgeArgs, ForgeKind};
 use crate::state::{StatePlace, private_text};
 
-/// The forge is asked this often when nothing tells of it.
-const LOOK: Duration = Duration::from_secs(60);
 /// How work goes is looked at this often. The forge is called for what has changed alone.
 const TELL: Duration = Duration::from_secs(5);
 /// Between two rounds, however much is told.
@@ -77,16 +75,16 @@ impl At {
         }))
     }
 
-    /// Starts the loop that tells it.
+    /// Starts the loop that tells it. Asked this often when nothing tells of it.
     pub(crate) fn start<P: Platform>(
         self,
         loops: &mut JoinSet<anyhow::Result<()>>,
         control: Arc<Control<P>>,
-        news: Arc<News>,
+        (news, poll): (Arc<News>, Duration),
     ) {
         match self {
-            Self::GitHub(forge) => loops.spawn(tell_loop(control, forge, news)),
-            Self::Gitea(forge) => loops.spawn(tell_loop(control, forge, news)),
+            Self::GitHub(forge) => loops.spawn(tell_loop(control, forge, news, poll)),
+            Self::Gitea(forge) => loops.spawn(tell_loop(control, forge, news, poll)),
         };
     }
 }
@@ -107,11 +105,12 @@ async fn tell_loop<P: Platform, F: Forge>(
     control: Arc<Control<P>>,
     forge: Box<F>,
     news: Arc<News>,
+    poll: Duration,
 ) -> anyhow::Result<()> {
     let mut looked: Option<Instant> = None;
     let mut is_told = true;
     loop {
-        if is_told || looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+        if is_told || looked.is_none_or(|looked| looked.elapsed() >= poll) {
             looked = Some(Instant::now());
             match control.review(&*forge).await {
                 Ok(reviewed) => tracing::debug!(?reviewed, "looked at pull requests"),

@@ -1,0 +1,205 @@
+//! A whole machine on a forge: pull requests are planned, merged, watched and reverted, and what webhooks do on their
+//! way changes nothing of the end. The forges are doubles (`fake-forge`); all else is real, apt included.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use fake_forge::forge::{Change, Forge, Kind, Manner, NewPull};
+
+use crate::support::package::{DEBIAN, deb, request};
+use crate::support::{Machine, git, said};
+
+const BUILD: &str = "builds/2026/11/tiny.yaml";
+const RELEASE: &str = "releases/2026/11/tiny.yaml";
+const SECRET: &str = "It's a secret of more than sixteen characters";
+const PLAN: &str = "millrace / plan";
+const RESULTS: &str = "millrace / build and release";
+/// Seconds after which the forge is asked when it tells nothing.
+const POLL: &str = "5";
+
+/// What a person sees of a check.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Seen {
+    is_good: bool,
+    is_bad: bool,
+    title: String,
+    text: String,
+}
+
+struct Site {
+    kind: Kind,
+    forge: Forge,
+    machine: Machine,
+}
+
+impl Site {
+    /// A machine whose state repository is on a forge, with all that tells the one of the other.
+    fn new(name: &str, kind: Kind, manner: Manner) -> Self {
+        let machine = Machine::new(name);
+        let forge = Forge::start(kind, &machine.path("forge"));
+        let header = format!("http.extraHeader=Authorization: {}", forge.git_login());
+        let clone = machine.clone_path();
+        let main = [
+            "-c",
+            &header,
+            "push",
+            "--quiet",
+            &forge.clone_url(),
+            "HEAD:main",
+        ];
+        git(&clone, &main);
+        forge.deliver(manner);
+        let mut site = Self {
+            kind,
+            forge,
+            machine,
+        };
+        site.start();
+        let door = format!("{}/webhook", site.machine.url());
+        site.forge.webhooks_to(&door, SECRET);
+        site
+    }
+
+    fn start(&mut self) {
+        let token = self.private("state.token", &self.forge.token());
+        let secret = self.private("webhook.secret", SECRET);
+        let (name, key, app) = match self.kind {
+            Kind::GitHub => ("github", Forge::app_key().to_owned(), Some(Forge::APP)),
+            Kind::Gitea => ("gitea", self.forge.token(), None),
+        };
+        let key = self.private("forge.token", &key);
+        let mut words: Vec<String> = Vec::new();
+        let mut add =
+            |name: &str, value: &str| words.extend([format!("--{name}"), value.to_owned()]);
+        add("state", &self.forge.clone_url());
+        add("state-token-file", &token.to_string_lossy());
+        add("forge", name);
+        add("forge-api", &self.forge.url());
+        add("forge-token-file", &key.to_string_lossy());
+        add("webhook-secret-file", &secret.to_string_lossy());
+        add("forge-poll", POLL);
+        add("public-url", &self.machine.url());
+        if let Some(app) = app {
+            add("forge-app", &app.to_string());
+        }
+        self.machine.start_with(&words);
+    }
+
+    fn private(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.machine.path(name);
+        std::fs::write(&path, text).expect("a file");
+        let owner = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, owner).expect("root may");
+        path
+    }
+
+    fn seen(&self, pull: u64, check: &str) -> Option<Seen> {
+        let sha = self.forge.head_of(pull);
+        match self.kind {
+            Kind::GitHub => {
+                let checks = self.forge.checks(&sha);
+                let found = checks.into_iter().find(|it| it.name == check)?;
+                let conclusion = found.conclusion.as_deref();
+                let annotations = found.annotations.iter().map(|it| format!("{it}\n"));
+                Some(Seen {
+                    is_good: conclusion == Some("success"),
+                    is_bad: conclusion == Some("failure"),
+                    title: found.title,
+                    text: annotations.collect::<String>() + &found.summary,
+                })
+            }
+            Kind::Gitea => {
+                let statuses = self.forge.statuses(&sha);
+                let found = statuses.into_iter().find(|it| it.context == check)?;
+                let comments = self.forge.comments(pull);
+                Some(Seen {
+                    is_good: found.state == "success",
+                    is_bad: found.state == "failure",
+                    title: found.description,
+                    text: comments.into_iter().map(|it| it.body).collect(),
+                })
+            }
+        }
+    }
+
+    /// Waits until people see the check so.
+    fn wait(&self, pull: u64, check: &str, what: &str, is_so: impl Fn(&Seen) -> bool) -> Seen {
+        let wanted = format!("{check} of #{pull}, {what}");
+        // What is held back comes late, and in another order.
+        let seen = || {
+            self.forge.release(pull);
+            self.seen(pull, check)
+        };
+        self.machine
+            .wait(&wanted, || seen().is_some_and(|it| is_so(&it)));
+        let seen = self.seen(pull, check).expect("it was just there");
+        println!("   #{pull} {check}: {}", seen.title);
+        seen
+    }
+
+    fn merge(&self, pull: u64, request: &str, phase: &str) -> Seen {
+        self.forge.merge(pull);
+        self.machine.expect(request, phase);
+        self.wait(pull, RESULTS, "done", |it| it.is_good)
+    }
+}
+
+/// Pull requests as a packager opens them. Answers what people see at the end.
+fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Seen> {
+    println!("== {name}: {kind:?}, webhooks {manner:?}");
+    let site = Site::new(name, kind, manner);
+    let (forge, machine) = (&site.forge, &site.machine);
+    let source = machine.source("tiny", &deb("tiny", "true"));
+    let good = request(DEBIAN, "tiny", &source);
+    let wrong = good.replace("debian-12", "debian-21");
+
+    let change = Change::new("Build tiny").write(BUILD, &wrong);
+    let build = forge.open_pull(&NewPull::new("Build tiny", "tiny", "ada", &change));
+    let seen = site.wait(build, PLAN, "with a mistake", |it| it.is_bad);
+    assert!(seen.text.contains(BUILD), "{}", seen.text);
+    assert!(seen.text.contains("debian-21"), "{}", seen.text);
+
+    forge.push_to_pull(build, &Change::new("Mend").write(BUILD, &good));
+    let planned = site.wait(build, PLAN, "mended", |it| it.is_good);
+    assert!(planned.title.starts_with("1 source"), "{}", planned.title);
+    let built = site.merge(build, BUILD, "succeeded");
+
+    let wish = format!("from: [{BUILD}]\nto: [debian-12]\n");
+    let change = Change::new("Release tiny").write(RELEASE, &wish);
+    let release = forge.open_pull(&NewPull::new("Release tiny", "release", "ada", &change));
+    let adds = site.wait(release, PLAN, "planned", |it| it.is_good);
+    assert!(adds.text.contains("tiny"), "{}", adds.text);
+    assert_eq!(machine.apt_candidate("tiny"), None);
+    let released = site.merge(release, RELEASE, "published");
+    assert_eq!(machine.apt_candidate("tiny").as_deref(), Some("1.0"));
+
+    let change = Change::new("Revert \"Release tiny\"").delete(RELEASE);
+    let revert = forge.open_pull(&NewPull::new("Revert", "revert", "ada", &change));
+    let removes = site.wait(revert, PLAN, "planned", |it| it.is_good);
+    assert!(removes.text.contains("removed"), "{}", removes.text);
+    let reverted = site.merge(revert, RELEASE, "reverted");
+    assert_eq!(machine.apt_candidate("tiny"), None);
+
+    let verified = machine.millrace(&["verify"]);
+    assert!(verified.status.success(), "{}", said(&verified));
+    let titles = [planned, built, adds, released, removes, reverted];
+    titles.into_iter().collect()
+}
+
+fn titles(seen: &[Seen]) -> Vec<&str> {
+    seen.iter().map(|it| it.title.as_str()).collect()
+}
+
+#[test]
+fn on_github_with_webhooks_and_without() {
+    let told = way("forge-github", Kind::GitHub, Manner::Once);
+    let asked = way("forge-github-silent", Kind::GitHub, Manner::Never);
+    assert_eq!(titles(&told), titles(&asked));
+}
+
+#[test]
+fn on_gitea_with_webhooks_that_come_twice_and_in_another_order() {
+    let twice = way("forge-gitea", Kind::Gitea, Manner::Twice);
+    let held = way("forge-gitea-late", Kind::Gitea, Manner::Held);
+    assert_eq!(titles(&twice), titles(&held));
+}
