@@ -175,6 +175,7 @@ mod tests {
             to: String::new(),
             problems: Vec::new(),
             notes: Vec::new(),
+            remarks: Vec::new(),
             requests,
         };
         let args = CostArgs {

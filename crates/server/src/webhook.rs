@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State as Shared};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use ports::Platform;
 use tokio::sync::Semaphore;
@@ -18,8 +18,8 @@ const MAX_READERS: usize = 8;
 
 /// Who listens to the forge. He verifies, answers at once, and works later.
 pub trait Hear: Send + Sync {
-    /// The status of the answer, and a sentence. `header` finds a header by its name in small letters.
-    fn hear(&self, header: &dyn Fn(&str) -> Option<&str>, body: &[u8]) -> (u16, String);
+    /// The status of the answer, and a sentence.
+    fn hear(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String);
 }
 
 /// The door and who stands behind it.
@@ -57,10 +57,7 @@ pub(crate) async fn receive<P: Platform>(
     };
     let (status, words) = match body {
         None => (413, "a delivery has at most 25 MiB".to_owned()),
-        Some(body) => {
-            let header = |name: &str| parts.headers.get(name)?.to_str().ok();
-            door.hear.hear(&header, &body)
-        }
+        Some(body) => door.hear.hear(&parts.headers, &body),
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Ok((status, format!("{words}\n")).into_response())

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use axum::http::HeaderMap;
 use control::Control;
 use forge::webhook::{Deliveries, Event, Secrets, receive};
 use forge::{Address, GitHub, Gitea, Login, Secret};
@@ -153,8 +154,9 @@ impl Ears {
 }
 
 impl server::Hear for Ears {
-    fn hear(&self, header: &dyn Fn(&str) -> Option<&str>, body: &[u8]) -> (u16, String) {
-        let hook = match receive(&self.secrets, header, body) {
+    fn hear(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
+        let header = |name: &str| headers.get(name)?.to_str().ok();
+        let hook = match receive(&self.secrets, &header, body) {
             Ok(hook) => hook,
             Err(refusal) => return (refusal.status(), refusal.to_string()),
         };
