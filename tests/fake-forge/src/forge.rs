@@ -11,6 +11,7 @@ mod github;
 mod hooks;
 mod people;
 mod repo;
+mod seen;
 mod token;
 mod world;
 
@@ -19,8 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 pub use fault::{Fault, Limits};
 pub use hooks::{Delivery, Manner, sign};
-pub use people::{NewPull, SeenAction, SeenCheck, SeenComment, SeenStatus};
+pub use people::NewPull;
 pub use repo::Change;
+pub use seen::{SeenAction, SeenCheck, SeenComment, SeenStatus};
 
 use world::World;
 

@@ -16,9 +16,9 @@ use crate::forge::{Forge, Kind};
 pub struct Missing(pub String);
 
 impl Missing {
-    /// Says aloud, past the harness of tests, that `what` was not judged.
+    /// Says aloud, past the harness of tests, that nobody judges `what`.
     pub fn tell(&self, what: &str) {
-        let text = format!("NOT JUDGED: {what}: {}\n", self.0);
+        let text = format!("\nLEFT OUT: the judge of {what}: {}\n", self.0);
         // Whoever closed its ear does not want to hear it.
         let _ = std::io::stderr().write_all(text.as_bytes());
     }

@@ -58,6 +58,11 @@ fn a_fork_is_another_repository() {
         let head = place
             .forge
             .push_to_pull(number, &change("b.yaml", "b: 2\n"));
+        let lost = place.forge.open_pull(&pull("zoe").from_fork());
+        place.forge.delete_fork("zoe");
+        let left = place.get(&place.repo(&format!("/pulls/{lost}"))).json();
+        assert_eq!(left["head"]["repo"], Value::Null);
+        assert_eq!(left["head"]["sha"], place.forge.head_of(lost).as_str());
         // What is in the fork is no branch here, and can be fetched all the same.
         assert_eq!(
             git(&place.forge, &["branch", "--format=%(refname:short)"]),

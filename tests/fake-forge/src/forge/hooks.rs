@@ -1,5 +1,6 @@
 //! Webhooks out: signed, and delivered in the manner that a test asks for.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -39,6 +40,9 @@ pub struct Delivery {
     /// The status that the receiver answered with, each time.
     pub answers: Vec<u16>,
 }
+
+/// Several forges of one process have no delivery in common.
+static NEXT: AtomicU64 = AtomicU64::new(1);
 
 pub(crate) struct Hooks {
     kind: Kind,
@@ -102,7 +106,8 @@ impl Hooks {
         let body = payload.to_string().into_bytes();
         let mut state = self.post.state.lock().unwrap();
         let at = state.deliveries.len();
-        let id = format!("{:08x}-0000-4000-8000-{at:012x}", std::process::id());
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{:08x}-0000-4000-8000-{number:012x}", std::process::id());
         let signature = sign(secret, &body);
         state.deliveries.push(Delivery {
             event: event.to_owned(),

@@ -24,6 +24,8 @@ pub(crate) struct World {
     /// Names that the repository had.
     pub(crate) old_names: BTreeSet<String>,
     pub(crate) repo: Repo,
+    /// Who has taken their fork away.
+    pub(crate) lost_forks: BTreeSet<String>,
     pub(crate) is_installed: bool,
     /// Seconds that this forge's clock is ahead of the machine's.
     pub(crate) ahead: i64,
@@ -130,6 +132,7 @@ impl World {
             name: REPOSITORY.to_owned(),
             old_names: BTreeSet::new(),
             repo,
+            lost_forks: BTreeSet::new(),
             is_installed: true,
             ahead: 0,
             // Gitea tells what somebody may do to those alone that administer the repository.
@@ -175,6 +178,9 @@ impl World {
 
     pub(crate) fn is_branch_there(&self, pull: &Pull) -> bool {
         let name = format!("refs/heads/{}", pull.branch);
+        if self.lost_forks.contains(&pull.head_owner) {
+            return false;
+        }
         match pull.is_from_fork() {
             true => self.fork(&pull.head_owner).commit_of(&name).is_some(),
             false => self.repo.commit_of(&name).is_some(),

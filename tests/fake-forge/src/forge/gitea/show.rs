@@ -94,6 +94,9 @@ pub(crate) fn repository(world: &World, owner: &str) -> Value {
 }
 
 fn side(world: &World, owner: &str, branch: &str, sha: &str) -> Value {
+    if world.lost_forks.contains(owner) {
+        return json!({ "label": branch, "ref": branch, "sha": sha, "repo_id": 0, "repo": null });
+    }
     let repo = repository(world, owner);
     json!({ "label": branch, "ref": branch, "sha": sha, "repo_id": repo["id"], "repo": repo })
 }

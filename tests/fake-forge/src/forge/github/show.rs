@@ -170,12 +170,13 @@ pub(crate) fn full_repository(world: &World) -> Value {
 }
 
 fn side(world: &World, owner: &str, branch: &str, sha: &str) -> Value {
+    let is_lost = world.lost_forks.contains(owner);
     json!({
         "label": format!("{owner}:{branch}"),
         "ref": branch,
         "sha": sha,
         "user": user(&world.site, owner),
-        "repo": repository(world, owner),
+        "repo": (!is_lost).then(|| repository(world, owner)),
     })
 }
 
