@@ -22,6 +22,7 @@
 pub mod forge;
 pub mod git;
 mod http;
+pub mod judge;
 
 pub use git::{Fault, Server};
 pub use http::{Got, send};

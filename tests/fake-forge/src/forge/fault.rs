@@ -24,6 +24,8 @@ pub enum Fault {
     CutAnswer(usize),
     /// It is done, and the answer is 200 with a page for people, as proxies have them.
     Page,
+    /// It is done, and the answer lacks this field: no forge does so, and no judge lets it through.
+    Without(&'static str),
     /// It is done after a while.
     Slow(Duration),
 }
@@ -80,7 +82,11 @@ pub(crate) fn instead(fault: Fault, now: i64) -> Option<Response> {
             }
         }
         Fault::LoseRequest => Response::nothing(),
-        Fault::LoseAnswer | Fault::CutAnswer(_) | Fault::Page | Fault::Slow(_) => return None,
+        Fault::LoseAnswer
+        | Fault::CutAnswer(_)
+        | Fault::Page
+        | Fault::Without(_)
+        | Fault::Slow(_) => return None,
     })
 }
 
@@ -89,6 +95,11 @@ pub(crate) fn spoil(fault: Fault, mut answer: Response) -> Response {
     match fault {
         Fault::LoseAnswer => answer.end = End::Nothing,
         Fault::CutAnswer(bytes) => answer.end = End::Cut(bytes),
+        Fault::Without(field) => {
+            let mut body: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+            body.as_object_mut().unwrap().remove(field);
+            answer.body = body.to_string().into_bytes();
+        }
         Fault::Page => {
             return Response::new("200 OK", b"<html>Sign in</html>")
                 .with("Content-Type", "text/html");

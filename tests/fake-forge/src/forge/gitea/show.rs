@@ -67,7 +67,7 @@ pub(crate) fn repository(world: &World, owner: &str) -> Value {
         "html_url": page,
         "url": format!("{site}{GITEA}/repos/{owner}/{name}"),
         "link": "",
-        "ssh_url": format!("git@127.0.0.1:{owner}/{name}.git"),
+        "ssh_url": format!("ssh://git@127.0.0.1/{owner}/{name}.git"),
         "clone_url": format!("{page}.git"),
         "original_url": "",
         "website": "",

@@ -53,16 +53,31 @@ pub(crate) fn payload(
     };
     if name != "installation" {
         payload["repository"] = show::repository(world, OWNER);
-        payload["repository"]["custom_properties"] = json!({});
     }
     if name != "installation" && name != "ping" {
         payload["installation"] = json!({
             "id": INSTALLATION, "node_id": format!("MDI_{INSTALLATION}"),
         });
     }
+    if name == "push" {
+        as_pushed(world, &mut payload["repository"]);
+    }
     payload["sender"] = show::user(&world.site, sender);
     Some((name, name, payload))
 }
+
+/// A push tells of its repository in an older manner: times are numbers, some names are double.
+fn as_pushed(world: &World, repository: &mut Value) {
+    repository["created_at"] = CREATED.into();
+    repository["pushed_at"] = world.now().into();
+    repository["master_branch"] = "main".into();
+    repository["stargazers"] = 0.into();
+    repository["owner"]["name"] = OWNER.into();
+    repository["owner"]["email"] = format!("{OWNER}@example.org").into();
+}
+
+/// 2026-01-01, when all that was there before any test was made.
+const CREATED: i64 = 1_767_225_600;
 
 pub(crate) fn kind_of(name: &str) -> (&'static str, &str) {
     match name.strip_prefix("refs/tags/") {
@@ -292,7 +307,7 @@ fn comment(world: &World, id: u64, action: &str) -> Value {
 fn uninstalled(world: &World) -> Value {
     let mut installation = show::installation(world);
     // Webhooks tell these as numbers.
-    installation["created_at"] = 1_767_225_600.into();
+    installation["created_at"] = CREATED.into();
     installation["updated_at"] = world.now().into();
     installation["target_id"] = user_id(OWNER).into();
     json!({

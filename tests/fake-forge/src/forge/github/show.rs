@@ -103,6 +103,7 @@ pub(crate) fn repository(world: &World, owner: &str) -> Value {
         "is_template": false,
         "web_commit_signoff_required": false,
         "topics": [],
+        "custom_properties": {},
         "visibility": "public",
         "forks": 0,
         "open_issues": open,
