@@ -233,5 +233,5 @@ pub fn send(method: &str, url: &str, headers: &[(String, String)], body: &[u8]) 
     })
 }
 
-/// How long a forge waits for the answer to a webhook: GitHub's own bound.
-const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(10);
+/// How long an answer is waited for: longer than any machine is slow, so that only what hangs is given up.
+const ANSWER_WITHIN: std::time::Duration = std::time::Duration::from_secs(300);
