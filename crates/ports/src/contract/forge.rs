@@ -175,7 +175,7 @@ fn is_commit(commit: &str) -> bool {
 
 async fn more_pulls_than_a_page(forge: &impl Forge, world: &impl ForgeWorld) {
     let mut numbers = Vec::new();
-    for nth in 0..103 {
+    for nth in 0..53 {
         numbers.push(
             world
                 .open("ada", &format!("Number {nth}"), "main", From::Own)
