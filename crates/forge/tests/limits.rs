@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::World;
 use fake_forge::forge::{Fault, Forge as Fake, Kind};
 use forge::{Budget, Login, Secret};
-use ports::contract::{ForgeWorld, From};
+use ports::contract::{ForgeWorld, Home};
 use ports::{Annotation, Check, CheckState, Error, Forge, Level, Result};
 
 /// An adapter of either forge.
@@ -60,7 +60,7 @@ fn cause<T: std::fmt::Debug>(result: Result<T>) -> String {
 }
 
 async fn check(world: &World, annotations: u32) -> Check {
-    let number = world.open("ada", "Build zlib", "main", From::Own).await;
+    let number = world.open("ada", "Build zlib", "main", Home::Own).await;
     let annotation = |line| Annotation {
         path: "builds/zlib.yaml".to_owned(),
         line,
@@ -158,23 +158,23 @@ async fn whatever_breaks_off_nothing_doubles_and_nothing_is_lost() {
     ];
     for kind in BOTH {
         for fault in faults {
-            for (method, word, skip) in [
-                ("GET", "", 0),
-                ("POST", "check-runs", 0),
-                ("PATCH", "check-runs", 0),
-                ("POST", "statuses", 0),
-                ("POST", "comments", 0),
-                ("POST", "access_tokens", 0),
-                ("GET", "user", 0),
+            for (method, word) in [
+                ("GET", ""),
+                ("POST", "check-runs"),
+                ("PATCH", "check-runs"),
+                ("POST", "statuses"),
+                ("POST", "comments"),
+                ("POST", "access_tokens"),
+                ("GET", "user"),
             ] {
-                broken_off(kind, fault, method, word, skip).await;
+                broken_off(kind, fault, method, word).await;
             }
         }
     }
 }
 
 /// The write of a check breaks off at a request, and is done again until it goes, by the same adapter or by another.
-async fn broken_off(kind: Kind, fault: Fault, method: &str, word: &str, _skip: usize) {
+async fn broken_off(kind: Kind, fault: Fault, method: &str, word: &str) {
     let world = World::new(kind);
     let check = check(&world, 120).await;
     world.fake.fault(method, word, fault, 1);
@@ -384,5 +384,20 @@ async fn long_texts_are_cut_and_say_so() {
         assert!(shown.text.contains("700 more remarks are not shown here"));
         assert!(shown.text.contains("The rest is too long to be shown here"));
         assert!(shown.title.ends_with('…'), "{}", shown.title);
+    }
+}
+
+#[tokio::test]
+async fn two_who_write_one_check_through_one_adapter_make_one() {
+    for kind in BOTH {
+        let world = World::new(kind);
+        let check = check(&world, 120).await;
+        let adapter = adapter(&world, kind);
+        let (one, other) = tokio::join!(adapter.write(&check), adapter.write(&check));
+        one.and(other).expect("both");
+        assert_eq!(world.shown(&check.commit).await[0].annotations, 120);
+        let runs = world.fake.all_checks(&check.commit).len();
+        let statuses = world.fake.status_count(&check.commit);
+        assert_eq!(runs + statuses, 1, "{kind:?}");
     }
 }

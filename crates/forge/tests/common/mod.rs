@@ -13,7 +13,7 @@ use std::time::SystemTime;
 use fake_forge::forge::{Change, Forge as Fake, Kind, NewPull, Role};
 use forge::{Address, GitHub, Gitea, Login, Secret};
 use memory::ManualClock;
-use ports::contract::{ForgeWorld, From, Shown};
+use ports::contract::{ForgeWorld, Home, Shown};
 use ports::{CheckState, Commit, Permission};
 use tempfile::TempDir;
 
@@ -169,13 +169,13 @@ fn section<'a>(comment: &'a str, name: &str) -> &'a str {
 }
 
 impl ForgeWorld for World {
-    async fn open(&self, somebody: &str, title: &str, base: &str, from: From) -> u64 {
+    async fn open(&self, somebody: &str, title: &str, base: &str, home: Home) -> u64 {
         let change = self.change();
         let branch = format!("wish-{}", self.pushes.load(Ordering::Relaxed));
         let new = NewPull::new(title, &branch, somebody, &change).into_branch(base);
-        let new = match from {
-            From::Own => new,
-            From::Fork => new.from_fork(),
+        let new = match home {
+            Home::Own => new,
+            Home::Fork => new.from_fork(),
         };
         let number = self.fake.open_pull(&new);
         self.pulls
