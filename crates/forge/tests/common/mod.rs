@@ -18,9 +18,9 @@ use ports::{CheckState, Commit, Permission};
 use tempfile::TempDir;
 
 /// A double, with a clock that begins where its own is.
-pub struct World {
-    pub fake: Fake,
-    pub clock: ManualClock,
+pub(crate) struct World {
+    pub(crate) fake: Fake,
+    pub(crate) clock: ManualClock,
     kind: Kind,
     pushes: AtomicU64,
     /// Numbers of all pull requests.
@@ -29,10 +29,10 @@ pub struct World {
 }
 
 /// Two branches that pull requests may want to get into.
-pub const BASES: [&str; 2] = ["main", "stable"];
+pub(crate) const BASES: [&str; 2] = ["main", "stable"];
 
 impl World {
-    pub fn new(kind: Kind) -> Self {
+    pub(crate) fn new(kind: Kind) -> Self {
         let folder = TempDir::new().expect("a folder");
         let fake = Fake::start(kind, folder.path());
         let since = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970");
@@ -51,12 +51,12 @@ impl World {
         world
     }
 
-    pub fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         let repository = format!("{}/{}", Fake::OWNER, Fake::REPOSITORY);
         Address::new(&self.fake.url(), &repository).expect("an address")
     }
 
-    pub fn app(&self) -> Login {
+    pub(crate) fn app(&self) -> Login {
         Login::App {
             id: Fake::APP,
             key: Secret::new(Fake::app_key()),
@@ -64,21 +64,21 @@ impl World {
         }
     }
 
-    pub fn github(&self) -> GitHub<ManualClock> {
+    pub(crate) fn github(&self) -> GitHub<ManualClock> {
         self.github_as(self.app())
     }
 
-    pub fn github_as(&self, login: Login) -> GitHub<ManualClock> {
+    pub(crate) fn github_as(&self, login: Login) -> GitHub<ManualClock> {
         GitHub::new(self.address(), login, self.clock.clone()).expect("an adapter")
     }
 
-    pub fn gitea(&self) -> Gitea<ManualClock> {
+    pub(crate) fn gitea(&self) -> Gitea<ManualClock> {
         let token = Secret::new(&self.fake.token());
         Gitea::new(self.address(), token, self.clock.clone()).expect("an adapter")
     }
 
     /// Both clocks move on.
-    pub fn later(&self, seconds: i64) {
+    pub(crate) fn later(&self, seconds: i64) {
         self.fake.later(seconds);
         let seconds = u64::try_from(seconds).expect("forward");
         self.clock.pass(std::time::Duration::from_secs(seconds));
