@@ -202,8 +202,13 @@ impl<C: Clock> Gitea<C> {
             }
             None => Call::with(operation, Method::POST, comments, json!({ "body": body })),
         };
-        // One that was deleted since is written anew the next time.
-        self.find(call).await.map(|_| ())
+        match self.find(call).await? {
+            Some(_) => Ok(()),
+            None => {
+                let cause = "somebody deleted the comment or the pull request meanwhile";
+                Err(Error::transient(operation, cause))
+            }
+        }
     }
 
     async fn our_comment(

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use fake_forge::forge::{Change, Forge as Fake, Kind, NewPull, Role};
+use fake_forge::judge::Judge;
 use forge::{Address, GitHub, Gitea, Login, Secret};
 use memory::ManualClock;
 use ports::contract::{ForgeWorld, Home, Shown};
@@ -51,9 +52,25 @@ impl World {
         world
     }
 
+    /// One behind its judge, or nothing where nobody can judge.
+    pub(crate) fn judged(kind: Kind) -> Option<(Self, Judge)> {
+        let world = Self::new(kind);
+        match Judge::before(&world.fake, kind) {
+            Ok(judge) => Some((world, judge)),
+            Err(missing) => {
+                missing.tell(&format!("what is asked of a {kind:?}"));
+                None
+            }
+        }
+    }
+
     pub(crate) fn address(&self) -> Address {
+        Self::address_at(&self.fake.url())
+    }
+
+    pub(crate) fn address_at(api: &str) -> Address {
         let repository = format!("{}/{}", Fake::OWNER, Fake::REPOSITORY);
-        Address::new(&self.fake.url(), &repository).expect("an address")
+        Address::new(api, &repository).expect("an address")
     }
 
     pub(crate) fn app(&self) -> Login {
