@@ -111,6 +111,7 @@ const KEPT_IN: &[(&str, &[&str])] = &[
     ("aws-sdk-sqs", &["platform-aws"]),
     ("aws-sdk-sts", &["platform-aws"]),
     ("aws-sdk-ssm", &["platform-aws"]),
+    ("octocrab", &["forge"]),
     ("lambda_runtime", &["functions"]),
     ("lambda_http", &["functions"]),
 ];

@@ -10,14 +10,14 @@ use reqwest::Url;
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// No adapter can ask there.
-    #[error("use the forge's address {address:?}: {cause}; write one such as {example:?}")]
+    #[error(
+        "use the forge's address {address:?}: {cause}; write one such as \"https://api.github.com\""
+    )]
     Address {
         /// As it was written, without what may be secret.
         address: String,
         /// What is wrong.
         cause: &'static str,
-        /// One that is right.
-        example: &'static str,
     },
     /// An owner or a repository that no forge has.
     #[error("use the state repository {0:?}: it is not of the form OWNER/NAME")]
@@ -99,11 +99,7 @@ impl fmt::Display for Address {
 }
 
 fn api_url(api: &str) -> Result<Url, ConfigError> {
-    let error = |address: String, cause| ConfigError::Address {
-        address,
-        cause,
-        example: Address::GITHUB,
-    };
+    let error = |address: String, cause| ConfigError::Address { address, cause };
     let mut url = Url::parse(api).map_err(|_| error(api.to_owned(), "it is no URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
         let shown = url.host_str().unwrap_or_default().to_owned();

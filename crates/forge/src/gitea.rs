@@ -25,6 +25,8 @@ mod wire;
 const A_PAGE: usize = 50;
 /// Pages of pull requests: 3,000 pull requests, as at GitHub.
 const MAX_PAGES: usize = 60;
+/// Pages of statuses of one commit.
+const MAX_STATUS_PAGES: usize = 20;
 /// Characters of a status's description.
 const MAX_DESCRIPTION: usize = 140;
 
@@ -153,25 +155,22 @@ impl<C: Clock> Gitea<C> {
         check: &Check,
         context: &str,
     ) -> Result<Option<Option<WireStatus>>> {
-        for page in 1..=MAX_PAGES {
+        // Newest first, and all that were ever written. Behind the last page ours is written anew, which is no harm.
+        for page in 1..=MAX_STATUS_PAGES {
             let path = self.line.address().path(format_args!(
-                "/commits/{}/status?page={page}&limit={A_PAGE}",
+                "/statuses/{}?sort=highestindex&page={page}&limit={A_PAGE}",
                 check.commit
             ));
             let Some(answer) = self.find(Call::get(operation, path)).await? else {
                 return Ok(None);
             };
-            let combined: WireCombined = self.json(operation, &answer)?;
-            let statuses = combined.statuses.unwrap_or_default();
+            let statuses: Vec<WireStatus> = self.json(operation, &answer)?;
             let is_last = !answer.has_next() || statuses.is_empty();
-            if let Some(status) = statuses
+            let ours = statuses
                 .into_iter()
-                .find(|status| status.context == context)
-            {
-                return Ok(Some(Some(status)));
-            }
-            if is_last {
-                break;
+                .find(|status| status.context == context);
+            if ours.is_some() || is_last {
+                return Ok(Some(ours));
             }
         }
         Ok(Some(None))
@@ -203,8 +202,13 @@ impl<C: Clock> Gitea<C> {
             }
             None => Call::with(operation, Method::POST, comments, json!({ "body": body })),
         };
-        // One that was deleted since is written anew the next time.
-        self.find(call).await.map(|_| ())
+        match self.find(call).await? {
+            Some(_) => Ok(()),
+            None => {
+                let cause = "somebody deleted the comment or the pull request meanwhile";
+                Err(Error::transient(operation, cause))
+            }
+        }
     }
 
     async fn our_comment(
@@ -309,12 +313,6 @@ struct WireComment {
     id: u64,
     body: String,
     user: Option<WireUser>,
-}
-
-#[derive(Deserialize)]
-struct WireCombined {
-    /// `null` when there are none.
-    statuses: Option<Vec<WireStatus>>,
 }
 
 /// A status as it is read; it is written with `state` in the place of `status`.

@@ -63,15 +63,6 @@ impl<C: Clock> GitHub<C> {
         self.line.ask(&token, call).await
     }
 
-    /// The answer to a request that has to go well.
-    async fn get<T: DeserializeOwned>(&self, operation: &'static str, path: String) -> Result<T> {
-        let answer = self.ask(Call::get(operation, path)).await?;
-        match answer.status.is_success() {
-            true => answer.json(operation, "GitHub"),
-            false => Err(self.refusal(operation, &answer)),
-        }
-    }
-
     /// The answer, or none: there is no such thing, and the repository is not the reason.
     async fn find<T: DeserializeOwned>(
         &self,

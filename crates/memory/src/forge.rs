@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use ports::contract::{ForgeWorld, From, Shown};
+use ports::contract::{ForgeWorld, Home, Shown};
 use ports::{Check, Commit, Forge, Permission, Pull, PullState, Result};
 
 use crate::lock;
@@ -100,14 +100,14 @@ impl Forge for MemoryForge {
 }
 
 impl ForgeWorld for MemoryForge {
-    async fn open(&self, somebody: &str, title: &str, base: &str, from: From) -> u64 {
+    async fn open(&self, somebody: &str, title: &str, base: &str, home: Home) -> u64 {
         self.open_pull(Pull {
             number: 0,
             title: title.to_owned(),
             author: somebody.to_owned(),
             head: self.new_commit(),
             base: base.to_owned(),
-            is_own: from == From::Own,
+            is_own: home == Home::Own,
             state: PullState::Open,
         })
     }

@@ -25,7 +25,7 @@ use crate::{Clock, Commit};
 
 pub use commits::state_repo;
 pub use files::store;
-pub use forge::{ForgeWorld, From, Shown, forge};
+pub use forge::{ForgeWorld, Home, Shown, forge};
 pub use messages::queue;
 pub use rows::ledger;
 pub use time::clock;

@@ -57,7 +57,8 @@ pub struct Check {
     pub actions: Vec<Action>,
     /// A page with more.
     pub details: Option<String>,
-    /// Says which version of the text this is: an identifier of ours that the forge keeps with it.
+    /// Says which version of the text this is, annotations included: an identifier of ours that the forge keeps with it
+    /// where it can. The same digest in the same state is not written again.
     pub digest: String,
 }
 
@@ -151,7 +152,9 @@ impl fmt::Display for Permission {
 
 /// A forge's side of the state repository. *The same check updates, and never doubles.*
 ///
-/// Nothing that is decided hangs on what people wrote there.
+/// Nothing that is decided hangs on what people wrote there. An error is transient while the forge wants to be left
+/// alone, and while something is missing that a person has to mend: its sentence says what, or until when. A request that the
+/// forge does not understand is our mistake, and is corrupt.
 pub trait Forge: Send + Sync {
     /// Pull requests that are open against `base`, in the order of their numbers.
     fn open_pulls(&self, base: &str) -> impl Future<Output = Result<Vec<Pull>>> + Send;
@@ -160,6 +163,12 @@ pub trait Forge: Send + Sync {
     fn pull(&self, number: u64) -> impl Future<Output = Result<Option<Pull>>> + Send;
 
     /// Writes a check, or writes it anew. Doing so twice is the same as once, and costs nobody a second mail.
+    ///
+    /// * After a transient error a part may be there; writing it again finishes it.
+    /// * Of a commit that the forge does not have any more nothing is written, and that is no error: it was pushed over,
+    ///   and nobody can look at it.
+    /// * What people read on a pull request is about its newest commit; a check of an older one does not replace that.
+    /// * Forges know no conditions: two processes must not write one check at the same time.
     fn write_check(&self, check: &Check) -> impl Future<Output = Result<()>> + Send;
 
     /// What `login` may do.

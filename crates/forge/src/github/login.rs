@@ -177,7 +177,7 @@ impl App {
     ) -> Result<u64> {
         let path = line.address().path(format_args!("/installation"));
         let answer = self.ask(line, Call::get(operation, path)).await?;
-        if answer.status != StatusCode::OK {
+        if !answer.status.is_success() {
             return Err(Error::transient(operation, self.refusal(line, &answer)));
         }
         let installation: Installation = answer.json(operation, "GitHub")?;
@@ -194,7 +194,7 @@ impl App {
         let body = json!({ "repositories": [line.address().name()] });
         let call = Call::with(operation, Method::POST, path, body);
         let answer = self.ask(line, call).await?;
-        if answer.status != StatusCode::CREATED {
+        if !answer.status.is_success() {
             return Err(Error::transient(operation, self.refusal(line, &answer)));
         }
         let lent: InstallationToken = answer.json(operation, "GitHub")?;

@@ -12,7 +12,7 @@ pub trait ForgeWorld {
         somebody: &str,
         title: &str,
         base: &str,
-        from: From,
+        home: Home,
     ) -> impl Future<Output = u64>;
 
     /// Its author pushes a new commit to it.
@@ -43,7 +43,7 @@ pub trait ForgeWorld {
 
 /// Where the commits of a pull request are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum Home {
     /// In the state repository.
     Own,
     /// In a fork.
@@ -108,11 +108,11 @@ async fn pulls_are_what_they_are_now(forge: &impl Forge, world: &impl ForgeWorld
     assert_eq!(none, None, "a pull request that nobody opened is none");
 
     let first = world
-        .open("ada", "Build \"zlib\" <again>", "main", From::Own)
+        .open("ada", "Build \"zlib\" <again>", "main", Home::Own)
         .await;
-    let second = world.open("eve", "More", "main", From::Fork).await;
-    let other = world.open("ada", "Elsewhere", "stable", From::Own).await;
-    let third = world.open("ada", "Third", "main", From::Own).await;
+    let second = world.open("eve", "More", "main", Home::Fork).await;
+    let other = world.open("ada", "Elsewhere", "stable", Home::Own).await;
+    let third = world.open("ada", "Third", "main", Home::Own).await;
     assert_eq!(
         open_numbers(forge, "main").await,
         [first, second, third],
@@ -175,10 +175,10 @@ fn is_commit(commit: &str) -> bool {
 
 async fn more_pulls_than_a_page(forge: &impl Forge, world: &impl ForgeWorld) {
     let mut numbers = Vec::new();
-    for nth in 0..103 {
+    for nth in 0..53 {
         numbers.push(
             world
-                .open("ada", &format!("Number {nth}"), "main", From::Own)
+                .open("ada", &format!("Number {nth}"), "main", Home::Own)
                 .await,
         );
     }
@@ -191,7 +191,7 @@ async fn more_pulls_than_a_page(forge: &impl Forge, world: &impl ForgeWorld) {
 
 /// A pull request, and a check on its newest commit.
 async fn on_a_pull(forge: &impl Forge, world: &impl ForgeWorld) -> Check {
-    let number = world.open("ada", "Build zlib", "main", From::Own).await;
+    let number = world.open("ada", "Build zlib", "main", Home::Own).await;
     let commit = pull(forge, number).await.head;
     Check {
         name: "plan".to_owned(),
