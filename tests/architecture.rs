@@ -91,7 +91,7 @@ const TABLE: &[(&str, &str)] = &[
         "chaos",
         "pipeline-spec runner-api ledger runner-agent runner-compose",
     ),
-    ("whole", ""),
+    ("whole", "fake-forge"),
     ("xtask", "emulator fake-forge"),
 ];
 

@@ -24,7 +24,7 @@ pub struct Settings {
     /// Names of the parameters that hold secrets.
     #[serde(default)]
     secrets: BTreeMap<Secret, String>,
-    /// Where clients find files by their digests, without a slash at its end. Left out: in the bucket.
+    /// Where clients find files by their digests. Left out: in the bucket.
     #[serde(default)]
     pub publishing_url: Option<String>,
     /// ARN of the role whose sessions runners are lent. Left out: none are.

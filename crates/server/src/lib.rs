@@ -77,7 +77,7 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `None` where runners ask for work here.
     pub cloud: Option<Arc<dyn Lend>>,
-    /// An address without a slash at its end, below which files lie at `/blobs/sha256/<digest>`. `None` where there is
+    /// An address below which files lie at `/blobs/sha256/<digest>`. `None` where there is
     /// none, and files come from the store.
     pub published_at: Option<String>,
     /// `None` where no forge tells anything.
@@ -122,7 +122,10 @@ fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Co
         admin: config.admin,
         cloud: config.cloud,
         published: published::Trees::default(),
-        published_at: config.published_at,
+        // Whoever writes it by hand may end it with one: a path is put behind it.
+        published_at: config
+            .published_at
+            .map(|url| url.trim_end_matches('/').to_owned()),
         door: config.forge.map(webhook::Door::new),
     });
     routes
