@@ -9,6 +9,7 @@
 //! | [`Control::collect`] | takes in a result that lies in the store | a runner put it there, a sweep |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
 //! | [`Control::review`] | tells each open pull request what merging it would do | a push to one, a merge, a timer |
+//! | [`Control::ask`] | retries or cancels, for people who may push | a command or a button at the forge |
 //! | [`Control::tell`] | tells each planned commit and merged pull request how its work goes | a report, a timer |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
 //! | [`Control::prune`] | removes artifacts that nothing names any more | a timer, a person |
@@ -20,6 +21,7 @@
 
 mod admit;
 mod advance;
+mod asked;
 mod away;
 mod collect;
 mod command;
@@ -57,6 +59,7 @@ use ports::{Applied, Clock, Ledger, Place, Platform, TaskQueue};
 use tokio::sync::{Mutex, Notify};
 
 pub use admit::Planned;
+pub use asked::{About, Answer, Asked, Wish};
 use away::Away;
 pub use collect::Collected;
 pub use command::CommandError;

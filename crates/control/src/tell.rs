@@ -3,7 +3,7 @@
 //! A check is written when what it says has changed, at most once a minute, and last when nothing more happens by
 //! itself. Both rows that remember what was said may be lost: then it is said again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, WatchRow, partition};
 use pipeline_spec::RequestPath;
@@ -119,6 +119,22 @@ impl<P: Platform> Control<P> {
             }
         }
         Err(contended(&key))
+    }
+
+    /// Requests that are still as a planned commit wished them. None of a commit that was never planned.
+    pub(crate) async fn brought_by(&self, commit: &str) -> Result<BTreeSet<RequestPath>> {
+        let (head, _) = self.head_row().await?;
+        let repo = self.platform.state_repo();
+        if head.commit.is_empty() || !repo.is_ancestor(commit, &head.commit).await? {
+            return Ok(BTreeSet::new());
+        }
+        let row = match self.watch_row(commit).await? {
+            Some((row, _)) => row,
+            None => WatchRow::again(commit),
+        };
+        let brought = self.brought(&row).await?.into_iter();
+        let own = brought.filter(|(_, it)| matches!(it.standing, Standing::Own(_)));
+        Ok(own.map(|(path, _)| path).collect())
     }
 
     /// Requests that a commit brought, changed or took away, as they are now.

@@ -32,10 +32,12 @@ pub mod partition {
     pub const PULLS: &str = "pulls";
     /// [`crate::WatchRow`] by commit: those whose requests are not all done.
     pub const WATCHED: &str = "watched";
+    /// [`crate::AskedRow`] by what was asked for.
+    pub const ASKED: &str = "asked";
     /// All of these. Beside them every request, every repository, and what waits for a request has a
     /// partition.
-    pub const ALL: [&str; 11] = [
-        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS, PULLS, WATCHED,
+    pub const ALL: [&str; 12] = [
+        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS, PULLS, WATCHED, ASKED,
     ];
 }
 
@@ -105,6 +107,11 @@ impl Key {
     /// A planned commit whose requests people wait for.
     pub fn watch(commit: &str) -> Self {
         Self::new(partition::WATCHED, commit)
+    }
+
+    /// Something that was asked for at the forge.
+    pub fn asked(id: &str) -> Self {
+        Self::new(partition::ASKED, id)
     }
 
     /// A pull request that is open, or merged and not done.

@@ -16,9 +16,9 @@ mod transition;
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
-    AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip, HeadRow,
-    LeaseRow, Note, OutboxRow, Phase, Problem, PullRow, Record, RefRow, RepositoryRow, RequestRow,
-    RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks, WatchRow,
+    AskedRow, AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip,
+    HeadRow, LeaseRow, Note, OutboxRow, Phase, Problem, PullRow, Record, RefRow, RepositoryRow,
+    RequestRow, RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks, WatchRow,
 };
 pub use share::{Share, Tenant};
 pub use transition::{Event, Refusal, limits, transition};

@@ -50,6 +50,8 @@ pub enum Row {
     Pull(PullRow),
     /// At [`crate::Key::watch`].
     Watch(WatchRow),
+    /// At [`crate::Key::asked`].
+    Asked(AskedRow),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
@@ -142,6 +144,15 @@ impl WatchRow {
             told: 0,
         }
     }
+}
+
+/// That something was asked for at the forge, so that it is done once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedRow {
+    /// Who asked.
+    pub login: String,
+    /// When it was done.
+    pub at: Millis,
 }
 
 /// A request as it was last planned.

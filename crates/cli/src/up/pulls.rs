@@ -1,13 +1,14 @@
 //! The forge: its words come in by webhooks, and it is told by checks.
 
+use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use axum::http::HeaderMap;
-use control::Control;
-use forge::webhook::{Deliveries, Event, Secrets, receive};
+use control::{About, Answer, Asked, Control, Wish};
+use forge::webhook::{Deliveries, Event, Secrets, Verb, receive};
 use forge::{Address, GitHub, Gitea, Login, Secret};
 use platform_local::WallClock;
 use ports::{Forge, Platform};
@@ -20,6 +21,8 @@ use crate::state::{StatePlace, private_text};
 
 /// How work goes is looked at this often. The forge is called for what has changed alone.
 const TELL: Duration = Duration::from_secs(5);
+/// What was asked for and waits.
+const MAX_ASKED: usize = 100;
 /// Between two rounds, however much is told.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -30,6 +33,27 @@ pub(crate) struct News {
     pub(crate) forge: Notify,
     /// To look at the state repository.
     pub(crate) pushed: Notify,
+    /// What people ask for there, oldest first.
+    asked: Mutex<VecDeque<Asked>>,
+}
+
+impl News {
+    fn asked(&self) -> MutexGuard<'_, VecDeque<Asked>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// More than a few at a time is no person's doing: what is beyond that is dropped.
+    fn ask(&self, asked: Asked) {
+        let mut all = self.asked();
+        if all.len() < MAX_ASKED {
+            all.push_back(asked);
+        } else {
+            tracing::warn!(
+                login = asked.login,
+                "dropped what was asked for at the forge: too much waits"
+            );
+        }
+    }
 }
 
 /// A forge, ready to be asked.
@@ -111,6 +135,7 @@ async fn tell_loop<P: Platform, F: Forge>(
     let mut looked: Option<Instant> = None;
     let mut is_told = true;
     loop {
+        answer_all(&control, &*forge, &news).await;
         if is_told || looked.is_none_or(|looked| looked.elapsed() >= poll) {
             looked = Some(Instant::now());
             match control.review(&*forge).await {
@@ -126,6 +151,71 @@ async fn tell_loop<P: Platform, F: Forge>(
             .await
             .is_ok();
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Does what people ask for. In trouble of the world's it waits for the next round.
+async fn answer_all<P: Platform, F: Forge>(control: &Control<P>, forge: &F, news: &News) {
+    for _ in 0..MAX_ASKED {
+        let Some(asked) = news.asked().pop_front() else {
+            return;
+        };
+        match control.ask(forge, &asked).await {
+            Ok(Answer::Done(_) | Answer::Before) => {}
+            Ok(Answer::Refused(permission)) => {
+                let login = &asked.login;
+                tracing::warn!(login, %permission, "asked for something at the forge, and may not push");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "failed to do what was asked for at the forge");
+                news.asked().push_front(asked);
+                return;
+            }
+        }
+    }
+}
+
+/// What a delivery asks for, beside looking.
+fn asked(event: &Event) -> Vec<Asked> {
+    match event {
+        Event::Comment {
+            id,
+            pull,
+            login,
+            commands,
+            ..
+        } => {
+            let known = commands.iter().enumerate().filter_map(|(i, command)| {
+                let wish = match command.verb {
+                    Verb::Retry => Wish::Retry,
+                    Verb::Cancel => Wish::Cancel,
+                    Verb::Plan | Verb::Scratch | Verb::Unknown(_) => return None,
+                };
+                Some(Asked {
+                    id: format!("comment {id} {i}"),
+                    login: login.clone(),
+                    about: About::Pull(*pull),
+                    wish,
+                })
+            });
+            known.collect()
+        }
+        Event::Action { name, on, login } => {
+            let wish = match name.as_str() {
+                "retry" => Wish::Retry,
+                "cancel" => Wish::Cancel,
+                _ => return Vec::new(),
+            };
+            // The button of one text does one thing: a text that says something else has another identifier.
+            let text = on.check.as_deref().unwrap_or_default();
+            vec![Asked {
+                id: format!("button {name} {} {text}", on.commit),
+                login: login.clone(),
+                about: About::Commit(on.commit.clone()),
+                wish,
+            }]
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -174,6 +264,9 @@ impl server::Hear for Ears {
             return (202, "this delivery was taken before".to_owned());
         }
         deliveries.remember(&hook.delivery);
+        asked(&hook.event)
+            .into_iter()
+            .for_each(|it| self.news.ask(it));
         self.news.pushed.notify_one();
         self.news.forge.notify_one();
         (202, "the state repository will be looked at".to_owned())

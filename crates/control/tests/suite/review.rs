@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use control::{Reviewed, Told};
+use control::{About, Answer, Asked, Reviewed, Told, Wish};
 use memory::MemoryForge;
-use ports::{Check, CheckState, Platform, Pull, PullState};
-use runner_api::{Failure, FailureKind, Outcome};
+use ports::{Check, CheckState, Permission, Platform, Pull, PullState};
+use runner_api::{Failure, FailureKind, Grant, Outcome};
 
 use crate::fixture::{APP, RELEASE, build_on, release};
 use crate::world::{Act, World, path};
@@ -274,4 +274,69 @@ fn broken(line: &str) -> Outcome {
         },
         artifacts: Vec::new(),
     }
+}
+
+fn asked(id: &str, login: &str, about: About, wish: Wish) -> Asked {
+    Asked {
+        id: id.to_owned(),
+        login: login.to_owned(),
+        about,
+        wish,
+    }
+}
+
+#[tokio::test]
+async fn who_may_push_may_retry_and_each_wish_is_done_once() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    forge.set_permission("eve", Permission::Read);
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    review(&world, &forge).await;
+    let fails = |grant: &Grant| match grant.spec.title().starts_with("build") {
+        true => Act::Say(broken("no")),
+        false => Act::Work,
+    };
+    world.script(fails);
+    merge(&mut world, &forge, &pull).await;
+    world.quiet().await;
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let ask = async |world: &World, id, login, about, wish| {
+        let answer = world.control.ask(&forge, &asked(id, login, about, wish));
+        answer.await.expect("no fault is armed")
+    };
+    let here = About::Pull(pull.number);
+    let refused = ask(&world, "comment 1", "eve", here.clone(), Wish::Retry).await;
+    assert_eq!(refused, Answer::Refused(Permission::Read));
+    assert_eq!(world.phase(APP).await, "failed");
+    let done = ask(&world, "comment 2", "ada", here.clone(), Wish::Retry).await;
+    assert_eq!(done, Answer::Done(1));
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "failed");
+    // The forge says it again, when it could be done again.
+    let again = ask(&world, "comment 2", "ada", here, Wish::Retry).await;
+    assert_eq!(again, Answer::Before);
+    assert_eq!(world.phase(APP).await, "failed");
+    // The buttons of both pages.
+    for commit in [pull.head.clone(), world.tip("main").await] {
+        let about = About::Commit(commit);
+        let id = format!("button {about:?} {}", world.rows().len());
+        assert_eq!(
+            ask(&world, &id, "ada", about, Wish::Retry).await,
+            Answer::Done(1)
+        );
+        world.quiet().await;
+    }
+    world.script(|_| Act::Hold);
+    let about = About::Commit(pull.head.clone());
+    ask(&world, "button 3", "ada", about.clone(), Wish::Retry).await;
+    world.quiet().await;
+    let canceled = ask(&world, "button 4", "ada", about, Wish::Cancel).await;
+    assert_ne!(canceled, Answer::Done(0));
+    // A commit that is not planned is nobody's.
+    let stray = About::Commit("1".repeat(40));
+    assert_eq!(
+        ask(&world, "button 5", "ada", stray, Wish::Cancel).await,
+        Answer::Done(0)
+    );
 }
