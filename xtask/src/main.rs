@@ -40,6 +40,8 @@ usage: cargo xtask WORD
   packages [--release]
            Millrace's own .deb and RPM in target/packages, built, tested and published by
            Millrace; the real apt and dnf install and remove them
+  forge    pull requests on doubles of GitHub and Gitea: planned, merged, watched, published and
+           reverted by a real millrace up, whatever happens to webhooks; apt is the judge
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
             println!("the packages are in {}", path.display());
         }),
         ["packages", ref which @ ..] => demo::packages(which),
+        ["forge"] => test::forge(),
         ["e2e", "--emulated"] => demo::emulated(),
         ["test"] => test::all(),
         ["lint"] => test::lint(),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use crate::sh::{cmd, run, top};
+use crate::sh::{build_programs, cmd, run, top};
 use crate::stages::Stages;
 use crate::terraform::Verdict;
 use crate::{bridge, demo, links, setup, sim, terraform};
@@ -33,6 +33,24 @@ fn test(stages: &mut Stages) -> Result<()> {
 /// Programs and tests at once: tests give some libraries more features, and what is built apart is built twice.
 fn build() -> Result<()> {
     run(cmd("cargo", &["build", "--workspace", "--bins", "--tests"]).current_dir(top()))
+}
+
+/// Pull requests from their opening to what apt installs, with every step told as it is seen.
+pub(crate) fn forge() -> Result<()> {
+    setup::run()?;
+    build_programs()?;
+    let words = [
+        "test",
+        "-p",
+        "whole",
+        "--test",
+        "machine",
+        "--",
+        "--nocapture",
+        "--test-threads=1",
+        "forge::",
+    ];
+    run(cmd("cargo", &words).current_dir(top()))
 }
 
 /// Formatting, lints, links of the documents, licences and advisories of dependencies.
