@@ -403,19 +403,35 @@ fn clicks_come_back() {
 }
 
 #[test]
-fn an_old_name_leads_to_the_new_one_and_an_uninstalled_app_nowhere() {
-    let place = place(Kind::GitHub);
-    place.forge.rename("other");
-    let got = place.get(&place.repo("/pulls"));
-    assert_eq!(got.status, 301);
-    let there = got.headers["location"].clone();
-    let path = there.strip_prefix(&place.api).unwrap();
-    assert_eq!(place.get(path).status, 200);
-    place.forge.uninstall();
-    assert_eq!(place.get(path).status, 401);
-    let app = format!("Bearer {}", app_token(now() - 60, now() + 540));
-    let path = format!("/app/installations/{}/access_tokens", Forge::INSTALLATION);
-    assert_eq!(place.ask_as(&app, "POST", &path, &json!({})).status, 404);
+fn an_old_name_leads_to_the_new_one() {
+    for (kind, code) in [(Kind::GitHub, 301), (Kind::Gitea, 307)] {
+        let place = place(kind);
+        let old = place.forge.clone_url();
+        place.forge.rename("other");
+        let got = place.get(&place.repo("/pulls"));
+        assert_eq!(got.status, code);
+        let there = got.headers["location"].clone();
+        let path = there.strip_prefix(&place.api).unwrap();
+        assert_eq!(place.get(path).status, 200);
+        assert_ne!(place.forge.clone_url(), old);
+        let listed = git(&place.forge, &["ls-remote", &old, "refs/heads/main"]);
+        assert!(listed.starts_with(&place.forge.tip("main")), "{listed}");
+    }
+}
+
+#[test]
+fn what_is_uninstalled_gets_in_nowhere() {
+    for kind in BOTH {
+        let place = place(kind);
+        place.forge.uninstall();
+        assert_eq!(place.get(&place.repo("")).status, 401);
+        if kind == Kind::GitHub {
+            let app = format!("Bearer {}", app_token(now() - 60, now() + 540));
+            let path = format!("/app/installations/{}/access_tokens", Forge::INSTALLATION);
+            let got = place.ask_as(&app, "POST", &path, &json!({}));
+            assert_eq!(got.status, 404);
+        }
+    }
 }
 
 #[test]
@@ -567,6 +583,22 @@ fn a_push_by_git_wants_a_login_and_moves_pull_requests() {
             "HEAD:refs/pull/9/head"
         ]));
         assert_eq!(place.forge.counts().pushes, 1);
+
+        // It is there, and whoever pushed does not know.
+        assert!(run(&[
+            "-C",
+            at,
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            "again"
+        ]));
+        place
+            .forge
+            .fault("POST", "git-receive-pack", Fault::LoseAnswer, 1);
+        assert!(!run(&["-C", at, "-c", &login, "push", "--quiet"]));
+        assert_eq!(place.forge.counts().pushes, 2);
     }
 }
 
