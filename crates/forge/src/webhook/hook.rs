@@ -123,8 +123,10 @@ pub enum PullAction {
 pub struct Checked {
     /// Where it stands.
     pub commit: Commit,
-    /// Which check, by our own identifier; all of the commit's if none.
+    /// Which check, by its name in [`ports::Check`]; all of the commit's if none.
     pub check: Option<String>,
+    /// Which text of it the person saw: [`ports::Check::digest`]. Another one may be there by now.
+    pub digest: Option<String>,
     /// Pull requests with that commit, as far as the forge names them: none of forks.
     pub pulls: Vec<u64>,
 }

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::text::PREFIX;
+
 use super::command::commands;
 use super::payload::{MAX_LIST, Payload};
 use super::{
@@ -131,10 +133,12 @@ fn pull_request(payload: &Payload<'_>, action: &str) -> Result<Option<Event>, Re
 /// `at`: a check run, or a suite, which is all of an App's checks of a commit.
 fn checked(payload: &Payload<'_>, at: &str) -> Result<Checked, Refusal> {
     let pulls = payload.list(&format!("/{at}/pull_requests"));
-    let check = payload.text(&format!("/{at}/external_id")).ok();
+    let name = payload.text(&format!("/{at}/name")).ok();
+    let digest = payload.text(&format!("/{at}/external_id")).ok();
     Ok(Checked {
         commit: payload.commit(&format!("/{at}/head_sha"))?,
-        check: check.map(str::to_owned),
+        check: name.and_then(|name| Some(name.strip_prefix(PREFIX)?.to_owned())),
+        digest: digest.map(str::to_owned),
         pulls: pulls.filter_map(|pull| pull["number"].as_u64()).collect(),
     })
 }

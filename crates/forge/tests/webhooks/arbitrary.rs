@@ -7,8 +7,7 @@ use serde_json::{Value, json};
 /// All that is looked at, of all events at once.
 fn everything() -> Value {
     let commit = "6113728f27ae82c7b1a177c8d03f9e96e0adf246";
-    let check =
-        json!({"head_sha": commit, "external_id": "plan", "pull_requests": [{"number": 2}]});
+    let check = json!({"head_sha": commit, "name": "millrace / plan", "external_id": "d1", "pull_requests": [{"number": 2}]});
     let repositories = json!([{"full_name": "octo/state"}]);
     json!({
         "action": "created", "after": commit, "ref": "refs/heads/main", "ref_type": "branch", "number": 1,

@@ -123,25 +123,32 @@ fn pull_requests() {
 
 #[test]
 fn checks() {
-    let checked = |check: Option<&str>, pulls: &[u64]| Checked {
+    let plan = || Checked {
         commit: COMMIT.to_owned(),
-        check: check.map(str::to_owned),
-        pulls: pulls.to_vec(),
+        check: Some("plan".to_owned()),
+        digest: Some("d1".to_owned()),
+        pulls: vec![7, 8],
     };
-    let run = json!({"head_sha": COMMIT, "external_id": "plan 1", "pull_requests": [{"number": 7}, {"number": 8}]});
+    let all = Checked {
+        commit: COMMIT.to_owned(),
+        check: None,
+        digest: None,
+        pulls: vec![],
+    };
+    let run = json!({"head_sha": COMMIT, "name": "millrace / plan", "external_id": "d1", "pull_requests": [{"number": 7}, {"number": 8}]});
     both(
         "check_run",
         json!({"action": "rerequested", "check_run": run}),
-        Event::Rerequested(checked(Some("plan 1"), &[7, 8])),
+        Event::Rerequested(plan()),
     );
     both(
         "check_suite",
         json!({"action": "rerequested", "check_suite": {"head_sha": COMMIT, "pull_requests": []}}),
-        Event::Rerequested(checked(None, &[])),
+        Event::Rerequested(all),
     );
     let login = "octo".to_owned();
     let name = "retry".to_owned();
-    let on = checked(Some("plan 1"), &[7, 8]);
+    let on = plan();
     both(
         "check_run",
         json!({
