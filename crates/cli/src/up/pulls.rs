@@ -206,8 +206,8 @@ fn asked(event: &Event) -> Vec<Asked> {
                 "cancel" => Wish::Cancel,
                 _ => return Vec::new(),
             };
-            // The button of one text does one thing: a text that says something else has another identifier.
-            let text = on.check.as_deref().unwrap_or_default();
+            // The button of one text is pressed once: a text that says something else has another digest.
+            let text = on.digest.as_deref().unwrap_or_default();
             vec![Asked {
                 id: format!("button {name} {} {text}", on.commit),
                 login: login.clone(),
