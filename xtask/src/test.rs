@@ -47,6 +47,7 @@ pub(crate) fn forge() -> Result<()> {
         "machine",
         "--",
         "--nocapture",
+        "--include-ignored",
         "--test-threads=1",
         "forge::",
     ];

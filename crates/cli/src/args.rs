@@ -42,7 +42,7 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// Run everything on this machine: control plane, runners, signer, and the repositories over HTTP.
     #[command(after_help = examples::UP)]
-    Up(UpArgs),
+    Up(Box<UpArgs>),
     /// Check the files of a state repository; every mistake with file, line, column and what to write.
     #[command(after_help = examples::LINT)]
     Lint(LintArgs),

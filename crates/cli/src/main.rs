@@ -101,7 +101,7 @@ fn run(args: Args) -> anyhow::Result<Verdict> {
         Command::Lint(args) => lint::run(&args, &output),
         Command::Up(args) => {
             memory::with_few_arenas();
-            block_on(up::run(args, &output))
+            block_on(up::run(*args, &output))
         }
         Command::Plan(args) => block_on(plan::run(args, &output)),
         Command::Status(args) => block_on(status::run(args, &output)),

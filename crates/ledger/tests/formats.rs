@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use ledger::{
     AttemptRecord, Contribution, DeadLetterRow, Decision, Effect, Ending, FailedBy, Flip, HeadRow,
-    LeaseRow, Message, Note, OutboxRow, Phase, Problem, PullRow, QueueName, RefRow, RepositoryRow,
+    LeaseRow, Message, Note, OutboxRow, Phase, Problem, QueueName, RefRow, RepositoryRow,
     RequestRow, RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState,
 };
 use pipeline_spec::{BuildRequest, PackageRequest, ReleaseRequest, RequestPath, Sha256Digest};

@@ -61,8 +61,8 @@ fn plan(forge: &MemoryForge, pull: &Pull) -> Check {
 }
 
 fn seen(forge: &MemoryForge, commit: &str, name: &str) -> Option<Check> {
-    let checks = forge.checks(commit).into_iter();
-    checks.filter(|check| check.name == name).next_back()
+    let mut checks = forge.checks(commit).into_iter();
+    checks.find(|check| check.name == name)
 }
 
 /// Somebody merges it.
@@ -276,13 +276,20 @@ fn broken(line: &str) -> Outcome {
     }
 }
 
-fn asked(id: &str, login: &str, about: About, wish: Wish) -> Asked {
-    Asked {
+async fn ask(
+    (world, forge): (&World, &MemoryForge),
+    id: &str,
+    login: &str,
+    (about, wish): (About, Wish),
+) -> Answer {
+    let asked = Asked {
         id: id.to_owned(),
         login: login.to_owned(),
         about,
         wish,
-    }
+    };
+    let answer = world.control.ask(forge, &asked).await;
+    answer.expect("no fault is armed")
 }
 
 #[tokio::test]
@@ -301,42 +308,38 @@ async fn who_may_push_may_retry_and_each_wish_is_done_once() {
     world.quiet().await;
     review(&world, &forge).await;
     tell(&world, &forge).await;
-    let ask = async |world: &World, id, login, about, wish| {
-        let answer = world.control.ask(&forge, &asked(id, login, about, wish));
-        answer.await.expect("no fault is armed")
-    };
-    let here = About::Pull(pull.number);
-    let refused = ask(&world, "comment 1", "eve", here.clone(), Wish::Retry).await;
+    let here = (About::Pull(pull.number), Wish::Retry);
+    let refused = ask((&world, &forge), "comment 1", "eve", here.clone()).await;
     assert_eq!(refused, Answer::Refused(Permission::Read));
     assert_eq!(world.phase(APP).await, "failed");
-    let done = ask(&world, "comment 2", "ada", here.clone(), Wish::Retry).await;
+    let done = ask((&world, &forge), "comment 2", "ada", here.clone()).await;
     assert_eq!(done, Answer::Done(1));
     world.quiet().await;
     assert_eq!(world.phase(APP).await, "failed");
     // The forge says it again, when it could be done again.
-    let again = ask(&world, "comment 2", "ada", here, Wish::Retry).await;
+    let again = ask((&world, &forge), "comment 2", "ada", here).await;
     assert_eq!(again, Answer::Before);
     assert_eq!(world.phase(APP).await, "failed");
     // The buttons of both pages.
-    for commit in [pull.head.clone(), world.tip("main").await] {
-        let about = About::Commit(commit);
-        let id = format!("button {about:?} {}", world.rows().len());
-        assert_eq!(
-            ask(&world, &id, "ada", about, Wish::Retry).await,
-            Answer::Done(1)
-        );
+    let pages = [
+        ("button 1", pull.head.clone()),
+        ("button 2", world.tip("main").await),
+    ];
+    for (id, commit) in pages {
+        let wish = (About::Commit(commit), Wish::Retry);
+        let done = ask((&world, &forge), id, "ada", wish).await;
+        assert_eq!(done, Answer::Done(1));
         world.quiet().await;
     }
     world.script(|_| Act::Hold);
-    let about = About::Commit(pull.head.clone());
-    ask(&world, "button 3", "ada", about.clone(), Wish::Retry).await;
+    let here = About::Commit(pull.head.clone());
+    let wish = (here.clone(), Wish::Retry);
+    ask((&world, &forge), "button 3", "ada", wish).await;
     world.quiet().await;
-    let canceled = ask(&world, "button 4", "ada", about, Wish::Cancel).await;
+    let canceled = ask((&world, &forge), "button 4", "ada", (here, Wish::Cancel)).await;
     assert_ne!(canceled, Answer::Done(0));
     // A commit that is not planned is nobody's.
-    let stray = About::Commit("1".repeat(40));
-    assert_eq!(
-        ask(&world, "button 5", "ada", stray, Wish::Cancel).await,
-        Answer::Done(0)
-    );
+    let stray = (About::Commit("1".repeat(40)), Wish::Cancel);
+    let nothing = ask((&world, &forge), "button 5", "ada", stray).await;
+    assert_eq!(nothing, Answer::Done(0));
 }
