@@ -173,7 +173,7 @@ impl<P: Platform> Control<P> {
                 commit: next.commit.clone(),
                 from: head.row.commit.clone(),
                 digest: String::new(),
-                told: 0,
+                looked: 0,
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
         }

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, WatchRow, partition};
 use pipeline_spec::RequestPath;
-use ports::{Applied, Check, CheckState, Forge, Platform, StateRepo};
+use ports::{Applied, Check, CheckState, Forge, Ledger, Platform, StateRepo};
 
 use crate::admit::requests;
 use crate::load::unexpected;
@@ -16,7 +16,7 @@ use crate::results_check::{Brought, Standing, results_check};
 use crate::review::digest;
 use crate::{Control, MAX_TRIES, Result, contended};
 
-/// A check is written anew so long after the last time, at the earliest.
+/// A commit's work is looked at so long after the last time, at the earliest, and its check written if it has changed.
 const AGAIN_MILLIS: Millis = 60_000;
 
 /// What a round of telling did.
@@ -43,7 +43,7 @@ impl<P: Platform> Control<P> {
             };
             told.watched += 1;
             // A clock that was set back does not silence anybody.
-            let since = self.now().saturating_sub(row.told);
+            let since = self.now().saturating_sub(row.looked);
             if !row.digest.is_empty() && (0..AGAIN_MILLIS).contains(&since) {
                 continue;
             }
@@ -56,6 +56,28 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(told)
+    }
+
+    /// Keeps in sight what is open and nobody watches: a ledger that was recovered knows no watches, nor does one of
+    /// before there was a forge. Once, when a process begins to tell.
+    pub async fn watch_open(&self) -> Result<()> {
+        let mut commits = BTreeSet::new();
+        for path in self.indexed(partition::OPEN, "").await? {
+            let key = Key::request(&path);
+            match self.platform.ledger().get(&key).await?.map(|it| it.row) {
+                Some(Row::Request(row)) => commits.insert(row.commit),
+                Some(_) => return Err(unexpected(&key)),
+                None => continue,
+            };
+        }
+        for commit in commits {
+            let mut change = Change::default();
+            let row = Row::Watch(WatchRow::again(&commit));
+            change.replace(Key::watch(&commit), Expect::Absent, row);
+            // It is watched.
+            let _as_it_should_be = self.apply(change).await?;
+        }
+        Ok(())
     }
 
     /// Whether a check was written.
@@ -94,18 +116,11 @@ impl<P: Platform> Control<P> {
                     }
                 }
             } else {
-                let told = match is_new {
-                    true => self.now(),
-                    false => row.told,
-                };
                 let next = WatchRow {
                     digest: check.digest,
-                    told,
+                    looked: self.now(),
                     ..row.clone()
                 };
-                if next == row {
-                    return Ok(false);
-                }
                 change.replace(key.clone(), Expect::Version(version), Row::Watch(next));
             }
             if self.apply(change).await? == Applied::Done {

@@ -130,8 +130,8 @@ pub struct WatchRow {
     pub from: String,
     /// Of all that people read in its check, hex; empty: nothing was said yet.
     pub digest: String,
-    /// When that was.
-    pub told: Millis,
+    /// When its work was last looked at.
+    pub looked: Millis,
 }
 
 impl WatchRow {
@@ -141,7 +141,7 @@ impl WatchRow {
             commit: commit.to_owned(),
             from: String::new(),
             digest: String::new(),
-            told: 0,
+            looked: 0,
         }
     }
 }

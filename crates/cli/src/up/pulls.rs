@@ -134,6 +134,9 @@ async fn tell_loop<P: Platform, F: Forge>(
 ) -> anyhow::Result<()> {
     let mut looked: Option<Instant> = None;
     let mut is_told = true;
+    if let Err(error) = control.watch_open().await {
+        tracing::warn!(%error, "failed to see which commits' work is open");
+    }
     loop {
         answer_all(&control, &*forge, &news).await;
         if is_told || looked.is_none_or(|looked| looked.elapsed() >= poll) {

@@ -251,6 +251,26 @@ async fn a_failure_is_shown_first_and_its_retry_on_the_same_pages() {
 }
 
 #[tokio::test]
+async fn a_lost_ledger_does_not_leave_a_page_under_way_for_ever() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world.script(|_| Act::Hold);
+    world.push(&[(APP, Some(&one("app")))]);
+    let commit = world.tip("main").await;
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let check = seen(&forge, &commit, RESULTS).expect("it is told");
+    assert_eq!(check.state, CheckState::Running);
+    world.lose_ledger().await;
+    let mut world = world.telling();
+    world.control.watch_open().await.expect("no fault is armed");
+    world.script(|_| Act::Work);
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let check = seen(&forge, &commit, RESULTS).expect("it is told");
+    assert_eq!(check.state, CheckState::Passed, "{}", check.summary);
+}
+
+#[tokio::test]
 async fn what_a_later_commit_changed_is_no_failure_of_this_one() {
     let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
     world.script(|_| Act::Hold);

@@ -78,15 +78,19 @@ impl World {
 
     /// The same, where somebody tells people by checks.
     pub(crate) async fn with_checks() -> Self {
-        let mut world = Self::new().await;
+        Self::new().await.telling()
+    }
+
+    /// A process that tells by checks comes in the place of the one that was there.
+    pub(crate) fn telling(mut self) -> Self {
         let options = Options {
             checks: true,
             public_url: Some("https://build.example.org".to_owned()),
             ..Options::default()
         };
-        let platform = FaultyPlatform::new(&world.memory, &world.faults);
-        world.control = Control::new(platform, options);
-        world
+        let platform = FaultyPlatform::new(&self.memory, &self.faults);
+        self.control = Control::new(platform, options);
+        self
     }
 
     /// What a package's repository has under `git_ref`: a commit of one digit.
