@@ -94,6 +94,10 @@ pub(crate) struct Place {
     /// URL of a running control plane; by default the one that `millrace up` noted in the data directory.
     #[arg(long, value_name = "URL", env = "MILLRACE_URL")]
     pub(crate) url: Option<String>,
+    /// File with the token for what changes something: cancel, retry, prune. By default the one that `millrace init`
+    /// left in the data directory; on AWS, a file with what is in the parameter of the admin token.
+    #[arg(long, value_name = "FILE", env = "MILLRACE_TOKEN_FILE")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,22 +19,29 @@ pub(crate) const TOKEN: &str = "secrets/admin.token";
 pub(crate) struct Client {
     http: reqwest::Client,
     base: String,
-    data: PathBuf,
+    /// What to look at when nobody answers.
+    advice: String,
+    token: PathBuf,
 }
 
 impl Client {
     pub(crate) fn new(place: &Place) -> anyhow::Result<Self> {
-        let base = match &place.url {
-            Some(url) => base(url)?,
-            None => Running::read(&place.data)?.url,
+        let (base, advice) = match &place.url {
+            Some(url) => (base(url)?, "is the address right?".to_owned()),
+            None => (
+                Running::read(&place.data)?.url,
+                format!("is `millrace up --data {}` running?", place.data.display()),
+            ),
         };
+        let token = place.token_file.clone();
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(10))
             .build()?;
         Ok(Self {
             http,
             base,
-            data: place.data.clone(),
+            advice,
+            token: token.unwrap_or_else(|| place.data.join(TOKEN)),
         })
     }
 
@@ -74,7 +81,7 @@ impl Client {
         let request = self
             .http
             .post(format!("{}{path}", self.base))
-            .bearer_auth(token(&self.data.join(TOKEN))?)
+            .bearer_auth(token(&self.token)?)
             .header("content-type", "application/json")
             .body(serde_json::to_vec(body)?);
         let response = self.send(request).await?;
@@ -89,9 +96,8 @@ impl Client {
                 cause = source;
             }
             let sentence = format!(
-                "no control plane answers at {} ({cause}): is `millrace up --data {}` running?",
-                self.base,
-                self.data.display()
+                "no control plane answers at {} ({cause}): {}",
+                self.base, self.advice
             );
             Failure::new(Kind::Lost, sentence).into()
         })
@@ -155,7 +161,7 @@ fn token(path: &Path) -> anyhow::Result<String> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => bail!(
-            "this command needs the token in {}, which is not there: give the data directory with --data",
+            "this command needs the token in {}, which is not there: give the data directory with --data, or a file with the token with --token-file",
             path.display()
         ),
         Err(error) => {

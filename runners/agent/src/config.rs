@@ -60,9 +60,14 @@ impl std::str::FromStr for ControlUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        // Before an @ there may be a password, also in what is no URL.
+        let shown = match text.contains('@') {
+            true => "what was given".to_owned(),
+            false => format!("{text:?}"),
+        };
         let refuse = |why: &str| {
             Error::Unusable(format!(
-                "use {text:?} as the control plane's URL: {why}; write it like https://millrace.example.org"
+                "use {shown} as the control plane's URL: {why}; write it like https://millrace.example.org"
             ))
         };
         let url: Url = text.parse().map_err(|_| refuse("it is not a URL"))?;

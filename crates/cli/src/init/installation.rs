@@ -41,12 +41,17 @@ impl Installation {
             file.take(MAX_BYTES).read_to_string(&mut text)
         };
         read.with_context(|| format!("read {name}"))?;
+        ensure!(
+            text.len() < MAX_BYTES as usize,
+            "read {name}: it has more than {} KiB, and `terraform output -json installation` prints a few",
+            MAX_BYTES >> 10
+        );
         Self::parse(&text).with_context(|| format!("read {name}"))
     }
 
     fn parse(text: &str) -> anyhow::Result<Self> {
         let found: Self = serde_json::from_str(text)
-            .context("it is not what `terraform output -json installation` prints")?;
+            .context("it is not what `terraform output -json installation` prints (with the name of that output: without it there is more around it)")?;
         ensure!(
             found.version == VERSION,
             "it is of version {}, and this program knows {VERSION}: use the millrace of the version that was deployed",
@@ -58,10 +63,23 @@ impl Installation {
         );
         for (name, arn) in &found.key_arns {
             let is_name = name.parse::<pipeline_spec::KeyId>().is_ok();
-            if !is_name || !arn.starts_with("arn:") {
+            if !is_name || !is_arn_of_key(arn) {
                 bail!("the key {name:?} has the ARN {arn:?}: one of them is none");
             }
         }
+        let is_plain = |url: &str| !url.chars().any(|c| c.is_control() || c.is_whitespace());
+        let api = found.api_url.parse::<reqwest::Url>();
+        ensure!(
+            is_plain(&found.api_url)
+                && api.is_ok_and(|url| matches!(url.scheme(), "http" | "https")),
+            "its api_url is no http(s) address"
+        );
+        // A login in it is not repeated.
+        let state = found.state_repository.url.parse::<git::RemoteUrl>();
+        ensure!(
+            is_plain(&found.state_repository.url) && state.is_ok(),
+            "its state_repository.url is no http(s) address without a login"
+        );
         Ok(found)
     }
 
@@ -94,6 +112,22 @@ impl Installation {
     }
 }
 
+/// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`, of plain characters: it goes into files and command lines.
+fn is_arn_of_key(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.split(':').collect();
+    let is_plain = |part: &str| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_/".contains(&b);
+        !part.is_empty() && part.bytes().all(plain)
+    };
+    match parts[..] {
+        ["arn", partition, "kms", region, account, key] => {
+            let id = key.strip_prefix("key/");
+            [partition, region, account].into_iter().all(is_plain) && id.is_some_and(is_plain)
+        }
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,5 +154,26 @@ mod tests {
         check("{\"version\"", "[\"version\"", "terraform output -json");
         check("arn:aws:kms:eu-central-1:1:key/o", "alias/o", "\"alias/o\"");
         check("\"old\":", "\"../old\":", "one of them is none");
+        let key = "arn:aws:kms:eu-central-1:1:key/o";
+        for wrong in [
+            "arn:",
+            "arn:aws:s3:::bucket",
+            "arn:aws:kms:r:1:key/",
+            "arn:aws:kms:r:1:key/x\\\" y",
+        ] {
+            check(key, wrong, "one of them is none");
+        }
+        check("https://x.example.org", "", "api_url");
+        check(
+            "https://x.example.org",
+            "https://x.example.org\\u001b[31m",
+            "api_url",
+        );
+        let state = "https://git.example.org/state.git";
+        check(state, "git@example.org:x/y.git", "without a login");
+        let error =
+            Installation::parse(&DOCUMENT.replace(state, "https://u:s3cret@x.example.org/y"));
+        let error = format!("{:#}", error.expect_err("a login"));
+        assert!(!error.contains("s3cret"), "{error}");
     }
 }
