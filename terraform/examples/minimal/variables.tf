@@ -49,6 +49,11 @@ variable "state_repository" {
     condition     = startswith(var.state_repository.url, "https://")
     error_message = "Write an https URL."
   }
+
+  validation {
+    condition     = var.state_repository.branch != var.state_repository.status_branch
+    error_message = "`branch` and `status_branch` are the same. People write wishes into the one and Millrace its answers into the other: name two branches."
+  }
 }
 
 variable "alarm_mails" {
@@ -83,6 +88,16 @@ variable "network" {
     condition     = length(var.network.subnet_ids) > 0
     error_message = "At least one subnet."
   }
+
+  validation {
+    condition     = can(regex("^vpc-[0-9a-f]+$", var.network.vpc_id))
+    error_message = "Write the id of a VPC, like vpc-0123456789abcdef0."
+  }
+
+  validation {
+    condition     = alltrue([for id in var.network.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "Write ids of subnets, like subnet-0123456789abcdef0."
+  }
 }
 
 variable "runner_package" {
@@ -93,8 +108,18 @@ variable "runner_package" {
   })
 
   validation {
-    condition     = startswith(var.runner_package.url, "https://") && can(regex("^[0-9a-f]{64}$", var.runner_package.sha256))
-    error_message = "Write an https URL, and the SHA-256 as 64 hex digits."
+    condition     = can(regex("^https://[^[:space:]\"$\\\\`()]+\\.(rpm|deb)$", var.runner_package.url))
+    error_message = "Write an https URL that ends in .rpm, without a space or any of \"$\\`(), since a shell script of the instance has it."
+  }
+
+  validation {
+    condition     = !endswith(var.runner_package.url, ".deb")
+    error_message = "The runners of this example have Amazon Linux: write a .rpm file."
+  }
+
+  validation {
+    condition     = can(regex("^[0-9a-f]{64}$", var.runner_package.sha256))
+    error_message = "Write the SHA-256 as 64 hex digits, in small letters."
   }
 }
 
@@ -102,28 +127,53 @@ variable "webhook_concurrency" {
   description = "Most deliveries of the forge at a time. Null: no reservation, as for the three below, for a new account, which has 10 runs in all."
   type        = number
   default     = 5
+
+  validation {
+    condition     = var.webhook_concurrency == null ? true : var.webhook_concurrency >= 1 && floor(var.webhook_concurrency) == var.webhook_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "runner_api_concurrency" {
   description = "Most calls of runners at a time."
   type        = number
   default     = 50
+
+  validation {
+    condition     = var.runner_api_concurrency == null ? true : var.runner_api_concurrency >= 1 && floor(var.runner_api_concurrency) == var.runner_api_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "read_api_concurrency" {
   description = "Most questions at a time."
   type        = number
   default     = 100
+
+  validation {
+    condition     = var.read_api_concurrency == null ? true : var.read_api_concurrency >= 1 && floor(var.read_api_concurrency) == var.read_api_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "sweep_concurrency" {
   description = "Most sweeps at a time."
   type        = number
   default     = 2
+
+  validation {
+    condition     = var.sweep_concurrency == null ? true : var.sweep_concurrency >= 1 && floor(var.sweep_concurrency) == var.sweep_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "us_east_1_topic_arn" {
   description = "SNS topic of us-east-1 for the alarm of CloudFront, which counts there alone. Null: no such alarm, but for an installation in us-east-1, which has a topic there."
   type        = string
   default     = null
+
+  validation {
+    condition     = var.us_east_1_topic_arn == null ? true : can(regex("^arn:aws[a-z-]*:sns:us-east-1:[0-9]{12}:[A-Za-z0-9_-]+$", var.us_east_1_topic_arn))
+    error_message = "Write the ARN of an SNS topic in us-east-1, like arn:aws:sns:us-east-1:123456789012:alarms, or null. CloudFront rings in no other region."
+  }
 }

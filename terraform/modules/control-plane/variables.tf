@@ -148,6 +148,11 @@ variable "state_repository" {
     condition     = contains(["github", "gitea", "none"], var.state_repository.forge)
     error_message = "The forge is github, gitea or none."
   }
+
+  validation {
+    condition     = var.state_repository.branch != var.state_repository.status_branch
+    error_message = "`branch` and `status_branch` are the same. People write wishes into the one and Millrace its answers into the other: name two branches."
+  }
 }
 
 variable "secret_parameters" {
@@ -169,18 +174,33 @@ variable "runner_api_concurrency" {
   description = "Most calls of runners at a time. A runner that waits for work holds one for up to 20 seconds, and it is paid for. Null: for accounts whose whole concurrency is small."
   type        = number
   default     = 50
+
+  validation {
+    condition     = var.runner_api_concurrency == null ? true : var.runner_api_concurrency >= 1 && floor(var.runner_api_concurrency) == var.runner_api_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "read_api_concurrency" {
   description = "Most questions at a time, so that visitors take nothing from runners. Null: as above."
   type        = number
   default     = 100
+
+  validation {
+    condition     = var.read_api_concurrency == null ? true : var.read_api_concurrency >= 1 && floor(var.read_api_concurrency) == var.read_api_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "sweep_concurrency" {
   description = "Most sweeps at a time: one, and one that prunes. Null: as above."
   type        = number
   default     = 2
+
+  validation {
+    condition     = var.sweep_concurrency == null ? true : var.sweep_concurrency >= 1 && floor(var.sweep_concurrency) == var.sweep_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "consumer_concurrency" {

@@ -136,8 +136,8 @@ variable "package_url" {
   type        = string
 
   validation {
-    condition     = can(regex("^https://.*\\.(rpm|deb)$", var.package_url))
-    error_message = "Write an https URL that ends in .rpm or .deb: the unit and the account of the runner come with the package."
+    condition     = can(regex("^https://[^[:space:]\"$\\\\`()]+\\.(rpm|deb)$", var.package_url))
+    error_message = "Write an https URL that ends in .rpm or .deb, without a space or any of \"$\\`(), since a shell script of the instance has it. The unit and the account of the runner come with the package."
   }
 }
 
@@ -170,6 +170,11 @@ variable "root_device" {
 variable "vpc_id" {
   description = "Network of the instances."
   type        = string
+
+  validation {
+    condition     = can(regex("^vpc-[0-9a-f]+$", var.vpc_id))
+    error_message = "Write the id of a VPC, like vpc-0123456789abcdef0."
+  }
 }
 
 variable "subnet_ids" {
@@ -179,6 +184,11 @@ variable "subnet_ids" {
   validation {
     condition     = length(var.subnet_ids) > 0
     error_message = "At least one subnet."
+  }
+
+  validation {
+    condition     = alltrue([for id in var.subnet_ids : can(regex("^subnet-[0-9a-f]+$", id))])
+    error_message = "Write ids of subnets, like subnet-0123456789abcdef0."
   }
 }
 

@@ -70,6 +70,11 @@ variable "reserved_concurrency" {
   description = "Most runs at a time. A flood of deliveries takes no more of the account than this. Null for accounts whose whole concurrency is small: AWS refuses to leave fewer than 100 to the others."
   type        = number
   default     = 5
+
+  validation {
+    condition     = var.reserved_concurrency == null ? true : var.reserved_concurrency >= 1 && floor(var.reserved_concurrency) == var.reserved_concurrency
+    error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
 }
 
 variable "rate_limit" {

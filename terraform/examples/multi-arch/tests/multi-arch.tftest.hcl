@@ -108,3 +108,66 @@ run "the_distribution_rings_elsewhere_with_a_topic_of_yours" {
     error_message = "A topic that is named is rung."
   }
 }
+
+run "answers_on_the_branch_of_wishes_are_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://git.example.org/state.git", branch = "main", status_branch = "main" }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "a_reservation_of_nothing_or_of_a_half_is_refused" {
+  command = plan
+
+  variables {
+    webhook_concurrency    = 0
+    runner_api_concurrency = 2.5
+    read_api_concurrency   = -1
+    sweep_concurrency      = 0
+  }
+
+  expect_failures = [var.webhook_concurrency, var.runner_api_concurrency, var.read_api_concurrency, var.sweep_concurrency]
+}
+
+run "a_topic_of_another_region_is_refused" {
+  command = plan
+
+  variables {
+    us_east_1_topic_arn = "arn:aws:sns:eu-central-1:123456789012:alarms"
+  }
+
+  expect_failures = [var.us_east_1_topic_arn]
+}
+
+run "a_network_by_its_name_is_refused" {
+  command = plan
+
+  variables {
+    network = { vpc_id = "main", subnet_ids = ["subnet-1"] }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "a_subnet_by_its_name_is_refused" {
+  command = plan
+
+  variables {
+    network = { vpc_id = "vpc-1", subnet_ids = ["subnet-1", "public"] }
+  }
+
+  expect_failures = [var.network]
+}
+
+run "a_package_that_a_shell_would_expand_is_refused" {
+  command = plan
+
+  variables {
+    runner_packages = { x86_64 = { url = "https://example.org/`id`.deb", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }, arm64 = { url = "https://example.org/runner.deb", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" } }
+  }
+
+  expect_failures = [var.runner_packages]
+}
