@@ -111,12 +111,14 @@ impl Site {
             Kind::Gitea => {
                 let statuses = self.forge.statuses(&sha);
                 let found = statuses.into_iter().find(|it| it.context == check)?;
+                // Written after the status.
                 let comments = self.forge.comments(pull);
-                Some(Seen {
+                let text: String = comments.into_iter().map(|it| it.body).collect();
+                (!text.is_empty()).then(|| Seen {
                     is_good: found.state == "success",
                     is_bad: found.state == "failure",
                     title: found.description,
-                    text: comments.into_iter().map(|it| it.body).collect(),
+                    text,
                 })
             }
         }
