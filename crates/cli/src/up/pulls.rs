@@ -211,8 +211,9 @@ fn asked(event: &Event) -> Vec<Asked> {
             };
             // The button of one text is pressed once: a text that says something else has another digest.
             let text = on.digest.as_deref().unwrap_or_default();
+            let check = on.check.as_deref().unwrap_or_default();
             vec![Asked {
-                id: format!("button {name} {} {text}", on.commit),
+                id: format!("button {name} {} {check} {text}", on.commit),
                 login: login.clone(),
                 about: About::Commit(on.commit.clone()),
                 wish,
