@@ -284,7 +284,7 @@ impl<P: Platform> Control<P> {
         }
         let mut marks = Marks::default();
         let mut names = BTreeSet::new();
-        for name in partition::ALL {
+        for name in partition::WITH_FILES {
             self.mark_partition(name, &mut marks, &mut names).await?;
         }
         for path in self.indexed(partition::REQUESTS, "").await? {

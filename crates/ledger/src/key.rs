@@ -34,10 +34,10 @@ pub mod partition {
     pub const WATCHED: &str = "watched";
     /// [`crate::AskedRow`] by what was asked for.
     pub const ASKED: &str = "asked";
-    /// All of these. Beside them every request, every repository, and what waits for a request has a
-    /// partition.
-    pub const ALL: [&str; 12] = [
-        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS, PULLS, WATCHED, ASKED,
+    /// Those of which a row may name a file of the artifact store. Beside them every request, every repository, and
+    /// what waits for a request has a partition.
+    pub const WITH_FILES: [&str; 9] = [
+        HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS,
     ];
 }
 
