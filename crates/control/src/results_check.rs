@@ -1,6 +1,7 @@
 //! How the work of a commit goes, as people read it beside the commit and beside its pull request.
 //!
-//! Pure: what the rows say goes in, a check comes out. What failed is first.
+//! Pure: what the rows say goes in, a check comes out. What failed is first. A `let _` here is a write into a `String`,
+//! which cannot fail.
 
 use std::fmt::Write as _;
 
