@@ -11,16 +11,18 @@ pub mod format;
 mod key;
 mod row;
 mod share;
+mod told;
 mod transition;
 
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
-    AskedRow, AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip,
-    HeadRow, LeaseRow, Note, OutboxRow, Phase, Problem, PullRow, Record, RefRow, RepositoryRow,
-    RequestRow, RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks, WatchRow,
+    AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip, HeadRow,
+    LeaseRow, Note, OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow,
+    RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use share::{Share, Tenant};
+pub use told::{AskedRow, PullRow, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

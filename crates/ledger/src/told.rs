@@ -1,0 +1,59 @@
+//! Rows about what is said at the forge, and what people ask for there. All may be lost but for what was asked.
+
+use pipeline_spec::RequestPath;
+use serde::{Deserialize, Serialize};
+
+use crate::Millis;
+
+/// What was last said of a pull request. It can be lost: then it is said again, and the forge finds it to be the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullRow {
+    /// Unique in the state repository.
+    pub number: u64,
+    /// Its newest commit, 40 hex digits.
+    pub head: String,
+    /// The planned commit that it was laid over; empty: nothing was planned yet.
+    pub base: String,
+    /// Of all that people read in its check, hex: it is written anew when this changes.
+    pub digest: String,
+    /// Requests that it brings, changes or takes away.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<RequestPath>,
+    /// It was merged, and this is the planned commit that it came with: people watch its page until all is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<String>,
+}
+
+/// What was last said of a planned commit whose requests people wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchRow {
+    /// Which, 40 hex digits.
+    pub commit: String,
+    /// The commit that was planned before it; empty: its first parent.
+    pub from: String,
+    /// Of all that people read in its check, hex; empty: nothing was said yet.
+    pub digest: String,
+    /// When its work was last looked at.
+    pub looked: Millis,
+}
+
+impl WatchRow {
+    /// Of a commit that is watched again, or of which nobody knows any more what was planned before it.
+    pub fn again(commit: &str) -> Self {
+        Self {
+            commit: commit.to_owned(),
+            from: String::new(),
+            digest: String::new(),
+            looked: 0,
+        }
+    }
+}
+
+/// That something was asked for at the forge, so that it is done once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedRow {
+    /// Who asked.
+    pub login: String,
+    /// When it was done.
+    pub at: Millis,
+}
