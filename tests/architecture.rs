@@ -30,7 +30,7 @@ const TABLE: &[(&str, &str)] = &[
     ("bridge", "openpgp"),
     ("sandbox", ""),
     ("state-repo", "pipeline-spec ports git"),
-    ("forge", "ports"),
+    ("forge", "ledger ports"),
     ("platform-local", "pipeline-spec runner-api ledger ports"),
     ("platform-aws", "pipeline-spec ledger ports"),
     ("emulator", ""),

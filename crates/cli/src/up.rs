@@ -35,7 +35,7 @@ use crate::state::StatePlace;
 use loops::{
     advance_loop, dispatch_loop, lease_loop, plan_loop, prune_loop, report_loop, sweep_loop,
 };
-use pulls::{At, Ears, News};
+use pulls::{At, Ear, News};
 
 pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
     start_logging();
@@ -54,9 +54,9 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
     let state_repo = GitStateRepo::new(place.open(&layout)?).holding(&args.branch);
     let at = At::told(&args.forge, &place)?;
     let news = Arc::new(News::default());
-    let ears = args.forge.webhook_secret_file.as_deref();
-    let ears = ears
-        .map(|file| Ears::open(file, news.clone()))
+    let ear = args.forge.webhook_secret_file.as_deref();
+    let ear = ear
+        .map(|file| Ear::told(file, &args.forge, &place))
         .transpose()?;
     let config = configuration(&state_repo, &args.branch).await;
     let options = options(config.as_ref(), &args);
@@ -70,7 +70,10 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         logs: Some(layout.logs()),
         cloud: None,
         published_at: None,
-        forge: ears.map(|ears| Arc::new(ears) as Arc<dyn server::Hear>),
+        forge: ear.map(|ear| {
+            let ears = ear.listen(control.clone(), news.clone());
+            Arc::new(ears) as Arc<dyn server::Hear>
+        }),
         admin: Some(server::Admin {
             token,
             place: format!(

@@ -49,13 +49,13 @@ impl<P: Platform> Control<P> {
     /// Takes away the letters whose work can be done by now.
     pub(crate) async fn revive_letters(&self) -> Result<()> {
         for letter in self.dead_letters().await? {
-            if self.is_dead(&letter.message).await? {
+            if !self.is_forgotten(&letter) && self.is_dead(&letter.message).await? {
                 continue;
             }
             let mut change = Change::default();
             change.delete(Key::dead_letter(&letter.queue, &letter.message));
             if self.apply(change).await? == Applied::Done {
-                tracing::info!(letter = %letter.message.name(), "what was given up is done");
+                tracing::info!(letter = %letter.message.name(), "what was given up is done, or over");
             }
         }
         Ok(())
@@ -77,6 +77,10 @@ impl<P: Platform> Control<P> {
                 let paths = [crate::render::CONFIGURATION.to_owned()].into();
                 still(self.write_status(&paths).await.map(|_| ()))
             }
+            // Whoever tells the forge looks anyway.
+            Message::Look => Ok(false),
+            // Whoever asked has to ask again.
+            Message::Asked(_) => Ok(true),
             // The sweep offers the task again.
             Message::Attempt { task, attempt } => match self.task_row(task).await {
                 Ok(Some((row, _))) => Ok(

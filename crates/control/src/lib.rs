@@ -9,7 +9,7 @@
 //! | [`Control::collect`] | takes in a result that lies in the store | a runner put it there, a sweep |
 //! | [`Control::report`] | renders requests into one commit on the status branch | batched |
 //! | [`Control::review`] | tells each open pull request what merging it would do | a push to one, a merge, a timer |
-//! | [`Control::ask`] | retries or cancels, for people who may push | a command or a button at the forge |
+//! | [`Control::answer_forge`] | does what people ask for at the forge, and looks there | a webhook, a timer |
 //! | [`Control::tell`] | tells each planned commit and merged pull request how its work goes | a report, a timer |
 //! | [`Control::sweep`] | expired leases, lost messages, open requests | a timer |
 //! | [`Control::prune`] | removes artifacts that nothing names any more | a timer, a person |
@@ -21,6 +21,7 @@
 
 mod admit;
 mod advance;
+mod answer;
 mod asked;
 mod away;
 mod collect;
@@ -59,7 +60,8 @@ use ports::{Applied, Clock, Ledger, Place, Platform, TaskQueue};
 use tokio::sync::{Mutex, Notify};
 
 pub use admit::Planned;
-pub use asked::{About, Answer, Asked, Wish};
+pub use answer::Answered;
+pub use asked::Answer;
 use away::Away;
 pub use collect::Collected;
 pub use command::CommandError;

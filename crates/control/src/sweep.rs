@@ -22,6 +22,9 @@ const HELD_MILLIS: Millis = 10 * 60_000;
 /// So much of a sweep's time is for open requests. A function has five minutes, and the next sweep comes in one.
 const REQUESTS_MILLIS: Millis = 2 * 60_000;
 
+/// Sweeps of one minute in so many look for what is old enough to be forgotten.
+const FORGET_MINUTES: Millis = 60;
+
 /// A prime, by which the first request of a sweep moves on each minute: far, so that what there was no time for does not
 /// wait until it is next in line.
 const STRIDE: usize = 7_919;
@@ -76,6 +79,11 @@ impl<P: Platform> Control<P> {
         }
         if let Err(error) = self.revive_letters().await {
             tracing::warn!(%error, "failed to look at what was given up");
+        }
+        if begun / 60_000 % FORGET_MINUTES == 0
+            && let Err(error) = self.forget_asked().await
+        {
+            tracing::warn!(%error, "failed to forget what was asked for long ago");
         }
         let mut dispatched = self.dispatch().await;
         swept.sent = *dispatched.as_ref().unwrap_or(&0);

@@ -4,6 +4,8 @@ use ports::Check;
 
 /// What people see before a check's name.
 pub(crate) const PREFIX: &str = "millrace / ";
+/// What the first line of each comment of ours begins with, and no other text may begin to say. People do not see it.
+pub(crate) const HIDDEN: &str = "<!-- millrace";
 /// Stands at the end of a text that was too long.
 const CUT: &str = "\n\n*The rest is too long to be shown here.*\n";
 /// Annotations of a check that are shown. Each 50 are a request, and nobody reads more in a browser.

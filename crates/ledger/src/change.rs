@@ -8,7 +8,7 @@ use pipeline_spec::{Architecture, RequestPath, Role};
 use runner_api::TaskRef;
 use serde::{Deserialize, Serialize};
 
-use crate::{Key, Millis, OutboxRow, Row, Share};
+use crate::{Asked, Key, Millis, OutboxRow, Row, Share};
 
 /// What must hold for a change to apply.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -141,7 +141,7 @@ impl Change {
     }
 }
 
-/// Name of a queue: `advance`, `report`, or one per role and architecture.
+/// Name of a queue: `advance`, `report`, `forge`, or one per role and architecture.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct QueueName(String);
@@ -155,6 +155,11 @@ impl QueueName {
     /// Requests whose status has to be written.
     pub fn report() -> Self {
         Self("report".to_owned())
+    }
+
+    /// What the forge tells of, and what people ask for there.
+    pub fn forge() -> Self {
+        Self("forge".to_owned())
     }
 
     /// Work for runners of a role; `None`: any architecture will do.
@@ -177,7 +182,7 @@ impl fmt::Display for QueueName {
     }
 }
 
-/// What a queue carries: ids only, never state.
+/// What a queue carries: where to look, and what people ask for; never state.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "kebab-case")]
 pub enum Message {
@@ -200,6 +205,10 @@ pub enum Message {
         /// Which attempt.
         attempt: u32,
     },
+    /// Look at the forge: something has happened there.
+    Look,
+    /// Somebody asks for something at the forge.
+    Asked(Box<Asked>),
 }
 
 impl Message {
@@ -210,6 +219,8 @@ impl Message {
             Self::Report { request } => format!("report {request}"),
             Self::Configuration => "configuration".to_owned(),
             Self::Attempt { task, attempt } => format!("attempt {} {attempt}", task.id),
+            Self::Look => "look".to_owned(),
+            Self::Asked(asked) => format!("asked {}", asked.id),
         }
     }
 }

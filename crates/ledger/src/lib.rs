@@ -6,6 +6,7 @@
 //! Invariants: pure and sync; `now` comes in as an argument; a [`Change`] applies whole or not at
 //! all; everything that must happen after a change travels in the same change as an outbox row.
 
+mod asked;
 mod change;
 pub mod format;
 mod key;
@@ -14,6 +15,7 @@ mod share;
 mod told;
 mod transition;
 
+pub use asked::{About, Asked, AskedRow, Comment, Wish};
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use key::{Key, partition};
 pub use row::{
@@ -22,7 +24,7 @@ pub use row::{
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use share::{Share, Tenant};
-pub use told::{AskedRow, PullRow, WatchRow};
+pub use told::{PullRow, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

@@ -1,4 +1,4 @@
-//! Rows about what is said at the forge, and what people ask for there. All may be lost but for what was asked.
+//! Rows about what is said at the forge. All may be lost.
 
 use pipeline_spec::RequestPath;
 use serde::{Deserialize, Serialize};
@@ -47,13 +47,4 @@ impl WatchRow {
             looked: 0,
         }
     }
-}
-
-/// That something was asked for at the forge, so that it is done once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskedRow {
-    /// Who asked.
-    pub login: String,
-    /// When it was done.
-    pub at: Millis,
 }

@@ -1,10 +1,10 @@
 //! A forge as maps: pull requests, and one check for each commit and name.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use ports::contract::{ForgeWorld, Home, Shown};
-use ports::{Check, Commit, Forge, Permission, Pull, PullState, Result};
+use ports::{Check, Commit, Error, Forge, Permission, Pull, PullState, Result};
 
 use crate::lock;
 
@@ -22,6 +22,8 @@ struct State {
     writes: u64,
     /// Commits that the forge made up.
     commits: u64,
+    /// What the next calls are answered with.
+    errors: VecDeque<Error>,
 }
 
 impl MemoryForge {
@@ -63,6 +65,19 @@ impl MemoryForge {
         lock(&self.0).writes
     }
 
+    /// The next call fails so, and does nothing.
+    pub fn fail_next(&self, error: Error) {
+        lock(&self.0).errors.push_back(error);
+    }
+
+    fn called(&self) -> Result<MutexGuard<'_, State>> {
+        let mut state = lock(&self.0);
+        match state.errors.pop_front() {
+            Some(error) => Err(error),
+            None => Ok(state),
+        }
+    }
+
     fn new_commit(&self) -> Commit {
         let mut state = lock(&self.0);
         state.commits += 1;
@@ -72,17 +87,17 @@ impl MemoryForge {
 
 impl Forge for MemoryForge {
     async fn open_pulls(&self, base: &str) -> Result<Vec<Pull>> {
-        let state = lock(&self.0);
+        let state = self.called()?;
         let open = |pull: &&Pull| pull.base == base && pull.state == PullState::Open;
         Ok(state.pulls.values().filter(open).cloned().collect())
     }
 
     async fn pull(&self, number: u64) -> Result<Option<Pull>> {
-        Ok(lock(&self.0).pulls.get(&number).cloned())
+        Ok(self.called()?.pulls.get(&number).cloned())
     }
 
     async fn write_check(&self, check: &Check) -> Result<()> {
-        let mut state = lock(&self.0);
+        let mut state = self.called()?;
         let at = (check.commit.clone(), check.name.clone());
         let same = |there: &Check| (&there.digest, there.state) == (&check.digest, check.state);
         if state.gone.contains(&check.commit) || state.checks.get(&at).is_some_and(same) {
@@ -94,7 +109,7 @@ impl Forge for MemoryForge {
     }
 
     async fn permission(&self, login: &str) -> Result<Permission> {
-        let permission = lock(&self.0).people.get(login).copied();
+        let permission = self.called()?.people.get(login).copied();
         Ok(permission.unwrap_or(Permission::None))
     }
 }

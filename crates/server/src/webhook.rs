@@ -1,5 +1,6 @@
 //! The door for the forge: a delivery is read and handed to who knows the forge's words.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::to_bytes;
@@ -16,10 +17,14 @@ const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// Bodies that are read at the same time: who sends them has shown nothing yet.
 const MAX_READERS: usize = 8;
 
-/// Who listens to the forge. He verifies, answers at once, and works later.
+/// Who listens to the forge. He verifies, keeps what must not be lost, answers at once, and works later.
 pub trait Hear: Send + Sync {
     /// The status of the answer, and a sentence.
-    fn hear(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String);
+    fn hear<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+    ) -> Pin<Box<dyn Future<Output = (u16, String)> + Send + 'a>>;
 }
 
 /// The door and who stands behind it.
@@ -57,7 +62,7 @@ pub(crate) async fn receive<P: Platform>(
     };
     let (status, words) = match body {
         None => (413, "a delivery has at most 25 MiB".to_owned()),
-        Some(body) => door.hear.hear(&parts.headers, &body),
+        Some(body) => door.hear.hear(&parts.headers, &body).await,
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Ok((status, format!("{words}\n")).into_response())

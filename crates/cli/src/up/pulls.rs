@@ -1,17 +1,18 @@
 //! The forge: its words come in by webhooks, and it is told by checks.
 
-use std::collections::VecDeque;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use axum::http::HeaderMap;
-use control::{About, Answer, Asked, Control, Wish};
-use forge::webhook::{Deliveries, Event, Secrets, Verb, receive};
+use control::Control;
+use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, receive};
 use forge::{Address, GitHub, Gitea, Login, Secret};
+use ledger::{Message, QueueName};
 use platform_local::WallClock;
-use ports::{Forge, Platform};
+use ports::{Clock as _, Forge, Place, Platform, TaskQueue as _};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -21,8 +22,6 @@ use crate::state::{StatePlace, private_text};
 
 /// How work goes is looked at this often. The forge is called for what has changed alone.
 const TELL: Duration = Duration::from_secs(5);
-/// What was asked for and waits.
-const MAX_ASKED: usize = 100;
 /// Between two rounds, however much is told.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -33,27 +32,6 @@ pub(crate) struct News {
     pub(crate) forge: Notify,
     /// To look at the state repository.
     pub(crate) pushed: Notify,
-    /// What people ask for there, oldest first.
-    asked: Mutex<VecDeque<Asked>>,
-}
-
-impl News {
-    fn asked(&self) -> MutexGuard<'_, VecDeque<Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// More than a few at a time is no person's doing: what is beyond that is dropped.
-    fn ask(&self, asked: Asked) {
-        let mut all = self.asked();
-        if all.len() < MAX_ASKED {
-            all.push_back(asked);
-        } else {
-            tracing::warn!(
-                login = asked.login,
-                "dropped what was asked for at the forge: too much waits"
-            );
-        }
-    }
 }
 
 /// A forge, ready to be asked.
@@ -138,7 +116,10 @@ async fn tell_loop<P: Platform, F: Forge>(
         tracing::warn!(%error, "failed to see which commits' work is open");
     }
     loop {
-        answer_all(&control, &*forge, &news).await;
+        match control.answer_forge(&*forge, Duration::ZERO).await {
+            Ok(answered) => tracing::debug!(?answered, "did what was asked for at the forge"),
+            Err(error) => tracing::warn!(%error, "failed to do what was asked for at the forge"),
+        }
         if is_told || looked.is_none_or(|looked| looked.elapsed() >= poll) {
             looked = Some(Instant::now());
             match control.review(&*forge).await {
@@ -157,98 +138,53 @@ async fn tell_loop<P: Platform, F: Forge>(
     }
 }
 
-/// Does what people ask for. In trouble of the world's it waits for the next round.
-async fn answer_all<P: Platform, F: Forge>(control: &Control<P>, forge: &F, news: &News) {
-    for _ in 0..MAX_ASKED {
-        let Some(asked) = news.asked().pop_front() else {
-            return;
-        };
-        match control.ask(forge, &asked).await {
-            Ok(Answer::Done(_) | Answer::Before) => {}
-            Ok(Answer::Refused(permission)) => {
-                let login = &asked.login;
-                tracing::warn!(login, %permission, "asked for something at the forge, and may not push");
-            }
-            Err(error) => {
-                tracing::warn!(%error, "failed to do what was asked for at the forge");
-                news.asked().push_front(asked);
-                return;
-            }
-        }
-    }
-}
-
-/// What a delivery asks for, beside looking.
-fn asked(event: &Event) -> Vec<Asked> {
-    match event {
-        Event::Comment {
-            id,
-            pull,
-            login,
-            commands,
-            ..
-        } => {
-            let known = commands.iter().enumerate().filter_map(|(i, command)| {
-                let wish = match command.verb {
-                    Verb::Retry => Wish::Retry,
-                    Verb::Cancel => Wish::Cancel,
-                    Verb::Plan | Verb::Scratch | Verb::Unknown(_) => return None,
-                };
-                Some(Asked {
-                    id: format!("comment {id} {i}"),
-                    login: login.clone(),
-                    about: About::Pull(*pull),
-                    wish,
-                })
-            });
-            known.collect()
-        }
-        Event::Action { name, on, login } => {
-            let wish = match name.as_str() {
-                "retry" => Wish::Retry,
-                "cancel" => Wish::Cancel,
-                _ => return Vec::new(),
-            };
-            // The button of one text is pressed once: a text that says something else has another digest.
-            let text = on.digest.as_deref().unwrap_or_default();
-            let check = on.check.as_deref().unwrap_or_default();
-            vec![Asked {
-                id: format!("button {name} {} {check} {text}", on.commit),
-                login: login.clone(),
-                about: About::Commit(on.commit.clone()),
-                wish,
-            }]
-        }
-        _ => Vec::new(),
-    }
-}
-
 /// Who listens to the forge's webhooks.
-pub(crate) struct Ears {
+pub(crate) struct Ears<P: Platform> {
     secrets: Secrets,
+    /// The state repository, if it is known what the forge calls it.
+    own: Option<FullName>,
+    control: Arc<Control<P>>,
     news: Arc<News>,
     deliveries: Mutex<Deliveries>,
 }
 
-impl Ears {
+/// What one has to know before there is a control plane.
+pub(crate) struct Ear(Secrets, Option<FullName>);
+
+impl Ear {
     /// With the secrets in `file`.
-    pub(crate) fn open(file: &Path, news: Arc<News>) -> anyhow::Result<Self> {
+    pub(crate) fn told(file: &Path, args: &ForgeArgs, place: &StatePlace) -> anyhow::Result<Self> {
         let text = private_text(file)?;
         ensure!(
             text.lines().any(|line| line.trim().len() >= 16),
             "{} has no secret of 16 characters or more: `openssl rand -hex 32` makes one",
             file.display()
         );
-        Ok(Self {
-            secrets: Secrets::from_lines(&text),
+        let own = args.forge_repository.clone();
+        let own = own.or_else(|| end_of(&place.repository));
+        let own = own.and_then(|own| own.parse().ok());
+        Ok(Self(Secrets::from_lines(&text), own))
+    }
+
+    /// What is asked for waits in the queue of `control`.
+    pub(crate) fn listen<P: Platform>(self, control: Arc<Control<P>>, news: Arc<News>) -> Ears<P> {
+        Ears {
+            secrets: self.0,
+            own: self.1,
+            control,
             news,
             deliveries: Mutex::new(Deliveries::new(Deliveries::MOST)),
-        })
+        }
     }
 }
 
-impl server::Hear for Ears {
-    fn hear(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
+impl<P: Platform> Ears<P> {
+    fn deliveries(&self) -> MutexGuard<'_, Deliveries> {
+        let deliveries = self.deliveries.lock();
+        deliveries.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn take(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
         let header = |name: &str| headers.get(name)?.to_str().ok();
         let hook = match receive(&self.secrets, &header, body) {
             Ok(hook) => hook,
@@ -262,18 +198,40 @@ impl server::Hear for Ears {
             Event::Other { name } => return (200, format!("Millrace does nothing for `{name}`")),
             _ => {}
         }
-        let deliveries = self.deliveries.lock();
-        let mut deliveries = deliveries.unwrap_or_else(PoisonError::into_inner);
-        if deliveries.knows(&hook.delivery) {
+        if self.deliveries().knows(&hook.delivery) {
             return (202, "this delivery was taken before".to_owned());
         }
-        deliveries.remember(&hook.delivery);
-        asked(&hook.event)
-            .into_iter()
-            .for_each(|it| self.news.ask(it));
+        if let Err(error) = self.keep(&hook).await {
+            tracing::warn!(%error, "failed to keep what was asked for at the forge");
+            return (503, "it cannot be kept now: deliver it again".to_owned());
+        }
+        self.deliveries().remember(&hook.delivery);
         self.news.pushed.notify_one();
         self.news.forge.notify_one();
         (202, "the state repository will be looked at".to_owned())
+    }
+
+    /// What people ask for is on the disk before the forge is answered. That something happened is looked for anyway.
+    async fn keep(&self, hook: &Hook) -> ports::Result<()> {
+        let platform = self.control.platform();
+        let at = Place::at(platform.clock().now());
+        for message in messages(hook, self.own.as_ref()) {
+            if message != Message::Look {
+                let queue = QueueName::forge();
+                platform.queue().send(&queue, &message, &at).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<P: Platform> server::Hear for Ears<P> {
+    fn hear<'a>(
+        &'a self,
+        headers: &'a HeaderMap,
+        body: &'a [u8],
+    ) -> Pin<Box<dyn Future<Output = (u16, String)> + Send + 'a>> {
+        Box::pin(self.take(headers, body))
     }
 }
 

@@ -3,6 +3,7 @@
 mod branches;
 mod builds;
 mod collect;
+mod commands;
 mod crashes;
 mod dead;
 mod dry;

@@ -2,18 +2,18 @@
 
 use std::fmt::Write as _;
 
-use control::{About, Answer, Asked, Reviewed, Told, Wish};
+use control::{Reviewed, Told};
 use memory::MemoryForge;
-use ports::{Check, CheckState, Permission, Platform, Pull, PullState};
-use runner_api::{Failure, FailureKind, Grant, Outcome};
+use ports::{Check, CheckState, Platform, Pull, PullState};
+use runner_api::{Failure, FailureKind, Outcome};
 
 use crate::fixture::{APP, RELEASE, build_on, release};
 use crate::world::{Act, World, path};
 
-const OTHER: &str = "builds/2026/11/other.yaml";
+pub(crate) const OTHER: &str = "builds/2026/11/other.yaml";
 
 /// A pull request of these files on `main`'s tip.
-async fn open(world: &mut World, forge: &MemoryForge, files: &[(&str, Option<&str>)]) -> Pull {
+pub(crate) async fn open(world: &mut World, forge: &MemoryForge, files: &[(&str, Option<&str>)]) -> Pull {
     let repo = world.memory.state_repo().clone();
     repo.reset("topic", &world.tip("main").await);
     let new = world.next_commit(files);
@@ -48,7 +48,7 @@ async fn push(
     forge.change_pull(pull.number, |it| it.head.clone_from(&pull.head));
 }
 
-async fn review(world: &World, forge: &MemoryForge) -> Reviewed {
+pub(crate) async fn review(world: &World, forge: &MemoryForge) -> Reviewed {
     world
         .control
         .review(forge)
@@ -60,13 +60,13 @@ fn plan(forge: &MemoryForge, pull: &Pull) -> Check {
     seen(forge, &pull.head, "plan").expect("it has a check")
 }
 
-fn seen(forge: &MemoryForge, commit: &str, name: &str) -> Option<Check> {
+pub(crate) fn seen(forge: &MemoryForge, commit: &str, name: &str) -> Option<Check> {
     let mut checks = forge.checks(commit).into_iter();
     checks.find(|check| check.name == name)
 }
 
 /// Somebody merges it.
-async fn merge(world: &mut World, forge: &MemoryForge, pull: &Pull) {
+pub(crate) async fn merge(world: &mut World, forge: &MemoryForge, pull: &Pull) {
     let repo = world.memory.state_repo().clone();
     repo.reset("main", &pull.head);
     let merged = PullState::Merged(pull.head.clone());
@@ -75,7 +75,7 @@ async fn merge(world: &mut World, forge: &MemoryForge, pull: &Pull) {
     planned.expect("no fault is armed");
 }
 
-async fn tell(world: &World, forge: &MemoryForge) -> Told {
+pub(crate) async fn tell(world: &World, forge: &MemoryForge) -> Told {
     world.control.tell(forge).await.expect("no fault is armed")
 }
 
@@ -92,7 +92,7 @@ fn text(check: &Check) -> String {
     text
 }
 
-fn one(package: &str) -> String {
+pub(crate) fn one(package: &str) -> String {
     build_on("el-10: [x86_64]", &[package])
 }
 
@@ -176,7 +176,7 @@ async fn closed_pull_requests_are_forgotten() {
     assert_eq!(world.rows(), before);
 }
 
-const RESULTS: &str = "build and release";
+pub(crate) const RESULTS: &str = "build and release";
 
 #[tokio::test]
 async fn after_the_merge_the_same_page_turns_green() {
@@ -285,7 +285,7 @@ async fn what_a_later_commit_changed_is_no_failure_of_this_one() {
     assert!(check.summary.contains("changed by"), "{}", check.summary);
 }
 
-fn broken(line: &str) -> Outcome {
+pub(crate) fn broken(line: &str) -> Outcome {
     Outcome::Failed {
         failure: Failure {
             kind: FailureKind::Build,
@@ -294,72 +294,4 @@ fn broken(line: &str) -> Outcome {
         },
         artifacts: Vec::new(),
     }
-}
-
-async fn ask(
-    (world, forge): (&World, &MemoryForge),
-    id: &str,
-    login: &str,
-    (about, wish): (About, Wish),
-) -> Answer {
-    let asked = Asked {
-        id: id.to_owned(),
-        login: login.to_owned(),
-        about,
-        wish,
-    };
-    let answer = world.control.ask(forge, &asked).await;
-    answer.expect("no fault is armed")
-}
-
-#[tokio::test]
-async fn who_may_push_may_retry_and_each_wish_is_done_once() {
-    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
-    forge.set_permission("ada", Permission::Write);
-    forge.set_permission("eve", Permission::Read);
-    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
-    review(&world, &forge).await;
-    let fails = |grant: &Grant| match grant.spec.title().starts_with("build") {
-        true => Act::Say(broken("no")),
-        false => Act::Work,
-    };
-    world.script(fails);
-    merge(&mut world, &forge, &pull).await;
-    world.quiet().await;
-    review(&world, &forge).await;
-    tell(&world, &forge).await;
-    let here = (About::Pull(pull.number), Wish::Retry);
-    let refused = ask((&world, &forge), "comment 1", "eve", here.clone()).await;
-    assert_eq!(refused, Answer::Refused(Permission::Read));
-    assert_eq!(world.phase(APP).await, "failed");
-    let done = ask((&world, &forge), "comment 2", "ada", here.clone()).await;
-    assert_eq!(done, Answer::Done(1));
-    world.quiet().await;
-    assert_eq!(world.phase(APP).await, "failed");
-    // The forge says it again, when it could be done again.
-    let again = ask((&world, &forge), "comment 2", "ada", here).await;
-    assert_eq!(again, Answer::Before);
-    assert_eq!(world.phase(APP).await, "failed");
-    // The buttons of both pages.
-    let pages = [
-        ("button 1", pull.head.clone()),
-        ("button 2", world.tip("main").await),
-    ];
-    for (id, commit) in pages {
-        let wish = (About::Commit(commit), Wish::Retry);
-        let done = ask((&world, &forge), id, "ada", wish).await;
-        assert_eq!(done, Answer::Done(1));
-        world.quiet().await;
-    }
-    world.script(|_| Act::Hold);
-    let here = About::Commit(pull.head.clone());
-    let wish = (here.clone(), Wish::Retry);
-    ask((&world, &forge), "button 3", "ada", wish).await;
-    world.quiet().await;
-    let canceled = ask((&world, &forge), "button 4", "ada", (here, Wish::Cancel)).await;
-    assert_ne!(canceled, Answer::Done(0));
-    // A commit that is not planned is nobody's.
-    let stray = (About::Commit("1".repeat(40)), Wish::Cancel);
-    let nothing = ask((&world, &forge), "button 5", "ada", stray).await;
-    assert_eq!(nothing, Answer::Done(0));
 }

@@ -8,15 +8,13 @@ use std::collections::BTreeMap;
 
 use ports::{Annotation, Check, CheckState, Level};
 
-use crate::text::{self, MAX_ANNOTATIONS};
+use crate::text::{self, HIDDEN, MAX_ANNOTATIONS};
 
 /// The first line. People do not see it.
 pub(super) const MARK: &str = "<!-- millrace -->";
 /// Begins the hidden line above a section; name and commit follow.
 const SECTION: &str = "<!-- millrace: ";
 const END: &str = " -->";
-/// What no text may begin to say.
-const HIDDEN: &str = "<!-- millrace";
 /// Characters of a remark.
 const MAX_MESSAGE: usize = 1_000;
 const MAX_TITLE: usize = 250;

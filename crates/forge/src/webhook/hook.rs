@@ -70,6 +70,8 @@ pub enum Event {
         pull: u64,
         /// Who wrote it. No app: those answer, and an answer may show a command.
         login: String,
+        /// When, in milliseconds since 1970 by the forge's clock.
+        written: i64,
         /// At least one.
         commands: Vec<Command>,
         /// How many more there were.

@@ -15,6 +15,7 @@ mod payload;
 mod read;
 mod refusal;
 mod secrets;
+mod wanted;
 
 pub use command::{Command, MAX_COMMAND_BYTES, MAX_COMMANDS, Verb};
 pub use deliveries::Deliveries;
@@ -22,3 +23,4 @@ pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, Pul
 pub use read::{Headers, MAX_BODY_BYTES, read, receive};
 pub use refusal::Refusal;
 pub use secrets::{Secrets, signature};
+pub use wanted::messages;

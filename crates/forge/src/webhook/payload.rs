@@ -102,6 +102,13 @@ impl<'a> Payload<'a> {
         Ok(login.to_owned())
     }
 
+    /// Milliseconds since 1970.
+    pub(super) fn time(&self, pointer: &str) -> Result<i64, Refusal> {
+        let time = self.find_text(pointer).and_then(|text| text.parse().ok());
+        let time: jiff::Timestamp = time.ok_or_else(|| self.lacks(pointer, "a time"))?;
+        Ok(time.as_millisecond())
+    }
+
     /// Where it happened.
     pub(super) fn repository(&self) -> Result<FullName, Refusal> {
         let pointer = "/repository/full_name";

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::text::PREFIX;
+use crate::text::{HIDDEN, PREFIX};
 
 use super::command::commands;
 use super::payload::{MAX_LIST, Payload};
@@ -152,21 +152,23 @@ fn action(payload: &Payload<'_>) -> Result<Event, Refusal> {
     })
 }
 
-/// None below an issue, of an app, or without a command.
+/// None below an issue, of an app, without a command, or with the line that our own comments begin with.
 fn comment(payload: &Payload<'_>) -> Result<Option<Event>, Refusal> {
     // GitHub's sign, and Gitea's.
     let is_pull = payload.at("/issue/pull_request").is_some()
         || payload.at("/is_pull").and_then(Value::as_bool) == Some(true);
     let is_app = payload.text("/comment/user/type").ok() == Some("Bot");
     let body = payload.at("/comment/body").and_then(Value::as_str);
-    let (commands, left_out) = commands(body.unwrap_or_default());
-    if !is_pull || is_app || commands.is_empty() {
+    let body = body.unwrap_or_default();
+    let (commands, left_out) = commands(body);
+    if !is_pull || is_app || body.starts_with(HIDDEN) || commands.is_empty() {
         return Ok(None);
     }
     Ok(Some(Event::Comment {
         id: payload.number("/comment/id")?,
         pull: payload.number("/issue/number")?,
         login: payload.login("/comment/user/login")?,
+        written: payload.time("/comment/created_at")?,
         commands,
         left_out,
     }))

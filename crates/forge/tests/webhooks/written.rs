@@ -166,7 +166,9 @@ fn checks() {
 
 fn comment(issue: Value, body: &str) -> Value {
     let user = json!({"login": "octo", "type": "User"});
-    json!({"action": "created", "issue": issue, "comment": {"id": 11, "body": body, "user": user}})
+    let written = "2026-11-29T22:00:00Z";
+    let comment = json!({"id": 11, "body": body, "user": user, "created_at": written});
+    json!({"action": "created", "issue": issue, "comment": comment})
 }
 
 #[test]
@@ -179,6 +181,7 @@ fn commands_below_pull_requests() {
         id: 11,
         pull: 7,
         login: "octo".to_owned(),
+        written: 1_795_989_600_000,
         commands,
         left_out,
     };
@@ -226,6 +229,8 @@ fn comments_that_ask_for_nothing() {
         with("/comment/body", json!("> /millrace retry")),
     );
     other("issue_comment", with("/comment/body", json!(null)));
+    let own = "<!-- millrace -->\n/millrace retry";
+    other("issue_comment", with("/comment/body", json!(own)));
     // Our own answer may show a command.
     other("issue_comment", with("/comment/user/type", json!("Bot")));
     other("issue_comment", with("/issue", json!({"number": 7})));

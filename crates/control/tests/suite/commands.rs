@@ -1,0 +1,260 @@
+//! What people ask for at the forge: who may, that each thing is done once, and that none is lost.
+
+use std::time::Duration;
+
+use control::{Answer, Answered};
+use ledger::{About, Asked, Comment, Key, Message, QueueName, Wish, partition};
+use memory::MemoryForge;
+use ports::{Clock, Ledger, Permission, Place, Platform, TaskQueue};
+use runner_api::Grant;
+
+use crate::faults::When;
+use crate::fixture::APP;
+use crate::review::{broken, merge, one, open, review, tell};
+use crate::world::{Act, World};
+
+const DAY: u64 = 24 * 3_600;
+
+fn here(number: u64) -> About {
+    About::Pull { number }
+}
+
+fn at(commit: &str) -> About {
+    About::Commit {
+        commit: commit.to_owned(),
+    }
+}
+
+fn pressed(id: &str, login: &str, about: About, wish: Wish) -> Asked {
+    Asked {
+        id: id.to_owned(),
+        login: login.to_owned(),
+        about,
+        wishes: vec![wish],
+        comment: None,
+    }
+}
+
+/// Written a moment ago.
+fn written(world: &World, id: u64, login: &str, pull: u64, wish: Wish) -> Asked {
+    let comment = Comment {
+        id,
+        written: world.memory.clock().now(),
+        left_out: 0,
+    };
+    Asked {
+        comment: Some(comment),
+        ..pressed(&format!("comment {id:020}"), login, here(pull), wish)
+    }
+}
+
+async fn ask(world: &World, forge: &MemoryForge, asked: &Asked) -> Answer {
+    let answer = world.control.ask(forge, asked).await;
+    answer.expect("no fault is armed")
+}
+
+async fn send(world: &World, asked: &Asked) {
+    let message = Message::Asked(Box::new(asked.clone()));
+    send_message(world, &message).await;
+}
+
+async fn send_message(world: &World, message: &Message) {
+    let place = Place::at(world.memory.clock().now());
+    let queue = world.memory.queue();
+    let sent = queue.send(&QueueName::forge(), message, &place).await;
+    sent.expect("no fault is armed");
+}
+
+async fn answer(world: &World, forge: &MemoryForge) -> Answered {
+    let answered = world.control.answer_forge(forge, Duration::ZERO).await;
+    answered.expect("no fault is armed")
+}
+
+async fn waiting(world: &World) -> u64 {
+    let depth = world.memory.queue().depth(&QueueName::forge()).await;
+    depth.expect("no fault is armed")
+}
+
+/// A merged pull request whose build has failed; `ada` may push.
+async fn failed(world: &mut World, forge: &MemoryForge) -> ports::Pull {
+    forge.set_permission("ada", Permission::Write);
+    forge.set_permission("eve", Permission::Read);
+    let pull = open(world, forge, &[(APP, Some(&one("app")))]).await;
+    review(world, forge).await;
+    world.script(|grant: &Grant| match grant.spec.title().starts_with("build") {
+        true => Act::Say(broken("no")),
+        false => Act::Work,
+    });
+    merge(world, forge, &pull).await;
+    world.quiet().await;
+    review(world, forge).await;
+    tell(world, forge).await;
+    pull
+}
+
+#[tokio::test]
+async fn who_may_push_may_retry_and_each_wish_is_done_once() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let eves = written(&world, 1, "eve", pull.number, Wish::Retry);
+    let refused = ask(&world, &forge, &eves).await;
+    assert_eq!(refused, Answer::Refused(Permission::Read));
+    assert_eq!(world.phase(APP).await, "failed");
+    let adas = written(&world, 2, "ada", pull.number, Wish::Retry);
+    assert_eq!(ask(&world, &forge, &adas).await, Answer::Done(1));
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "failed");
+    // The forge says it again, when it could be done again.
+    assert_eq!(ask(&world, &forge, &adas).await, Answer::Before);
+    assert_eq!(world.phase(APP).await, "failed");
+    // The buttons of both pages.
+    let pages = [pull.head.clone(), world.tip("main").await];
+    for (nth, commit) in pages.iter().enumerate() {
+        let asked = pressed(&format!("button {nth}"), "ada", at(commit), Wish::Retry);
+        assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
+        world.quiet().await;
+    }
+    world.script(|_| Act::Hold);
+    let retry = pressed("button 3", "ada", at(&pull.head), Wish::Retry);
+    ask(&world, &forge, &retry).await;
+    world.quiet().await;
+    let cancel = pressed("button 4", "ada", at(&pull.head), Wish::Cancel);
+    assert_ne!(ask(&world, &forge, &cancel).await, Answer::Done(0));
+    // A commit that is not planned is nobody's.
+    let stray = pressed("button 5", "ada", at(&"1".repeat(40)), Wish::Cancel);
+    assert_eq!(ask(&world, &forge, &stray).await, Answer::Done(0));
+}
+
+#[tokio::test]
+async fn what_was_asked_for_outlives_the_process_and_is_done_once() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    world.script(|_| Act::Work);
+    let asked = written(&world, 7, "ada", pull.number, Wish::Retry);
+    // It comes twice, and once more later.
+    send(&world, &asked).await;
+    send(&world, &asked).await;
+    world = world.telling();
+    let answered = answer(&world, &forge).await;
+    assert_eq!((answered.done, answered.left, answered.later), (1, 1, 0));
+    assert_eq!(waiting(&world).await, 0);
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    let before = world.rows();
+    send(&world, &asked).await;
+    assert_eq!(answer(&world, &forge).await.left, 1);
+    assert_eq!(world.rows(), before);
+}
+
+#[tokio::test]
+async fn a_message_to_look_is_a_look() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    for _ in 0..3 {
+        send_message(&world, &Message::Look).await;
+    }
+    assert!(answer(&world, &forge).await.looked);
+    assert_eq!(forge.checks_written(), 1);
+    assert_eq!(waiting(&world).await, 0);
+    assert_eq!(answer(&world, &forge).await, Answered::default());
+}
+
+#[tokio::test]
+async fn a_comment_of_long_ago_asks_for_nothing() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let asked = written(&world, 7, "ada", pull.number, Wish::Retry);
+    world.pass(7 * DAY + 1);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Late);
+    assert_eq!(world.phase(APP).await, "failed");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_forgotten_when_it_cannot_come_again() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let asked = written(&world, 7, "ada", pull.number, Wish::Retry);
+    ask(&world, &forge, &asked).await;
+    world.quiet().await;
+    let remembered = async |world: &World| {
+        let ledger = world.memory.ledger();
+        let rows = ledger.list(partition::ASKED, "", None, 9).await;
+        rows.expect("no fault is armed").len()
+    };
+    let sweep = async |world: &World| {
+        // To the minute in which it looks.
+        let over = world.memory.clock().now() / 1_000 % 3_600;
+        world.pass(3_600 - over.unsigned_abs());
+        let swept = world.control.sweep().await;
+        swept.expect("no fault is armed");
+    };
+    world.pass(29 * DAY);
+    sweep(&world).await;
+    assert_eq!(remembered(&world).await, 1);
+    world.pass(DAY);
+    sweep(&world).await;
+    assert_eq!(remembered(&world).await, 0);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Late);
+}
+
+#[tokio::test]
+async fn trouble_of_the_worlds_puts_it_off_and_a_bad_message_is_given_up() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let asked = written(&world, 7, "ada", pull.number, Wish::Retry);
+    send(&world, &asked).await;
+    for _ in 0..20 {
+        forge.fail_next(ports::Error::transient("ask", "it is down"));
+        assert_eq!(answer(&world, &forge).await.later, 1);
+        world.pass(61);
+    }
+    assert_eq!(answer(&world, &forge).await.done, 1);
+    let asked = written(&world, 8, "ada", pull.number, Wish::Retry);
+    send(&world, &asked).await;
+    let mut rounds = 0;
+    while waiting(&world).await > 0 {
+        forge.fail_next(ports::Error::corrupt("ask", "it does not understand"));
+        answer(&world, &forge).await;
+        world.pass(61);
+        rounds += 1;
+    }
+    assert_eq!(rounds, 10);
+    let key = Key::dead_letter(&QueueName::forge(), &Message::Asked(Box::new(asked)));
+    let letter = async |world: &World| world.memory.ledger().get(&key).await;
+    assert!(letter(&world).await.expect("no fault").is_some());
+    let swept = world.control.sweep().await;
+    swept.expect("no fault is armed");
+    assert!(letter(&world).await.expect("no fault").is_some());
+    world.pass(31 * DAY);
+    let swept = world.control.sweep().await;
+    swept.expect("no fault is armed");
+    assert!(letter(&world).await.expect("no fault").is_none());
+}
+
+#[tokio::test]
+async fn a_crash_at_any_call_loses_no_wish() {
+    // Each life ends one call later than the one before, until one comes through.
+    for call in 0..200 {
+        for when in [When::Before, When::After] {
+            let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+            let pull = failed(&mut world, &forge).await;
+            world.script(|_| Act::Work);
+            let asked = written(&world, 7, "ada", pull.number, Wish::Retry);
+            send(&world, &asked).await;
+            world.faults.arm(call, when);
+            let answered = world.control.answer_forge(&forge, Duration::ZERO).await;
+            world.faults.disarm();
+            if when == When::After && answered.is_ok_and(|it| it.done == 1) {
+                assert!(call > 5, "it does more than that");
+                return;
+            }
+            world = world.telling();
+            world.pass(61);
+            answer(&world, &forge).await;
+            assert_eq!(waiting(&world).await, 0, "{when:?} call {call}");
+            world.quiet().await;
+            assert_eq!(world.phase(APP).await, "succeeded", "{when:?} call {call}");
+        }
+    }
+    panic!("it never ends");
+}

@@ -1,0 +1,220 @@
+//! From a delivery to messages: where to look, and what somebody asks for.
+
+use ledger::{About, Asked, Comment, Message, Wish};
+
+use super::{Command, Event, FullName, Hook, Verb};
+
+/// Bytes of what names a button that was pressed. Those of our own checks have about 130.
+const MAX_ID: usize = 500;
+
+/// What `hook` is to be answered with work for: nothing, or a look at the forge and what somebody asks for there.
+///
+/// `own` is the state repository's name. One webhook may be of several repositories, and what people ask for in another
+/// one is not meant here. Without a name all is.
+pub fn messages(hook: &Hook, own: Option<&FullName>) -> Vec<Message> {
+    if matches!(hook.event, Event::Ping | Event::Other { .. }) {
+        return Vec::new();
+    }
+    let mut messages = vec![Message::Look];
+    if !is_elsewhere(hook, own) {
+        let asked = asked(&hook.event).map(Box::new);
+        messages.extend(asked.map(Message::Asked));
+    }
+    messages
+}
+
+/// Forges tell names apart without regard to capitals.
+fn is_elsewhere(hook: &Hook, own: Option<&FullName>) -> bool {
+    match (&hook.repository, own) {
+        (Some(there), Some(own)) => {
+            let (there, own) = (there.to_string(), own.to_string());
+            !there.eq_ignore_ascii_case(&own)
+        }
+        _ => false,
+    }
+}
+
+fn asked(event: &Event) -> Option<Asked> {
+    match event {
+        Event::Comment {
+            id,
+            pull,
+            login,
+            written,
+            commands,
+            left_out,
+        } => Some(Asked {
+            id: format!("comment {id:020}"),
+            login: login.clone(),
+            about: About::Pull { number: *pull },
+            wishes: commands.iter().map(wish).collect(),
+            comment: Some(Comment {
+                id: *id,
+                written: *written,
+                left_out: *left_out,
+            }),
+        }),
+        Event::Action { name, on, login } => {
+            let wish = match name.as_str() {
+                "retry" => Wish::Retry,
+                "cancel" => Wish::Cancel,
+                _ => return None,
+            };
+            // The button of one text is pressed once: a text that says something else has another digest.
+            let text = on.digest.as_deref().unwrap_or_default();
+            let check = on.check.as_deref().unwrap_or_default();
+            let id = format!("button {name} {} {check} {text}", on.commit);
+            let about = About::Commit {
+                commit: on.commit.clone(),
+            };
+            (id.len() <= MAX_ID).then(|| Asked {
+                id,
+                login: login.clone(),
+                about,
+                wishes: vec![wish],
+                comment: None,
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Words that a command does not know make another one of it: who writes `cancel curl` does not want all canceled.
+fn wish(command: &Command) -> Wish {
+    let words: Vec<&str> = command.words.iter().map(String::as_str).collect();
+    match (&command.verb, &words[..]) {
+        (Verb::Retry, []) => Wish::Retry,
+        (Verb::Cancel, []) => Wish::Cancel,
+        (Verb::Plan, []) => Wish::Plan,
+        (Verb::Scratch, []) => Wish::Scratch { commit: None },
+        (Verb::Scratch, [commit]) if is_commit(commit) => Wish::Scratch {
+            commit: Some((*commit).to_owned()),
+        },
+        (verb, words) => {
+            let verb = match verb {
+                Verb::Retry => "retry",
+                Verb::Cancel => "cancel",
+                Verb::Plan => "plan",
+                Verb::Scratch => "scratch",
+                Verb::Unknown(word) => word,
+            };
+            let words = [&[verb], words].concat().join(" ");
+            Wish::Unknown { words }
+        }
+    }
+}
+
+/// Whole: the beginning of one can be made to fit another commit.
+fn is_commit(word: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    [40, 64].contains(&word.len()) && word.bytes().all(is_hex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Checked, Kind};
+    use super::*;
+
+    fn hook(event: Event) -> Hook {
+        Hook {
+            kind: Kind::GitHub,
+            delivery: "1".to_owned(),
+            repository: FullName::new("Acme", "state"),
+            sender: None,
+            event,
+        }
+    }
+
+    fn comment(text: &str) -> Event {
+        let (commands, left_out) = super::super::command::commands(text);
+        Event::Comment {
+            id: 7,
+            pull: 3,
+            login: "ada".to_owned(),
+            written: 9,
+            commands,
+            left_out,
+        }
+    }
+
+    fn button(name: &str, digest: &str) -> Event {
+        Event::Action {
+            name: name.to_owned(),
+            on: Checked {
+                commit: "a".repeat(40),
+                check: Some("build and release".to_owned()),
+                digest: Some(digest.to_owned()),
+                pulls: Vec::new(),
+            },
+            login: "ada".to_owned(),
+        }
+    }
+
+    /// What is asked for, if a look is wanted at all.
+    fn asked_by(event: Event) -> Option<Option<Asked>> {
+        let messages = messages(&hook(event), None);
+        let mut messages = messages.into_iter();
+        assert_eq!(messages.next()?, Message::Look);
+        let asked = messages.next().map(|message| match message {
+            Message::Asked(asked) => *asked,
+            other => panic!("{other:?}"),
+        });
+        Some(asked)
+    }
+
+    #[test]
+    fn lines_become_wishes() {
+        let check = |text: &str, expect: &str| {
+            let asked = asked_by(comment(text)).flatten().expect("it asks");
+            let shown: Vec<String> = asked.wishes.iter().map(|it| format!("{it:?}")).collect();
+            assert_eq!(shown.join(", "), expect, "{text}");
+        };
+        check("/millrace retry\n/millrace plan", "Retry, Plan");
+        check("/millrace scratch", "Scratch { commit: None }");
+        let commit = "0123456789abcdef".repeat(4);
+        let expect = format!("Scratch {{ commit: Some({:?}) }}", &commit[..40]);
+        check(&format!("/millrace scratch {}", &commit[..40]), &expect);
+        check(
+            "/millrace scratch 0123456",
+            "Unknown { words: \"scratch 0123456\" }",
+        );
+        check(
+            "/millrace cancel curl",
+            "Unknown { words: \"cancel curl\" }",
+        );
+        check("/millrace", "Unknown { words: \"\" }");
+        check(
+            "/millrace merge it",
+            "Unknown { words: \"merge it\" }",
+        );
+    }
+
+    #[test]
+    fn a_comment_is_one_thing_that_is_asked_for() {
+        let text = "/millrace retry\n".repeat(12);
+        let asked = asked_by(comment(&text)).flatten().expect("it asks");
+        let comment = asked.comment.expect("it was written");
+        assert_eq!((comment.id, comment.written, comment.left_out), (7, 9, 2));
+        assert_eq!(asked.about, About::Pull { number: 3 });
+        assert_eq!(asked.id, "comment 00000000000000000007");
+    }
+
+    #[test]
+    fn a_button_is_one_of_ours() {
+        let pressed = asked_by(button("retry", "d1")).flatten();
+        assert_eq!(pressed.map(|it| it.wishes), Some(vec![Wish::Retry]));
+        assert_eq!(asked_by(button("merge", "d1")), Some(None));
+        assert_eq!(asked_by(button("retry", &"d".repeat(600))), Some(None));
+    }
+
+    #[test]
+    fn what_happens_elsewhere_is_not_meant_here() {
+        let asks = hook(comment("/millrace retry"));
+        let count = |owner: &str, name: &str| {
+            messages(&asks, FullName::new(owner, name).as_ref()).len()
+        };
+        assert_eq!(count("acme", "State"), 2);
+        assert_eq!(count("acme", "other"), 1);
+        assert_eq!(messages(&hook(Event::Ping), None), []);
+    }
+}
