@@ -79,7 +79,9 @@ impl<P: Platform> Control<P> {
             Ok(answer) => {
                 match answer {
                     Answer::Done(_) => answered.done += 1,
-                    Answer::Refused(_) | Answer::Before | Answer::Late => answered.left += 1,
+                    Answer::Refused(_) | Answer::Before | Answer::Late | Answer::Program => {
+                        answered.left += 1;
+                    }
                 }
                 tracing::debug!(id = asked.id, login = asked.login, ?answer, "answered");
                 Ok(self.platform.queue().acknowledge(&delivery.receipt).await?)

@@ -6,9 +6,10 @@ use ledger::{
     About, Asked, AskedRow, Change, DeadLetterRow, Expect, Key, Millis, Row, Wish, partition,
 };
 use pipeline_spec::RequestPath;
-use ports::{Applied, Forge, Ledger, Permission, Platform};
+use ports::{Applied, Forge, Ledger, Permission, Platform, Reply};
 
 use crate::load::unexpected;
+use crate::reply::{self, Came};
 use crate::{CommandError, Control, Error, Result, contended};
 
 /// What somebody asks for by a comment is done within this time after it was written, or never: whoever waited longer
@@ -17,6 +18,11 @@ const LATE_MILLIS: Millis = 7 * 24 * 3_600_000;
 /// What was asked for is remembered this long. Later than [`LATE_MILLIS`], so that a comment is never done twice. A
 /// button that was pressed longer ago would be, if a forge said it again so late: another try of what failed then.
 const REMEMBERED_MILLIS: Millis = 30 * 24 * 3_600_000;
+
+/// People who may not and are told so, in an hour: whoever comes later is not answered. What a forge lets us write is
+/// for those who may.
+const REFUSALS_AN_HOUR: i64 = 5;
+const HOUR_MILLIS: Millis = 3_600_000;
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,48 +35,117 @@ pub enum Answer {
     Before,
     /// It was asked for too long ago.
     Late,
+    /// A program says it, and is not listened to.
+    Program,
 }
 
 impl<P: Platform> Control<P> {
-    /// Does what somebody asks for, if they may push to the state repository: the forge is asked for that now.
+    /// Does what somebody asks for, if they may push to the state repository: the forge is asked for that now. Whoever
+    /// wrote a comment is told what came of it.
     ///
-    /// Noted before and after it is done. Who finds that it was begun and not done does it again: what goes again or is
-    /// stopped already stays so.
+    /// Noted before and after it is done, and when it was told. Who finds that it was begun and not done does it again:
+    /// what goes again or is stopped already stays so.
     pub async fn ask<F: Forge>(&self, forge: &F, asked: &Asked) -> Result<Answer> {
         if self.is_late(asked) {
             return Ok(Answer::Late);
         }
         let key = Key::asked(&asked.id);
-        let begun = match self.asked_row(&key).await? {
+        let mut answer = Answer::Before;
+        let (mut row, mut version) = match self.asked_row(&key).await? {
             Some(found) => found,
             None => {
-                let permission = forge.permission(&asked.login).await?;
-                if permission < Permission::Write {
-                    return Ok(Answer::Refused(permission));
+                if forge.is_program(&asked.login).await? {
+                    return Ok(Answer::Program);
                 }
-                self.begin(&key, asked).await?
+                let permission = forge.permission(&asked.login).await?;
+                let begun = match permission < Permission::Write {
+                    false => Some(self.begin(&key, asked).await?),
+                    true => {
+                        answer = Answer::Refused(permission);
+                        self.refuse(&key, asked).await?
+                    }
+                };
+                match begun {
+                    Some(begun) => begun,
+                    None => return Ok(answer),
+                }
             }
         };
-        let (row, version) = begun;
-        if !row.under_way {
-            return Ok(Answer::Before);
+        if row.under_way {
+            let (came, tasks) = self.fulfil_all(forge, asked).await?;
+            tracing::info!(login = asked.login, ?came, "asked for at the forge");
+            answer = Answer::Done(tasks);
+            let text = asked.comment.is_some().then(|| reply::answer(asked, &came));
+            let done = AskedRow {
+                under_way: false,
+                answer: text,
+                ..row
+            };
+            version = self.note(&key, version, &done).await?;
+            row = done;
         }
-        let mut tasks = 0;
-        for wish in &asked.wishes {
-            tasks += self.fulfil(asked, wish).await?;
+        if let (Some(text), Some(comment), About::Pull { number }) =
+            (&row.answer, &asked.comment, &asked.about)
+        {
+            let reply = Reply {
+                pull: *number,
+                comment: comment.id,
+                written: comment.written,
+                text: text.clone(),
+            };
+            forge.answer(&reply).await?;
+            let told = AskedRow {
+                answer: None,
+                ..row
+            };
+            self.note(&key, version, &told).await?;
         }
-        let done = AskedRow {
-            under_way: false,
-            ..row
-        };
+        Ok(answer)
+    }
+
+    /// What is written there next, and its version. Another process that has had the same message may be first: it
+    /// writes the same, and what is there then is what counts.
+    async fn note(&self, key: &Key, version: u64, row: &AskedRow) -> Result<u64> {
         let mut change = Change::default();
-        change.replace(key, Expect::Version(version), Row::Asked(done));
-        if let Applied::Conflict(_) = self.apply(change).await? {
-            // Another process has had the same message, and was done first.
-            return Ok(Answer::Before);
+        let expect = Expect::Version(version);
+        change.replace(key.clone(), expect, Row::Asked(row.clone()));
+        match self.apply(change).await? {
+            Applied::Done => Ok(version + 1),
+            Applied::Conflict(_) => Err(contended(key)),
         }
-        tracing::info!(login = asked.login, wishes = ?asked.wishes, tasks, "asked for at the forge");
-        Ok(Answer::Done(tasks))
+    }
+
+    /// Notes that somebody who may not is to be told so, once, if not too many were told in this hour.
+    async fn refuse(&self, key: &Key, asked: &Asked) -> Result<Option<(AskedRow, u64)>> {
+        let told = Key::asked(&format!("told {}", asked.login));
+        if asked.comment.is_none() || self.asked_row(&told).await?.is_some() {
+            return Ok(None);
+        }
+        let mark = AskedRow {
+            login: asked.login.clone(),
+            at: self.now(),
+            under_way: false,
+            answer: None,
+        };
+        let row = AskedRow {
+            answer: Some(reply::REFUSAL.to_owned()),
+            ..mark.clone()
+        };
+        let hour = self.now() / HOUR_MILLIS;
+        for place in 0..REFUSALS_AN_HOUR {
+            let place = Key::asked(&format!("refusal {hour} {place}"));
+            let mut change = Change::default();
+            change.replace(key.clone(), Expect::Absent, Row::Asked(row.clone()));
+            change.replace(told.clone(), Expect::Absent, Row::Asked(mark.clone()));
+            change.replace(place.clone(), Expect::Absent, Row::Asked(mark.clone()));
+            match self.apply(change).await? {
+                Applied::Done => return Ok(Some((row, 1))),
+                Applied::Conflict(at) if at == place => {}
+                // Another process has said it.
+                Applied::Conflict(_) => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     /// Forgets what was asked for long ago.
@@ -127,31 +202,51 @@ impl<P: Platform> Control<P> {
         found.ok_or_else(|| contended(key))
     }
 
-    /// Answers how many tasks go again or were stopped.
-    async fn fulfil(&self, asked: &Asked, wish: &Wish) -> Result<usize> {
+    /// What came of each wish, and how many tasks go again or were stopped.
+    async fn fulfil_all<F: Forge>(&self, forge: &F, asked: &Asked) -> Result<(Vec<Came>, usize)> {
+        let (mut all, mut tasks) = (Vec::new(), 0);
+        for wish in &asked.wishes {
+            let came = match wish {
+                Wish::Retry => self.retry_meant(asked).await?,
+                Wish::Cancel => self.cancel_meant(asked).await?,
+                Wish::Plan => match asked.about {
+                    About::Pull { number } => self.plan_again(forge, number).await?,
+                    About::Commit { .. } => Came::NotOpen,
+                },
+                Wish::Scratch { .. } => Came::NoScratch,
+                Wish::Unknown { words } => Came::Unknown(words.clone()),
+            };
+            if let Came::Retried(_, count) | Came::Canceled(count) = came {
+                tasks += count;
+            }
+            all.push(came);
+        }
+        Ok((all, tasks))
+    }
+
+    async fn retry_meant(&self, asked: &Asked) -> Result<Came> {
+        let (mut paths, mut tasks) = (Vec::new(), 0);
+        for path in self.meant(&asked.about).await? {
+            if let Some(count) = done(self.retry_request(&path).await)? {
+                tasks += count;
+                paths.push(path);
+            }
+        }
+        Ok(Came::Retried(paths, tasks))
+    }
+
+    async fn cancel_meant(&self, asked: &Asked) -> Result<Came> {
+        let reason = format!("{} asked for it at the forge", asked.login);
         let mut tasks = 0;
         for path in self.meant(&asked.about).await? {
-            let done = match wish {
-                Wish::Retry => self.retry_request(&path).await,
-                Wish::Cancel => {
-                    let reason = format!("{} asked for it at the forge", asked.login);
-                    self.cancel_request(&path, &reason).await
-                }
-                Wish::Plan | Wish::Scratch { .. } | Wish::Unknown { .. } => Ok(0),
-            };
-            tasks += match done {
-                Ok(tasks) => tasks,
-                // Nothing of it failed, or is open.
-                Err(CommandError::NotNow(_) | CommandError::Unknown(_)) => 0,
-                Err(CommandError::Control(error)) => return Err(error),
-                Err(CommandError::Ambiguous(name, _)) => {
-                    return Err(Error::Inconsistent(format!(
-                        "{name} names several requests"
-                    )));
-                }
-            };
+            tasks += done(self.cancel_request(&path, &reason).await)?.unwrap_or(0);
         }
-        Ok(tasks)
+        Ok(Came::Canceled(tasks))
+    }
+
+    async fn plan_again<F: Forge>(&self, forge: &F, number: u64) -> Result<Came> {
+        let head = self.review_again(forge, number).await?;
+        Ok(head.map_or(Came::NotOpen, Came::Planned))
     }
 
     /// Requests that somebody means.
@@ -173,5 +268,17 @@ impl<P: Platform> Control<P> {
             return Ok(row.requests.iter().cloned().collect());
         }
         self.brought_by(commit).await
+    }
+}
+
+/// None: nothing of it failed, or is open.
+fn done(done: std::result::Result<usize, CommandError>) -> Result<Option<usize>> {
+    match done {
+        Ok(tasks) => Ok(Some(tasks)),
+        Err(CommandError::NotNow(_) | CommandError::Unknown(_)) => Ok(None),
+        Err(CommandError::Control(error)) => Err(error),
+        Err(CommandError::Ambiguous(name, _)) => Err(Error::Inconsistent(format!(
+            "{name} names several requests"
+        ))),
     }
 }

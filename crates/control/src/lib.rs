@@ -42,6 +42,7 @@ mod publish;
 mod query;
 mod recover;
 mod render;
+mod reply;
 mod report;
 mod results_check;
 mod review;

@@ -101,6 +101,28 @@ impl<P: Platform> Control<P> {
         Ok(reviewed)
     }
 
+    /// Plans one pull request anew and writes its check, as if nothing had been said of it. Answers its newest commit;
+    /// none: it is not one that is planned.
+    pub(crate) async fn review_again<F: Forge>(
+        &self,
+        forge: &F,
+        number: u64,
+    ) -> Result<Option<String>> {
+        let Some(pull) = forge.pull(number).await? else {
+            return Ok(None);
+        };
+        if pull.state != PullState::Open || pull.base != self.options.branch {
+            return Ok(None);
+        }
+        let known = self.known_pulls().await?.remove(&number);
+        let unsaid = known.map(|(row, version)| {
+            let digest = String::new();
+            (PullRow { digest, ..row }, version)
+        });
+        self.review_one(forge, &pull, unsaid).await?;
+        Ok(Some(pull.head))
+    }
+
     /// It is not open any more: if it was merged, its page follows the work, else it is forgotten.
     async fn close<F: Forge>(&self, forge: &F, row: PullRow, version: u64) -> Result<()> {
         let pull = forge.pull(row.number).await?;

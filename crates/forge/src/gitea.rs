@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ports::{Check, CheckState, Clock, Error, Forge, Permission, Pull, PullState, Result};
+use ports::{Check, CheckState, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -16,6 +16,7 @@ use self::wire::Http;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::Answer;
 use crate::line::{Call, Line};
+use crate::reply;
 use crate::text::{self, PREFIX};
 
 mod comment;
@@ -216,14 +217,21 @@ impl<C: Clock> Gitea<C> {
         operation: &'static str,
         comments: &str,
     ) -> Result<Option<WireComment>> {
-        let login = self.login(operation).await?;
         let answer = self.must(Call::get(operation, comments.to_owned())).await?;
-        let comments: Vec<WireComment> = self.json(operation, &answer)?;
-        let ours = |comment: &WireComment| {
+        let ours = self.ours(operation, &answer).await?;
+        let is_kept = |comment: &WireComment| comment.body.lines().next() == Some(comment::MARK);
+        Ok(ours.into_iter().find(is_kept))
+    }
+
+    /// Of a list of comments those that we wrote.
+    async fn ours(&self, operation: &'static str, answer: &Answer) -> Result<Vec<WireComment>> {
+        let login = self.login(operation).await?;
+        let mut comments: Vec<WireComment> = self.json(operation, answer)?;
+        comments.retain(|comment| {
             let author = comment.user.as_ref().map(|user| user.login.as_str());
-            author == Some(login) && comment.body.lines().next() == Some(comment::MARK)
-        };
-        Ok(comments.into_iter().find(ours))
+            author == Some(login)
+        });
+        Ok(comments)
     }
 
     async fn read_pull(&self, operation: &'static str, number: u64) -> Result<Option<Pull>> {
@@ -295,6 +303,30 @@ impl<C: Clock> Forge for Gitea<C> {
             "read" => Permission::Read,
             _ => Permission::None,
         })
+    }
+
+    async fn is_program(&self, login: &str) -> Result<bool> {
+        let own = self.login("ask who writes here").await?;
+        Ok(login.eq_ignore_ascii_case(own))
+    }
+
+    async fn answer(&self, reply: &Reply) -> Result<()> {
+        let operation = "answer a comment";
+        let _one = self.writing.lock().await;
+        let comments = format!("/issues/{}/comments", reply.pull);
+        let comments = self.line.address().path(format_args!("{comments}"));
+        let Some(answer) = self.find(Call::get(operation, comments.clone())).await? else {
+            return Ok(());
+        };
+        let mut ours = self.ours(operation, &answer).await?.into_iter();
+        if ours.any(|comment| reply::is_answer(&comment.body, reply)) {
+            return Ok(());
+        }
+        let body = json!({ "body": reply::body(reply) });
+        let _gone_is_fine = self
+            .find(Call::with(operation, Method::POST, comments, body))
+            .await?;
+        Ok(())
     }
 }
 

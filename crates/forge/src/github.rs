@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use ports::{Check, Clock, Error, Forge, Permission, Pull, PullState, Result};
+use jiff::Timestamp;
+use ports::{Check, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use self::checks::{Runs, Step};
 use self::login::Account;
@@ -16,6 +18,7 @@ use self::wire::Octo;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::Answer;
 use crate::line::{Call, Line};
+use crate::reply;
 use crate::text::PREFIX;
 
 mod checks;
@@ -29,6 +32,12 @@ const A_PAGE: usize = 50;
 /// Pages of pull requests. Of more than 3,000 open ones the newest are given; the others are met one by one, when
 /// somebody pushes to them.
 const MAX_PAGES: usize = 60;
+/// Comments on a page, and pages of comments that are younger than one that is answered. Behind them an answer that broke
+/// off is written a second time.
+const COMMENTS_A_PAGE: usize = 100;
+const MAX_COMMENT_PAGES: usize = 10;
+/// What the logins of Apps end with.
+const APP_NAME: &str = "[bot]";
 
 /// The state repository at GitHub.
 pub struct GitHub<C> {
@@ -98,7 +107,7 @@ impl<C: Clock> GitHub<C> {
                 "the token is wrong, has ended or was taken back: write a new one".to_owned()
             }
             (403, Some(id)) => format!(
-                "App {id} lacks a permission on {address}: it needs \"Checks: write\", \"Pull requests: read\", \
+                "App {id} lacks a permission on {address}: it needs \"Checks: write\", \"Pull requests: write\", \
                  \"Contents: write\" and \"Metadata: read\"; a permission that was added must be accepted in the installation"
             ),
             (403, None) => format!(
@@ -140,6 +149,38 @@ impl<C: Clock> GitHub<C> {
             true => Ok(Found::NoCommit),
             false => Err(self.refusal(operation, &answer)),
         }
+    }
+
+    /// Whether a comment has its answer; none: its pull request is gone. A person's token writes as that person, so then
+    /// the first line alone says whose it is.
+    async fn is_answered(&self, operation: &'static str, reply: &Reply) -> Result<Option<bool>> {
+        let since = Timestamp::from_millisecond(reply.written).unwrap_or(Timestamp::UNIX_EPOCH);
+        let since = in_query(&since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        for page in 1..=MAX_COMMENT_PAGES {
+            let path = self.line.address().path(format_args!(
+                "/issues/{}/comments?since={since}&per_page={COMMENTS_A_PAGE}&page={page}",
+                reply.pull
+            ));
+            let answer = self.ask(Call::get(operation, path)).await?;
+            if matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+                self.see_repository(operation).await?;
+                return Ok(None);
+            }
+            if !answer.status.is_success() {
+                return Err(self.refusal(operation, &answer));
+            }
+            let comments: Vec<WireComment> = answer.json(operation, "GitHub")?;
+            let is_app = self.account.app_id().is_some();
+            let ours = |comment: &WireComment| !is_app || comment.is_of_an_app();
+            let mut ours = comments.iter().filter(|comment| ours(comment));
+            if ours.any(|comment| reply::is_answer(comment.body.as_deref().unwrap_or(""), reply)) {
+                return Ok(Some(true));
+            }
+            if !answer.has_next() {
+                break;
+            }
+        }
+        Ok(Some(false))
     }
 
     /// Sends the requests that write a check. They can be broken off anywhere.
@@ -256,6 +297,47 @@ impl<C: Clock> Forge for GitHub<C> {
             Some("read") => Permission::Read,
             _ => Permission::None,
         })
+    }
+
+    /// Apps have names of their own, which nobody else can have.
+    async fn is_program(&self, login: &str) -> Result<bool> {
+        Ok(login.ends_with(APP_NAME))
+    }
+
+    async fn answer(&self, reply: &Reply) -> Result<()> {
+        let operation = "answer a comment";
+        let _one = self.writing.lock().await;
+        if self.is_answered(operation, reply).await? != Some(false) {
+            return Ok(());
+        }
+        let number = reply.pull;
+        let path = self
+            .line
+            .address()
+            .path(format_args!("/issues/{number}/comments"));
+        let body = json!({ "body": reply::body(reply) });
+        let answer = self
+            .ask(Call::with(operation, Method::POST, path, body))
+            .await?;
+        let is_locked =
+            answer.status == StatusCode::FORBIDDEN && answer.message().contains("locked");
+        match answer.status.is_success() || is_locked {
+            true => Ok(()),
+            false => Err(self.refusal(operation, &answer)),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct WireComment {
+    body: Option<String>,
+    user: Option<WireUser>,
+}
+
+impl WireComment {
+    fn is_of_an_app(&self) -> bool {
+        let login = self.user.as_ref().map(|user| user.login.as_str());
+        login.is_some_and(|login| login.ends_with(APP_NAME))
     }
 }
 

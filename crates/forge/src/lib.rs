@@ -10,6 +10,7 @@ mod gitea;
 mod github;
 mod limits;
 mod line;
+mod reply;
 mod text;
 pub mod webhook;
 

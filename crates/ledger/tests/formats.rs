@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use ledger::{
-    AttemptRecord, Contribution, DeadLetterRow, Decision, Effect, Ending, FailedBy, Flip, HeadRow,
-    LeaseRow, Message, Note, OutboxRow, Phase, Problem, QueueName, RefRow, RepositoryRow,
-    RequestRow, RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState,
+    About, Asked, AskedRow, AttemptRecord, Comment, Contribution, DeadLetterRow, Decision, Effect,
+    Ending, FailedBy, Flip, HeadRow, LeaseRow, Message, Note, OutboxRow, Phase, Problem, QueueName,
+    RefRow, RepositoryRow, RequestRow, RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState,
+    Wish,
 };
 use pipeline_spec::{BuildRequest, PackageRequest, ReleaseRequest, RequestPath, Sha256Digest};
 use runner_api::{
@@ -382,4 +383,57 @@ fn what_the_version_before_wrote_is_read() {
         assert_eq!(message, expect);
     }
     assert_eq!(lines.next(), None);
+}
+
+/// What is said at the forge: messages and rows as they lie in queues and ledgers.
+#[test]
+fn what_was_asked_for_is_written_as_it_was() {
+    let asked = Asked {
+        id: "comment 00000000000000000007".to_owned(),
+        login: "ada".to_owned(),
+        about: About::Pull { number: 3 },
+        wishes: vec![
+            Wish::Retry,
+            Wish::Scratch { commit: None },
+            Wish::Unknown {
+                words: "merge".to_owned(),
+            },
+        ],
+        comment: Some(Comment {
+            id: 7,
+            written: 9,
+            left_out: 0,
+        }),
+    };
+    let button = Asked {
+        id: "button retry c".to_owned(),
+        about: About::Commit {
+            commit: "c".to_owned(),
+        },
+        wishes: vec![Wish::Cancel],
+        comment: None,
+        ..asked.clone()
+    };
+    let check = |message: Message, text: &str| {
+        assert_eq!(serde_json::to_string(&message).expect("a document"), text);
+        let read: Message = serde_json::from_str(text).expect("a message");
+        assert_eq!(read, message);
+    };
+    check(Message::Look, r#"{"message":"look"}"#);
+    check(
+        Message::Asked(Box::new(asked)),
+        r#"{"message":"asked","id":"comment 00000000000000000007","login":"ada","about":{"about":"pull","number":3},"wishes":[{"wish":"retry"},{"wish":"scratch"},{"wish":"unknown","words":"merge"}],"comment":{"id":7,"written":9}}"#,
+    );
+    check(
+        Message::Asked(Box::new(button)),
+        r#"{"message":"asked","id":"button retry c","login":"ada","about":{"about":"commit","commit":"c"},"wishes":[{"wish":"cancel"}]}"#,
+    );
+    let row: Row = serde_json::from_str(r#"{"row":"asked","login":"ada","at":5}"#).expect("a row");
+    let done = AskedRow {
+        login: "ada".to_owned(),
+        at: 5,
+        under_way: false,
+        answer: None,
+    };
+    assert_eq!(row, Row::Asked(done));
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ports::contract::{ForgeWorld, Home, Shown};
-use ports::{Check, Commit, Error, Forge, Permission, Pull, PullState, Result};
+use ports::{Check, Commit, Error, Forge, Permission, Pull, PullState, Reply, Result};
 
 use crate::lock;
 
@@ -18,15 +18,22 @@ struct State {
     checks: BTreeMap<(Commit, String), Check>,
     people: BTreeMap<String, Permission>,
     gone: BTreeSet<Commit>,
+    /// By pull request and comment.
+    answers: BTreeMap<(u64, u64), Reply>,
+    /// Comments that people wrote.
+    comments: u64,
     /// Checks written: what was there already does not count.
     writes: u64,
     /// Commits that the forge made up.
     commits: u64,
-    /// What the next calls are answered with.
-    errors: VecDeque<Error>,
+    /// What the next calls are answered with; none: as always.
+    errors: VecDeque<Option<Error>>,
 }
 
 impl MemoryForge {
+    /// Who writes checks and answers here.
+    pub const PROGRAM: &str = "millrace-bot";
+
     /// Somebody opens a pull request. Its number is one more than the last, whatever `pull` says.
     pub fn open_pull(&self, mut pull: Pull) -> u64 {
         let mut state = lock(&self.0);
@@ -60,6 +67,11 @@ impl MemoryForge {
         checks.map(|(_, check)| check.clone()).collect()
     }
 
+    /// What was said to people, in the order of pull requests and comments.
+    pub fn answers(&self) -> Vec<Reply> {
+        lock(&self.0).answers.values().cloned().collect()
+    }
+
     /// How often a check was written that was not there already.
     pub fn checks_written(&self) -> u64 {
         lock(&self.0).writes
@@ -67,12 +79,24 @@ impl MemoryForge {
 
     /// The next call fails so, and does nothing.
     pub fn fail_next(&self, error: Error) {
-        lock(&self.0).errors.push_back(error);
+        self.fail_after(0, error);
+    }
+
+    /// The call after so many fails so, and does nothing.
+    pub fn fail_after(&self, calls: usize, error: Error) {
+        let mut state = lock(&self.0);
+        state.errors = std::iter::repeat_with(|| None).take(calls).collect();
+        state.errors.push_back(Some(error));
+    }
+
+    /// Somebody takes all checks away.
+    pub fn forget_checks(&self) {
+        lock(&self.0).checks.clear();
     }
 
     fn called(&self) -> Result<MutexGuard<'_, State>> {
         let mut state = lock(&self.0);
-        match state.errors.pop_front() {
+        match state.errors.pop_front().flatten() {
             Some(error) => Err(error),
             None => Ok(state),
         }
@@ -112,6 +136,21 @@ impl Forge for MemoryForge {
         let permission = self.called()?.people.get(login).copied();
         Ok(permission.unwrap_or(Permission::None))
     }
+
+    async fn is_program(&self, login: &str) -> Result<bool> {
+        let _state = self.called()?;
+        Ok(login == Self::PROGRAM)
+    }
+
+    async fn answer(&self, reply: &Reply) -> Result<()> {
+        let mut state = self.called()?;
+        let at = (reply.pull, reply.comment);
+        if state.pulls.contains_key(&reply.pull) && !state.answers.contains_key(&at) {
+            state.answers.insert(at, reply.clone());
+            state.writes += 1;
+        }
+        Ok(())
+    }
 }
 
 impl ForgeWorld for MemoryForge {
@@ -145,6 +184,22 @@ impl ForgeWorld for MemoryForge {
 
     /// There are no comments here.
     async fn imitate(&self, _somebody: &str, _number: u64) {}
+
+    fn program(&self) -> String {
+        Self::PROGRAM.to_owned()
+    }
+
+    async fn comment(&self, _somebody: &str, _number: u64, _text: &str) -> u64 {
+        let mut state = lock(&self.0);
+        state.comments += 1;
+        state.comments
+    }
+
+    async fn answers(&self, number: u64) -> Vec<String> {
+        let answers = MemoryForge::answers(self).into_iter();
+        let here = answers.filter(|reply| reply.pull == number);
+        here.map(|reply| reply.text).collect()
+    }
 
     async fn grant(&self, somebody: &str, permission: Permission) {
         self.set_permission(somebody, permission);

@@ -150,6 +150,19 @@ impl fmt::Display for Permission {
     }
 }
 
+/// What is said to whoever wrote a comment below a pull request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// The pull request.
+    pub pull: u64,
+    /// The comment's id: it gets one answer.
+    pub comment: u64,
+    /// When it was written, in milliseconds since 1970: the answer is younger.
+    pub written: ledger::Millis,
+    /// Markdown, some lines of it. None of it may be read as a command.
+    pub text: String,
+}
+
 /// A forge's side of the state repository. *The same check updates, and never doubles.*
 ///
 /// Nothing that is decided hangs on what people wrote there. An error is transient while the forge wants to be left
@@ -173,4 +186,12 @@ pub trait Forge: Send + Sync {
 
     /// What `login` may do.
     fn permission(&self, login: &str) -> impl Future<Output = Result<Permission>> + Send;
+
+    /// Whether `login` is who writes checks and answers here, or another program: what they say is no command.
+    fn is_program(&self, login: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Answers a comment where people look. A comment that has an answer gets no other one, whatever it says.
+    ///
+    /// Of a pull request that is gone, or that nobody may write below, nothing is written, and that is no error.
+    fn answer(&self, reply: &Reply) -> impl Future<Output = Result<()>> + Send;
 }

@@ -15,7 +15,9 @@ use tokio::io::AsyncRead;
 pub mod contract;
 mod forge;
 
-pub use forge::{Action, Annotation, Check, CheckState, Forge, Level, Permission, Pull, PullState};
+pub use forge::{
+    Action, Annotation, Check, CheckState, Forge, Level, Permission, Pull, PullState, Reply,
+};
 
 /// What goes wrong in an adapter.
 #[derive(Debug, thiserror::Error)]

@@ -194,6 +194,29 @@ fn githubs_checks_are_as_github_describes() {
 }
 
 #[test]
+fn githubs_comments_are_as_github_describes() {
+    let Some((place, _judge)) = judged(Kind::GitHub) else {
+        return;
+    };
+    let number = place.forge.open_pull(&pull("ann"));
+    let comments = place.repo(&format!("/issues/{number}/comments"));
+    place.forge.comment(number, "ann", "/millrace plan");
+    own(
+        &place.ask("POST", &comments, &json!({ "body": "one" })),
+        201,
+    );
+    for (query, count) in [
+        ("", 2),
+        ("?since=2026-01-01T00%3A00%3A00Z&per_page=100&page=1", 2),
+        ("?since=2999-01-01T00%3A00%3A00Z", 0),
+    ] {
+        let list = own(&place.get(&format!("{comments}{query}")), 200);
+        assert_eq!(list.as_array().map(Vec::len), Some(count), "{query}");
+    }
+    own(&place.get(&place.repo("/issues/4711/comments")), 404);
+}
+
+#[test]
 fn gitea_answers_as_gitea_describes() {
     let Some((place, _judge)) = judged(Kind::Gitea) else {
         return;

@@ -81,10 +81,12 @@ async fn failed(world: &mut World, forge: &MemoryForge) -> ports::Pull {
     forge.set_permission("eve", Permission::Read);
     let pull = open(world, forge, &[(APP, Some(&one("app")))]).await;
     review(world, forge).await;
-    world.script(|grant: &Grant| match grant.spec.title().starts_with("build") {
-        true => Act::Say(broken("no")),
-        false => Act::Work,
-    });
+    world.script(
+        |grant: &Grant| match grant.spec.title().starts_with("build") {
+            true => Act::Say(broken("no")),
+            false => Act::Work,
+        },
+    );
     merge(world, forge, &pull).await;
     world.quiet().await;
     review(world, forge).await;
@@ -232,6 +234,31 @@ async fn trouble_of_the_worlds_puts_it_off_and_a_bad_message_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_forge_that_is_away_at_any_call_delays_a_wish_and_its_answer() {
+    for call in 0..10 {
+        let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+        let pull = failed(&mut world, &forge).await;
+        let asked = written(&world, 7, "ada", pull.number, Wish::Retry);
+        send(&world, &asked).await;
+        forge.fail_after(call, ports::Error::transient("ask", "it is down"));
+        let answered = answer(&world, &forge).await;
+        if answered.done == 1 {
+            assert!(call > 2, "it asks more than that");
+            assert_eq!(forge.answers().len(), 1);
+            return;
+        }
+        assert_eq!(answered.later, 1);
+        world.pass(61);
+        answer(&world, &forge).await;
+        assert_eq!(waiting(&world).await, 0, "call {call}");
+        assert_eq!(forge.answers().len(), 1, "call {call}");
+        let text = told(&forge, 7).expect("it is answered");
+        assert!(text.starts_with("1 task goes again"), "call {call}: {text}");
+    }
+    panic!("it never ends");
+}
+
+#[tokio::test]
 async fn a_crash_at_any_call_loses_no_wish() {
     // Each life ends one call later than the one before, until one comes through.
     for call in 0..200 {
@@ -254,7 +281,129 @@ async fn a_crash_at_any_call_loses_no_wish() {
             assert_eq!(waiting(&world).await, 0, "{when:?} call {call}");
             world.quiet().await;
             assert_eq!(world.phase(APP).await, "succeeded", "{when:?} call {call}");
+            assert_eq!(forge.answers().len(), 1, "{when:?} call {call}");
         }
     }
     panic!("it never ends");
+}
+
+/// What was answered to the comment, and whether nothing else was.
+fn told(forge: &MemoryForge, comment: u64) -> Option<String> {
+    let answers = forge.answers().into_iter();
+    let mut here = answers.filter(|reply| reply.comment == comment);
+    let text = here.next().map(|reply| reply.text);
+    if let Some(text) = &text {
+        let is_command = text.lines().any(|line| line.starts_with("/millrace"));
+        assert!(!is_command, "{text}");
+    }
+    text
+}
+
+#[tokio::test]
+async fn whoever_asks_is_told_what_came_of_it() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let open = open(
+        &mut world,
+        &forge,
+        &[("builds/2026/11/next.yaml", Some(&one("lib")))],
+    )
+    .await;
+    let unknown = |words: &str| Wish::Unknown {
+        words: words.to_owned(),
+    };
+    let cases = [
+        (pull.number, vec![Wish::Retry]),
+        (pull.number, vec![Wish::Plan]),
+        (open.number, vec![Wish::Retry]),
+        (open.number, vec![Wish::Cancel]),
+        (open.number, vec![Wish::Plan]),
+        (open.number, vec![Wish::Scratch { commit: None }]),
+        (open.number, vec![unknown("merge `it` @ada")]),
+        (open.number, vec![unknown("")]),
+        (open.number, vec![Wish::Plan, Wish::Plan, Wish::Cancel]),
+        (4_711, vec![Wish::Plan]),
+    ];
+    let mut text = String::new();
+    for (id, (number, wishes)) in (1..).zip(cases) {
+        let mut asked = written(&world, id, "ada", number, Wish::Retry);
+        asked.wishes = wishes;
+        ask(&world, &forge, &asked).await;
+        let said = told(&forge, id).unwrap_or_else(|| "(nothing)".to_owned());
+        text.push_str(&format!("{:?}\n\n{said}\n\n", asked.wishes));
+        world.quiet().await;
+    }
+    let mut many = written(&world, 20, "ada", open.number, Wish::Cancel);
+    many.comment = many.comment.map(|it| Comment { left_out: 3, ..it });
+    ask(&world, &forge, &many).await;
+    text.push_str(&told(&forge, 20).expect("it is answered"));
+    // A button is on the page that changes.
+    let pressed = pressed("button", "ada", at(&pull.head), Wish::Retry);
+    let before = forge.answers().len();
+    assert_eq!(ask(&world, &forge, &pressed).await, Answer::Done(1));
+    assert_eq!(forge.answers().len(), before);
+    insta::assert_snapshot!("command_answers", text);
+}
+
+#[tokio::test]
+async fn a_plan_is_made_anew_for_who_asks() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    // Nobody has looked at it yet.
+    let asked = written(&world, 1, "ada", pull.number, Wish::Plan);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(0));
+    assert_eq!(forge.checks(&pull.head).len(), 1);
+    // It is gone from the forge, and the ledger says that it was written.
+    forge.forget_checks();
+    assert_eq!(review(&world, &forge).await.written, 0);
+    assert!(forge.checks(&pull.head).is_empty());
+    let asked = written(&world, 2, "ada", pull.number, Wish::Plan);
+    ask(&world, &forge, &asked).await;
+    assert_eq!(forge.checks(&pull.head).len(), 1);
+}
+
+#[tokio::test]
+async fn strangers_are_told_once_and_cannot_spend_the_budget() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let number = pull.number;
+    // At the beginning of an hour.
+    let over = world.memory.clock().now() / 1_000 % 3_600;
+    world.pass(3_600 - over.unsigned_abs());
+    for id in 1..=3 {
+        let asked = written(&world, id, "eve", number, Wish::Retry);
+        let refused = Answer::Refused(Permission::Read);
+        assert_eq!(ask(&world, &forge, &asked).await, refused);
+    }
+    assert_eq!(forge.answers().len(), 1);
+    let refusal = told(&forge, 1).expect("once");
+    insta::assert_snapshot!(refusal, @"Nothing was done: commands are for people who may push to this repository.");
+    for id in 10..60 {
+        let asked = written(&world, id, &format!("eve-{id}"), number, Wish::Retry);
+        ask(&world, &forge, &asked).await;
+    }
+    assert_eq!(forge.answers().len(), 5);
+    // Who may is answered still.
+    let asked = written(&world, 70, "ada", number, Wish::Retry);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
+    assert!(told(&forge, 70).is_some());
+    world.pass(3_600);
+    for id in 80..90 {
+        let asked = written(&world, id, &format!("eve-{id}"), number, Wish::Retry);
+        ask(&world, &forge, &asked).await;
+    }
+    assert_eq!(forge.answers().len(), 11);
+}
+
+#[tokio::test]
+async fn a_program_is_not_listened_to_whatever_it_may() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    forge.set_permission(MemoryForge::PROGRAM, Permission::Admin);
+    let before = world.rows();
+    let asked = written(&world, 1, MemoryForge::PROGRAM, pull.number, Wish::Retry);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Program);
+    assert_eq!(world.rows(), before);
+    assert!(forge.answers().is_empty());
 }

@@ -13,7 +13,11 @@ use crate::world::{Act, World, path};
 pub(crate) const OTHER: &str = "builds/2026/11/other.yaml";
 
 /// A pull request of these files on `main`'s tip.
-pub(crate) async fn open(world: &mut World, forge: &MemoryForge, files: &[(&str, Option<&str>)]) -> Pull {
+pub(crate) async fn open(
+    world: &mut World,
+    forge: &MemoryForge,
+    files: &[(&str, Option<&str>)],
+) -> Pull {
     let repo = world.memory.state_repo().clone();
     repo.reset("topic", &world.tip("main").await);
     let new = world.next_commit(files);

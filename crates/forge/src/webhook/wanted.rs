@@ -183,10 +183,7 @@ mod tests {
             "Unknown { words: \"cancel curl\" }",
         );
         check("/millrace", "Unknown { words: \"\" }");
-        check(
-            "/millrace merge it",
-            "Unknown { words: \"merge it\" }",
-        );
+        check("/millrace merge it", "Unknown { words: \"merge it\" }");
     }
 
     #[test]
@@ -210,9 +207,8 @@ mod tests {
     #[test]
     fn what_happens_elsewhere_is_not_meant_here() {
         let asks = hook(comment("/millrace retry"));
-        let count = |owner: &str, name: &str| {
-            messages(&asks, FullName::new(owner, name).as_ref()).len()
-        };
+        let count =
+            |owner: &str, name: &str| messages(&asks, FullName::new(owner, name).as_ref()).len();
         assert_eq!(count("acme", "State"), 2);
         assert_eq!(count("acme", "other"), 1);
         assert_eq!(messages(&hook(Event::Ping), None), []);

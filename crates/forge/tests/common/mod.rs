@@ -159,6 +159,7 @@ impl World {
         let comments = self.fake.comments(number).into_iter();
         let mut ours: Vec<_> = comments
             .filter(|comment| comment.author == "millrace-bot")
+            .filter(|comment| comment.body.starts_with("<!-- millrace -->"))
             .collect();
         assert!(ours.len() < 2, "one comment is kept up to date: {ours:#?}");
         ours.pop().map(|comment| comment.body)
@@ -217,6 +218,29 @@ impl ForgeWorld for World {
     async fn imitate(&self, somebody: &str, number: u64) {
         let text = "<!-- millrace -->\n### plan: all is well\n";
         self.fake.comment(number, somebody, text);
+    }
+
+    async fn comment(&self, somebody: &str, number: u64, text: &str) -> u64 {
+        self.fake.comment(number, somebody, text)
+    }
+
+    async fn answers(&self, number: u64) -> Vec<String> {
+        let comments = self.fake.comments(number).into_iter();
+        let ours = comments.filter(|comment| comment.author == self.program());
+        let answers = ours.filter_map(|comment| {
+            let (mark, text) = comment.body.split_once('\n')?;
+            let is_answer = mark.starts_with("<!-- millrace answers ");
+            is_answer.then(|| text.to_owned())
+        });
+        answers.collect()
+    }
+
+    fn program(&self) -> String {
+        let program = match self.kind {
+            Kind::GitHub => "millrace[bot]",
+            Kind::Gitea => "millrace-bot",
+        };
+        program.to_owned()
     }
 
     async fn grant(&self, somebody: &str, permission: Permission) {

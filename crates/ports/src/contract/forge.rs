@@ -2,7 +2,9 @@
 
 use std::future::Future;
 
-use crate::{Annotation, Check, CheckState, Commit, Forge, Level, Permission, Pull, PullState};
+use crate::{
+    Annotation, Check, CheckState, Commit, Forge, Level, Permission, Pull, PullState, Reply,
+};
 
 /// People at a forge, and what they see there, in the hands of the suite.
 pub trait ForgeWorld {
@@ -27,6 +29,15 @@ pub trait ForgeWorld {
     /// `somebody` who is a stranger writes a comment below it. Where it can hold what the adapter writes itself to find
     /// its own comment, it does.
     fn imitate(&self, somebody: &str, number: u64) -> impl Future<Output = ()>;
+
+    /// `somebody` writes a comment below it; its id.
+    fn comment(&self, somebody: &str, number: u64, text: &str) -> impl Future<Output = u64>;
+
+    /// What the adapter has answered below it, oldest first, without what it writes to find it again.
+    fn answers(&self, number: u64) -> impl Future<Output = Vec<String>>;
+
+    /// The login under which the adapter writes.
+    fn program(&self) -> String;
 
     /// An administrator says what `somebody` may do.
     fn grant(&self, somebody: &str, permission: Permission) -> impl Future<Output = ()>;
@@ -87,6 +98,10 @@ pub async fn forge<F: Forge, W: ForgeWorld>(make: impl AsyncFn() -> (F, W)) {
     strangers_are_not_in_the_way(&forge, &world).await;
     let (forge, world) = make().await;
     permissions(&forge, &world).await;
+    let (forge, world) = make().await;
+    a_comment_gets_one_answer(&forge, &world).await;
+    let (forge, world) = make().await;
+    answers_and_checks_are_not_mixed_up(&forge, &world).await;
 }
 
 async fn pull(forge: &impl Forge, number: u64) -> Pull {
@@ -468,5 +483,72 @@ async fn permissions(forge: &impl Forge, world: &impl ForgeWorld) {
             .await
             .expect("ask for nobody's permission");
         assert!(asked <= Permission::Read, "{nobody:?} may write");
+    }
+}
+
+async fn answer(forge: &impl Forge, (pull, comment): (u64, u64), text: &str) {
+    let reply = Reply {
+        pull,
+        comment,
+        written: 0,
+        text: text.to_owned(),
+    };
+    forge.answer(&reply).await.expect("answer a comment");
+}
+
+async fn a_comment_gets_one_answer(forge: &impl Forge, world: &impl ForgeWorld) {
+    let number = world.open("ada", "Build zlib", "main", Home::Own).await;
+    let other = world.open("ada", "Build curl", "main", Home::Own).await;
+    let one = world.comment("ada", number, "/millrace retry").await;
+    answer(forge, (number, one), "2 tasks *go* again, of `a|b`.").await;
+    let expect = ["2 tasks *go* again, of `a|b`."];
+    assert_eq!(world.answers(number).await, expect, "it is answered");
+    let writes = world.writes().await;
+    answer(forge, (number, one), expect[0]).await;
+    answer(forge, (number, one), "Something else.").await;
+    assert_eq!(world.writes().await, writes, "twice is once");
+    assert_eq!(world.answers(number).await, expect);
+    // More than a page of them.
+    for nth in 0..120 {
+        world.comment("eve", number, &format!("talk {nth}")).await;
+    }
+    answer(forge, (number, one), "Something else.").await;
+    assert_eq!(world.writes().await, writes, "however much is said");
+    let two = world.comment("ada", number, "/millrace cancel").await;
+    answer(forge, (number, two), "* first\n* second\n").await;
+    answer(forge, (number, two), "* first\n* second\n").await;
+    let expect = [expect[0], "* first\n* second"];
+    let shown = world.answers(number).await;
+    let shown: Vec<&str> = shown.iter().map(|it| it.trim_end()).collect();
+    assert_eq!(shown, expect, "another comment gets its own");
+    assert!(
+        world.answers(other).await.is_empty(),
+        "it stays where it is"
+    );
+    let writes = world.writes().await;
+    answer(forge, (4_711, two), "Nobody reads it.").await;
+    assert_eq!(world.writes().await, writes, "what is gone is not answered");
+}
+
+async fn answers_and_checks_are_not_mixed_up(forge: &impl Forge, world: &impl ForgeWorld) {
+    let mut check = on_a_pull(forge, world).await;
+    let number = check.pull.expect("it is on a pull request");
+    let asked = world.comment("ada", number, "/millrace plan").await;
+    answer(forge, (number, asked), "The plan was made anew.").await;
+    write(forge, &check).await;
+    check.title = "Builds 2 packages".to_owned();
+    check.digest = "digest-2".to_owned();
+    write(forge, &check).await;
+    let shown = only(world, &check.commit).await;
+    assert_eq!(shown.title, "Builds 2 packages");
+    assert!(shown.text.contains("One **moment**."), "{shown:?}");
+    let answers = world.answers(number).await;
+    assert_eq!(answers, ["The plan was made anew."]);
+    let program = world.program();
+    let is_program = forge.is_program(&program).await.expect("ask who it is");
+    assert!(is_program, "{program} writes here");
+    for somebody in ["ada", "eve", "", "a b"] {
+        let is_program = forge.is_program(somebody).await.expect("ask who it is");
+        assert!(!is_program, "{somebody:?} is a person");
     }
 }

@@ -71,12 +71,56 @@ fn in_repository(world: &mut World, call: &Call, rest: &[&str]) -> Reply {
             may(call, "checks", "read")?;
             checks::annotations(world, call, id)
         }
+        ("GET", ["issues", number, "comments"]) => {
+            may(call, "pull_requests", "read")?;
+            comments(world, call, number)
+        }
+        ("POST", ["issues", number, "comments"]) => {
+            may(call, "pull_requests", "write")?;
+            new_comment(world, number, &call.body)
+        }
         ("GET", ["commits", name, "check-runs"]) => {
             may(call, "checks", "read")?;
             checks::list(world, call, name)
         }
         _ => Err(not_found()),
     }
+}
+
+fn issue(world: &World, number: &str) -> Result<u64, Answer> {
+    let number = number.parse().ok();
+    let number = number.filter(|number| world.pulls.contains_key(number));
+    number.ok_or_else(not_found)
+}
+
+/// Oldest first; of a time `since` those that were changed then or later.
+fn comments(world: &World, call: &Call, number: &str) -> Reply {
+    let number = issue(world, number)?;
+    let since = match call.asked("since") {
+        "" => i64::MIN,
+        since => {
+            let since = since.parse::<jiff::Timestamp>();
+            since
+                .map_err(|_| invalid("since", "since is no time"))?
+                .as_second()
+        }
+    };
+    let meant = |c: &&super::world::Comment| c.pull == number && c.updated >= since;
+    let list = world.comments.iter().filter(meant);
+    let list = list.map(|comment| show::comment(world, comment)).collect();
+    let url = show::api(world, &format!("/issues/{number}/comments"));
+    Ok(paged(call, &url, list, "per_page"))
+}
+
+fn new_comment(world: &mut World, number: &str, body: &Value) -> Reply {
+    let number = issue(world, number)?;
+    let text = body["body"].as_str().filter(|text| !text.is_empty());
+    let text = text.ok_or_else(|| invalid("body", "body is missing"))?;
+    let bot = world.bot();
+    let id = world.say(number, bot, text);
+    let comment = world.comments.iter().find(|comment| comment.id == id);
+    let comment = comment.ok_or_else(not_found)?;
+    Ok(Answer::new(201, show::comment(world, comment)))
 }
 
 pub(crate) fn refusal(code: u16, message: &str) -> Answer {

@@ -23,7 +23,7 @@ pub(crate) const PERMISSIONS: [(&str, &str); 5] = [
     ("contents", "write"),
     ("issues", "read"),
     ("metadata", "read"),
-    ("pull_requests", "read"),
+    ("pull_requests", "write"),
 ];
 
 /// Seconds that an installation's token is good for.

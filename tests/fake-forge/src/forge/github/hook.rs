@@ -232,13 +232,6 @@ fn run(world: &World, id: u64, action: &str, asked: Option<&String>) -> Value {
     payload
 }
 
-fn reactions(url: &str) -> Value {
-    json!({
-        "url": format!("{url}/reactions"), "total_count": 0, "+1": 0, "-1": 0, "laugh": 0,
-        "hooray": 0, "confused": 0, "heart": 0, "rocket": 0, "eyes": 0,
-    })
-}
-
 fn comment(world: &World, id: u64, action: &str) -> Value {
     let comment = world
         .comments
@@ -248,7 +241,6 @@ fn comment(world: &World, id: u64, action: &str) -> Value {
     let pull = &world.pulls[&comment.pull];
     let repository = format!("{}/repos/{OWNER}/{}", world.site, world.name);
     let issue = format!("{repository}/issues/{}", pull.number);
-    let own = format!("{repository}/issues/comments/{id}");
     let page = format!("{}/{OWNER}/{}/pull/{}", world.site, world.name, pull.number);
     let shown = show::pull(world, pull);
     json!({
@@ -285,22 +277,9 @@ fn comment(world: &World, id: u64, action: &str) -> Value {
                 "patch_url": format!("{page}.patch"),
             },
             "body": null,
-            "reactions": reactions(&issue),
+            "reactions": show::reactions(&issue),
         },
-        "comment": {
-            "url": own,
-            "html_url": format!("{page}#issuecomment-{id}"),
-            "issue_url": issue,
-            "id": id,
-            "node_id": format!("IC_{id}"),
-            "user": show::user(&world.site, &comment.author),
-            "created_at": time(comment.created),
-            "updated_at": time(comment.updated),
-            "author_association": "NONE",
-            "performed_via_github_app": null,
-            "body": comment.body,
-            "reactions": reactions(&own),
-        },
+        "comment": show::comment(world, comment),
     })
 }
 

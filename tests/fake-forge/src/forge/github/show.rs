@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::super::Role;
 use super::super::token;
-use super::super::world::{OWNER, Pull, REPOSITORY_ID, Run, World, time, user_id};
+use super::super::world::{Comment, OWNER, Pull, REPOSITORY_ID, Run, World, time, user_id};
 
 /// `{base}` with each of these endings, by name.
 fn urls(map: &mut Map<String, Value>, base: &str, endings: &[(&str, &str)]) {
@@ -428,4 +428,37 @@ pub(crate) fn annotation(world: &World, run: &Run, given: &Value) -> Value {
         shown[name] = given[name].clone();
     }
     shown
+}
+
+pub(crate) fn reactions(url: &str) -> Value {
+    json!({
+        "url": format!("{url}/reactions"), "total_count": 0, "+1": 0, "-1": 0, "laugh": 0,
+        "hooray": 0, "confused": 0, "heart": 0, "rocket": 0, "eyes": 0,
+    })
+}
+
+/// An address of the API below the repository.
+pub(crate) fn api(world: &World, below: &str) -> String {
+    format!("{}/repos/{OWNER}/{}{below}", world.site, world.name)
+}
+
+/// A comment on a pull request, by itself and in webhooks.
+pub(crate) fn comment(world: &World, comment: &Comment) -> Value {
+    let (id, number) = (comment.id, comment.pull);
+    let own = api(world, &format!("/issues/comments/{id}"));
+    let page = format!("{}/{OWNER}/{}/pull/{number}", world.site, world.name);
+    json!({
+        "url": own,
+        "html_url": format!("{page}#issuecomment-{id}"),
+        "issue_url": api(world, &format!("/issues/{number}")),
+        "id": id,
+        "node_id": format!("IC_{id}"),
+        "user": user(&world.site, &comment.author),
+        "created_at": time(comment.created),
+        "updated_at": time(comment.updated),
+        "author_association": "NONE",
+        "performed_via_github_app": null,
+        "body": comment.body,
+        "reactions": reactions(&own),
+    })
 }
