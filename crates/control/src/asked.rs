@@ -50,57 +50,72 @@ impl<P: Platform> Control<P> {
             return Ok(Answer::Late);
         }
         let key = Key::asked(&asked.id);
-        let mut answer = Answer::Before;
-        let (mut row, mut version) = match self.asked_row(&key).await? {
-            Some(found) => found,
-            None => {
-                if forge.is_program(&asked.login).await? {
-                    return Ok(Answer::Program);
-                }
-                let permission = forge.permission(&asked.login).await?;
-                let begun = match permission < Permission::Write {
-                    false => Some(self.begin(&key, asked).await?),
-                    true => {
-                        answer = Answer::Refused(permission);
-                        self.refuse(&key, asked).await?
-                    }
-                };
-                match begun {
-                    Some(begun) => begun,
-                    None => return Ok(answer),
-                }
-            }
+        let (answer, found) = match self.asked_row(&key).await? {
+            Some(found) => (Answer::Before, Some(found)),
+            None => self.let_in(forge, &key, asked).await?,
         };
-        if row.under_way {
-            let (came, tasks) = self.fulfil_all(forge, asked).await?;
-            tracing::info!(login = asked.login, ?came, "asked for at the forge");
-            answer = Answer::Done(tasks);
-            let text = asked.comment.is_some().then(|| reply::answer(asked, &came));
-            let done = AskedRow {
-                under_way: false,
-                answer: text,
-                ..row
-            };
-            version = self.note(&key, version, &done).await?;
-            row = done;
+        let Some((row, version)) = found else {
+            return Ok(answer);
+        };
+        if !row.under_way {
+            self.say(forge, asked, (row, version)).await?;
+            return Ok(answer);
         }
-        if let (Some(text), Some(comment), About::Pull { number }) =
+        let (came, tasks) = self.fulfil_all(forge, asked).await?;
+        tracing::info!(login = asked.login, ?came, "asked for at the forge");
+        let text = asked.comment.is_some().then(|| reply::answer(asked, &came));
+        let done = AskedRow {
+            under_way: false,
+            answer: text,
+            ..row
+        };
+        let version = self.note(&key, version, &done).await?;
+        self.say(forge, asked, (done, version)).await?;
+        Ok(Answer::Done(tasks))
+    }
+
+    /// Looks at who asks what nobody has asked before. Without a row nothing follows.
+    async fn let_in<F: Forge>(
+        &self,
+        forge: &F,
+        key: &Key,
+        asked: &Asked,
+    ) -> Result<(Answer, Option<(AskedRow, u64)>)> {
+        if forge.is_program(&asked.login).await? {
+            return Ok((Answer::Program, None));
+        }
+        let permission = forge.permission(&asked.login).await?;
+        Ok(match permission < Permission::Write {
+            true => (Answer::Refused(permission), self.refuse(key, asked).await?),
+            false => (Answer::Before, Some(self.begin(key, asked).await?)),
+        })
+    }
+
+    /// Tells whoever wrote the comment what is left to tell.
+    async fn say<F: Forge>(
+        &self,
+        forge: &F,
+        asked: &Asked,
+        (row, version): (AskedRow, u64),
+    ) -> Result<()> {
+        let (Some(text), Some(comment), About::Pull { number }) =
             (&row.answer, &asked.comment, &asked.about)
-        {
-            let reply = Reply {
-                pull: *number,
-                comment: comment.id,
-                written: comment.written,
-                text: text.clone(),
-            };
-            forge.answer(&reply).await?;
-            let told = AskedRow {
-                answer: None,
-                ..row
-            };
-            self.note(&key, version, &told).await?;
-        }
-        Ok(answer)
+        else {
+            return Ok(());
+        };
+        let reply = Reply {
+            pull: *number,
+            comment: comment.id,
+            written: comment.written,
+            text: text.clone(),
+        };
+        forge.answer(&reply).await?;
+        let told = AskedRow {
+            answer: None,
+            ..row
+        };
+        self.note(&Key::asked(&asked.id), version, &told).await?;
+        Ok(())
     }
 
     /// What is written there next, and its version. Another process that has had the same message may be first: it

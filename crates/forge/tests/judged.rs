@@ -6,7 +6,7 @@ use common::World;
 use fake_forge::forge::Kind;
 use forge::{GitHub, Gitea, Secret};
 use ports::contract::{ForgeWorld, Home};
-use ports::{Action, Annotation, Check, CheckState, Forge, Level, Permission, PullState};
+use ports::{Action, Annotation, Check, CheckState, Forge, Level, Permission, PullState, Reply};
 
 #[tokio::test]
 async fn github() {
@@ -41,6 +41,20 @@ async fn asks_everything(forge: &impl Forge, world: &World) {
     world.grant("ada", Permission::Write).await;
     let permission = forge.permission("ada").await.expect("ask for a permission");
     assert_eq!(permission, Permission::Write);
+
+    let comment = world.comment("ada", number, "/millrace plan").await;
+    let reply = Reply {
+        pull: number,
+        comment,
+        written: 1_767_225_600_000,
+        text: "The plan was made anew.".to_owned(),
+    };
+    for _ in 0..2 {
+        forge.answer(&reply).await.expect("answer a comment");
+    }
+    assert_eq!(world.answers(number).await, ["The plan was made anew."]);
+    let is_program = forge.is_program("ada").await.expect("ask who writes");
+    assert!(!is_program);
 
     let mut check = check(&world.fake.head_of(number), number);
     for (state, annotations) in [
