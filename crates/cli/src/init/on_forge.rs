@@ -15,6 +15,9 @@ const PAGE_FILE: &str = "github-app.html";
 /// Below the folder of secrets.
 const WEBHOOK_SECRET: &str = "webhook.secret";
 
+/// Characters of a line of a step.
+const LINE_CHARS: usize = 96;
+
 /// The events that Gitea's form calls by these names.
 const GITEA_EVENTS: &str =
     "Push, Create, Delete, Pull Request, Pull Request Synchronized, Pull Request Comment";
@@ -119,7 +122,7 @@ impl Site {
             "next, so that pull requests get checks (docs/how-to/on-a-forge.md says more):\n"
                 .to_owned();
         for (number, step) in (1..).zip(self.steps(layout)) {
-            text.push_str(&format!("\n{number}. {}\n", step.what));
+            text.push_str(&format!("\n{number}. {}\n", wrapped(&step.what)));
             let lines = step.at.into_iter().map(|at| format!("   {at}\n"));
             text.extend(lines.chain(step.run.iter().map(|line| format!("     {line}\n"))));
         }
@@ -165,8 +168,8 @@ impl Site {
     fn github(&self, layout: &Layout) -> Vec<Step> {
         let page = layout.root().join(PAGE_FILE);
         let mut fetch = Step::new(
-            "Within an hour, fetch the App's key and secret. CODE is at the end of the address that GitHub sent you to;\n   \
-             what is printed is the App's number, and its page:",
+            "Within an hour, fetch the App's key and secret. CODE is at the end of the address that GitHub sent you to; \
+                 what is printed is the App's number, and its page:",
         );
         fetch.run = self.conversion(layout);
         vec![
@@ -180,7 +183,7 @@ impl Site {
             .at(format!("{}/settings/personal-access-tokens/new", self.base))
             .run(editor(layout, "git.token")),
             Step::new(
-                "Protect the branch main: a pull request with approvals, reviews by code owners, and the check `millrace / plan`,\n   \
+                "Protect the branch main: a pull request with approvals, reviews by code owners, and the check `millrace / plan`, \
                  which can be chosen once a pull request has it. Protect status: only the owner of the token may push.",
             )
             .at(format!("{}/settings/branches", self.web())),
@@ -192,13 +195,13 @@ impl Site {
         let secret = layout.secrets().join(WEBHOOK_SECRET);
         vec![
             Step::new(
-                "Make a user for Millrace, an administrator of this repository, and log in as that user. Make a token with the\n   \
+                "Make a user for Millrace, an administrator of this repository, and log in as that user. Make a token with the \
                  scopes write:repository, write:issue and read:user:",
             )
             .at(format!("{}/user/settings/applications", self.base))
             .run(editor(layout, "forge.token")),
             Step::new(format!(
-                "Add a webhook to {}, of the type application/json, with the secret that is in\n   {}, and the events\n   \
+                "Add a webhook to {}, of the type application/json, with the secret that is in {}, and the events \
                  {GITEA_EVENTS}.",
                 app::webhook_url(&self.public),
                 secret.display(),
@@ -214,8 +217,8 @@ impl Site {
 
     fn names(&self, folder: &str) -> Step {
         Step::new(format!(
-            "Write your people into {folder}/CODEOWNERS, and into .millrace/package what the workflow {folder}/workflows/lint.yaml\n   \
-             runs (or remove the workflow: Millrace's own check says the same)."
+            "Write your people into {folder}/CODEOWNERS, and into .millrace/package what the workflow {folder}/workflows/lint.yaml \
+                 runs (or remove the workflow: Millrace's own check says the same)."
         ))
     }
 
@@ -314,6 +317,24 @@ fn editor(layout: &Layout, name: &str) -> String {
     let file = layout.secrets().join(name);
     let file = file.display();
     format!("install -m 600 /dev/null {file} && editor {file}")
+}
+
+/// In lines that a terminal shows whole, below a number.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let new = word.chars().count();
+        if length > 0 && length + 1 + new > LINE_CHARS {
+            lines.push_str("\n   ");
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += new;
+    }
+    lines
 }
 
 /// For text and attributes of HTML.
