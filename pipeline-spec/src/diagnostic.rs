@@ -133,6 +133,8 @@ codes! {
     MissingKeyFile => "missing-key-file",
     /// Something is defined and nothing can use it.
     Unused => "unused",
+    /// A schema for editors is not the one of this program.
+    OtherSchema => "other-schema",
 }
 
 impl fmt::Display for Code {

@@ -74,6 +74,6 @@ pub use release::{Placement, ReleaseRequest};
 pub use render::{count, render_all};
 pub use repository::{Layout, RepoPath, Repository, Retention, Rule};
 pub use runner::{Role, Runner, RunnerKey};
-pub use schema::schemas;
+pub use schema::{SCHEMA_FOLDER, schema_of, schema_text, schemas};
 pub use source::{GitRef, Source, Subdir};
 pub use url::{GitUrl, RepoUrl, SourceUrl};

@@ -10,6 +10,7 @@ use crate::parse::{check_place, parse_build, parse_release};
 use crate::path::{PathKind, RequestKind, RequestPath, classify};
 use crate::read::report::Finding;
 use crate::release::ReleaseRequest;
+use crate::schema::other_schemas;
 use crate::suggest;
 
 /// Checks every file of a state repository, given by path and contents. Sorted by path, line and
@@ -45,6 +46,7 @@ pub fn lint<P: AsRef<str>, B: AsRef<[u8]>>(files: &[(P, B)]) -> Vec<Diagnostic> 
     if !broken {
         drop_early_warnings(&config, &builds, &releases, &mut found);
     }
+    found.extend(other_schemas(&files));
     found.sort_by(|a, b| {
         (&a.path, a.line, a.column, a.code).cmp(&(&b.path, b.line, b.column, b.code))
     });

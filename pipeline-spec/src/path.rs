@@ -266,7 +266,7 @@ pub enum PathKind {
     Reserved,
     /// A file in a folder of the language whose name does not fit there.
     Misplaced(IdError),
-    /// Anything else (README.md, examples/, CODEOWNERS): people's own.
+    /// Anything else (README.md, examples/, .github/, .millrace/): people's own.
     Other,
 }
 

@@ -54,8 +54,13 @@ fn every_path_has_one_meaning() {
     check("tests/boot.yaml", "reserved");
     check("README.md", "other");
     check("CODEOWNERS", "other");
-    check("examples/builds/2026/11/hello.yaml", "other");
+    check("examples/builds/2026-11/hello.yaml", "other");
+    check(".github/CODEOWNERS", "other");
     check(".github/workflows/lint.yaml", "other");
+    check(".gitea/workflows/lint.yaml", "other");
+    check(".millrace/package", "other");
+    check(".millrace/schemas/build.json", "other");
+    check(".vscode/settings.json", "other");
     check("docs/notes.yaml", "other");
     check("", "other");
     check("/", "other");

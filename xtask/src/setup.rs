@@ -38,14 +38,25 @@ const PACKAGES: [(&str, &str); 28] = [
     ("make", "packages for tests"),
 ];
 
+/// Programs that Node's own packages bring too, in place of Debian's: package, program, and what it is for. Debian's would
+/// drive those out, so the program is looked for.
+const PROGRAMS: [(&str, &str, &str); 2] = [
+    ("nodejs", "node", "judges of forges and workflows"),
+    ("npm", "npm", "installs these judges"),
+];
+
 /// Installs what is missing.
 pub(crate) fn run() -> Result<()> {
-    let missing: Vec<&str> = PACKAGES
-        .iter()
-        .map(|(name, _)| *name)
-        .filter(|name| !is_installed(name))
-        .collect();
+    let packages = PACKAGES.iter().map(|(name, _)| *name);
+    let mut missing: Vec<&str> = packages.filter(|name| !is_installed(name)).collect();
+    let programs = PROGRAMS.iter().filter(|(_, program, _)| !runs(program));
+    missing.extend(programs.map(|(package, ..)| *package));
     install(&missing)
+}
+
+fn runs(program: &str) -> bool {
+    let version = Command::new(program).arg("--version").output();
+    version.is_ok_and(|output| output.status.success())
 }
 
 fn install(missing: &[&str]) -> Result<()> {

@@ -118,8 +118,18 @@ pub(crate) struct InitArgs {
     pub(crate) jobs: std::num::NonZeroU32,
     /// For an installation on AWS: what `terraform output -json installation` prints, `-` for standard input. Keys
     /// are those in KMS; no runner of this machine is enrolled.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "emulated", "rpm_arch"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["jobs", "emulated", "rpm_arch", "forge"])]
     pub(crate) installation: Option<PathBuf>,
+    /// The forge that the state repository will be on: its files are for that one alone, and what to click there is
+    /// printed.
+    #[arg(long, value_enum, requires_all = ["state", "public_url"], help_heading = "Forge")]
+    pub(crate) forge: Option<ForgeKind>,
+    /// Address that the state repository will have there, as `https://github.com/acme/state.git`.
+    #[arg(long, value_name = "URL", requires = "forge", value_parser = words::plain_url, help_heading = "Forge")]
+    pub(crate) state: Option<String>,
+    /// Where the forge and people will reach this control plane, as `https://build.example.org`.
+    #[arg(long, value_name = "URL", requires = "forge", value_parser = words::plain_url, help_heading = "Forge")]
+    pub(crate) public_url: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -224,6 +234,9 @@ pub(crate) struct LintArgs {
     /// Show notes too: files that are right, and cannot be put to use yet.
     #[arg(long)]
     pub(crate) notes: bool,
+    /// Write the schemas that editors check files by anew, in .millrace/schemas/, before looking.
+    #[arg(long)]
+    pub(crate) write_schemas: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -1,7 +1,9 @@
 //! `millrace init`: a state repository from the template, with keys and runners for this machine, or for an installation
 //! on AWS.
 
+pub(crate) mod editors;
 mod installation;
+mod on_forge;
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
@@ -19,7 +21,9 @@ use crate::Verdict;
 use crate::args::InitArgs;
 use crate::local::{Layout, private_directory, private_file, sibling};
 use crate::render::Output;
+use editors::for_editors;
 use installation::Installation;
+use on_forge::Site;
 
 static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../state-repo-template");
 
@@ -42,6 +46,7 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         layout.root().display()
     );
     ensure_free(layout.root())?;
+    let site = Site::of(args)?;
     if let Some(path) = &args.installation {
         return for_cloud(args, &Installation::read(path)?, &layout, output);
     }
@@ -68,15 +73,26 @@ pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
         let text = enroll(&layout, id, program, args)?;
         files.push((format!("runners/{id}.yaml"), text.into_bytes()));
     }
+    on_forge::keep(&mut files, args.forge);
+    for_editors(&mut files);
     commit(&layout.state(), &files)?;
+    if let Some(site) = &site {
+        site.prepare(&layout, &args.name)?;
+    }
 
     if output.json {
         output.print_json(&serde_json::json!({
             "state": layout.state(), "secrets": layout.secrets(), "files": files.len(),
+            "forge": site.as_ref().map(|site| site.json(&layout)),
         }))?;
         return Ok(Verdict::Well);
     }
-    output.print(&next_steps(&layout, files.len()))?;
+    let made = made(&layout, files.len());
+    let next = match &site {
+        Some(site) => site.text(&layout),
+        None => next_steps(&layout),
+    };
+    output.print(&format!("{made}\n{next}"))?;
     Ok(Verdict::Well)
 }
 
@@ -105,7 +121,8 @@ fn for_cloud(
             .keys()
             .map(|(path, text)| (path, text.into_bytes())),
     );
-    files.sort();
+    on_forge::keep(&mut files, installation.forge());
+    for_editors(&mut files);
     commit(&layout.state(), &files)?;
     if output.json {
         output.print_json(&serde_json::json!({
@@ -167,18 +184,24 @@ fn ensure_free(root: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn next_steps(layout: &Layout, files: usize) -> String {
-    let (root, state) = (layout.root().display(), layout.state());
+fn made(layout: &Layout, files: usize) -> String {
     format!(
         "made {state} with {files} files on its branch main\n\
-         private keys are in {secrets}; keep a copy in a safe place\n\
-         \n\
-         next:\n  \
+         private keys are in {secrets}; keep a copy in a safe place\n",
+        state = layout.state().display(),
+        secrets = layout.secrets().display(),
+    )
+}
+
+fn next_steps(layout: &Layout) -> String {
+    let (root, state) = (layout.root().display(), layout.state());
+    format!(
+        "next:\n  \
            millrace up --data {root}\n  \
            git clone {state} my-distribution    # write builds/<yyyy>/<mm>/<name>.yaml, commit, push\n  \
-           millrace watch --data {root}\n",
+           millrace watch --data {root}\n\
+         on GitHub or Gitea: docs/how-to/on-a-forge.md; with --forge, init says what to click there\n",
         state = state.display(),
-        secrets = layout.secrets().display(),
     )
 }
 

@@ -8,6 +8,7 @@ use pipeline_spec::{Color, Diagnostic, Severity, lint};
 use crate::Verdict;
 use crate::args::LintArgs;
 use crate::failure::Failure;
+use crate::init::editors::schema_files;
 use crate::render::{Output, note};
 
 /// Files of a checkout that are read at most.
@@ -15,6 +16,9 @@ const MAX_FILES: usize = 1_000_000;
 
 pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
     let top = top(&args.directory)?;
+    if args.write_schemas {
+        write_schemas(&top)?;
+    }
     let files = read_tree(&top)?;
     let diagnostics = lint(&files);
     let is_well = diagnostics.iter().all(|d| d.severity != Severity::Error);
@@ -55,6 +59,17 @@ fn text(diagnostics: &[Diagnostic], files: usize, args: &LintArgs, color: Color)
     };
     text.push_str(&format!("{files} files read: {found}{hidden}\n"));
     text
+}
+
+fn write_schemas(top: &Path) -> anyhow::Result<()> {
+    for (path, bytes) in schema_files() {
+        let file = top.join(path);
+        let folder = file.parent().context("find the folder of the schemas")?;
+        std::fs::create_dir_all(folder)
+            .and_then(|()| std::fs::write(&file, bytes))
+            .with_context(|| format!("write {}", file.display()))?;
+    }
+    Ok(())
 }
 
 /// The checkout that `directory` lies in, as `git` looks for it.

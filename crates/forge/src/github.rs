@@ -17,6 +17,7 @@ use self::login::Account;
 use self::wire::Octo;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::Answer;
+use crate::app;
 use crate::line::{Call, Line};
 use crate::reply;
 use crate::text::PREFIX;
@@ -107,8 +108,9 @@ impl<C: Clock> GitHub<C> {
                 "the token is wrong, has ended or was taken back: write a new one".to_owned()
             }
             (403, Some(id)) => format!(
-                "App {id} lacks a permission on {address}: it needs \"Checks: write\", \"Pull requests: write\", \
-                 \"Contents: write\" and \"Metadata: read\"; a permission that was added must be accepted in the installation"
+                "App {id} lacks a permission on {address}: it needs {}; a permission that was added must be accepted in the \
+                 installation",
+                app::wanted()
             ),
             (403, None) => format!(
                 "the token lacks a permission on {address}; checks are written by Apps alone, so log in as a GitHub App \

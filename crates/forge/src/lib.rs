@@ -5,6 +5,7 @@
 
 mod address;
 mod answer;
+pub mod app;
 mod budget;
 mod gitea;
 mod github;

@@ -32,10 +32,9 @@ fn read(folder: &Path, prefix: &str, tree: &mut Tree) {
 /// The template in use: its examples in their places, and the public keys that it cannot carry.
 #[allow(dead_code, reason = "each test crate uses its own part")]
 pub(crate) fn in_use() -> Tree {
-    let moved = |path: String| {
-        path.strip_prefix("examples/")
-            .map(str::to_owned)
-            .unwrap_or(path)
+    let moved = |path: String| match path.strip_prefix("examples/") {
+        Some(example) => example.replacen('-', "/", 1),
+        None => path,
     };
     let mut tree: Tree = template()
         .into_iter()

@@ -79,6 +79,8 @@ impl Forge {
     pub const REPOSITORY: &'static str = world::REPOSITORY;
     /// The number of the App on GitHub.
     pub const APP: u64 = token::APP;
+    /// What the App may do: names and levels.
+    pub const PERMISSIONS: [(&str, &str); 5] = token::PERMISSIONS;
     /// The number of the App's installation in the repository.
     pub const INSTALLATION: u64 = token::INSTALLATION;
 

@@ -1,8 +1,9 @@
-//! The forges' own descriptions of their APIs as judges: prism stands between a client and a [`Forge`].
+//! Judges that are not in the repository: packages of npm at pinned versions, and data beside the checkout. Where one
+//! cannot be had, whoever asks gets [`Missing`], says so aloud and looks at nothing.
 //!
-//! A request that does not fit gets 422 and never reaches the forge. An answer that does not fit becomes 500 with what
-//! is wrong in it. prism is an npm package, pinned by its lock file and installed once into `target/`. Gitea's
-//! description is a file beside the checkout, or what `GITEA_OPENAPI` names.
+//! The forges' own descriptions of their APIs: prism stands between a client and a [`Forge`]. A request that does not fit gets 422 and never reaches the forge. An answer that does not fit becomes 500 with what
+//! is wrong in it. Gitea's description is a file beside the checkout, or what `GITEA_OPENAPI` names. Examples and signatures
+//! by octokit judge webhooks; actionlint judges workflows.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -82,14 +83,32 @@ pub fn webhook_examples() -> Result<serde_json::Value, Missing> {
     Ok(serde_json::from_slice(&bytes).unwrap())
 }
 
+/// What actionlint says of a workflow: one mistake a line, with its place.
+///
+/// # Errors
+/// What is missing here.
+pub fn workflow_mistakes(workflow: &Path) -> Result<String, Missing> {
+    let workflow = std::path::absolute(workflow).unwrap();
+    let mut node = Command::new("node");
+    node.arg("workflows.mjs").arg(workflow);
+    run(&mut node, &tools()?, "nodejs")
+}
+
+/// The folder of payloads that a real Gitea has sent.
+///
+/// # Errors
+/// What is missing here.
+pub fn gitea_webhooks() -> Result<PathBuf, Missing> {
+    beside("GITEA_WEBHOOKS", "gitea-webhooks")
+}
+
 /// Payloads that a real Gitea has sent, by the names of their files.
 ///
 /// # Errors
 /// What is missing here.
 pub fn gitea_examples() -> Result<Vec<(String, serde_json::Value)>, Missing> {
-    let folder = beside("GITEA_WEBHOOKS", "gitea-webhooks")?;
     let mut examples = Vec::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
+    for entry in std::fs::read_dir(gitea_webhooks()?).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let bytes = std::fs::read(&path).unwrap();
@@ -120,7 +139,10 @@ fn top() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The folder that prism and the descriptions are in, made if it is not there.
+/// Scripts that run in the folder of [`tools`]; the first one prepares it.
+const SCRIPTS: [&str; 3] = ["judge.mjs", "sign.mjs", "workflows.mjs"];
+
+/// The folder that the packages, the descriptions and the scripts are in, made once for each content of the lock file.
 ///
 /// # Errors
 /// What is missing here. Another content than the lock file says is no such case: it panics.
@@ -133,18 +155,25 @@ pub fn tools() -> Result<PathBuf, Missing> {
     let lock = File::create(target.join("forge-judge.lock")).unwrap();
     lock.lock().unwrap();
     let content = |name: &str| std::fs::read(source.join(name)).unwrap();
-    let wanted = [content("package-lock.json"), content("judge.mjs")].concat();
+    let put = |name: &str| {
+        let (path, content) = (folder.join(name), content(name));
+        // Somebody may be reading it.
+        if !std::fs::read(&path).is_ok_and(|there| there == content) {
+            std::fs::write(path, content).unwrap();
+        }
+    };
+    let wanted = [content("package-lock.json"), content(SCRIPTS[0])].concat();
     let mark = folder.join("installed");
-    if std::fs::read(&mark).is_ok_and(|there| there == wanted) {
-        return Ok(folder);
+    if !std::fs::read(&mark).is_ok_and(|there| there == wanted) {
+        std::fs::remove_dir_all(&folder).unwrap();
+        std::fs::create_dir_all(&folder).unwrap();
+        for name in ["package.json", "package-lock.json", SCRIPTS[0]] {
+            put(name);
+        }
+        install(&folder)?;
+        std::fs::write(&mark, wanted).unwrap();
     }
-    std::fs::remove_dir_all(&folder).unwrap();
-    std::fs::create_dir_all(&folder).unwrap();
-    for name in ["package.json", "package-lock.json", "judge.mjs"] {
-        std::fs::write(folder.join(name), content(name)).unwrap();
-    }
-    install(&folder)?;
-    std::fs::write(&mark, wanted).unwrap();
+    SCRIPTS.into_iter().for_each(put);
     Ok(folder)
 }
 
@@ -163,7 +192,8 @@ fn install(folder: &Path) -> Result<(), Missing> {
     Ok(())
 }
 
-fn run(command: &mut Command, folder: &Path, package: &str) -> Result<(), Missing> {
+/// What it prints.
+fn run(command: &mut Command, folder: &Path, package: &str) -> Result<String, Missing> {
     let output = command
         .current_dir(folder)
         .output()
@@ -174,7 +204,7 @@ fn run(command: &mut Command, folder: &Path, package: &str) -> Result<(), Missin
         "other packages than those pinned: {said}"
     );
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let first = said.lines().next().unwrap_or("it failed without a word");
     Err(Missing(format!("{command:?}: {first}")))

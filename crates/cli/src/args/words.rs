@@ -52,6 +52,19 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// An http(s) address without a login, of characters that need no quotes in a shell or on a page; without a slash at its end.
+pub(crate) fn plain_url(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:[]".contains(&byte);
+    let url = text.parse::<reqwest::Url>().ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    match url.is_some() && text.bytes().all(is_plain) {
+        true => Ok(text.trim_end_matches('/').to_owned()),
+        false => {
+            Err("write an http(s) address without a login, as https://build.example.org".to_owned())
+        }
+    }
+}
+
 /// A number of minutes or MiB, as `2.5`.
 pub(crate) fn amount(text: &str) -> Result<f64, String> {
     let amount = text.parse::<f64>().ok();
@@ -123,6 +136,27 @@ mod tests {
         check("0h", Err("give an hour (1h) at least"));
         for wrong in ["", "h", "72", "-1h", "3 d", "3é", "18446744073709551615d"] {
             check(wrong, Err("72h"));
+        }
+    }
+
+    #[test]
+    fn plain_addresses() {
+        let kept = plain_url("https://git.example.org:3000/a/state.git/");
+        assert_eq!(
+            kept.as_deref(),
+            Ok("https://git.example.org:3000/a/state.git")
+        );
+        for wrong in [
+            "",
+            "git.example.org",
+            "file:///srv/x",
+            "https://u:s@x.org/a",
+            "https://x.org/a?b",
+            "https://x.org/$(a)",
+            "https://x.org/'",
+            "https://x.org/a b",
+        ] {
+            assert!(plain_url(wrong).is_err(), "{wrong:?}");
         }
     }
 

@@ -5,7 +5,10 @@ use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use clap::ValueEnum as _;
 use serde::Deserialize;
+
+use crate::args::ForgeKind;
 
 /// Most bytes of the document: it has some thousand.
 const MAX_BYTES: u64 = 1 << 20;
@@ -27,6 +30,9 @@ pub(super) struct Installation {
 pub(super) struct StateRepository {
     /// Where the functions look for it.
     pub(super) url: String,
+    /// `github`, `gitea` or `none`.
+    #[serde(default)]
+    forge: String,
 }
 
 impl Installation {
@@ -81,6 +87,11 @@ impl Installation {
             "its state_repository.url is no http(s) address without a login"
         );
         Ok(found)
+    }
+
+    /// The forge that the state repository is on.
+    pub(super) fn forge(&self) -> Option<ForgeKind> {
+        ForgeKind::from_str(&self.state_repository.forge, false).ok()
     }
 
     /// The files of its keys, but for their certificates, which the signer makes.

@@ -213,7 +213,7 @@ async fn every_command_teaches_by_example() {
 }
 
 /// `millrace` in a folder of its own, with these programs beside it. Each writes its words to `said`.
-fn installed(programs: &[&str]) -> tempfile::TempDir {
+pub(crate) fn installed(programs: &[&str]) -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt as _;
     // Beside the real one, so that it can be a link: a copy would be large.
     let real = std::path::Path::new(env!("CARGO_BIN_EXE_millrace"));

@@ -28,6 +28,7 @@ mod world;
 
 mod alone;
 mod asked;
+mod begun;
 mod logs;
 mod person;
 mod planned;

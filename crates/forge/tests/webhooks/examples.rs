@@ -6,7 +6,9 @@ use std::fs;
 use forge::webhook::{BranchChange, Event, Hook, Kind, PullAction, Verb};
 use serde_json::{Value, json};
 
-use crate::{Pairs, deliver, gitea, github, install};
+use fake_forge::judge::{gitea_webhooks, tools};
+
+use crate::{Pairs, deliver, gitea, github, judge};
 
 type Sender = fn(&str, &[u8]) -> Pairs;
 
@@ -32,8 +34,9 @@ fn kind_of(event: &Event) -> &'static str {
 }
 
 /// Event → examples, of one product of GitHub's.
-fn examples(product: &str) -> Option<Vec<(String, Value)>> {
-    let place = install::octokit()?.join("node_modules/@octokit/webhooks-examples");
+pub(crate) fn examples(product: &str) -> Option<Vec<(String, Value)>> {
+    let place = judge("webhooks of GitHub", tools())?;
+    let place = place.join("node_modules/@octokit/webhooks-examples");
     let text = fs::read(place.join(product).join("index.json")).unwrap();
     let list: Vec<Value> = serde_json::from_slice(&text).unwrap();
     let pairs = list.iter().flat_map(|event| {
@@ -129,7 +132,7 @@ fn what_the_examples_lack() {
 
 #[test]
 fn all_of_gitea_are_read() {
-    let Some(place) = install::recorded() else {
+    let Some(place) = judge("webhooks of Gitea", gitea_webhooks()) else {
         return;
     };
     let feature = || "2eba238e33607c1fa49253182e9fff42baafa1eb".to_owned();

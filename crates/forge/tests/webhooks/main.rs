@@ -3,18 +3,18 @@
     clippy::unwrap_used,
     reason = "helpers of tests are outside of the tests"
 )]
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a test reads payloads, and installs its judges"
-)]
+#![allow(clippy::disallowed_methods, reason = "a test reads payloads")]
 
+mod app;
 mod arbitrary;
 mod examples;
-mod install;
 mod refusals;
 mod signatures;
 mod written;
 
+use std::path::PathBuf;
+
+use fake_forge::judge::Missing;
 use forge::webhook::{Hook, Refusal, Secrets, receive, signature};
 
 /// As forges send them, and a name in small letters for each.
@@ -49,6 +49,11 @@ fn gitea(event: &str, body: &[u8]) -> Pairs {
         ("x-gitea-signature", signature("secret", body)),
     ]);
     pairs
+}
+
+/// The judge's folder. Where it is missing, its tests say so on the terminal, also when they pass, and look at nothing.
+fn judge(what: &str, found: Result<PathBuf, Missing>) -> Option<PathBuf> {
+    found.inspect_err(|missing| missing.tell(what)).ok()
 }
 
 /// Through the door. The secret is being changed.

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use forge::webhook::{Secrets, signature};
 use serde_json::{Value, json};
 
-use crate::install;
+use fake_forge::judge::tools;
+
+use crate::judge;
 
 const SECRETS: [&str; 4] = ["secret", "It's a Secret to Everybody", "ключ 🔑", LONG];
 /// HMAC hashes a key that is longer than a block of 64 bytes.
@@ -50,7 +52,7 @@ fn ours(secret: &str, body: &str, hub: &str) -> bool {
 
 #[test]
 fn each_verifies_what_the_other_signs() {
-    let Some(judge) = install::octokit() else {
+    let Some(judge) = judge("signatures", tools()) else {
         return;
     };
     let mut questions = Vec::new();
@@ -78,7 +80,7 @@ fn each_verifies_what_the_other_signs() {
 /// Each bit of a signature and of a body, and what else is nearly one.
 #[test]
 fn both_refuse_the_same() {
-    let Some(judge) = install::octokit() else {
+    let Some(judge) = judge("signatures", tools()) else {
         return;
     };
     let (secret, body) = ("secret", r#"{"ref":"refs/heads/main"}"#);

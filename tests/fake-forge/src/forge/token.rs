@@ -17,7 +17,7 @@ pub(crate) const INSTALLATION: u64 = 777;
 pub(crate) const APP_KEY: &str = include_str!("app-key.pem");
 const APP_PUBLIC_KEY: &str = include_str!("app-public.pem");
 
-/// What the App asks for when people install it.
+/// What the App was given when people installed it.
 pub(crate) const PERMISSIONS: [(&str, &str); 5] = [
     ("checks", "write"),
     ("contents", "write"),

@@ -1,0 +1,346 @@
+//! What to do at the forge that the state repository will be on: steps, and the page that makes a GitHub App.
+
+use anyhow::Context;
+use forge::app;
+use forge::webhook::FullName;
+use rand::RngCore as _;
+use serde::Serialize;
+
+use crate::args::{ForgeKind, InitArgs};
+use crate::local::{Layout, private_file};
+
+const PAGE: &str = include_str!("github-app.html");
+/// Below the directory of `millrace init`.
+const PAGE_FILE: &str = "github-app.html";
+/// Below the folder of secrets.
+const WEBHOOK_SECRET: &str = "webhook.secret";
+
+/// Characters of a line of a step.
+const LINE_CHARS: usize = 96;
+
+/// The events that Gitea's form calls by these names.
+const GITEA_EVENTS: &str =
+    "Push, Create, Delete, Pull Request, Pull Request Synchronized, Pull Request Comment";
+
+/// Leaves the files of the other forge out. Of both, each forge reads its own alone.
+pub(super) fn keep(files: &mut Vec<(String, Vec<u8>)>, forge: Option<ForgeKind>) {
+    let other = match forge {
+        Some(ForgeKind::Github) => ".gitea/",
+        Some(ForgeKind::Gitea) => ".github/",
+        None => return,
+    };
+    files.retain(|(path, _)| !path.starts_with(other));
+}
+
+/// Where the state repository will be.
+pub(super) struct Site {
+    kind: ForgeKind,
+    /// Where the forge itself begins: `https://github.com`.
+    base: String,
+    repository: FullName,
+    /// Where the control plane will be.
+    public: String,
+}
+
+/// One thing to do.
+#[derive(Serialize)]
+struct Step {
+    what: String,
+    /// A page of the forge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at: Option<String>,
+    /// Lines for a shell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    run: Vec<String>,
+}
+
+impl Step {
+    fn new(what: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            at: None,
+            run: Vec::new(),
+        }
+    }
+
+    fn at(mut self, page: String) -> Self {
+        self.at = Some(page);
+        self
+    }
+
+    fn run(mut self, line: String) -> Self {
+        self.run.push(line);
+        self
+    }
+}
+
+impl Site {
+    /// `None`: nobody said.
+    pub(super) fn of(args: &InitArgs) -> anyhow::Result<Option<Self>> {
+        let (Some(kind), Some(state), Some(public)) = (args.forge, &args.state, &args.public_url)
+        else {
+            return Ok(None);
+        };
+        let path = state.strip_suffix(".git").unwrap_or(state);
+        let mut parts = path.rsplitn(3, '/');
+        let (name, owner, base) = (parts.next(), parts.next(), parts.next());
+        let found = owner
+            .zip(name)
+            .and_then(|(owner, name)| FullName::new(owner, name));
+        let found = found.zip(base.filter(|base| !base.ends_with(['/', ':'])));
+        let (repository, base) = found.with_context(|| {
+            format!("--state {state} does not end in OWNER/NAME: write it as https://github.com/acme/state.git")
+        })?;
+        Ok(Some(Self {
+            kind,
+            base: base.to_owned(),
+            repository,
+            public: public.clone(),
+        }))
+    }
+
+    /// Writes what the steps need.
+    pub(super) fn prepare(&self, layout: &Layout, distribution: &str) -> anyhow::Result<()> {
+        match self.kind {
+            ForgeKind::Github => {
+                let page = layout.root().join(PAGE_FILE);
+                let text = self.page(layout, distribution);
+                std::fs::write(&page, text).with_context(|| format!("write {}", page.display()))
+            }
+            ForgeKind::Gitea => {
+                let mut secret = [0u8; 32];
+                rand::rngs::OsRng.fill_bytes(&mut secret);
+                let line = format!("{}\n", hex::encode(secret));
+                private_file(&layout.secrets().join(WEBHOOK_SECRET), line.as_bytes())
+            }
+        }
+    }
+
+    /// For people.
+    pub(super) fn text(&self, layout: &Layout) -> String {
+        let mut text =
+            "next, so that pull requests get checks (docs/how-to/on-a-forge.md says more):\n"
+                .to_owned();
+        for (number, step) in (1..).zip(self.steps(layout)) {
+            text.push_str(&format!("\n{number}. {}\n", wrapped(&step.what)));
+            let lines = step.at.into_iter().map(|at| format!("   {at}\n"));
+            text.extend(lines.chain(step.run.iter().map(|line| format!("     {line}\n"))));
+        }
+        text
+    }
+
+    /// For programs.
+    pub(super) fn json(&self, layout: &Layout) -> serde_json::Value {
+        serde_json::json!({
+            "repository": self.repository.to_string(), "webhook": app::webhook_url(&self.public),
+            "steps": self.steps(layout),
+        })
+    }
+
+    fn steps(&self, layout: &Layout) -> Vec<Step> {
+        let mut steps = vec![self.push(layout)];
+        steps.extend(match self.kind {
+            ForgeKind::Github => self.github(layout),
+            ForgeKind::Gitea => self.gitea(layout),
+        });
+        steps.push(self.start(layout));
+        steps
+    }
+
+    fn push(&self, layout: &Layout) -> Step {
+        let new = match self.kind {
+            ForgeKind::Github => "new",
+            ForgeKind::Gitea => "repo/create",
+        };
+        let state = layout.state();
+        Step::new(format!(
+            "Make the repository {}, without any file in it, and push:",
+            self.repository
+        ))
+        .at(format!("{}/{new}", self.base))
+        .run(format!(
+            "git -C {} push {}.git main",
+            state.display(),
+            self.web()
+        ))
+    }
+
+    fn github(&self, layout: &Layout) -> Vec<Step> {
+        let page = layout.root().join(PAGE_FILE);
+        let mut fetch = Step::new(
+            "Within an hour, fetch the App's key and secret. CODE is at the end of the address that GitHub sent you to; \
+                 what is printed is the App's number, and its page:",
+        );
+        fetch.run = self.conversion(layout);
+        vec![
+            Step::new("Make the GitHub App: open this page in a browser, and press its button.")
+                .at(format!("file://{}", page.display())),
+            fetch,
+            Step::new("On the App's page, install it on this repository alone."),
+            Step::new(
+                "Make a token that may read and write the contents of this repository; Millrace pushes the branch status with it:",
+            )
+            .at(format!("{}/settings/personal-access-tokens/new", self.base))
+            .run(editor(layout, "git.token")),
+            Step::new(
+                "Protect the branch main: a pull request with approvals, reviews by code owners, and the check `millrace / plan`, \
+                 which can be chosen once a pull request has it. Protect status: only the owner of the token may push.",
+            )
+            .at(format!("{}/settings/branches", self.web())),
+            self.names(".github"),
+        ]
+    }
+
+    fn gitea(&self, layout: &Layout) -> Vec<Step> {
+        let secret = layout.secrets().join(WEBHOOK_SECRET);
+        vec![
+            Step::new(
+                "Make a user for Millrace, an administrator of this repository, and log in as that user. Make a token with the \
+                 scopes write:repository, write:issue and read:user:",
+            )
+            .at(format!("{}/user/settings/applications", self.base))
+            .run(editor(layout, "forge.token")),
+            Step::new(format!(
+                "Add a webhook to {}, of the type application/json, with the secret that is in {}, and the events \
+                 {GITEA_EVENTS}.",
+                app::webhook_url(&self.public),
+                secret.display(),
+            ))
+            .at(format!("{}/settings/hooks/gitea/new", self.web())),
+            Step::new(
+                "Protect the branch main: approvals, and the status `millrace / plan`. Protect status: only Millrace's user may push.",
+            )
+            .at(format!("{}/settings/branches", self.web())),
+            self.names(".gitea"),
+        ]
+    }
+
+    fn names(&self, folder: &str) -> Step {
+        Step::new(format!(
+            "Write your people into {folder}/CODEOWNERS, and into .millrace/package what the workflow {folder}/workflows/lint.yaml \
+                 runs (or remove the workflow: Millrace's own check says the same)."
+        ))
+    }
+
+    fn start(&self, layout: &Layout) -> Step {
+        let secret = |name: &str| layout.secrets().join(name).display().to_string();
+        let (forge, git, login) = match self.kind {
+            ForgeKind::Github => (
+                "github",
+                "git.token",
+                format!(
+                    "--forge-app NUMBER --forge-token-file {}",
+                    secret("forge.pem")
+                ),
+            ),
+            ForgeKind::Gitea => (
+                "gitea",
+                "forge.token",
+                format!("--forge-token-file {}", secret("forge.token")),
+            ),
+        };
+        let api = self.api();
+        let api = match api == forge::Address::GITHUB {
+            true => String::new(),
+            false => format!(" --forge-api {api}"),
+        };
+        Step::new("Start:")
+            .run(format!(
+                "millrace up --data {} --state {}.git \\",
+                layout.root().display(),
+                self.web()
+            ))
+            .run(format!(
+                "  --state-token-file {} --forge {forge}{api} \\",
+                secret(git)
+            ))
+            .run(format!("  {login} \\"))
+            .run(format!(
+                "  --webhook-secret-file {} --public-url {}",
+                secret(WEBHOOK_SECRET),
+                self.public
+            ))
+    }
+
+    /// Lines that exchange the code for what belongs to the App.
+    fn conversion(&self, layout: &Layout) -> Vec<String> {
+        vec![
+            format!("cd {} && umask 077", layout.secrets().display()),
+            format!(
+                "curl -fsS -X POST {}/app-manifests/CODE/conversions > app.json",
+                self.api()
+            ),
+            format!(
+                "jq -er .pem app.json > forge.pem && jq -er .webhook_secret app.json > {WEBHOOK_SECRET}"
+            ),
+            "jq -er '.id, .html_url' app.json && rm app.json".to_owned(),
+        ]
+    }
+
+    /// The page whose button sends the manifest to GitHub.
+    fn page(&self, layout: &Layout, distribution: &str) -> String {
+        let manifest = app::manifest(&format!("Millrace of {distribution}"), &self.public);
+        let rows = app::PERMISSIONS
+            .map(|it| format!("<tr><td>{}<td>{}<td>{}</tr>\n", it.label, it.level, it.why));
+        let owner = self.repository.owner();
+        PAGE.replace("{{repository}}", &escaped(&self.repository.to_string()))
+            .replace("{{owner}}", &escaped(owner))
+            .replace("{{base}}", &escaped(&self.base))
+            .replace("{{webhook}}", &escaped(&app::webhook_url(&self.public)))
+            .replace("{{permissions}}", &rows.concat())
+            .replace(
+                "{{events}}",
+                &app::EVENTS.map(|event| event.replace('_', " ")).join(", "),
+            )
+            .replace(
+                "{{conversion}}",
+                &escaped(&self.conversion(layout).join("\n")),
+            )
+            .replace("{{manifest}}", &escaped(&manifest.to_string()))
+    }
+
+    fn web(&self) -> String {
+        format!("{}/{}", self.base, self.repository)
+    }
+
+    fn api(&self) -> String {
+        match (self.kind, self.base.as_str()) {
+            (ForgeKind::Github, "https://github.com") => forge::Address::GITHUB.to_owned(),
+            (ForgeKind::Github, base) => format!("{base}/api/v3"),
+            (ForgeKind::Gitea, base) => format!("{base}/api/v1"),
+        }
+    }
+}
+
+/// A line that makes a file that only its owner may read, and opens it.
+fn editor(layout: &Layout, name: &str) -> String {
+    let file = layout.secrets().join(name);
+    let file = file.display();
+    format!("install -m 600 /dev/null {file} && editor {file}")
+}
+
+/// In lines that a terminal shows whole, below a number.
+fn wrapped(text: &str) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let new = word.chars().count();
+        if length > 0 && length + 1 + new > LINE_CHARS {
+            lines.push_str("\n   ");
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines.push_str(word);
+        length += new;
+    }
+    lines
+}
+
+/// For text and attributes of HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+}
