@@ -42,7 +42,7 @@ pub(crate) fn answer(asked: &Asked, came: &[Came]) -> String {
     if left_out > 0 {
         let read = asked.wishes.len();
         lines.push(format!(
-            "{left_out} more commands of this comment were not read: {read} are at most."
+            "Only the first {read} commands of this comment were read."
         ));
     }
     match &lines[..] {
@@ -82,12 +82,9 @@ fn sentence(came: &Came) -> String {
         Came::NoScratch => "Scratch builds are not there yet.".to_owned(),
         Came::Unknown(words) => {
             let said: String = words.chars().take(MAX_WORDS).collect();
-            let said = match said.is_empty() {
-                true => "Nothing".to_owned(),
-                false => code(&said),
-            };
+            let said = code(format!("/millrace {said}").trim());
             format!(
-                "{said} is no command. A line is `/millrace retry` (what failed), `/millrace cancel` (what is under way) or `/millrace plan` (look anew), and nothing more."
+                "{said} is no command. There are `/millrace retry`, `/millrace cancel` and `/millrace plan`, each alone on a line."
             )
         }
     }
