@@ -21,6 +21,7 @@ const USED = [
   '/repos/{owner}/{repo}/installation',
   '/repos/{owner}/{repo}/issues/comments/{id}',
   '/repos/{owner}/{repo}/issues/{index}/comments',
+  '/repos/{owner}/{repo}/issues/{issue_number}/comments',
   '/repos/{owner}/{repo}/pulls',
   '/repos/{owner}/{repo}/pulls/{index}',
   '/repos/{owner}/{repo}/pulls/{pull_number}',

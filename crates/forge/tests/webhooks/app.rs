@@ -29,7 +29,7 @@ fn is_understood(event: &str) -> bool {
             "number": 1, "pull_request": {"head": {"sha": commit}},
             "check_run": run, "check_suite": run, "installation": {"id": 1},
             "issue": {"number": 1, "pull_request": {}},
-            "comment": {"id": 1, "user": login, "body": "/millrace retry"},
+            "comment": {"id": 1, "user": login, "created_at": "2026-11-29T12:00:00Z", "body": "/millrace retry"},
             "changes": {"repository": {"name": {"from": "old"}}},
         });
         let body = payload.to_string();

@@ -16,7 +16,7 @@ fn everything() -> Value {
             "owner": {"from": {"user": {"login": "a"}, "organization": {"login": "b"}}},
         },
         "check_run": check, "check_suite": check, "requested_action": {"identifier": "retry"},
-        "comment": {"id": 3, "body": "/millrace plan", "user": {"login": "octo", "type": "User"}},
+        "comment": {"id": 3, "created_at": "2026-11-29T12:00:00Z", "body": "/millrace plan", "user": {"login": "octo", "type": "User"}},
         "issue": {"number": 4, "pull_request": {}}, "is_pull": true,
         "pull_request": {"head": {"sha": commit}},
         "installation": {"id": 5}, "repositories": repositories,

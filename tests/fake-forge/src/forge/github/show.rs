@@ -28,7 +28,10 @@ pub(crate) fn user(site: &str, login: &str) -> Value {
         "node_id": format!("U_{id}"),
         "avatar_url": format!("{site}/avatars/{id}"),
         "gravatar_id": "",
-        "html_url": format!("{site}/{login}"),
+        "html_url": match login.strip_suffix("[bot]") {
+            Some(app) => format!("{site}/apps/{app}"),
+            None => format!("{site}/{login}"),
+        },
         "type": if login.ends_with("[bot]") { "Bot" } else { "User" },
         "site_admin": false,
     }));
