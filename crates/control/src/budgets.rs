@@ -174,7 +174,11 @@ impl<P: Platform> Control<P> {
 
     /// Answers that no push is left for come again when there is one, each once. They are new messages: no delivery of
     /// them counts as a failure.
-    pub(crate) async fn put_off(&self, deliveries: &[Delivery], until: Millis) -> Result<Reported> {
+    pub(crate) async fn report_later(
+        &self,
+        deliveries: &[Delivery],
+        until: Millis,
+    ) -> Result<Reported> {
         let mut letters = BTreeMap::new();
         for delivery in deliveries {
             let letter = || Letter {

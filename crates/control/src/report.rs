@@ -117,7 +117,7 @@ impl<P: Platform> Control<P> {
             .collect();
         let begun = self.now();
         let reported = match self.write_status(&paths).await {
-            Err(Error::Full { until }) => return self.put_off(deliveries, until).await,
+            Err(Error::Full { until }) => return self.report_later(deliveries, until).await,
             Err(error) if paths.len() > 1 && !is_transient(&error) => {
                 tracing::error!(%error, "one of several answers cannot be written; each is tried alone");
                 return self.report_each(deliveries).await;
@@ -168,7 +168,7 @@ impl<P: Platform> Control<P> {
                         .into_iter()
                         .chain(by_path.into_values().flatten());
                     let left: Vec<Delivery> = left.cloned().collect();
-                    return self.put_off(&left, until).await;
+                    return self.report_later(&left, until).await;
                 }
                 Err(error) if is_transient(&error) => return Err(error),
                 Err(error) => {
