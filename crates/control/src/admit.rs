@@ -170,10 +170,8 @@ impl<P: Platform> Control<P> {
         }
         if self.options.checks && next.sequence > head.row.sequence {
             let row = WatchRow {
-                commit: next.commit.clone(),
                 from: head.row.commit.clone(),
-                digest: String::new(),
-                looked: 0,
+                ..WatchRow::again(&next.commit)
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
         }

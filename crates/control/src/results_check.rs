@@ -71,6 +71,11 @@ impl Brought {
         (done.count(), wanted.count())
     }
 
+    /// Tasks that failed.
+    pub(crate) fn failures(&self) -> usize {
+        self.failed().count()
+    }
+
     fn failed(&self) -> impl Iterator<Item = &StatusTask> {
         self.status
             .tasks

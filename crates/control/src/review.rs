@@ -14,6 +14,7 @@ use ports::{
 use sha2::{Digest, Sha256};
 
 use crate::admit::requests;
+use crate::budgets::{Word, no_more};
 use crate::dry_run::Refs;
 use crate::files::{Checkout, Files};
 use crate::load::unexpected;
@@ -38,6 +39,19 @@ pub struct Reviewed {
     pub written: usize,
     /// Pull requests of which nothing could be said now; the next review tries again.
     pub failed: usize,
+    /// Those that wait, since the forge gets no more for now.
+    pub waiting: usize,
+}
+
+/// What became of the check of one pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It was written.
+    Now,
+    /// It says so already.
+    Before,
+    /// It waits: the forge gets no more for now.
+    Later,
 }
 
 /// What a merge came with.
@@ -82,7 +96,9 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             match self.review_one(forge, pull, row).await {
-                Ok(written) => reviewed.written += usize::from(written),
+                Ok(Said::Now) => reviewed.written += 1,
+                Ok(Said::Before) => {}
+                Ok(Said::Later) => reviewed.waiting += 1,
                 Err(error) => {
                     tracing::warn!(pull = pull.number, %error, "failed to review a pull request");
                     reviewed.failed += 1;
@@ -119,7 +135,9 @@ impl<P: Platform> Control<P> {
             let digest = String::new();
             (PullRow { digest, ..row }, version)
         });
-        self.review_one(forge, &pull, unsaid).await?;
+        if self.review_one(forge, &pull, unsaid).await? == Said::Later {
+            return Err(no_more("write a check"));
+        }
         Ok(Some(pull.head))
     }
 
@@ -146,6 +164,7 @@ impl<P: Platform> Control<P> {
                 // So that it is told at once, here too.
                 let watch = WatchRow {
                     digest: String::new(),
+                    looked: 0,
                     ..watch.map_or_else(|| WatchRow::again(&commit), |(row, _)| row)
                 };
                 change.put(Key::watch(&commit), Row::Watch(watch));
@@ -214,14 +233,13 @@ impl<P: Platform> Control<P> {
         Ok(known)
     }
 
-    /// Whether a check was written.
     async fn review_one<F: Forge>(
         &self,
         forge: &F,
         pull: &Pull,
         mut known: Option<(PullRow, u64)>,
-    ) -> Result<bool> {
-        let mut written = false;
+    ) -> Result<Said> {
+        let mut said = Said::Before;
         let key = Key::pull(pull.number);
         for _ in 0..MAX_TRIES {
             let (head, _) = self.head_row().await?;
@@ -230,9 +248,15 @@ impl<P: Platform> Control<P> {
                 .as_ref()
                 .is_some_and(|(row, _)| row.head == pull.head && row.digest == check.digest);
             // Another process may have written something older over it: see below.
-            if !is_said || written {
+            if !is_said || said == Said::Now {
+                if !self
+                    .may_write(forge, forge.writes(&check), Word::Plan)
+                    .await?
+                {
+                    return Ok(Said::Later);
+                }
                 forge.write_check(&check).await?;
-                written = true;
+                said = Said::Now;
             }
             let row = PullRow {
                 number: pull.number,
@@ -246,10 +270,10 @@ impl<P: Platform> Control<P> {
             let version = known.as_ref().map(|(_, version)| *version);
             change.replace(key.clone(), Expect::as_read(version), Row::Pull(row));
             if self.apply(change).await? == Applied::Done {
-                return Ok(written);
+                return Ok(said);
             }
             // Of two processes the one that notes last has to be the one that wrote last: so this one writes again.
-            written = true;
+            said = Said::Now;
             known = self.known_pulls().await?.remove(&pull.number);
         }
         Err(contended(&key))

@@ -1,7 +1,8 @@
 //! After the merge: each planned commit, and each pull request that came with it, has a check that follows its work.
 //!
-//! A check is written when what it says has changed, at most once a minute, and last when nothing more happens by
-//! itself. Both rows that remember what was said may be lost: then it is said again.
+//! A check is written when what it says has changed, and last when nothing more happens by itself: a failure and an end
+//! at the next look, progress once a minute at most, and the less often the more pages there are. Rows that remember what
+//! was said may be lost: then it is said again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,14 +11,17 @@ use pipeline_spec::RequestPath;
 use ports::{Applied, Check, CheckState, Forge, Ledger, Platform, StateRepo};
 
 use crate::admit::requests;
+use crate::budgets::{Word, pace};
 use crate::load::unexpected;
 use crate::render::status_file;
 use crate::results_check::{Brought, Standing, results_check};
 use crate::review::digest;
 use crate::{Control, MAX_TRIES, Result, contended};
 
-/// A commit's work is looked at so long after the last time, at the earliest, and its check written if it has changed.
+/// A commit's work is looked at so long after the last time, at the earliest.
 const AGAIN_MILLIS: Millis = 60_000;
+/// Pages of one commit that are written in one round: their rows fit into one change. The others follow.
+const PAGES_AT_ONCE: usize = 40;
 
 /// What a round of telling did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,8 +30,97 @@ pub struct Told {
     pub watched: usize,
     /// Of those, the ones whose check was written or written anew.
     pub written: usize,
-    /// Commits of which nothing could be said now; the next round tries again.
+    /// Commits of which nothing could be said now; another round tries again.
     pub failed: usize,
+    /// Commits that have something to say which waits: for its turn, or since the forge gets no more for now.
+    pub waiting: usize,
+}
+
+/// A round of telling.
+struct Round<'a, F> {
+    forge: &'a F,
+    /// How long after the last word of progress another one may follow.
+    pace: Millis,
+}
+
+/// What was said of one commit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    written: bool,
+    waits: bool,
+}
+
+/// All that is to be said of a commit.
+struct Story {
+    state: CheckState,
+    word: Word,
+    /// Tasks that have failed.
+    failed: usize,
+    /// The commit's own, and those of pull requests that came with it.
+    pages: Vec<Page>,
+}
+
+/// Where a check stands: beside a commit, or on the page of a pull request.
+struct Page {
+    check: Check,
+    /// It is what was said there last.
+    stands: bool,
+    /// It was said in this round.
+    is_new: bool,
+    /// None: the commit's own.
+    pull: Option<(PullRow, u64)>,
+}
+
+impl Story {
+    fn stands(&self) -> bool {
+        self.pages.iter().all(|page| page.stands)
+    }
+
+    fn is_written(&self) -> bool {
+        self.pages.iter().any(|page| page.is_new)
+    }
+
+    /// What is written down of what stands now.
+    fn noted(self, row: WatchRow, version: u64, now: Millis) -> Change {
+        let mut change = Change::default();
+        let key = Key::watch(&row.commit);
+        let is_passed = self.state == CheckState::Passed;
+        let mut is_over = self.state.is_done() && self.stands();
+        let mut next = WatchRow { looked: now, ..row };
+        if self.is_written() {
+            next.told = now;
+        }
+        for page in self.pages.into_iter().filter(|page| page.stands) {
+            let digest = page.check.digest;
+            let Some((pull, seen)) = page.pull else {
+                (next.digest, next.failed) = (digest, self.failed);
+                continue;
+            };
+            let key = Key::pull(pull.number);
+            // Of what failed a retry is told on the same pages.
+            if !is_passed && !page.is_new {
+                continue;
+            }
+            if change.writes.len() == PAGES_AT_ONCE {
+                is_over = false;
+            } else if is_passed {
+                change.delete(key);
+            } else {
+                let row = Row::Pull(PullRow { digest, ..pull });
+                change.replace(key, Expect::Version(seen), row);
+            }
+        }
+        if is_over {
+            change.conditions.push(Condition {
+                key: key.clone(),
+                expect: Expect::Version(version),
+            });
+            change.delete(key);
+        } else {
+            change.replace(key, Expect::Version(version), Row::Watch(next));
+        }
+        change
+    }
 }
 
 impl<P: Platform> Control<P> {
@@ -37,20 +130,36 @@ impl<P: Platform> Control<P> {
     /// If it cannot be read which commits there are. What fails for one of them holds up no other.
     pub async fn tell<F: Forge>(&self, forge: &F) -> Result<Told> {
         let mut told = Told::default();
+        let mut rows = Vec::new();
         for (key, record) in self.all_rows(partition::WATCHED, "").await? {
             let Row::Watch(row) = record.row else {
                 return Err(unexpected(&key));
             };
-            told.watched += 1;
-            // A clock that was set back does not silence anybody.
-            let since = self.now().saturating_sub(row.looked);
-            if !row.digest.is_empty() && (0..AGAIN_MILLIS).contains(&since) {
-                continue;
-            }
-            match self.tell_one(forge, row, record.version).await {
-                Ok(written) => told.written += usize::from(written),
+            rows.push((row, record.version));
+        }
+        told.watched = rows.len();
+        // A clock that was set back does not silence anybody.
+        let now = self.now();
+        let since = |row: &WatchRow| now.saturating_sub(row.looked);
+        rows.retain(|(row, _)| row.looked == 0 || !(0..AGAIN_MILLIS).contains(&since(row)));
+        if rows.is_empty() || forge.rests_until().is_some() {
+            return Ok(told);
+        }
+        // Whoever was told the longest time ago comes first.
+        rows.sort_by_key(|(row, _)| row.told);
+        let pulls = self.known_pulls().await?;
+        let merged = pulls.values().filter(|(row, _)| row.merged.is_some());
+        let pace = pace(told.watched + merged.count()).max(AGAIN_MILLIS);
+        let round = Round { forge, pace };
+        for (row, version) in rows {
+            let commit = row.commit.clone();
+            match self.tell_one(&round, row, version).await {
+                Ok(said) => {
+                    told.written += usize::from(said.written);
+                    told.waiting += usize::from(said.waits);
+                }
                 Err(error) => {
-                    tracing::warn!(commit = key.sort, %error, "failed to tell how the work of a commit goes");
+                    tracing::warn!(commit, %error, "failed to tell how the work of a commit goes");
                     told.failed += 1;
                 }
             }
@@ -80,60 +189,100 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Whether a check was written.
     async fn tell_one<F: Forge>(
         &self,
-        forge: &F,
+        round: &Round<'_, F>,
         mut row: WatchRow,
         mut version: u64,
-    ) -> Result<bool> {
+    ) -> Result<Said> {
         let key = Key::watch(&row.commit);
-        let mut must_write = false;
+        let (mut said, mut must_write) = (Said::default(), false);
         for _ in 0..MAX_TRIES {
-            let mut brought = self.brought(&row).await?;
-            let pulls = self.pulls_of(&row.commit).await?;
-            let check = self.check_of_commit(&row.commit, None, &brought);
-            let is_new = must_write || check.digest != row.digest;
-            if is_new {
-                forge.write_check(&check).await?;
-                for pull in &pulls {
-                    self.add_missing(&mut brought, &pull.requests).await?;
-                    let check = self.check_of_commit(&row.commit, Some(pull), &brought);
-                    forge.write_check(&check).await?;
-                }
+            let mut story = self.story(&row).await?;
+            if must_write {
+                story.pages.iter_mut().for_each(|page| page.stands = false);
             }
-            let mut change = Change::default();
-            if check.state.is_done() {
-                change.conditions.push(Condition {
-                    key: key.clone(),
-                    expect: Expect::Version(version),
-                });
-                change.delete(key.clone());
-                // Of what failed a retry is told on the same pages.
-                if check.state == CheckState::Passed {
-                    for pull in &pulls {
-                        change.delete(Key::pull(pull.number));
-                    }
-                }
-            } else {
-                let next = WatchRow {
-                    digest: check.digest,
-                    looked: self.now(),
-                    ..row.clone()
-                };
-                change.replace(key.clone(), Expect::Version(version), Row::Watch(next));
-            }
-            if self.apply(change).await? == Applied::Done {
-                return Ok(is_new);
+            let since = self.now().saturating_sub(row.told);
+            let is_due = story.word == Word::News || !(0..round.pace).contains(&since);
+            let told = match is_due || must_write {
+                true => self.write(round.forge, &mut story).await,
+                false => Ok(()),
+            };
+            said.written |= story.is_written();
+            said.waits = !story.stands();
+            let change = story.noted(row.clone(), version, self.now());
+            let applied = self.apply(change).await?;
+            told?;
+            if applied == Applied::Done {
+                return Ok(said);
             }
             // Another process has told it as well, perhaps earlier and now over this: so it is told once more.
             must_write = true;
-            match self.watch_row(&row.commit).await? {
-                None => return Ok(true),
-                Some(now) => (row, version) = now,
-            }
+            let Some((mut now, seen)) = self.watch_row(&row.commit).await? else {
+                self.watch_on(row).await?;
+                return Ok(said);
+            };
+            now.digest.clear();
+            (row, version) = (now, seen);
         }
         Err(contended(&key))
+    }
+
+    /// Another process has told the last word, and perhaps this one something older over it.
+    async fn watch_on(&self, row: WatchRow) -> Result<()> {
+        let mut change = Change::default();
+        let again = WatchRow {
+            from: row.from,
+            ..WatchRow::again(&row.commit)
+        };
+        let key = Key::watch(&row.commit);
+        change.replace(key, Expect::Absent, Row::Watch(again));
+        // It is watched.
+        let _as_it_should_be = self.apply(change).await?;
+        Ok(())
+    }
+
+    /// Writes the pages that say something else, until the forge gets no more for now.
+    async fn write<F: Forge>(&self, forge: &F, story: &mut Story) -> Result<()> {
+        let word = story.word;
+        let pages = story.pages.iter_mut().filter(|page| !page.stands);
+        for page in pages.take(PAGES_AT_ONCE) {
+            if !self
+                .may_write(forge, forge.writes(&page.check), word)
+                .await?
+            {
+                return Ok(());
+            }
+            forge.write_check(&page.check).await?;
+            (page.stands, page.is_new) = (true, true);
+        }
+        Ok(())
+    }
+
+    async fn story(&self, row: &WatchRow) -> Result<Story> {
+        let mut brought = self.brought(row).await?;
+        let failed = brought.values().map(Brought::failures).sum();
+        let page = |check: Check, told: &str, pull| Page {
+            stands: check.digest == told,
+            check,
+            is_new: false,
+            pull,
+        };
+        let check = self.check_of_commit(&row.commit, None, &brought);
+        let (state, word) = (check.state, Word::of_results(&check, failed, row.failed));
+        let mut pages = vec![page(check, &row.digest, None)];
+        for (pull, version) in self.pulls_of(&row.commit).await? {
+            self.add_missing(&mut brought, &pull.requests).await?;
+            let check = self.check_of_commit(&row.commit, Some(&pull), &brought);
+            let told = pull.digest.clone();
+            pages.push(page(check, &told, Some((pull, version))));
+        }
+        Ok(Story {
+            state,
+            word,
+            failed,
+            pages,
+        })
     }
 
     /// Requests that are still as a planned commit wished them. None of a commit that was never planned.
@@ -200,11 +349,10 @@ impl<P: Platform> Control<P> {
     }
 
     /// Pull requests that came with a planned commit.
-    async fn pulls_of(&self, commit: &str) -> Result<Vec<PullRow>> {
+    async fn pulls_of(&self, commit: &str) -> Result<Vec<(PullRow, u64)>> {
         let rows = self.known_pulls().await?.into_values();
-        let rows = rows.map(|(row, _)| row);
         Ok(rows
-            .filter(|row| row.merged.as_deref() == Some(commit))
+            .filter(|(row, _)| row.merged.as_deref() == Some(commit))
             .collect())
     }
 

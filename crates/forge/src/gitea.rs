@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ledger::Millis;
 use ports::{Check, CheckState, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -282,6 +283,15 @@ impl<C: Clock> Forge for Gitea<C> {
             Some(number) => self.write_comment(operation, number, check).await,
             None => Ok(()),
         }
+    }
+
+    /// The status, and the comment.
+    fn writes(&self, check: &Check) -> usize {
+        1 + usize::from(check.pull.is_some())
+    }
+
+    fn rests_until(&self) -> Option<Millis> {
+        self.line.rests_until()
     }
 
     async fn permission(&self, login: &str) -> Result<Permission> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use ledger::Millis;
 use ports::{Check, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -280,6 +281,14 @@ impl<C: Clock> Forge for GitHub<C> {
                 self.write(operation, check, Some(id), sent).await
             }
         }
+    }
+
+    fn writes(&self, check: &Check) -> usize {
+        checks::requests(check)
+    }
+
+    fn rests_until(&self) -> Option<Millis> {
+        self.line.rests_until()
     }
 
     async fn permission(&self, login: &str) -> Result<Permission> {

@@ -34,6 +34,8 @@ pub mod partition {
     pub const WATCHED: &str = "watched";
     /// [`crate::AskedRow`] by what was asked for.
     pub const ASKED: &str = "asked";
+    /// [`crate::Budget`] by what it is of.
+    pub const BUDGETS: &str = "budgets";
     /// Those of which a row may name a file of the artifact store. Beside them every request, every repository, and
     /// what waits for a request has a partition.
     pub const WITH_FILES: [&str; 9] = [
@@ -112,6 +114,16 @@ impl Key {
     /// Something that was asked for at the forge.
     pub fn asked(id: &str) -> Self {
         Self::new(partition::ASKED, id)
+    }
+
+    /// Pushes to the status branch.
+    pub fn pushes() -> Self {
+        Self::new(partition::BUDGETS, "pushes")
+    }
+
+    /// What was written at the forge: checks, statuses and comments.
+    pub fn forge_writes() -> Self {
+        Self::new(partition::BUDGETS, "writes")
     }
 
     /// A pull request that is open, or merged and not done.

@@ -11,7 +11,9 @@ use runner_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant, WatchRow};
+use crate::{
+    AskedRow, Budget, Effect, Message, Millis, PullRow, QueueName, Share, Tenant, WatchRow,
+};
 
 /// A row as stored: its version counts writes, from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +54,8 @@ pub enum Row {
     Watch(WatchRow),
     /// At [`crate::Key::asked`].
     Asked(AskedRow),
+    /// At [`crate::Key::pushes`] and [`crate::Key::forge_writes`].
+    Budget(Budget),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].

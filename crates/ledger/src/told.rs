@@ -14,7 +14,8 @@ pub struct PullRow {
     pub head: String,
     /// The planned commit that it was laid over; empty: nothing was planned yet.
     pub base: String,
-    /// Of all that people read in its check, hex: it is written anew when this changes.
+    /// Of all that people read in its check, hex: it is written anew when this changes. Once it is merged, of the check
+    /// of its results.
     pub digest: String,
     /// Requests that it brings, changes or takes away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -33,8 +34,22 @@ pub struct WatchRow {
     pub from: String,
     /// Of all that people read in its check, hex; empty: nothing was said yet.
     pub digest: String,
-    /// When its work was last looked at.
+    /// When its work was last looked at; 0: never.
     pub looked: Millis,
+    /// When it was last said; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub told: Millis,
+    /// Tasks that had failed, as it was last said.
+    #[serde(default, skip_serializing_if = "is_none_failed")]
+    pub failed: usize,
+}
+
+fn is_zero(time: &Millis) -> bool {
+    *time == 0
+}
+
+fn is_none_failed(failed: &usize) -> bool {
+    *failed == 0
 }
 
 impl WatchRow {
@@ -45,6 +60,8 @@ impl WatchRow {
             from: String::new(),
             digest: String::new(),
             looked: 0,
+            told: 0,
+            failed: 0,
         }
     }
 }

@@ -2,7 +2,15 @@
 
 use std::fmt;
 
+use ledger::{Ceiling, Millis};
+
 use crate::{Commit, Result};
+
+/// Writes that a forge gets of all processes together.
+///
+/// GitHub's [secondary limits](https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api) allow
+/// 80 requests a minute and 500 an hour that make content. Every request that changes something counts here.
+pub const FORGE_WRITES: [Ceiling; 2] = [Ceiling::a_minute(80), Ceiling::an_hour(500)];
 
 /// A pull request as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -183,6 +191,17 @@ pub trait Forge: Send + Sync {
     /// * What people read on a pull request is about its newest commit; a check of an older one does not replace that.
     /// * Forges know no conditions: two processes must not write one check at the same time.
     fn write_check(&self, check: &Check) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many requests [`Self::write_check`] makes at most that change something.
+    fn writes(&self, check: &Check) -> usize {
+        let _ = check;
+        1
+    }
+
+    /// Until when it wants to be left alone, if it said so: asking before is in vain.
+    fn rests_until(&self) -> Option<Millis> {
+        None
+    }
 
     /// What `login` may do.
     fn permission(&self, login: &str) -> impl Future<Output = Result<Permission>> + Send;

@@ -46,14 +46,8 @@ impl At {
         let (Some(kind), Some(file)) = (args.forge, args.forge_token_file.as_deref()) else {
             return Ok(None);
         };
-        let repository = match &args.forge_repository {
-            Some(repository) => repository.clone(),
-            None => end_of(&place.repository).with_context(|| {
-                format!("tell the forge's repository from {}: give it with --forge-repository OWNER/NAME", place.repository)
-            })?,
-        };
-        let api = args.forge_api.as_deref().unwrap_or(Address::GITHUB);
-        let address = Address::new(api, &repository)?;
+        let (api, repository) = forge_address(args, place)?;
+        let address = Address::new(&api, &repository)?;
         let secret = private_text(file)?;
         let secret = Secret::new(secret.trim());
         Ok(Some(match kind {
@@ -90,6 +84,24 @@ impl At {
             Self::Gitea(forge) => loops.spawn(tell_loop(control, forge, news, poll)),
         };
     }
+}
+
+/// Where the forge's API begins, and the state repository there.
+pub(crate) fn forge_address(
+    args: &ForgeArgs,
+    place: &StatePlace,
+) -> anyhow::Result<(String, String)> {
+    let repository = match &args.forge_repository {
+        Some(repository) => repository.clone(),
+        None => end_of(&place.repository).with_context(|| {
+            format!(
+                "tell the forge's repository from {}: give it with --forge-repository OWNER/NAME",
+                place.repository
+            )
+        })?,
+    };
+    let api = args.forge_api.as_deref().unwrap_or(Address::GITHUB);
+    Ok((api.to_owned(), repository))
 }
 
 /// `owner/name` at the end of a repository's address.

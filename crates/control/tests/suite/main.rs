@@ -1,6 +1,7 @@
 //! The control plane over ports in memory, with runners that do as a script says.
 
 mod branches;
+mod budgets;
 mod builds;
 mod collect;
 mod commands;

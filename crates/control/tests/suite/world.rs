@@ -214,7 +214,7 @@ impl World {
                 moved |= self.take(runner).await?;
             }
             let reported = self.control.report(Duration::ZERO).await?;
-            moved |= reported != Reported::Nothing;
+            moved |= matches!(reported, Reported::Commit(..));
             if !moved {
                 return Ok(());
             }
