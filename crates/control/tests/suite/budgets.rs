@@ -8,7 +8,7 @@ use control::{Control, Options, Reported};
 use ledger::{Key, Message, QueueName};
 use memory::{ManualClock, MemoryForge};
 use ports::{
-    Check, CheckState, Clock, FORGE_WRITES, Forge, Permission, Platform, Pull, PullState,
+    Check, CheckState, Clock, FORGE_WRITES, Forge, Permission, Platform, Pull, PullState, Reply,
     StateRepo, TaskQueue,
 };
 
@@ -190,11 +190,9 @@ async fn what_is_there_already_takes_no_push() {
     for _ in 0..20 {
         for message in [&message, &again] {
             let place = ports::Place::at(world.memory.clock().now());
-            let sent = world
-                .memory
-                .queue()
-                .send(&QueueName::report(), message, &place);
-            sent.await.expect("memory");
+            let (queue, report) = (world.memory.queue(), QueueName::report());
+            let sent = queue.send(&report, message, &place).await;
+            sent.expect("memory");
         }
         assert_eq!(report(&world.control).await, Reported::Nothing);
     }
