@@ -174,6 +174,7 @@ impl<P: Platform> Control<P> {
                 from: head.row.commit.clone(),
                 digest: String::new(),
                 looked: 0,
+                knows_pulls: false,
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
         }

@@ -35,6 +35,7 @@ mod dry_run;
 mod files;
 mod load;
 mod markdown;
+mod merged;
 mod notice;
 mod orphans;
 mod plan_check;

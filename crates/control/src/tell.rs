@@ -91,11 +91,18 @@ impl<P: Platform> Control<P> {
         let mut must_write = false;
         for _ in 0..MAX_TRIES {
             let mut brought = self.brought(&row).await?;
+            if !row.knows_pulls {
+                self.find_merged(forge, &row, &brought).await?;
+                row.knows_pulls = true;
+            }
             let pulls = self.pulls_of(&row.commit).await?;
             let check = self.check_of_commit(&row.commit, None, &brought);
             let is_new = must_write || check.digest != row.digest;
             if is_new {
-                forge.write_check(&check).await?;
+                // A commit has one check of each name: that of a pull request which was merged as it is says all.
+                if pulls.iter().all(|pull| pull.head != row.commit) {
+                    forge.write_check(&check).await?;
+                }
                 for pull in &pulls {
                     self.add_missing(&mut brought, &pull.requests).await?;
                     let check = self.check_of_commit(&row.commit, Some(pull), &brought);
@@ -215,7 +222,7 @@ impl<P: Platform> Control<P> {
         brought: &BTreeMap<RequestPath, Brought>,
     ) -> Check {
         let own = brought.iter().filter(|(path, _)| match pull {
-            Some(pull) => pull.requests.contains(path),
+            Some(pull) => pull.head == commit || pull.requests.contains(path),
             None => true,
         });
         let at = pull.map(|pull| (pull.number, pull.head.as_str()));

@@ -14,7 +14,8 @@ pub struct PullRow {
     pub head: String,
     /// The planned commit that it was laid over; empty: nothing was planned yet.
     pub base: String,
-    /// Of all that people read in its check, hex: it is written anew when this changes.
+    /// Of all that people read in its check, hex: it is written anew when this changes. Empty: it is looked at again in
+    /// any case.
     pub digest: String,
     /// Requests that it brings, changes or takes away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -35,6 +36,9 @@ pub struct WatchRow {
     pub digest: String,
     /// When its work was last looked at.
     pub looked: Millis,
+    /// The forge was asked which pull requests came with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_pulls: bool,
 }
 
 impl WatchRow {
@@ -45,6 +49,7 @@ impl WatchRow {
             from: String::new(),
             digest: String::new(),
             looked: 0,
+            knows_pulls: false,
         }
     }
 }
