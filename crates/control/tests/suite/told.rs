@@ -1,0 +1,301 @@
+//! Whoever speaks with the forge is killed at every call, before and behind it, and has a rival between any two: what
+//! people read at the end is what they read without, nothing is said twice, and a wish is done once.
+
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use control::{About, Answer, Asked, Control, Wish};
+use ledger::partition;
+use memory::MemoryForge;
+use ports::{Permission, Platform, Pull};
+
+use crate::faults::{Faulty, FaultyPlatform, When};
+use crate::fixture::{APP, RELEASE, release};
+use crate::review::{OTHER, broken, merge, one, open, push, review, tell, text};
+use crate::world::{Act, World};
+
+/// A world with a pull request.
+struct Stage {
+    world: World,
+    forge: MemoryForge,
+    pull: Pull,
+}
+
+/// What is done, and broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Review,
+    Tell,
+    WatchOpen,
+    Ask(Wish),
+}
+
+/// How the process ends that is hurt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurt {
+    /// One call fails, and the process goes on.
+    Fails,
+    /// The process dies.
+    Dies,
+}
+
+type Prepared = Pin<Box<dyn Future<Output = Stage>>>;
+
+/// Opened, and not reviewed; its head is changed and another is merged meanwhile if `is_newer`.
+fn opened(is_newer: bool) -> Prepared {
+    Box::pin(async move {
+        let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+        forge.set_permission("ada", Permission::Write);
+        let released = release(&[APP], &["base"]);
+        let files = [(APP, Some(&*one("app"))), (RELEASE, Some(&*released))];
+        let mut pull = open(&mut world, &forge, &files).await;
+        if is_newer {
+            review(&world, &forge).await;
+            push(&mut world, &forge, &mut pull, &[(APP, Some(&one("tool")))]).await;
+            world.merge(&[(OTHER, Some(&one("lib")))]).await;
+        }
+        Stage { world, forge, pull }
+    })
+}
+
+/// Merged, and `is_reviewed` before.
+fn merged(is_reviewed: bool) -> Prepared {
+    Box::pin(async move {
+        let mut stage = opened(false).await;
+        if is_reviewed {
+            review(&stage.world, &stage.forge).await;
+        }
+        merge(&mut stage.world, &stage.forge, &stage.pull).await;
+        stage
+    })
+}
+
+/// Merged, and all builds of it have failed and go on to.
+fn failed() -> Prepared {
+    Box::pin(async move {
+        let mut stage = merged(true).await;
+        stage
+            .world
+            .script(|grant| match grant.spec.title().starts_with("build") {
+                true => Act::Say(broken("no")),
+                false => Act::Work,
+            });
+        stage.world.quiet().await;
+        review(&stage.world, &stage.forge).await;
+        tell(&stage.world, &stage.forge).await;
+        stage
+    })
+}
+
+/// Under way, told as such, and held.
+fn running() -> Prepared {
+    Box::pin(async move {
+        let mut stage = merged(true).await;
+        stage.world.script(|_| Act::Hold);
+        review(&stage.world, &stage.forge).await;
+        tell(&stage.world, &stage.forge).await;
+        stage.world.quiet().await;
+        stage
+    })
+}
+
+/// A ledger that knows what is open and none of the watches.
+fn lost() -> Prepared {
+    Box::pin(async move {
+        let mut stage = running().await;
+        stage.world.lose_ledger().await;
+        stage.world.held.clear();
+        stage.world = stage.world.telling();
+        stage
+    })
+}
+
+async fn deed(
+    (deed, id): (Deed, &str),
+    control: &Control<FaultyPlatform>,
+    forge: &impl ports::Forge,
+    pull: u64,
+) -> control::Result<()> {
+    match deed {
+        // What fails for one pull request or commit is counted, and holds up no other.
+        Deed::Review => control.review(forge).await.map(drop),
+        Deed::Tell => control.tell(forge).await.map(drop),
+        Deed::WatchOpen => control.watch_open().await,
+        Deed::Ask(wish) => {
+            let asked = Asked {
+                id: id.to_owned(),
+                login: "ada".to_owned(),
+                about: About::Pull(pull),
+                wish,
+            };
+            let answer = control.ask(forge, &asked).await?;
+            assert!(!matches!(answer, Answer::Refused(_)));
+            Ok(())
+        }
+    }
+}
+
+impl Stage {
+    async fn act(&self, what: (Deed, &str)) -> control::Result<()> {
+        let forge = Faulty::forge(&self.forge, &self.world.faults);
+        deed(what, &self.world.control, &forge, self.pull.number).await
+    }
+
+    /// The rounds that come anyway, until all is told.
+    async fn end(&mut self) {
+        for _ in 0..3 {
+            self.world.heal().await;
+            review(&self.world, &self.forge).await;
+            self.world.pass(61);
+            tell(&self.world, &self.forge).await;
+        }
+    }
+
+    /// All that people read, what is remembered of it, and how often each task was tried.
+    async fn story(&self) -> String {
+        let mut story = self.world.story().await;
+        for commit in [self.pull.head.clone(), self.world.tip("main").await] {
+            for check in self.forge.checks(&commit) {
+                let _ = writeln!(story, "== {} at {commit}\n{}", check.name, text(&check));
+            }
+        }
+        let remembered = [partition::PULLS, partition::WATCHED];
+        for (key, record) in self.world.rows() {
+            if remembered.contains(&key.partition.as_str()) {
+                let _ = writeln!(story, "{key}: {:?}", record.row);
+            }
+        }
+        story
+    }
+
+    fn attempts(&self) -> u64 {
+        let of = |request| self.world.tasks(request).into_iter();
+        let tasks = of(APP).chain(of(RELEASE));
+        tasks.map(|row| u64::from(row.state.attempt())).sum()
+    }
+}
+
+/// Hurts `what` at every call. Without a wish the end is the same; with one, see [`once`].
+async fn check(prepare: impl Fn() -> Prepared, what: Deed) {
+    let mut stage = prepare().await;
+    let from = stage.world.faults.calls().len();
+    stage.act((what, "comment 1")).await.expect("nothing fails");
+    let calls = stage.world.faults.calls().split_off(from);
+    stage.end().await;
+    let (expect, writes) = (stage.story().await, stage.forge.checks_written());
+    let tried = stage.attempts();
+    assert!(calls.len() > 1, "{what:?} makes calls: {calls:?}");
+    for (n, call) in calls.iter().enumerate() {
+        for when in [When::Before, When::After] {
+            for hurt in [Hurt::Fails, Hurt::Dies] {
+                let name = format!("{what:?}: {hurt:?} {when:?} call {n}, {call}");
+                let mut stage = prepare().await;
+                match hurt {
+                    Hurt::Fails => stage.world.faults.arm(n, when),
+                    Hurt::Dies => stage.world.faults.kill(n, when),
+                }
+                let _broken_off = stage.act((what, "comment 1")).await;
+                stage.world.faults.disarm();
+                stage.world = stage.world.telling();
+                // The forge or its queue says it again.
+                stage.act((what, "comment 1")).await.expect("nothing fails");
+                if let Deed::Ask(wish) = what {
+                    once(&mut stage, wish, tried, &name).await;
+                    continue;
+                }
+                stage.end().await;
+                assert_eq!(stage.story().await, expect, "{name}");
+                assert_eq!(stage.forge.checks_written(), writes, "{name}: said twice");
+            }
+        }
+    }
+}
+
+/// A wish was done at most once, and a person who asks again has it done.
+async fn once(stage: &mut Stage, wish: Wish, tried: u64, name: &str) {
+    let again = (Deed::Ask(wish), "comment 2");
+    if wish == Wish::Cancel {
+        stage.act(again).await.expect("nothing fails");
+        stage.end().await;
+        assert_eq!(stage.world.phase(APP).await, "canceled", "{name}");
+        return;
+    }
+    stage.end().await;
+    let before = stage.attempts();
+    assert!(before <= tried, "{name}: done twice");
+    stage.act(again).await.expect("nothing fails");
+    stage.end().await;
+    assert!(stage.attempts() > before, "{name}: not done again");
+}
+
+#[tokio::test]
+async fn a_review_survives_a_kill_at_every_call() {
+    check(|| opened(false), Deed::Review).await;
+    check(|| opened(true), Deed::Review).await;
+    check(|| merged(true), Deed::Review).await;
+}
+
+#[tokio::test]
+async fn telling_survives_a_kill_at_every_call() {
+    check(|| merged(true), Deed::Tell).await;
+    check(|| merged(false), Deed::Tell).await;
+    check(failed, Deed::Tell).await;
+    check(lost, Deed::WatchOpen).await;
+}
+
+#[tokio::test]
+async fn a_wish_survives_a_kill_at_every_call() {
+    check(failed, Deed::Ask(Wish::Retry)).await;
+    check(running, Deed::Ask(Wish::Cancel)).await;
+}
+
+/// Between any two calls of one, another process does the same to its end; if `moves`, when `main` has moved on.
+async fn beside(prepare: impl Fn() -> Prepared, what: Deed, moves: bool) {
+    let play = async |n: Option<usize>| {
+        let mut stage = prepare().await;
+        let new = stage.world.next_commit(&[(APP, Some(&one("lib")))]);
+        let repo = stage.world.memory.state_repo().clone();
+        let (other, forge) = (stage.world.another_telling(), stage.forge.clone());
+        let (number, came) = (stage.pull.number, Arc::new(AtomicBool::new(false)));
+        let comes = came.clone();
+        let rival = async move {
+            comes.store(true, Ordering::Relaxed);
+            if moves {
+                repo.push("main", "Eve <eve@example.org>", new);
+                other.plan_head().await.expect("nothing fails");
+            }
+            let done = deed((what, "comment 1"), &other, &forge, number).await;
+            done.expect("nothing fails");
+        };
+        match n {
+            Some(n) => stage.world.faults.interleave(n, Box::pin(rival)),
+            None => rival.await,
+        }
+        stage.act((what, "comment 1")).await.expect("nothing fails");
+        let came = came.load(Ordering::Relaxed);
+        stage.end().await;
+        (came, stage.story().await, stage.attempts())
+    };
+    let (_, expect, tried) = play(None).await;
+    for n in 0.. {
+        let (came, story, attempts) = play(Some(n)).await;
+        if !came {
+            assert!(n > 1, "{what:?} makes calls");
+            break;
+        }
+        assert_eq!(story, expect, "{what:?}, another before call {n}");
+        assert_eq!(attempts, tried, "{what:?}, another before call {n}");
+    }
+}
+
+#[tokio::test]
+async fn two_at_once_leave_what_one_after_the_other_does() {
+    beside(|| opened(false), Deed::Review, false).await;
+    beside(|| opened(true), Deed::Review, true).await;
+    beside(|| merged(true), Deed::Review, false).await;
+    beside(|| merged(false), Deed::Tell, false).await;
+    beside(|| merged(true), Deed::Tell, true).await;
+    beside(failed, Deed::Ask(Wish::Retry), false).await;
+}
