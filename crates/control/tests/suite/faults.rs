@@ -14,8 +14,8 @@ use memory::{
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
     Applied, ArtifactStore, Body, Check, CommitInfo, Committed, Delivery, Error, Forge, HandedIn,
-    Held, Ledger, Link, NewCommit, PathChange, Permission, Place, Platform, Pull, Resolved, Result,
-    StateRepo, Stored, TaskQueue,
+    Held, Ledger, Link, NewCommit, PathChange, Permission, Place, Platform, Pull, Reply, Resolved,
+    Result, StateRepo, Stored, TaskQueue,
 };
 
 /// When a call fails.
@@ -426,5 +426,15 @@ impl Forge for Faulty<MemoryForge> {
     async fn permission(&self, login: &str) -> Result<Permission> {
         let work = self.inner.permission(login);
         self.faults.call("forge.permission", work).await
+    }
+
+    async fn is_program(&self, login: &str) -> Result<bool> {
+        let work = self.inner.is_program(login);
+        self.faults.call("forge.is_program", work).await
+    }
+
+    async fn answer(&self, reply: &Reply) -> Result<()> {
+        let work = self.inner.answer(reply);
+        self.faults.call("forge.answer", work).await
     }
 }

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use control::{About, Answer, Asked, Control, Wish};
-use ledger::partition;
+use control::{Answer, Control};
+use ledger::{About, Asked, Comment, Wish, partition};
 use memory::MemoryForge;
-use ports::{Permission, Platform, Pull};
+use ports::{Clock, Permission, Platform, Pull};
 
 use crate::faults::{Faulty, FaultyPlatform, When};
 use crate::fixture::{APP, RELEASE, release};
@@ -29,7 +29,8 @@ enum Deed {
     Review,
     Tell,
     WatchOpen,
-    Ask(Wish),
+    Retry,
+    Cancel,
 }
 
 /// How the process ends that is hurt.
@@ -112,33 +113,43 @@ fn lost() -> Prepared {
     })
 }
 
+/// Written a moment ago.
+fn asked(control: &Control<FaultyPlatform>, number: u64, wish: Wish) -> Asked {
+    let comment = Comment {
+        id: 1,
+        written: control.platform().clock().now(),
+        left_out: 0,
+    };
+    Asked {
+        id: "comment 1".to_owned(),
+        login: "ada".to_owned(),
+        about: About::Pull { number },
+        wishes: vec![wish],
+        comment: Some(comment),
+    }
+}
+
 async fn deed(
-    (deed, id): (Deed, &str),
+    deed: Deed,
     control: &Control<FaultyPlatform>,
     forge: &impl ports::Forge,
     pull: u64,
 ) -> control::Result<()> {
-    match deed {
+    let wish = match deed {
         // What fails for one pull request or commit is counted, and holds up no other.
-        Deed::Review => control.review(forge).await.map(drop),
-        Deed::Tell => control.tell(forge).await.map(drop),
-        Deed::WatchOpen => control.watch_open().await,
-        Deed::Ask(wish) => {
-            let asked = Asked {
-                id: id.to_owned(),
-                login: "ada".to_owned(),
-                about: About::Pull(pull),
-                wish,
-            };
-            let answer = control.ask(forge, &asked).await?;
-            assert!(!matches!(answer, Answer::Refused(_)));
-            Ok(())
-        }
-    }
+        Deed::Review => return control.review(forge).await.map(drop),
+        Deed::Tell => return control.tell(forge).await.map(drop),
+        Deed::WatchOpen => return control.watch_open().await,
+        Deed::Retry => Wish::Retry,
+        Deed::Cancel => Wish::Cancel,
+    };
+    let answer = control.ask(forge, &asked(control, pull, wish)).await?;
+    assert!(matches!(answer, Answer::Done(_) | Answer::Before));
+    Ok(())
 }
 
 impl Stage {
-    async fn act(&self, what: (Deed, &str)) -> control::Result<()> {
+    async fn act(&self, what: Deed) -> control::Result<()> {
         let forge = Faulty::forge(&self.forge, &self.world.faults);
         deed(what, &self.world.control, &forge, self.pull.number).await
     }
@@ -161,6 +172,9 @@ impl Stage {
                 let _ = writeln!(story, "== {} at {commit}\n{}", check.name, text(&check));
             }
         }
+        for answer in self.forge.answers() {
+            let _ = writeln!(story, "== answered: {}", answer.text);
+        }
         let remembered = [partition::PULLS, partition::WATCHED];
         for (key, record) in self.world.rows() {
             if remembered.contains(&key.partition.as_str()) {
@@ -177,11 +191,11 @@ impl Stage {
     }
 }
 
-/// Hurts `what` at every call. Without a wish the end is the same; with one, see [`once`].
+/// Hurts `what` at every call.
 async fn check(prepare: impl Fn() -> Prepared, what: Deed) {
     let mut stage = prepare().await;
     let from = stage.world.faults.calls().len();
-    stage.act((what, "comment 1")).await.expect("nothing fails");
+    stage.act(what).await.expect("nothing fails");
     let calls = stage.world.faults.calls().split_off(from);
     stage.end().await;
     let (expect, writes) = (stage.story().await, stage.forge.checks_written());
@@ -196,38 +210,18 @@ async fn check(prepare: impl Fn() -> Prepared, what: Deed) {
                     Hurt::Fails => stage.world.faults.arm(n, when),
                     Hurt::Dies => stage.world.faults.kill(n, when),
                 }
-                let _broken_off = stage.act((what, "comment 1")).await;
+                let _broken_off = stage.act(what).await;
                 stage.world.faults.disarm();
                 stage.world = stage.world.telling();
                 // The forge or its queue says it again.
-                stage.act((what, "comment 1")).await.expect("nothing fails");
-                if let Deed::Ask(wish) = what {
-                    once(&mut stage, wish, tried, &name).await;
-                    continue;
-                }
+                stage.act(what).await.expect("nothing fails");
                 stage.end().await;
                 assert_eq!(stage.story().await, expect, "{name}");
                 assert_eq!(stage.forge.checks_written(), writes, "{name}: said twice");
+                assert_eq!(stage.attempts(), tried, "{name}: not done once");
             }
         }
     }
-}
-
-/// A wish was done at most once, and a person who asks again has it done.
-async fn once(stage: &mut Stage, wish: Wish, tried: u64, name: &str) {
-    let again = (Deed::Ask(wish), "comment 2");
-    if wish == Wish::Cancel {
-        stage.act(again).await.expect("nothing fails");
-        stage.end().await;
-        assert_eq!(stage.world.phase(APP).await, "canceled", "{name}");
-        return;
-    }
-    stage.end().await;
-    let before = stage.attempts();
-    assert!(before <= tried, "{name}: done twice");
-    stage.act(again).await.expect("nothing fails");
-    stage.end().await;
-    assert!(stage.attempts() > before, "{name}: not done again");
 }
 
 #[tokio::test]
@@ -247,8 +241,8 @@ async fn telling_survives_a_kill_at_every_call() {
 
 #[tokio::test]
 async fn a_wish_survives_a_kill_at_every_call() {
-    check(failed, Deed::Ask(Wish::Retry)).await;
-    check(running, Deed::Ask(Wish::Cancel)).await;
+    check(failed, Deed::Retry).await;
+    check(running, Deed::Cancel).await;
 }
 
 /// Between any two calls of one, another process does the same to its end; if `moves`, when `main` has moved on.
@@ -266,14 +260,14 @@ async fn beside(prepare: impl Fn() -> Prepared, what: Deed, moves: bool) {
                 repo.push("main", "Eve <eve@example.org>", new);
                 other.plan_head().await.expect("nothing fails");
             }
-            let done = deed((what, "comment 1"), &other, &forge, number).await;
+            let done = deed(what, &other, &forge, number).await;
             done.expect("nothing fails");
         };
         match n {
             Some(n) => stage.world.faults.interleave(n, Box::pin(rival)),
             None => rival.await,
         }
-        stage.act((what, "comment 1")).await.expect("nothing fails");
+        stage.act(what).await.expect("nothing fails");
         let came = came.load(Ordering::Relaxed);
         stage.end().await;
         (came, stage.story().await, stage.attempts())
@@ -297,5 +291,5 @@ async fn two_at_once_leave_what_one_after_the_other_does() {
     beside(|| merged(true), Deed::Review, false).await;
     beside(|| merged(false), Deed::Tell, false).await;
     beside(|| merged(true), Deed::Tell, true).await;
-    beside(failed, Deed::Ask(Wish::Retry), false).await;
+    beside(failed, Deed::Retry, false).await;
 }
