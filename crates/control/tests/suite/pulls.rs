@@ -242,5 +242,12 @@ async fn a_fork_that_tries_everything() {
     assert_eq!(made.len(), 1, "only what was said of it: {made:?}");
     assert!(world.tasks(APP).is_empty() && world.pointer("base").await.is_none());
     let text = crate::review::text(&plan(&forge, &pull));
-    insta::assert_snapshot!("pulls_fork", text);
+    for told in [
+        "`runners/eve.yaml`: a new runner: it gets work, and what it hands in is believed",
+        "`keys/eve.yaml`: keys that packages are signed or checked with are others",
+        "`policy.yaml`: the rules of what may be released are others",
+        "is still to be looked up",
+    ] {
+        assert!(text.contains(told), "{told}: {text}");
+    }
 }
