@@ -36,6 +36,7 @@ mod dry_run;
 mod files;
 mod load;
 mod markdown;
+mod merged;
 mod notice;
 mod orphans;
 mod plan_check;

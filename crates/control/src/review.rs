@@ -64,6 +64,15 @@ enum Came {
     With(String, Vec<RequestPath>),
 }
 
+/// How long what was said of a pull request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// Until it, or what it lies over, is another.
+    UntilChanged,
+    /// A host of a package's source did not answer: that is no mistake of anybody's.
+    UntilTheNextLook,
+}
+
 /// A pull request as files over what is planned.
 struct Proposal {
     files: Checkout,
@@ -89,9 +98,9 @@ impl<P: Platform> Control<P> {
         };
         for pull in &pulls {
             let row = known.remove(&pull.number);
-            let is_told = row
-                .as_ref()
-                .is_some_and(|(row, _)| row.head == pull.head && row.base == head.commit);
+            let is_told = row.as_ref().is_some_and(|(row, _)| {
+                row.head == pull.head && row.base == head.commit && !row.digest.is_empty()
+            });
             if is_told {
                 continue;
             }
@@ -196,9 +205,7 @@ impl<P: Platform> Control<P> {
         if !repo.is_ancestor(merge, &planned.commit).await? {
             return Ok(Came::NotYet);
         }
-        let began = self.merge_base(base, head).await?;
-        let changes = repo.changes(began.as_deref(), head).await?;
-        let requests: Vec<RequestPath> = requests(&changes).into_iter().take(MAX_FILES).collect();
+        let requests = self.proposed(base, head).await?;
         for path in &requests {
             let Some(loaded) = self.load(path).await? else {
                 continue;
@@ -209,6 +216,14 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(Came::WithNothing)
+    }
+
+    /// Requests that `head` brings, changes or takes away from where it began on `base`.
+    pub(crate) async fn proposed(&self, base: &str, head: &str) -> Result<Vec<RequestPath>> {
+        let began = self.merge_base(base, head).await?;
+        let repo = self.platform.state_repo();
+        let changes = repo.changes(began.as_deref(), head).await?;
+        Ok(requests(&changes).into_iter().take(MAX_FILES).collect())
     }
 
     pub(crate) async fn watch_row(&self, commit: &str) -> Result<Option<(WatchRow, u64)>> {
@@ -243,7 +258,7 @@ impl<P: Platform> Control<P> {
         let key = Key::pull(pull.number);
         for _ in 0..MAX_TRIES {
             let (head, _) = self.head_row().await?;
-            let check = self.check_of(pull, &head.commit).await?;
+            let (check, stands) = self.check_of(pull, &head.commit).await?;
             let is_said = known
                 .as_ref()
                 .is_some_and(|(row, _)| row.head == pull.head && row.digest == check.digest);
@@ -262,7 +277,10 @@ impl<P: Platform> Control<P> {
                 number: pull.number,
                 head: pull.head.clone(),
                 base: head.commit,
-                digest: check.digest,
+                digest: match stands {
+                    Stands::UntilChanged => check.digest,
+                    Stands::UntilTheNextLook => String::new(),
+                },
                 requests: Vec::new(),
                 merged: None,
             };
@@ -280,7 +298,8 @@ impl<P: Platform> Control<P> {
     }
 
     /// What is to be said of a pull request over the planned commit `base`.
-    async fn check_of(&self, pull: &Pull, base: &str) -> Result<Check> {
+    async fn check_of(&self, pull: &Pull, base: &str) -> Result<(Check, Stands)> {
+        let mut stands = Stands::UntilChanged;
         let check = match self.proposal(pull, base).await? {
             Err(why) => refusal(pull, &why),
             Ok(proposal) => {
@@ -293,13 +312,14 @@ impl<P: Platform> Control<P> {
                 let mut run = self.dry_run_of(files, refs).await?;
                 let links = proposal.links.iter().map(|path| not_a_file(path));
                 run.problems.extend(links);
+                if run.requests.iter().any(|request| request.is_unsure) {
+                    stands = Stands::UntilTheNextLook;
+                }
                 plan_check(pull, &run, &proposal.both)
             }
         };
-        Ok(Check {
-            digest: digest(&check),
-            ..check
-        })
+        let digest = digest(&check);
+        Ok((Check { digest, ..check }, stands))
     }
 
     /// The files of a pull request over `base`, or why it cannot be looked at.

@@ -56,7 +56,7 @@ struct Story {
     word: Word,
     /// Tasks that have failed.
     failed: usize,
-    /// The commit's own, and those of pull requests that came with it.
+    /// The commit's own, unless one of the others stands there, and those of pull requests that came with it.
     pages: Vec<Page>,
 }
 
@@ -90,10 +90,13 @@ impl Story {
         if self.is_written() {
             next.told = now;
         }
+        if self.stands() {
+            next.failed = self.failed;
+        }
         for page in self.pages.into_iter().filter(|page| page.stands) {
             let digest = page.check.digest;
             let Some((pull, seen)) = page.pull else {
-                (next.digest, next.failed) = (digest, self.failed);
+                next.digest = digest;
                 continue;
             };
             let key = Key::pull(pull.number);
@@ -198,6 +201,10 @@ impl<P: Platform> Control<P> {
         let key = Key::watch(&row.commit);
         let (mut said, mut must_write) = (Said::default(), false);
         for _ in 0..MAX_TRIES {
+            if !row.knows_pulls {
+                self.find_merged(round.forge, &row).await?;
+                row.knows_pulls = true;
+            }
             let mut story = self.story(&row).await?;
             if must_write {
                 story.pages.iter_mut().for_each(|page| page.stands = false);
@@ -270,8 +277,13 @@ impl<P: Platform> Control<P> {
         };
         let check = self.check_of_commit(&row.commit, None, &brought);
         let (state, word) = (check.state, Word::of_results(&check, failed, row.failed));
-        let mut pages = vec![page(check, &row.digest, None)];
-        for (pull, version) in self.pulls_of(&row.commit).await? {
+        let pulls = self.pulls_of(&row.commit).await?;
+        let mut pages = Vec::new();
+        // A commit has one check of each name: that of a pull request which was merged as it is says all.
+        if pulls.iter().all(|(pull, _)| pull.head != row.commit) {
+            pages.push(page(check, &row.digest, None));
+        }
+        for (pull, version) in pulls {
             self.add_missing(&mut brought, &pull.requests).await?;
             let check = self.check_of_commit(&row.commit, Some(&pull), &brought);
             let told = pull.digest.clone();
@@ -302,7 +314,7 @@ impl<P: Platform> Control<P> {
     }
 
     /// Requests that a commit brought, changed or took away, as they are now.
-    async fn brought(&self, row: &WatchRow) -> Result<BTreeMap<RequestPath, Brought>> {
+    pub(crate) async fn brought(&self, row: &WatchRow) -> Result<BTreeMap<RequestPath, Brought>> {
         let repo = self.platform.state_repo();
         let from = match row.from.is_empty() {
             true => repo.info(&row.commit).await?.parents.into_iter().next(),
@@ -363,7 +375,7 @@ impl<P: Platform> Control<P> {
         brought: &BTreeMap<RequestPath, Brought>,
     ) -> Check {
         let own = brought.iter().filter(|(path, _)| match pull {
-            Some(pull) => pull.requests.contains(path),
+            Some(pull) => pull.head == commit || pull.requests.contains(path),
             None => true,
         });
         let at = pull.map(|pull| (pull.number, pull.head.as_str()));

@@ -275,6 +275,20 @@ impl<C: Clock> Forge for Gitea<C> {
         self.read_pull("read a pull request", number).await
     }
 
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        let operation = "ask which pull request a commit is of";
+        let address = self.line.address();
+        let path = address.path(format_args!("/commits/{commit}/pull"));
+        let Some(answer) = self.find(Call::get(operation, path)).await? else {
+            return Ok(None);
+        };
+        let pull: WirePull = self.json(operation, &answer)?;
+        let pull = pull.into_pull();
+        // It answers for commits that came along with a merge, too.
+        let is_it = matches!(&pull.state, PullState::Merged(merged) if merged == commit);
+        Ok(is_it.then_some(pull))
+    }
+
     async fn write_check(&self, check: &Check) -> Result<()> {
         let operation = "write a check";
         let _one = self.writing.lock().await;

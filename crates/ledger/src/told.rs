@@ -14,8 +14,8 @@ pub struct PullRow {
     pub head: String,
     /// The planned commit that it was laid over; empty: nothing was planned yet.
     pub base: String,
-    /// Of all that people read in its check, hex: it is written anew when this changes. Once it is merged, of the check
-    /// of its results.
+    /// Of all that people read in its check, hex: it is written anew when this changes; empty: it is looked at again in
+    /// any case. Once it is merged, of the check of its results.
     pub digest: String,
     /// Requests that it brings, changes or takes away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -42,6 +42,9 @@ pub struct WatchRow {
     /// Tasks that had failed, as it was last said.
     #[serde(default, skip_serializing_if = "is_none_failed")]
     pub failed: usize,
+    /// The forge was asked which pull requests came with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_pulls: bool,
 }
 
 fn is_zero(time: &Millis) -> bool {
@@ -62,6 +65,7 @@ impl WatchRow {
             looked: 0,
             told: 0,
             failed: 0,
+            knows_pulls: false,
         }
     }
 }

@@ -183,6 +183,10 @@ pub trait Forge: Send + Sync {
     /// A pull request, whatever its state.
     fn pull(&self, number: u64) -> impl Future<Output = Result<Option<Pull>>> + Send;
 
+    /// The pull request that was merged as this commit of its base. None: it was pushed without one, or came along with a
+    /// later commit of one.
+    fn pull_of(&self, commit: &str) -> impl Future<Output = Result<Option<Pull>>> + Send;
+
     /// Writes a check, or writes it anew. Doing so twice is the same as once, and costs nobody a second mail.
     ///
     /// * After a transient error a part may be there; writing it again finishes it.

@@ -5,6 +5,7 @@
 //! remembers anything.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -57,7 +58,49 @@ pub struct Hour {
     pub stale: Vec<String>,
 }
 
+const MINUTE: Millis = 60_000;
+const HOUR: Millis = 60 * MINUTE;
+
+impl fmt::Display for Hour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (pushes, checks) = (&self.pushes, &self.checks);
+        write!(
+            f,
+            "{} tasks ended: at most {} pushes and {} checks in an hour, {} and {} in a minute",
+            self.tasks,
+            Self::most_in(pushes, HOUR),
+            Self::most_in(checks, HOUR),
+            Self::most_in(pushes, MINUTE),
+            Self::most_in(checks, MINUTE),
+        )
+    }
+}
+
 impl Hour {
+    /// What is wrong with it, if `tasks` were to end.
+    pub fn violations(&self, tasks: usize) -> Vec<String> {
+        let mut found = self.stale.clone();
+        if self.tasks < tasks {
+            found.push(format!("{} tasks ended, and not {tasks}", self.tasks));
+        }
+        let limits = [
+            ("pushes", &self.pushes, HOUR, 360),
+            ("checks", &self.checks, HOUR, 500),
+            ("pushes", &self.pushes, MINUTE, 6),
+            ("checks", &self.checks, MINUTE, 80),
+        ];
+        for (what, times, span, most) in limits {
+            let made = Self::most_in(times, span);
+            if made > most {
+                let seconds = span / 1_000;
+                found.push(format!(
+                    "{made} {what} within {seconds} s: {most} are allowed"
+                ));
+            }
+        }
+        found
+    }
+
     /// The most of `times` in any span of so many milliseconds.
     pub fn most_in(times: &[i64], milliseconds: i64) -> usize {
         let until = |start: &i64| times.partition_point(|at| *at < start + milliseconds);
@@ -371,6 +414,9 @@ impl Forge for Counting {
 
     async fn pull(&self, number: u64) -> Result<Option<Pull>> {
         self.inner.pull(number).await
+    }
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        self.inner.pull_of(commit).await
     }
 
     async fn write_check(&self, check: &Check) -> Result<()> {

@@ -50,6 +50,11 @@ impl Forge for GatedForge {
         self.gate.call("forge.pull", work).await
     }
 
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        let work = self.inner.pull_of(commit);
+        self.gate.call("forge.pull_of", work).await
+    }
+
     async fn write_check(&self, check: &Check) -> Result<()> {
         let work = async {
             self.witness.writes_at_the_forge();

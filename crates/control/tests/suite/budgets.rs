@@ -254,6 +254,9 @@ impl Forge for Counting {
     async fn pull(&self, number: u64) -> ports::Result<Option<Pull>> {
         self.inner.pull(number).await
     }
+    async fn pull_of(&self, commit: &str) -> ports::Result<Option<Pull>> {
+        self.inner.pull_of(commit).await
+    }
     async fn write_check(&self, check: &Check) -> ports::Result<()> {
         let before = self.inner.checks_written();
         self.inner.write_check(check).await?;
