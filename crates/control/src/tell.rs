@@ -11,9 +11,8 @@ use ports::{Applied, Check, CheckState, Forge, Ledger, Platform, StateRepo};
 
 use crate::admit::requests;
 use crate::load::unexpected;
-use crate::render::status_file;
-use crate::results_check::{Brought, Standing, results_check};
-use crate::review::digest;
+use crate::results_check::{Brought, Page, Standing, arch_checks, results_check};
+use crate::review::named;
 use crate::{Control, MAX_TRIES, Result, contended};
 
 /// A commit's work is looked at so long after the last time, at the earliest, and its check written if it has changed.
@@ -88,22 +87,32 @@ impl<P: Platform> Control<P> {
         mut version: u64,
     ) -> Result<bool> {
         let key = Key::watch(&row.commit);
+        if row.configuration.is_some() {
+            match self.tell_configuration(forge, row, version).await? {
+                None => return Ok(true),
+                Some(left) => (row, version) = left,
+            }
+        }
         let mut must_write = false;
         for _ in 0..MAX_TRIES {
             let mut brought = self.brought(&row).await?;
             let pulls = self.pulls_of(&row.commit).await?;
-            let check = self.check_of_commit(&row.commit, None, &brought);
+            let check = named(self.check_of_commit(&row.commit, None, &brought), row.again);
             let is_new = must_write || check.digest != row.digest;
             if is_new {
                 forge.write_check(&check).await?;
                 for pull in &pulls {
                     self.add_missing(&mut brought, &pull.requests).await?;
-                    let check = self.check_of_commit(&row.commit, Some(pull), &brought);
-                    forge.write_check(&check).await?;
+                    let page = self.page(pull).await?;
+                    let check = self.check_of_commit(&row.commit, Some(&page), &brought);
+                    forge.write_check(&named(check, row.again)).await?;
                 }
             }
+            let archs = self.tell_archs(forge, &row, (&pulls, &brought)).await?;
             let mut change = Change::default();
             if check.state.is_done() {
+                let finished = brought.values().flat_map(|it| &it.took);
+                self.note_durations(finished).await;
                 change.conditions.push(Condition {
                     key: key.clone(),
                     expect: Expect::Version(version),
@@ -119,6 +128,7 @@ impl<P: Platform> Control<P> {
                 let next = WatchRow {
                     digest: check.digest,
                     looked: self.now(),
+                    archs,
                     ..row.clone()
                 };
                 change.replace(key.clone(), Expect::Version(version), Row::Watch(next));
@@ -134,6 +144,52 @@ impl<P: Platform> Control<P> {
             }
         }
         Err(contended(&key))
+    }
+
+    /// Writes the checks of single architectures where they help and say something else than before. Answers what was
+    /// said.
+    async fn tell_archs<F: Forge>(
+        &self,
+        forge: &F,
+        row: &WatchRow,
+        (pulls, brought): (&[PullRow], &BTreeMap<RequestPath, Brought>),
+    ) -> Result<BTreeMap<String, String>> {
+        let mut said = BTreeMap::new();
+        let url = self.options.public_url.as_deref();
+        let known: Vec<&str> = row.archs.keys().map(String::as_str).collect();
+        for (arch, check) in arch_checks(&row.commit, brought, (&known, url)) {
+            let check = named(check, row.again);
+            if row.archs.get(&arch) != Some(&check.digest) {
+                let same = pulls.iter().find(|pull| pull.head == row.commit);
+                let check = Check {
+                    pull: same.map(|pull| pull.number),
+                    ..check.clone()
+                };
+                forge.write_check(&check).await?;
+                for pull in pulls.iter().filter(|pull| pull.head != row.commit) {
+                    let check = Check {
+                        commit: pull.head.clone(),
+                        pull: Some(pull.number),
+                        ..check.clone()
+                    };
+                    forge.write_check(&check).await?;
+                }
+            }
+            said.insert(arch, check.digest);
+        }
+        Ok(said)
+    }
+
+    /// Whether anything is to be said of the requests that a commit brought.
+    pub(crate) async fn has_brought(&self, row: &WatchRow) -> Result<bool> {
+        Ok(!self.brought(row).await?.is_empty())
+    }
+
+    async fn page<'a>(&self, pull: &'a PullRow) -> Result<Page<'a>> {
+        Ok(Page {
+            pull,
+            compared: self.compared(pull).await?,
+        })
     }
 
     /// Requests that are still as a planned commit wished them. None of a commit that was never planned.
@@ -174,8 +230,7 @@ impl<P: Platform> Control<P> {
                 true => Standing::Own(loaded.row.phase.clone()),
                 false => Standing::ChangedBy(by.clone()),
             };
-            let status = status_file(&loaded);
-            brought.insert(path, Brought { standing, status });
+            brought.insert(path, Brought::new(standing, &loaded));
         }
         Ok(brought)
     }
@@ -192,8 +247,7 @@ impl<P: Platform> Control<P> {
             }
             if let Some(loaded) = self.load(path).await? {
                 let standing = Standing::Own(loaded.row.phase.clone());
-                let status = status_file(&loaded);
-                brought.insert(path.clone(), Brought { standing, status });
+                brought.insert(path.clone(), Brought::new(standing, &loaded));
             }
         }
         Ok(())
@@ -211,18 +265,13 @@ impl<P: Platform> Control<P> {
     fn check_of_commit(
         &self,
         commit: &str,
-        pull: Option<&PullRow>,
+        page: Option<&Page<'_>>,
         brought: &BTreeMap<RequestPath, Brought>,
     ) -> Check {
-        let own = brought.iter().filter(|(path, _)| match pull {
-            Some(pull) => pull.requests.contains(path),
+        let own = brought.iter().filter(|(path, _)| match page {
+            Some(page) => page.pull.requests.contains(path),
             None => true,
         });
-        let at = pull.map(|pull| (pull.number, pull.head.as_str()));
-        let check = results_check(commit, at, own, self.options.public_url.as_deref());
-        Check {
-            digest: digest(&check),
-            ..check
-        }
+        results_check(commit, page, own, self.options.public_url.as_deref())
     }
 }

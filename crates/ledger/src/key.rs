@@ -34,6 +34,8 @@ pub mod partition {
     pub const WATCHED: &str = "watched";
     /// [`crate::AskedRow`] by what was asked for.
     pub const ASKED: &str = "asked";
+    /// [`crate::DurationsRow`] by package or repository.
+    pub const DURATIONS: &str = "durations";
     /// Those of which a row may name a file of the artifact store. Beside them every request, every repository, and
     /// what waits for a request has a partition.
     pub const WITH_FILES: [&str; 9] = [
@@ -112,6 +114,11 @@ impl Key {
     /// Something that was asked for at the forge.
     pub fn asked(id: &str) -> Self {
         Self::new(partition::ASKED, id)
+    }
+
+    /// How long tasks of a package or a repository took: `package/hello`, `repository/base`.
+    pub fn durations(subject: &str) -> Self {
+        Self::new(partition::DURATIONS, subject)
     }
 
     /// A pull request that is open, or merged and not done.

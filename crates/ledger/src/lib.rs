@@ -8,6 +8,7 @@
 
 mod asked;
 mod change;
+mod durations;
 pub mod format;
 mod key;
 mod row;
@@ -17,6 +18,7 @@ mod transition;
 
 pub use asked::{About, Asked, AskedRow, Comment, Wish};
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
+pub use durations::{DurationsRow, Took};
 pub use key::{Key, partition};
 pub use row::{
     AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip, HeadRow,
@@ -24,7 +26,7 @@ pub use row::{
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use share::{Share, Tenant};
-pub use told::{PullRow, WatchRow};
+pub use told::{Configuration, PullRow, RequestPlan, ReviewedPlan, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

@@ -11,7 +11,9 @@ use runner_api::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{AskedRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant, WatchRow};
+use crate::{
+    AskedRow, DurationsRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant, WatchRow,
+};
 
 /// A row as stored: its version counts writes, from 1.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +54,8 @@ pub enum Row {
     Watch(WatchRow),
     /// At [`crate::Key::asked`].
     Asked(AskedRow),
+    /// At [`crate::Key::durations`].
+    Durations(DurationsRow),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
@@ -140,19 +144,21 @@ pub enum RequestSpec {
 impl RequestSpec {
     /// Whether `other` differs at most in what builds nothing anew: its place among others, and sizes.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let plain = |spec: &Self| {
-            let mut spec = spec.clone();
-            match &mut spec {
-                Self::Build(request) => {
-                    request.priority = Priority::Normal;
-                    let packages = request.packages.iter_mut();
-                    packages.for_each(|package| package.weight = Weight::ONE);
-                }
-                Self::Release(request) => request.priority = Priority::Normal,
+        self.plain() == other.plain()
+    }
+
+    /// Without what builds nothing anew.
+    pub fn plain(&self) -> Self {
+        let mut spec = self.clone();
+        match &mut spec {
+            Self::Build(request) => {
+                request.priority = Priority::Normal;
+                let packages = request.packages.iter_mut();
+                packages.for_each(|package| package.weight = Weight::ONE);
             }
-            spec
-        };
-        plain(self) == plain(other)
+            Self::Release(request) => request.priority = Priority::Normal,
+        }
+        spec
     }
 
     /// Before and after which others its work is done.
