@@ -25,7 +25,7 @@ impl<P: Platform> Control<P> {
                 None if wants(plan_check::NAME) => {
                     let row = PullRow {
                         digest: String::new(),
-                        again: self.now(),
+                        again: self.now().max(row.again + 1),
                         ..row
                     };
                     let key = Key::pull(row.number);
@@ -53,7 +53,7 @@ impl<P: Platform> Control<P> {
         let row = WatchRow {
             digest: String::new(),
             archs: std::collections::BTreeMap::new(),
-            again: self.now(),
+            again: self.now().max(row.again + 1),
             ..row
         };
         self.put_again(Key::watch(commit), version, Row::Watch(row))

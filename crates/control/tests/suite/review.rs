@@ -39,7 +39,7 @@ fn pull(head: String) -> Pull {
 }
 
 /// Somebody pushes to its branch.
-async fn push(
+pub(crate) async fn push(
     world: &mut World,
     forge: &MemoryForge,
     pull: &mut Pull,
@@ -60,7 +60,7 @@ pub(crate) async fn review(world: &World, forge: &MemoryForge) -> Reviewed {
         .expect("no fault is armed")
 }
 
-fn plan(forge: &MemoryForge, pull: &Pull) -> Check {
+pub(crate) fn plan(forge: &MemoryForge, pull: &Pull) -> Check {
     seen(forge, &pull.head, "plan").expect("it has a check")
 }
 
@@ -84,7 +84,7 @@ pub(crate) async fn tell(world: &World, forge: &MemoryForge) -> Told {
 }
 
 /// As people read it.
-fn text(check: &Check) -> String {
+pub(crate) fn text(check: &Check) -> String {
     let mut text = format!("{:?}: {}\n\n{}", check.state, check.title, check.summary);
     for found in &check.annotations {
         let _ = writeln!(
