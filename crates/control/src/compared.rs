@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{PullRow, RequestPlan, RequestSpec, ReviewedPlan};
 use pipeline_spec::{BuildRequest, Config, PackageName, PlatformName, RequestPath};
 use planner::{RepositoryPreview, Resolution, is_built, plan_build};
-use ports::Platform;
+use ports::{Platform, StateRepo};
 use runner_api::TaskRef;
 use sha2::{Digest, Sha256};
 
@@ -19,7 +19,7 @@ use crate::markdown::code;
 use crate::{Control, Result};
 
 /// Bytes of what is kept of one pull request's plan, roughly. A row has room for a few times as much.
-const MAX_BYTES: usize = 100_000;
+const MAX_BYTES: usize = 30_000;
 /// Packages that are named of one repository.
 const MAX_NAMED: usize = 3;
 /// Digits of a digest that people compare.
@@ -169,6 +169,14 @@ impl<P: Platform> Control<P> {
             let Some(loaded) = self.load(path).await? else {
                 continue;
             };
+            let (by, merged) = (&loaded.row.commit, pull.merged.as_ref());
+            let repo = self.platform.state_repo();
+            if let Some(merged) = merged.filter(|merged| *merged != by)
+                && !repo.is_ancestor(by, merged).await?
+            {
+                // A later commit wishes it otherwise, and its row says so.
+                continue;
+            }
             if let Some(runs) = self.running(&loaded, plan).await? {
                 let differences = differences(plan, &runs).into_iter();
                 let of_path = differences.map(|why| (path.clone(), why));
@@ -301,7 +309,7 @@ fn other_packages(
             continue;
         }
         found.push(format!(
-            "another release came between: in {} it is {}, and {} was reviewed",
+            "another release came between: in {} it is {} now, and was {} when it was reviewed",
             code(name),
             some(&new),
             some(&gone)
@@ -415,7 +423,7 @@ mod tests {
             &release(&["app x86_64: 1 → 2", "lib x86_64: nothing → 1"]),
             &release(&["app x86_64: 3 → 2", "lib x86_64: nothing → 1"]),
             &[
-                "another release came between: in `base` it is `app x86_64: 3 → 2`, and `app x86_64: 1 → 2` was reviewed",
+                "another release came between: in `base` it is `app x86_64: 3 → 2` now, and was `app x86_64: 1 → 2` when it was reviewed",
             ],
         );
     }

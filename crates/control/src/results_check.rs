@@ -185,7 +185,12 @@ fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
     let digest = code(&compared.digest);
     match compared.differences.is_empty() {
         true => _ = writeln!(text, ", as planned in {digest}."),
-        false => _ = writeln!(text, ", and not all of it as planned in {digest}:"),
+        false => {
+            _ = writeln!(
+                text,
+                ". It differs from the plan that was reviewed, {digest}:"
+            )
+        }
     }
     text.push('\n');
     for (path, why) in compared.differences.iter().take(MAX_LINES) {

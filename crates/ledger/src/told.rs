@@ -125,3 +125,20 @@ impl WatchRow {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Row;
+
+    #[test]
+    fn rows_of_before_are_read_and_written_as_before() {
+        for text in [
+            r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"c"}"#,
+            r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"c","requests":["builds/2026/11/app.yaml"],"merged":"d"}"#,
+            r#"{"row":"watch","commit":"a","from":"b","digest":"c","looked":1}"#,
+        ] {
+            let row: Row = serde_json::from_str(text).expect(text);
+            assert_eq!(serde_json::to_string(&row).expect("a row"), text);
+        }
+    }
+}
