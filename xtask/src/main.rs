@@ -56,6 +56,8 @@ usage: cargo xtask WORD
            the same with fresh seeds, for so long
   sim --sweep
            every golden scenario with a failure before and after each call to the world
+  sim --hour
+           a mass rebuild of 50,000 tasks in an hour: pushes and checks at a forge are counted
   sim --emulated
            the same of three scenarios over DynamoDB and SQS on an emulator, and histories
   sim --bugs [NAME...]

@@ -144,6 +144,10 @@ pub(crate) struct UpArgs {
     /// its owner may be able to read it.
     #[arg(long, value_name = "FILE", env = "MILLRACE_STATE_TOKEN_FILE")]
     pub(crate) state_token_file: Option<PathBuf>,
+    /// Pushes of status in any minute, at most, where the state repository is on a server: forges block whoever
+    /// pushes too often. 0: as many as there is something to say.
+    #[arg(long, value_name = "N", default_value = "6")]
+    pub(crate) pushes_a_minute: u32,
     /// The branch that holds the requests.
     #[arg(long, default_value = "main")]
     pub(crate) branch: String,

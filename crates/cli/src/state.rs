@@ -5,19 +5,24 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
+use forge::{Address, GitHub, Secret};
 use git::{Credentials, Repository};
+use platform_local::WallClock;
 use serde::{Deserialize, Serialize};
+use state_repo::{TOKEN_USER, lent};
+use tokio::runtime::Handle;
 
+use crate::args::{ForgeArgs, ForgeKind};
 use crate::local::Layout;
+use crate::up::forge_address;
 
 /// Name of the note in the data directory.
 const NOTE: &str = "state.json";
 /// A login's file: longer is something else. In bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
-/// The user that a bare token is sent with: GitHub wants this word, other forges take any.
-const TOKEN_USER: &str = "x-access-token";
 
 /// Which state repository a data directory belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +34,22 @@ pub(crate) struct StatePlace {
     /// The file with the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Who logs in where there is no such file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) app: Option<AppPlace>,
+}
+
+/// The GitHub App that logs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AppPlace {
+    /// Its number.
+    pub(crate) id: u64,
+    /// The file with its private key.
+    pub(crate) key_file: PathBuf,
+    /// Where GitHub's API begins.
+    pub(crate) api: String,
+    /// The state repository there, as `owner/name`.
+    pub(crate) repository: String,
 }
 
 impl StatePlace {
@@ -38,6 +59,7 @@ impl StatePlace {
             repository: layout.state().display().to_string(),
             branch: "main".to_owned(),
             token_file: None,
+            app: None,
         }
     }
 
@@ -60,7 +82,27 @@ impl StatePlace {
             repository,
             branch: branch.to_owned(),
             token_file: token_file.map(absolute).transpose()?,
+            app: None,
         })
+    }
+
+    /// The App that writes checks pushes, too, unless there is a login for that.
+    pub(crate) fn with_app(mut self, args: &ForgeArgs) -> anyhow::Result<Self> {
+        if let (Some(id), Some(file)) = (args.forge_app, &args.forge_token_file)
+            && args.forge == Some(ForgeKind::Github)
+            && self.token_file.is_none()
+            && self.is_served()
+        {
+            let (api, repository) = forge_address(args, &self)?;
+            let key_file = std::path::absolute(file);
+            self.app = Some(AppPlace {
+                id,
+                key_file: key_file.with_context(|| format!("find {}", file.display()))?,
+                api,
+                repository,
+            });
+        }
+        Ok(self)
     }
 
     /// As the last `millrace up` on this directory was told.
@@ -87,6 +129,11 @@ impl StatePlace {
         (!self.repository.contains("://")).then(|| Path::new(&self.repository))
     }
 
+    /// Whether it is on a server.
+    pub(crate) fn is_served(&self) -> bool {
+        self.repository.starts_with("http")
+    }
+
     /// Opens it; one on a server with its copy in the data directory.
     pub(crate) fn open(&self, layout: &Layout) -> anyhow::Result<Repository> {
         let opened = match self.directory() {
@@ -105,7 +152,12 @@ impl StatePlace {
                 self.credentials()?,
             ),
         };
-        opened.with_context(|| format!("open the state repository {}", self.repository))
+        let opened =
+            opened.with_context(|| format!("open the state repository {}", self.repository))?;
+        Ok(match &self.app {
+            Some(app) => opened.logging_in(app.login()?),
+            None => opened,
+        })
     }
 
     fn credentials(&self) -> anyhow::Result<Credentials> {
@@ -114,6 +166,25 @@ impl StatePlace {
         };
         let text = private_text(path)?;
         login(&text).with_context(|| format!("read the login in {}", path.display()))
+    }
+}
+
+impl AppPlace {
+    /// Lends tokens of the App's installation. Inside of a runtime, which is asked then.
+    fn login(&self) -> anyhow::Result<Arc<dyn git::Login>> {
+        let address = Address::new(&self.api, &self.repository)?;
+        let key = private_text(&self.key_file)?;
+        let login = forge::Login::App {
+            id: self.id,
+            key: Secret::new(&key),
+            installation: None,
+        };
+        let app = Arc::new(GitHub::new(address, login, WallClock)?);
+        let lend = move || {
+            let app = app.clone();
+            async move { Ok(app.push_token().await?.expose().to_owned()) }
+        };
+        Ok(lent(Handle::current(), lend))
     }
 }
 

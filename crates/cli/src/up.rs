@@ -8,6 +8,7 @@ mod pulls;
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,7 @@ use crate::state::StatePlace;
 use loops::{
     advance_loop, dispatch_loop, lease_loop, plan_loop, prune_loop, report_loop, sweep_loop,
 };
+pub(crate) use pulls::forge_address;
 use pulls::{At, Ear, News};
 
 pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
@@ -50,7 +52,8 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         args.state.as_deref(),
         &args.branch,
         args.state_token_file.as_deref(),
-    )?;
+    )?
+    .with_app(&args.forge)?;
     let state_repo = GitStateRepo::new(place.open(&layout)?).holding(&args.branch);
     let at = At::told(&args.forge, &place)?;
     let news = Arc::new(News::default());
@@ -59,7 +62,7 @@ pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict
         .map(|file| Ear::told(file, &args.forge, &place))
         .transpose()?;
     let config = configuration(&state_repo, &args.branch).await;
-    let options = options(config.as_ref(), &args);
+    let options = options(config.as_ref(), &args, &place);
     let jobs = Jobs::of(args.jobs, config.as_ref());
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
@@ -238,11 +241,13 @@ pub(crate) async fn configuration(state_repo: &GitStateRepo, branch: &str) -> Op
     Some(config)
 }
 
-fn options(config: Option<&Config>, args: &UpArgs) -> Options {
+fn options(config: Option<&Config>, args: &UpArgs, place: &StatePlace) -> Options {
     let mut options = Options {
         branch: args.branch.clone(),
         lease_seconds: args.lease,
         heartbeat_seconds: (args.lease / 4).max(1),
+        // On this disk nobody counts.
+        pushes_a_minute: NonZeroU32::new(args.pushes_a_minute).filter(|_| place.is_served()),
         checks: args.forge.forge.is_some(),
         public_url: args.forge.public_url.clone(),
         ..Options::default()

@@ -65,6 +65,12 @@ pub(crate) fn run(args: &VerifyArgs, output: &Output) -> anyhow::Result<Verdict>
         args.repository.clone()
     };
     let place = StatePlace::noted(&layout)?;
+    // An App is asked for its login there.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()?;
+    let _inside = runtime.enter();
     let repository = place.open(&layout)?;
     let mut reports = Vec::new();
     for name in &names {

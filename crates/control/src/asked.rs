@@ -8,6 +8,7 @@ use ledger::{
 use pipeline_spec::RequestPath;
 use ports::{Applied, Forge, Ledger, Permission, Platform, Reply};
 
+use crate::budgets::{Word, no_more};
 use crate::load::unexpected;
 use crate::reply::{self, Came};
 use crate::{CommandError, Control, Error, Result, contended};
@@ -109,6 +110,9 @@ impl<P: Platform> Control<P> {
             written: comment.written,
             text: text.clone(),
         };
+        if !self.may_write(forge, 1, Word::Plan).await? {
+            return Err(no_more("answer a comment"));
+        }
         forge.answer(&reply).await?;
         let told = AskedRow {
             answer: None,

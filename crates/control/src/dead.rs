@@ -98,6 +98,6 @@ impl<P: Platform> Control<P> {
 pub(crate) fn is_transient(error: &Error) -> bool {
     matches!(
         error,
-        Error::Port(ports::Error::Transient { .. }) | Error::Contended(_)
+        Error::Port(ports::Error::Transient { .. }) | Error::Contended(_) | Error::Full { .. }
     )
 }

@@ -18,7 +18,7 @@ use crate::files::{Checkout, Files};
 use crate::forecast::{Forecast, forecast};
 use crate::jobs::{Following, Jobs};
 use crate::needs::{DryRunNeed, needs};
-use crate::notice::{not_a_file, repository, unread};
+use crate::notice::{not_a_file, repository, trust, unread};
 use crate::report::is_request;
 use crate::{Control, Result};
 
@@ -104,6 +104,9 @@ pub struct DryRunRequest {
     pub priority: Priority,
     /// What a person must mend.
     pub problems: Vec<Problem>,
+    /// A host did not answer: another look may say otherwise.
+    #[serde(skip)]
+    pub is_unsure: bool,
     /// What follows later and why.
     pub notes: Vec<Note>,
     /// First tasks, and those that follow once the sources are known.
@@ -266,6 +269,9 @@ impl<P: Platform> Control<P> {
         let from = linear.then_some(head.commit.as_str());
         let changes = self.file_changes(from, files).await?;
         run.notes = self.dry_notes(&changes).await?;
+        if from.is_some() {
+            run.notes.extend(changes.iter().filter_map(trust));
+        }
         // What was there before is not of who reads this.
         let differs = |path: &str| changes.iter().any(|change| change.path == path);
         let of_changes = warnings.iter().filter(|found| differs(&found.path));
@@ -292,6 +298,7 @@ impl<P: Platform> Control<P> {
                 change: word(change.kind).to_owned(),
                 priority: Priority::Normal,
                 problems: Vec::new(),
+                is_unsure: false,
                 notes: Vec::new(),
                 tasks: Vec::new(),
                 work: DryRunWork::default(),
@@ -376,9 +383,12 @@ impl<P: Platform> Control<P> {
                 None => match self.platform.state_repo().resolve(&key.0, &key.1).await {
                     Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
                     Ok(Resolved::Missing(message)) => Resolution::Missing(message),
-                    Err(error) => Resolution::Missing(format!(
-                        "{git_ref} of {git} cannot be looked up now: {error}"
-                    )),
+                    Err(error) => {
+                        request.is_unsure = true;
+                        Resolution::Missing(format!(
+                            "{git_ref} of {git} cannot be looked up now: {error}"
+                        ))
+                    }
                 },
             };
             refs.insert(key, resolution);

@@ -25,6 +25,7 @@ mod anew;
 mod answer;
 mod asked;
 mod away;
+mod budgets;
 mod collect;
 mod command;
 mod compared;
@@ -40,6 +41,7 @@ mod forecast;
 mod jobs;
 mod load;
 mod markdown;
+mod merged;
 mod needs;
 mod notice;
 mod orphans;
@@ -59,6 +61,7 @@ mod told_configuration;
 mod turns;
 mod work;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -102,6 +105,12 @@ pub enum Error {
     /// Others kept writing the same row.
     #[error("write {0}: other writers changed it {MAX_TRIES} times in a row")]
     Contended(String),
+    /// As many pushes were made as the forge bears.
+    #[error("push to the status branch: as many pushes were made as may be for now")]
+    Full {
+        /// The next one may be made then.
+        until: Millis,
+    },
     /// The configuration in the state repository cannot be used.
     #[error("read the configuration at {commit}: {} problem(s), the first is: {}", .diagnostics.len(), first(.diagnostics))]
     Config {
@@ -145,6 +154,9 @@ pub struct Options {
     pub heartbeat_seconds: u64,
     /// How long a file of the artifact store is kept that nothing names.
     pub grace: Grace,
+    /// Pushes to the status branch in any minute, of all processes together: for a state repository at a forge, which
+    /// blocks whoever pushes too often. `None`: as many as there is something to say.
+    pub pushes_a_minute: Option<NonZeroU32>,
     /// Whether planned commits are kept in sight until their requests are done: somebody calls [`Control::tell`].
     pub checks: bool,
     /// Where people reach pages and logs, for links in checks. Without a slash at its end.
@@ -159,6 +171,7 @@ impl Default for Options {
             lease_seconds: 60,
             heartbeat_seconds: 10,
             grace: Grace::default(),
+            pushes_a_minute: None,
             checks: false,
             public_url: None,
         }

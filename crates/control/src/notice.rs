@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use ledger::{HeadRow, Problem, limits};
+use ledger::{HeadRow, Note, Problem, limits};
 use pipeline_spec::{Config, Layout, PathKind, RepositoryName, Severity, check_place, classify};
 use ports::{ChangeKind, PathChange, Platform, StateRepo};
 
@@ -202,6 +202,27 @@ pub(crate) fn unread(change: &PathChange) -> Option<Problem> {
             })
         }
     }
+}
+
+/// What people should know of a change to what they trust: it builds nothing, and gives somebody power.
+pub(crate) fn trust(change: &PathChange) -> Option<Note> {
+    let is_new = change.kind == ChangeKind::Added;
+    let why = match (classify(&change.path), is_gone(change)) {
+        (PathKind::Runner(_), true) => "this runner gets no more work",
+        (PathKind::Runner(_), false) if is_new => {
+            "a new runner: it gets work, and what it hands in is believed"
+        }
+        (PathKind::Runner(_), false) => "a runner's key or what it may do is another one",
+        (PathKind::Key(_) | PathKind::KeyFile(_), _) => {
+            "keys that packages are signed or checked with are others"
+        }
+        (PathKind::Policy, _) => "the rules of what may be released are others",
+        _ => return None,
+    };
+    Some(Note {
+        subject: change.path.clone(),
+        why: why.to_owned(),
+    })
 }
 
 /// The answer to a link.

@@ -54,7 +54,7 @@ pub(crate) fn answer(asked: &Asked, came: &[Came]) -> String {
 fn sentence(came: &Came) -> String {
     match came {
         Came::Retried(paths, 0) if paths.is_empty() => {
-            "There is nothing to retry: nothing that this pull request has brought failed.".to_owned()
+            "Nothing that this pull request has brought is failed now: nothing is left to retry.".to_owned()
         }
         Came::Retried(paths, tasks) => {
             let named: Vec<String> = paths.iter().take(MAX_NAMED).map(|it| code(it.as_str())).collect();
@@ -70,7 +70,7 @@ fn sentence(came: &Came) -> String {
             format!("{tasks}, of {}{more}.", named.join(", "))
         }
         Came::Canceled(0) => {
-            "There is nothing to cancel: nothing that this pull request has brought is under way.".to_owned()
+            "Nothing that this pull request has brought is under way now: nothing is left to cancel.".to_owned()
         }
         Came::Canceled(1) => "1 task was stopped.".to_owned(),
         Came::Canceled(tasks) => format!("{tasks} tasks were stopped."),

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ledger::{
-    Change, Condition, Expect, HeadRow, Key, Message, QueueName, Row, StatusBranchRow, partition,
+    Change, Condition, Expect, HeadRow, Key, Message, Millis, QueueName, Row, StatusBranchRow,
+    partition,
 };
 use pipeline_spec::{RequestPath, Sha256Digest};
 use ports::{
@@ -38,6 +39,8 @@ pub enum Reported {
     Nothing,
     /// The commit on the status branch and the number of files in it.
     Commit(String, usize),
+    /// As many pushes were made as may be: what there is to say waits until this time.
+    Later(Millis),
 }
 
 /// A file of the status branch.
@@ -70,8 +73,14 @@ enum Mended {
 impl<P: Platform> Control<P> {
     /// Waits up to `wait` for something to report, then writes all of it in one commit. What somebody
     /// else did to the branch since the last report is undone, whether or not there is something to report.
+    /// While no push may be made, nothing is waited for and nothing is received.
     pub async fn report(&self, wait: Duration) -> Result<Reported> {
-        self.mend_status().await?;
+        if let Some(until) = self.next_push().await? {
+            return Ok(Reported::Later(until));
+        }
+        if let Some(later) = self.mend_status().await? {
+            return Ok(later);
+        }
         let queues = [QueueName::report()];
         let mut deliveries = self
             .platform
@@ -89,11 +98,14 @@ impl<P: Platform> Control<P> {
     }
 
     /// The same for messages that somebody else has received, as a function that its queue starts. Those
-    /// that are answered are acknowledged, the others come back by themselves.
+    /// that are answered are acknowledged, the others come back by themselves; those that no push is left for are sent
+    /// again.
     pub async fn report_received(&self, deliveries: &[Delivery]) -> Result<Reported> {
         // Whoever writes an answer looks at the branch, too.
-        if deliveries.is_empty() {
-            self.mend_status().await?;
+        if deliveries.is_empty()
+            && let Some(later) = self.mend_status().await?
+        {
+            return Ok(later);
         }
         self.answer_all(deliveries).await
     }
@@ -105,6 +117,7 @@ impl<P: Platform> Control<P> {
             .collect();
         let begun = self.now();
         let reported = match self.write_status(&paths).await {
+            Err(Error::Full { until }) => return self.report_later(deliveries, until).await,
             Err(error) if paths.len() > 1 && !is_transient(&error) => {
                 tracing::error!(%error, "one of several answers cannot be written; each is tried alone");
                 return self.report_each(deliveries).await;
@@ -123,7 +136,10 @@ impl<P: Platform> Control<P> {
         Ok(reported)
     }
 
-    async fn acknowledge(&self, deliveries: impl Iterator<Item = &Delivery>) -> Result<()> {
+    pub(crate) async fn acknowledge(
+        &self,
+        deliveries: impl Iterator<Item = &Delivery>,
+    ) -> Result<()> {
         let receipts = deliveries.map(|delivery| delivery.receipt.as_str());
         let receipts: Vec<&str> = receipts.collect();
         let queue = self.platform.queue();
@@ -139,13 +155,20 @@ impl<P: Platform> Control<P> {
             }
         }
         let mut last = Reported::Nothing;
-        for (path, deliveries) in by_path {
+        while let Some((path, deliveries)) = by_path.pop_first() {
             match self.write_status(&[path].into()).await {
                 Ok(reported) => {
                     self.acknowledge(deliveries.into_iter()).await?;
                     if reported != Reported::Nothing {
                         last = reported;
                     }
+                }
+                Err(Error::Full { until }) => {
+                    let left = deliveries
+                        .into_iter()
+                        .chain(by_path.into_values().flatten());
+                    let left: Vec<Delivery> = left.cloned().collect();
+                    return self.report_later(&left, until).await;
                 }
                 Err(error) if is_transient(&error) => return Err(error),
                 Err(error) => {
@@ -192,8 +215,16 @@ impl<P: Platform> Control<P> {
         Err(self.status_contended())
     }
 
+    /// As [`Self::make_whole`]; when it has to wait, until when.
+    async fn mend_status(&self) -> Result<Option<Reported>> {
+        match self.make_whole().await {
+            Err(Error::Full { until }) => Ok(Some(Reported::Later(until))),
+            made => made.map(|()| None),
+        }
+    }
+
     /// Makes the branch whole if it is not where the machine left it. One look at the head when it is.
-    async fn mend_status(&self) -> Result<()> {
+    async fn make_whole(&self) -> Result<()> {
         for _ in 0..MAX_TRIES {
             let branch = self.status_branch().await?;
             if branch.head == branch.left || self.mend(&branch).await? != Mended::Moved {
@@ -370,10 +401,15 @@ impl<P: Platform> Control<P> {
             files,
             time: self.now() / 1000,
         };
+        let counted = self.count_push().await?;
         let repo = self.platform.state_repo();
-        Ok(repo
+        let committed = repo
             .commit(&self.options.status_branch, parent, new)
-            .await?)
+            .await?;
+        if committed == Committed::Unchanged {
+            self.give_push_back(counted).await?;
+        }
+        Ok(committed)
     }
 
     /// What the branch should have at `path`, when `head` was read before. `None`: what it has. A ledger

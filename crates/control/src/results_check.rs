@@ -111,6 +111,11 @@ impl Brought {
         tasks.filter(move |task| self.archs.get(&task.id).is_some_and(|of| of == arch))
     }
 
+    /// Tasks that failed.
+    pub(crate) fn failures(&self) -> usize {
+        self.failed().count()
+    }
+
     fn failed(&self) -> impl Iterator<Item = &StatusTask> {
         self.status
             .tasks

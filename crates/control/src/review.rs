@@ -16,6 +16,7 @@ use ports::{
 use sha2::{Digest, Sha256};
 
 use crate::admit::requests;
+use crate::budgets::{Word, no_more};
 use crate::compared::reviewed;
 use crate::dry_run::Refs;
 use crate::files::{Checkout, Files};
@@ -41,6 +42,19 @@ pub struct Reviewed {
     pub written: usize,
     /// Pull requests of which nothing could be said now; the next review tries again.
     pub failed: usize,
+    /// Those that wait, since the forge gets no more for now.
+    pub waiting: usize,
+}
+
+/// What became of the check of one pull request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Said {
+    /// It was written.
+    Now,
+    /// It says so already.
+    Before,
+    /// It waits: the forge gets no more for now.
+    Later,
 }
 
 /// What a merge came with.
@@ -51,6 +65,15 @@ enum Came {
     WithNothing,
     /// This planned commit, and these requests.
     With(String, Vec<RequestPath>),
+}
+
+/// How long what was said of a pull request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    /// Until it, or what it lies over, is another.
+    UntilChanged,
+    /// A host of a package's source did not answer: that is no mistake of anybody's.
+    UntilTheNextLook,
 }
 
 /// A pull request as files over what is planned.
@@ -85,7 +108,9 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             match self.review_one(forge, pull, row).await {
-                Ok(written) => reviewed.written += usize::from(written),
+                Ok(Said::Now) => reviewed.written += 1,
+                Ok(Said::Before) => {}
+                Ok(Said::Later) => reviewed.waiting += 1,
                 Err(error) => {
                     tracing::warn!(pull = pull.number, %error, "failed to review a pull request");
                     reviewed.failed += 1;
@@ -122,7 +147,9 @@ impl<P: Platform> Control<P> {
             let digest = String::new();
             (PullRow { digest, ..row }, version)
         });
-        self.review_one(forge, &pull, unsaid).await?;
+        if self.review_one(forge, &pull, unsaid).await? == Said::Later {
+            return Err(no_more("write a check"));
+        }
         Ok(Some(pull.head))
     }
 
@@ -149,6 +176,7 @@ impl<P: Platform> Control<P> {
                 // So that it is told at once, here too.
                 let watch = WatchRow {
                     digest: String::new(),
+                    looked: 0,
                     ..watch.map_or_else(|| WatchRow::again(&commit), |(row, _)| row)
                 };
                 change.put(Key::watch(&commit), Row::Watch(watch));
@@ -180,9 +208,7 @@ impl<P: Platform> Control<P> {
         if !repo.is_ancestor(merge, &planned.commit).await? {
             return Ok(Came::NotYet);
         }
-        let began = self.merge_base(base, head).await?;
-        let changes = repo.changes(began.as_deref(), head).await?;
-        let requests: Vec<RequestPath> = requests(&changes).into_iter().take(MAX_FILES).collect();
+        let requests = self.proposed(base, head).await?;
         for path in &requests {
             let Some(loaded) = self.load(path).await? else {
                 continue;
@@ -193,6 +219,14 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(Came::WithNothing)
+    }
+
+    /// Requests that `head` brings, changes or takes away from where it began on `base`.
+    pub(crate) async fn proposed(&self, base: &str, head: &str) -> Result<Vec<RequestPath>> {
+        let began = self.merge_base(base, head).await?;
+        let repo = self.platform.state_repo();
+        let changes = repo.changes(began.as_deref(), head).await?;
+        Ok(requests(&changes).into_iter().take(MAX_FILES).collect())
     }
 
     pub(crate) async fn watch_row(&self, commit: &str) -> Result<Option<(WatchRow, u64)>> {
@@ -217,32 +251,40 @@ impl<P: Platform> Control<P> {
         Ok(known)
     }
 
-    /// Whether a check was written.
     async fn review_one<F: Forge>(
         &self,
         forge: &F,
         pull: &Pull,
         mut known: Option<(PullRow, u64)>,
-    ) -> Result<bool> {
-        let mut written = false;
+    ) -> Result<Said> {
+        let mut said = Said::Before;
         let key = Key::pull(pull.number);
         for _ in 0..MAX_TRIES {
             let (head, _) = self.head_row().await?;
             let again = known.as_ref().map_or(0, |(row, _)| row.again);
-            let (check, plan) = self.check_of(pull, &head.commit, again).await?;
+            let (check, plan, stands) = self.check_of(pull, &head.commit, again).await?;
             let is_said = known
                 .as_ref()
                 .is_some_and(|(row, _)| row.head == pull.head && row.digest == check.digest);
             // Another process may have written something older over it: see below.
-            if !is_said || written {
+            if !is_said || said == Said::Now {
+                if !self
+                    .may_write(forge, forge.writes(&check), Word::Plan)
+                    .await?
+                {
+                    return Ok(Said::Later);
+                }
                 forge.write_check(&check).await?;
-                written = true;
+                said = Said::Now;
             }
             let row = PullRow {
                 number: pull.number,
                 head: pull.head.clone(),
                 base: head.commit,
-                digest: check.digest,
+                digest: match stands {
+                    Stands::UntilChanged => check.digest,
+                    Stands::UntilTheNextLook => String::new(),
+                },
                 requests: Vec::new(),
                 merged: None,
                 plan,
@@ -252,10 +294,10 @@ impl<P: Platform> Control<P> {
             let version = known.as_ref().map(|(_, version)| *version);
             change.replace(key.clone(), Expect::as_read(version), Row::Pull(row));
             if self.apply(change).await? == Applied::Done {
-                return Ok(written);
+                return Ok(said);
             }
             // Of two processes the one that notes last has to be the one that wrote last: so this one writes again.
-            written = true;
+            said = Said::Now;
             known = self.known_pulls().await?.remove(&pull.number);
         }
         Err(contended(&key))
@@ -269,9 +311,12 @@ impl<P: Platform> Control<P> {
         pull: &Pull,
         base: &str,
         again: Millis,
-    ) -> Result<(Check, Option<ReviewedPlan>)> {
+    ) -> Result<(Check, Option<ReviewedPlan>, Stands)> {
         Ok(match self.proposal(pull, base).await? {
-            Err(why) => (named(refusal(pull, &why), again), None),
+            Err(why) => {
+                let check = named(refusal(pull, &why), again);
+                (check, None, Stands::UntilChanged)
+            }
             Ok(proposal) => {
                 // Anybody may open a pull request, and write any address into it.
                 let refs = match pull.is_own {
@@ -287,7 +332,11 @@ impl<P: Platform> Control<P> {
                 run.forecast = forecast;
                 let check = plan_check(pull, &run, &proposal.both);
                 let plan = reviewed(&run, &pull.head);
-                (Check { digest, ..check }, Some(plan))
+                let stands = match run.requests.iter().any(|request| request.is_unsure) {
+                    true => Stands::UntilTheNextLook,
+                    false => Stands::UntilChanged,
+                };
+                (Check { digest, ..check }, Some(plan), stands)
             }
         })
     }

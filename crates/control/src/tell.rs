@@ -1,22 +1,28 @@
 //! After the merge: each planned commit, and each pull request that came with it, has a check that follows its work.
 //!
-//! A check is written when what it says has changed, at most once a minute, and last when nothing more happens by
-//! itself. Both rows that remember what was said may be lost: then it is said again.
+//! A check is written when what it says has changed, and last when nothing more happens by itself: a failure and an end
+//! at the next look, progress once a minute at most, and the less often the more pages there are. Rows that remember what
+//! was said may be lost: then it is said again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, WatchRow, partition};
+use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, Took, WatchRow, partition};
 use pipeline_spec::RequestPath;
 use ports::{Applied, Check, CheckState, Forge, Ledger, Platform, StateRepo};
 
 use crate::admit::requests;
+use crate::budgets::{Word, pace};
+use crate::jobs::Series;
 use crate::load::unexpected;
-use crate::results_check::{Brought, Page, Standing, arch_checks, results_check};
+use crate::results_check::{self, Brought, Standing, arch_checks, results_check};
 use crate::review::named;
+use crate::told_configuration::Configured;
 use crate::{Control, MAX_TRIES, Result, contended};
 
-/// A commit's work is looked at so long after the last time, at the earliest, and its check written if it has changed.
+/// A commit's work is looked at so long after the last time, at the earliest.
 const AGAIN_MILLIS: Millis = 60_000;
+/// Pages of one commit that are written in one round: their rows fit into one change. The others follow.
+const PAGES_AT_ONCE: usize = 40;
 
 /// What a round of telling did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -25,8 +31,140 @@ pub struct Told {
     pub watched: usize,
     /// Of those, the ones whose check was written or written anew.
     pub written: usize,
-    /// Commits of which nothing could be said now; the next round tries again.
+    /// Commits of which nothing could be said now; another round tries again.
     pub failed: usize,
+    /// Commits that have something to say which waits: for its turn, or since the forge gets no more for now.
+    pub waiting: usize,
+}
+
+/// A round of telling.
+struct Round<'a, F> {
+    forge: &'a F,
+    /// How long after the last word of progress another one may follow.
+    pace: Millis,
+}
+
+/// What was said of one commit.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    written: bool,
+    waits: bool,
+}
+
+/// All that is to be said of a commit.
+struct Story {
+    state: CheckState,
+    word: Word,
+    /// Tasks that have failed.
+    failed: usize,
+    /// The commit's own, unless one of the others stands there, and those of pull requests that came with it.
+    pages: Vec<Page>,
+    /// How long its finished tasks took.
+    took: Vec<(Series, Took)>,
+}
+
+/// Where a check stands: beside a commit, or on the page of a pull request.
+struct Page {
+    check: Check,
+    /// It is what was said there last.
+    stands: bool,
+    /// It was said in this round.
+    is_new: bool,
+    place: Beside,
+}
+
+/// Whose page it is.
+enum Beside {
+    /// The commit's.
+    Commit,
+    /// A pull request's, as it was read.
+    Pull(Box<PullRow>, u64),
+    /// Either's, about one architecture.
+    Arch(String),
+}
+
+impl Page {
+    fn arch(&self) -> Option<&str> {
+        match &self.place {
+            Beside::Arch(arch) => Some(arch),
+            Beside::Commit | Beside::Pull(..) => None,
+        }
+    }
+
+    fn is_of(&self, arch: &str) -> bool {
+        self.arch() == Some(arch)
+    }
+}
+
+impl Story {
+    fn stands(&self) -> bool {
+        self.pages.iter().all(|page| page.stands)
+    }
+
+    fn is_written(&self) -> bool {
+        self.pages.iter().any(|page| page.is_new)
+    }
+
+    /// What is written down of what stands now.
+    fn noted(self, row: WatchRow, version: u64, now: Millis) -> Change {
+        let mut change = Change::default();
+        let key = Key::watch(&row.commit);
+        let is_passed = self.state == CheckState::Passed;
+        let mut is_over = self.state.is_done() && self.stands();
+        let mut next = WatchRow { looked: now, ..row };
+        if self.is_written() {
+            next.told = now;
+        }
+        if self.stands() {
+            next.failed = self.failed;
+        }
+        let stand = |arch: &str| {
+            let pages = self.pages.iter().filter(|page| page.is_of(arch));
+            pages.into_iter().all(|page| page.stands)
+        };
+        let archs = self.pages.iter().filter_map(Page::arch);
+        let archs: BTreeSet<&str> = archs.filter(|arch| stand(arch)).collect();
+        let archs: BTreeSet<String> = archs.into_iter().map(str::to_owned).collect();
+        for page in self.pages.into_iter().filter(|page| page.stands) {
+            let digest = page.check.digest;
+            let (pull, seen) = match page.place {
+                Beside::Commit => {
+                    next.digest = digest;
+                    continue;
+                }
+                Beside::Arch(arch) => {
+                    if archs.contains(&arch) {
+                        next.archs.insert(arch, digest);
+                    }
+                    continue;
+                }
+                Beside::Pull(pull, seen) => (*pull, seen),
+            };
+            let key = Key::pull(pull.number);
+            // Of what failed a retry is told on the same pages.
+            if !is_passed && !page.is_new {
+                continue;
+            }
+            if change.writes.len() == PAGES_AT_ONCE {
+                is_over = false;
+            } else if is_passed {
+                change.delete(key);
+            } else {
+                let row = Row::Pull(PullRow { digest, ..pull });
+                change.replace(key, Expect::Version(seen), row);
+            }
+        }
+        if is_over {
+            change.conditions.push(Condition {
+                key: key.clone(),
+                expect: Expect::Version(version),
+            });
+            change.delete(key);
+        } else {
+            change.replace(key, Expect::Version(version), Row::Watch(next));
+        }
+        change
+    }
 }
 
 impl<P: Platform> Control<P> {
@@ -36,20 +174,36 @@ impl<P: Platform> Control<P> {
     /// If it cannot be read which commits there are. What fails for one of them holds up no other.
     pub async fn tell<F: Forge>(&self, forge: &F) -> Result<Told> {
         let mut told = Told::default();
+        let mut rows = Vec::new();
         for (key, record) in self.all_rows(partition::WATCHED, "").await? {
             let Row::Watch(row) = record.row else {
                 return Err(unexpected(&key));
             };
-            told.watched += 1;
-            // A clock that was set back does not silence anybody.
-            let since = self.now().saturating_sub(row.looked);
-            if !row.digest.is_empty() && (0..AGAIN_MILLIS).contains(&since) {
-                continue;
-            }
-            match self.tell_one(forge, row, record.version).await {
-                Ok(written) => told.written += usize::from(written),
+            rows.push((row, record.version));
+        }
+        told.watched = rows.len();
+        // A clock that was set back does not silence anybody.
+        let now = self.now();
+        let since = |row: &WatchRow| now.saturating_sub(row.looked);
+        rows.retain(|(row, _)| row.looked == 0 || !(0..AGAIN_MILLIS).contains(&since(row)));
+        if rows.is_empty() || forge.rests_until().is_some() {
+            return Ok(told);
+        }
+        // Whoever was told the longest time ago comes first.
+        rows.sort_by_key(|(row, _)| row.told);
+        let pulls = self.known_pulls().await?;
+        let merged = pulls.values().filter(|(row, _)| row.merged.is_some());
+        let pace = pace(told.watched + merged.count()).max(AGAIN_MILLIS);
+        let round = Round { forge, pace };
+        for (row, version) in rows {
+            let commit = row.commit.clone();
+            match self.tell_one(&round, row, version).await {
+                Ok(said) => {
+                    told.written += usize::from(said.written);
+                    told.waiting += usize::from(said.waits);
+                }
                 Err(error) => {
-                    tracing::warn!(commit = key.sort, %error, "failed to tell how the work of a commit goes");
+                    tracing::warn!(commit, %error, "failed to tell how the work of a commit goes");
                     told.failed += 1;
                 }
             }
@@ -79,117 +233,158 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Whether a check was written.
     async fn tell_one<F: Forge>(
         &self,
-        forge: &F,
+        round: &Round<'_, F>,
         mut row: WatchRow,
         mut version: u64,
-    ) -> Result<bool> {
+    ) -> Result<Said> {
         let key = Key::watch(&row.commit);
+        let (mut said, mut must_write) = (Said::default(), false);
         if row.configuration.is_some() {
-            match self.tell_configuration(forge, row, version).await? {
-                None => return Ok(true),
-                Some(left) => (row, version) = left,
+            match self.tell_configuration(round.forge, row, version).await? {
+                Configured::Waits => {
+                    said.waits = true;
+                    return Ok(said);
+                }
+                Configured::Over => {
+                    said.written = true;
+                    return Ok(said);
+                }
+                Configured::Left(left, seen) => (row, version) = (*left, seen),
             }
         }
-        let mut must_write = false;
         for _ in 0..MAX_TRIES {
-            let mut brought = self.brought(&row).await?;
-            let pulls = self.pulls_of(&row.commit).await?;
-            let check = named(self.check_of_commit(&row.commit, None, &brought), row.again);
-            let is_new = must_write || check.digest != row.digest;
-            if is_new {
-                forge.write_check(&check).await?;
-                for pull in &pulls {
-                    self.add_missing(&mut brought, &pull.requests).await?;
-                    let page = self.page(pull).await?;
-                    let check = self.check_of_commit(&row.commit, Some(&page), &brought);
-                    forge.write_check(&named(check, row.again)).await?;
-                }
+            if !row.knows_pulls {
+                self.find_merged(round.forge, &row).await?;
+                row.knows_pulls = true;
             }
-            let archs = self.tell_archs(forge, &row, (&pulls, &brought)).await?;
-            let mut change = Change::default();
-            if check.state.is_done() {
-                let finished = brought.values().flat_map(|it| &it.took);
-                self.note_durations(finished).await;
-                change.conditions.push(Condition {
-                    key: key.clone(),
-                    expect: Expect::Version(version),
-                });
-                change.delete(key.clone());
-                // Of what failed a retry is told on the same pages.
-                if check.state == CheckState::Passed {
-                    for pull in &pulls {
-                        change.delete(Key::pull(pull.number));
-                    }
-                }
-            } else {
-                let next = WatchRow {
-                    digest: check.digest,
-                    looked: self.now(),
-                    archs,
-                    ..row.clone()
-                };
-                change.replace(key.clone(), Expect::Version(version), Row::Watch(next));
+            let mut story = self.story(&row).await?;
+            if must_write {
+                story.pages.iter_mut().for_each(|page| page.stands = false);
             }
-            if self.apply(change).await? == Applied::Done {
-                return Ok(is_new);
+            let since = self.now().saturating_sub(row.told);
+            let is_due = story.word == Word::News || !(0..round.pace).contains(&since);
+            let told = match is_due || must_write {
+                true => self.write(round.forge, &mut story).await,
+                false => Ok(()),
+            };
+            said.written |= story.is_written();
+            said.waits = !story.stands();
+            if story.state.is_done() && story.stands() {
+                self.note_durations(story.took.iter()).await;
+            }
+            let change = story.noted(row.clone(), version, self.now());
+            let applied = self.apply(change).await?;
+            told?;
+            if applied == Applied::Done {
+                return Ok(said);
             }
             // Another process has told it as well, perhaps earlier and now over this: so it is told once more.
             must_write = true;
-            match self.watch_row(&row.commit).await? {
-                None => return Ok(true),
-                Some(now) => (row, version) = now,
-            }
+            let Some((mut now, seen)) = self.watch_row(&row.commit).await? else {
+                self.watch_on(row).await?;
+                return Ok(said);
+            };
+            now.digest.clear();
+            (row, version) = (now, seen);
         }
         Err(contended(&key))
     }
 
-    /// Writes the checks of single architectures where they help and say something else than before. Answers what was
-    /// said.
-    async fn tell_archs<F: Forge>(
-        &self,
-        forge: &F,
-        row: &WatchRow,
-        (pulls, brought): (&[PullRow], &BTreeMap<RequestPath, Brought>),
-    ) -> Result<BTreeMap<String, String>> {
-        let mut said = BTreeMap::new();
+    /// Another process has told the last word, and perhaps this one something older over it.
+    async fn watch_on(&self, row: WatchRow) -> Result<()> {
+        let mut change = Change::default();
+        let again = WatchRow {
+            from: row.from,
+            ..WatchRow::again(&row.commit)
+        };
+        let key = Key::watch(&row.commit);
+        change.replace(key, Expect::Absent, Row::Watch(again));
+        // It is watched.
+        let _as_it_should_be = self.apply(change).await?;
+        Ok(())
+    }
+
+    /// Writes the pages that say something else, until the forge gets no more for now.
+    async fn write<F: Forge>(&self, forge: &F, story: &mut Story) -> Result<()> {
+        let word = story.word;
+        let pages = story.pages.iter_mut().filter(|page| !page.stands);
+        for page in pages.take(PAGES_AT_ONCE) {
+            if !self
+                .may_write(forge, forge.writes(&page.check), word)
+                .await?
+            {
+                return Ok(());
+            }
+            forge.write_check(&page.check).await?;
+            (page.stands, page.is_new) = (true, true);
+        }
+        Ok(())
+    }
+
+    async fn story(&self, row: &WatchRow) -> Result<Story> {
+        let mut brought = self.brought(row).await?;
+        let failed = brought.values().map(Brought::failures).sum();
+        let page = |check: Check, told: &str, place| Page {
+            stands: check.digest == told,
+            check,
+            is_new: false,
+            place,
+        };
+        let check = named(self.check_of_commit(&row.commit, None, &brought), row.again);
+        let (state, word) = (check.state, Word::of_results(&check, failed, row.failed));
+        let pulls = self.pulls_of(&row.commit).await?;
+        let (mut pages, mut places) = (Vec::new(), Vec::new());
+        // A commit has one check of each name: that of a pull request which was merged as it is says all.
+        if pulls.iter().all(|(pull, _)| pull.head != row.commit) {
+            pages.push(page(check, &row.digest, Beside::Commit));
+            places.push((row.commit.clone(), None));
+        }
         let url = self.options.public_url.as_deref();
         let known: Vec<&str> = row.archs.keys().map(String::as_str).collect();
-        for (arch, check) in arch_checks(&row.commit, brought, (&known, url)) {
+        let archs = arch_checks(&row.commit, &brought, (&known, url));
+        for (pull, version) in pulls {
+            self.add_missing(&mut brought, &pull.requests).await?;
+            let shown = results_check::Page {
+                compared: self.compared(&pull).await?,
+                pull: &pull,
+            };
+            let check = self.check_of_commit(&row.commit, Some(&shown), &brought);
+            let (check, told) = (named(check, row.again), pull.digest.clone());
+            places.push((pull.head.clone(), Some(pull.number)));
+            pages.push(page(check, &told, Beside::Pull(Box::new(pull), version)));
+        }
+        for (arch, check) in archs {
             let check = named(check, row.again);
-            if row.archs.get(&arch) != Some(&check.digest) {
-                let same = pulls.iter().find(|pull| pull.head == row.commit);
+            let told = row.archs.get(&arch).cloned().unwrap_or_default();
+            for (commit, pull) in &places {
                 let check = Check {
-                    pull: same.map(|pull| pull.number),
+                    commit: commit.clone(),
+                    pull: *pull,
                     ..check.clone()
                 };
-                forge.write_check(&check).await?;
-                for pull in pulls.iter().filter(|pull| pull.head != row.commit) {
-                    let check = Check {
-                        commit: pull.head.clone(),
-                        pull: Some(pull.number),
-                        ..check.clone()
-                    };
-                    forge.write_check(&check).await?;
-                }
+                pages.push(page(check, &told, Beside::Arch(arch.clone())));
             }
-            said.insert(arch, check.digest);
         }
-        Ok(said)
-    }
-
-    /// Whether anything is to be said of the requests that a commit brought.
-    pub(crate) async fn has_brought(&self, row: &WatchRow) -> Result<bool> {
-        Ok(!self.brought(row).await?.is_empty())
-    }
-
-    async fn page<'a>(&self, pull: &'a PullRow) -> Result<Page<'a>> {
-        Ok(Page {
-            pull,
-            compared: self.compared(pull).await?,
+        let took = brought.values().flat_map(|it| it.took.iter().cloned());
+        Ok(Story {
+            state,
+            word,
+            failed,
+            pages,
+            took: took.collect(),
         })
+    }
+
+    /// Writes one check that is not about work. `false`: it has to wait.
+    pub(crate) async fn write_now<F: Forge>(&self, forge: &F, check: &Check) -> Result<bool> {
+        let writes = forge.writes(check);
+        if !self.may_write(forge, writes, Word::News).await? {
+            return Ok(false);
+        }
+        forge.write_check(check).await?;
+        Ok(true)
     }
 
     /// Requests that are still as a planned commit wished them. None of a commit that was never planned.
@@ -209,7 +404,7 @@ impl<P: Platform> Control<P> {
     }
 
     /// Requests that a commit brought, changed or took away, as they are now.
-    async fn brought(&self, row: &WatchRow) -> Result<BTreeMap<RequestPath, Brought>> {
+    pub(crate) async fn brought(&self, row: &WatchRow) -> Result<BTreeMap<RequestPath, Brought>> {
         let repo = self.platform.state_repo();
         let from = match row.from.is_empty() {
             true => repo.info(&row.commit).await?.parents.into_iter().next(),
@@ -254,18 +449,17 @@ impl<P: Platform> Control<P> {
     }
 
     /// Pull requests that came with a planned commit.
-    async fn pulls_of(&self, commit: &str) -> Result<Vec<PullRow>> {
+    async fn pulls_of(&self, commit: &str) -> Result<Vec<(PullRow, u64)>> {
         let rows = self.known_pulls().await?.into_values();
-        let rows = rows.map(|(row, _)| row);
         Ok(rows
-            .filter(|row| row.merged.as_deref() == Some(commit))
+            .filter(|(row, _)| row.merged.as_deref() == Some(commit))
             .collect())
     }
 
     fn check_of_commit(
         &self,
         commit: &str,
-        page: Option<&Page<'_>>,
+        page: Option<&results_check::Page<'_>>,
         brought: &BTreeMap<RequestPath, Brought>,
     ) -> Check {
         let own = brought.iter().filter(|(path, _)| match page {

@@ -34,25 +34,28 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Says how the configuration of a commit is. Answers what else is to be told of it.
+    /// Says how the configuration of a commit is.
     pub(crate) async fn tell_configuration<F: Forge>(
         &self,
         forge: &F,
         row: WatchRow,
         version: u64,
-    ) -> Result<Option<(WatchRow, u64)>> {
+    ) -> Result<Configured> {
         let Some(configuration) = &row.configuration else {
-            return Ok(Some((row, version)));
+            return Ok(Configured::Left(Box::new(row), version));
         };
         let check = named(check(&row.commit, configuration), row.again);
-        forge.write_check(&check).await?;
+        if !self.write_now(forge, &check).await? {
+            return Ok(Configured::Waits);
+        }
         let key = Key::watch(&row.commit);
         let mut change = Change::default();
         let left = WatchRow {
             configuration: None,
             ..row.clone()
         };
-        let has_more = *configuration == Configuration::Mended && self.has_brought(&left).await?;
+        let has_more =
+            *configuration == Configuration::Mended && !self.brought(&left).await?.is_empty();
         if has_more {
             change.replace(key.clone(), Expect::Version(version), Row::Watch(left));
         } else {
@@ -64,11 +67,25 @@ impl<P: Platform> Control<P> {
         }
         // Another process has told the same.
         let _told = self.apply(change).await?;
-        match has_more {
-            true => self.watch_row(&row.commit).await,
-            false => Ok(None),
-        }
+        let left = match has_more {
+            true => self.watch_row(&row.commit).await?,
+            false => None,
+        };
+        Ok(match left {
+            Some((row, version)) => Configured::Left(Box::new(row), version),
+            None => Configured::Over,
+        })
     }
+}
+
+/// What came of telling it.
+pub(crate) enum Configured {
+    /// The forge gets no more for now.
+    Waits,
+    /// It was said, and nothing else is to be told of the commit.
+    Over,
+    /// It was said, and this is left.
+    Left(Box<WatchRow>, u64),
 }
 
 /// Whether they are of files: not of a branch that is gone.

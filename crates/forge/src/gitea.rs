@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use ledger::Millis;
 use ports::{Check, CheckState, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -274,6 +275,20 @@ impl<C: Clock> Forge for Gitea<C> {
         self.read_pull("read a pull request", number).await
     }
 
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        let operation = "ask which pull request a commit is of";
+        let address = self.line.address();
+        let path = address.path(format_args!("/commits/{commit}/pull"));
+        let Some(answer) = self.find(Call::get(operation, path)).await? else {
+            return Ok(None);
+        };
+        let pull: WirePull = self.json(operation, &answer)?;
+        let pull = pull.into_pull();
+        // It answers for commits that came along with a merge, too.
+        let is_it = matches!(&pull.state, PullState::Merged(merged) if merged == commit);
+        Ok(is_it.then_some(pull))
+    }
+
     async fn write_check(&self, check: &Check) -> Result<()> {
         let operation = "write a check";
         let _one = self.writing.lock().await;
@@ -282,6 +297,15 @@ impl<C: Clock> Forge for Gitea<C> {
             Some(number) => self.write_comment(operation, number, check).await,
             None => Ok(()),
         }
+    }
+
+    /// The status, and the comment.
+    fn writes(&self, check: &Check) -> usize {
+        1 + usize::from(check.pull.is_some())
+    }
+
+    fn rests_until(&self) -> Option<Millis> {
+        self.line.rests_until()
     }
 
     async fn permission(&self, login: &str) -> Result<Permission> {

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use ledger::Millis;
 use ports::{Check, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -270,6 +271,25 @@ impl<C: Clock> Forge for GitHub<C> {
         Ok(pull.map(WirePull::into_pull))
     }
 
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        let operation = "ask which pull request a commit is of";
+        let address = self.line.address();
+        let path = address.path(format_args!("/commits/{commit}/pulls?per_page={A_PAGE}"));
+        let answer = self.ask(Call::get(operation, path)).await?;
+        if is_no_commit(&answer) {
+            return Ok(None);
+        }
+        if !answer.status.is_success() {
+            return Err(self.refusal(operation, &answer));
+        }
+        // Open ones that have the commit are listed, too.
+        let listed: Vec<WirePull> = answer.json(operation, "GitHub")?;
+        let mut pulls = listed.into_iter().map(WirePull::into_pull);
+        let is_it =
+            |pull: &Pull| matches!(&pull.state, PullState::Merged(merged) if merged == commit);
+        Ok(pulls.find(is_it))
+    }
+
     async fn write_check(&self, check: &Check) -> Result<()> {
         let operation = "write a check";
         let _one = self.writing.lock().await;
@@ -280,6 +300,14 @@ impl<C: Clock> Forge for GitHub<C> {
                 self.write(operation, check, Some(id), sent).await
             }
         }
+    }
+
+    fn writes(&self, check: &Check) -> usize {
+        checks::requests(check)
+    }
+
+    fn rests_until(&self) -> Option<Millis> {
+        self.line.rests_until()
     }
 
     async fn permission(&self, login: &str) -> Result<Permission> {

@@ -6,7 +6,6 @@
 mod address;
 mod answer;
 pub mod app;
-mod budget;
 mod gitea;
 mod github;
 mod limits;
@@ -16,6 +15,5 @@ mod text;
 pub mod webhook;
 
 pub use address::{Address, ConfigError, Secret};
-pub use budget::Budget;
 pub use gitea::Gitea;
 pub use github::{GitHub, Login};

@@ -4,9 +4,10 @@
 //! [`MAX_WAIT`], whatever a header says.
 
 use jiff::Timestamp;
+use ledger::Budget;
+use ports::FORGE_WRITES;
 
 use crate::answer::Answer;
-use crate::budget::Budget;
 
 type Millis = i64;
 
@@ -43,8 +44,8 @@ impl Wait {
             Self::Asked(until) => format!("{forge} asks to wait until {}", clock_time(*until)),
             Self::Budget(until) => format!(
                 "{} writes a minute and {} an hour are all that {forge} gets: the next may go at {}",
-                Budget::A_MINUTE,
-                Budget::AN_HOUR,
+                FORGE_WRITES[0].most,
+                FORGE_WRITES[1].most,
                 clock_time(*until)
             ),
         }
@@ -60,17 +61,21 @@ impl Limits {
     /// Whether a request may be made `now`; one that `writes` is counted.
     pub(crate) fn ask(&mut self, now: Millis, writes: Writes) -> Result<(), Wait> {
         // Farther ahead than any wait: the clock was set back since.
-        self.until = self
-            .until
-            .filter(|until| (now..now + MAX_WAIT + 1).contains(until));
-        if let Some(until) = self.until.filter(|until| *until > now) {
+        self.until = self.rests_until(now);
+        if let Some(until) = self.until {
             return Err(Wait::Asked(until));
         }
         if writes == Writes::No {
             return Ok(());
         }
-        let taken = self.budget.take(now);
-        taken.map_err(|wait| Wait::Budget(now.saturating_add(wait.as_millis() as Millis)))
+        let taken = self.budget.take(now, 1, &FORGE_WRITES);
+        taken.map_err(Wait::Budget)
+    }
+
+    /// Until when it wants no request, if it said so.
+    pub(crate) fn rests_until(&self, now: Millis) -> Option<Millis> {
+        let until = self.until?;
+        (now + 1..=now + MAX_WAIT).contains(&until).then_some(until)
     }
 
     /// Learns from an answer. An error: it was refused for a limit.
@@ -241,7 +246,7 @@ mod tests {
     #[test]
     fn the_budget_holds_writes_alone() {
         let mut limits = Limits::default();
-        for _ in 0..Budget::A_MINUTE {
+        for _ in 0..FORGE_WRITES[0].most {
             assert_eq!(limits.ask(NOW, Writes::Yes), Ok(()));
         }
         let wait = limits.ask(NOW, Writes::Yes).expect_err("80 were made");

@@ -100,6 +100,13 @@ impl<W: Wire, C: Clock> Line<W, C> {
         self.clock.now()
     }
 
+    /// Until when the forge wants to be left alone, if it said so.
+    pub(crate) fn rests_until(&self) -> Option<i64> {
+        let limits = self.limits.lock();
+        let limits = limits.unwrap_or_else(PoisonError::into_inner);
+        limits.rests_until(self.now())
+    }
+
     /// An answer that is the caller's to judge: it went well, or the forge says no (4xx) for a reason other than a limit.
     pub(crate) async fn ask(&self, token: &Secret, mut call: Call) -> Result<Answer> {
         for _ in 0..=MAX_REDIRECTS {

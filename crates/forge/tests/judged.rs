@@ -74,7 +74,12 @@ async fn asks_everything(forge: &impl Forge, world: &World) {
     }
     let merged = world.merge(number).await;
     let pull = forge.pull(number).await.expect("read a pull request");
-    assert_eq!(pull.map(|pull| pull.state), Some(PullState::Merged(merged)));
+    let state = PullState::Merged(merged.clone());
+    assert_eq!(pull.map(|pull| pull.state), Some(state));
+    for (commit, expect) in [(&merged, Some(number)), (&check.commit, None)] {
+        let brought = forge.pull_of(commit).await.expect("ask for a pull request");
+        assert_eq!(brought.map(|pull| pull.number), expect);
+    }
 }
 
 fn check(commit: &str, number: u64) -> Check {

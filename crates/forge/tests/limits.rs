@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use common::World;
 use fake_forge::forge::{Fault, Forge as Fake, Kind};
-use forge::{Budget, Login, Secret};
+use forge::{Login, Secret};
 use ports::contract::{ForgeWorld, Home};
-use ports::{Annotation, Check, CheckState, Error, Forge, Level, Result};
+use ports::{Annotation, Check, CheckState, Error, FORGE_WRITES, Forge, Level, Result};
 
 /// An adapter of either forge.
 enum Either {
@@ -122,7 +122,8 @@ async fn the_budget_of_writes_is_kept_however_many_are_wanted() {
         let mut check = check(&world, 0).await;
         check.pull = None;
         let mut refused = 0;
-        for nth in 0..Budget::A_MINUTE + 20 {
+        let most = FORGE_WRITES[0].most;
+        for nth in 0..most + 20 {
             check.title = format!("Number {nth}");
             check.digest = format!("digest-{nth}");
             if adapter.write(&check).await.is_err() {
@@ -131,7 +132,7 @@ async fn the_budget_of_writes_is_kept_however_many_are_wanted() {
         }
         let writes = world.fake.counts().writes;
         assert!(
-            refused >= 20 && writes <= Budget::A_MINUTE,
+            refused >= 20 && writes <= most,
             "{writes} writes, {refused} refused"
         );
         let said = adapter.refused(&check).await;

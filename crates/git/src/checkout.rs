@@ -9,6 +9,7 @@ use std::io::Write as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use gix::objs::tree::EntryKind;
@@ -79,7 +80,7 @@ pub fn checkout(
         let repo = fetched.handle();
         let peer = Peer {
             url,
-            credentials,
+            credentials: Arc::new(credentials.clone()),
             budget: Budget::new(limits.time, limits.fetch_bytes),
         };
         fetch_commit(&repo, peer, commit, limits)?;

@@ -46,7 +46,7 @@ pub use id::{CommitId, ObjectId, ParseIdError};
 pub use read::{Change, ChangeKind, Entry, Kind};
 pub use repository::{Outcome, Repository};
 pub use resolve::{Resolved, ls_remote};
-pub use url::{Credentials, RemoteUrl};
+pub use url::{Credentials, Login, RemoteUrl};
 
 /// Shorthand of this crate.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -3,7 +3,7 @@
 //! The server is the truth: every look at a branch asks it (21 ms nearby), and only what is new is fetched. The
 //! cache may be deleted at any time.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use gix::protocol::transport::Service;
@@ -18,7 +18,8 @@ use crate::push::{self, Push, Pushed};
 use crate::repository::is_known;
 use crate::wire::{Connection, Peer, guarded};
 use crate::{
-    CommitId, Credentials, Error, Outcome, RemoteUrl, Repository, Result, durable, history, pack,
+    CommitId, Credentials, Error, Login, Outcome, RemoteUrl, Repository, Result, durable, history,
+    pack,
 };
 
 /// Longest time for one conversation: the first fetch of a big repository.
@@ -40,29 +41,42 @@ const HAVE_BRANCHES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Remote {
     url: RemoteUrl,
-    credentials: Credentials,
+    login: Arc<dyn Login>,
     pub(crate) files: Files,
     /// One fetch at a time: two callers of `head` after the same push would fetch the same objects twice.
     fetching: Mutex<()>,
 }
 
 impl Remote {
+    /// # Errors
+    /// A secret would be sent where others listen.
     pub(crate) fn new(url: RemoteUrl, credentials: Credentials) -> Result<Self> {
         credentials.header(&url)?;
         Ok(Self {
             url,
-            credentials,
+            login: Arc::new(credentials),
             files: Files::All,
             fetching: Mutex::new(()),
         })
     }
 
-    fn peer(&self, time: Duration) -> Peer<'_> {
-        Peer {
+    /// From now on this is asked who logs in.
+    pub(crate) fn ask(&mut self, login: Arc<dyn Login>) {
+        self.login = login;
+    }
+
+    /// With the login of this moment.
+    fn peer(&self, time: Duration) -> Result<Peer<'_>> {
+        let credentials = self.login.credentials();
+        let credentials = credentials.map_err(|reason| Error::Network {
+            url: self.url.to_string(),
+            reason: crate::error::printable(&format!("no login can be had for it: {reason}")),
+        })?;
+        Ok(Peer {
             url: &self.url,
-            credentials: &self.credentials,
+            credentials: Arc::new(credentials),
             budget: Budget::new(time, BYTES),
-        }
+        })
     }
 
     /// Where `branch` is, with its objects in the cache.
@@ -96,7 +110,7 @@ impl Remote {
             if is_known(&repo, commit)? {
                 return Ok(());
             }
-            let connection = Connection::open(self.peer(TIME), Service::UploadPack)?;
+            let connection = Connection::open(self.peer(TIME)?, Service::UploadPack)?;
             if connection.serves_by_name(commit) == ByName::Never {
                 return Ok(());
             }
@@ -184,7 +198,7 @@ impl Remote {
         blobs: &[gix::ObjectId],
         limit: u64,
     ) -> Result<()> {
-        let connection = Connection::open(self.peer(TIME), Service::UploadPack)?;
+        let connection = Connection::open(self.peer(TIME)?, Service::UploadPack)?;
         let wanted = Wanted {
             want: blobs,
             have: &[],
@@ -208,7 +222,7 @@ impl Remote {
     }
 
     fn tip(&self, branch: &FullName, time: Duration) -> Result<(Connection<'_>, Option<CommitId>)> {
-        let mut connection = Connection::open(self.peer(time), Service::UploadPack)?;
+        let mut connection = Connection::open(self.peer(time)?, Service::UploadPack)?;
         let name = branch.as_bstr().to_string();
         let refs = connection.list_refs(std::slice::from_ref(&name))?;
         let tip = refs.iter().find(|r| r.name == name).map(|r| CommitId(r.id));
@@ -250,7 +264,7 @@ impl Remote {
             new,
             pack,
         };
-        let answer = push::push(self.peer(TIME), &request);
+        let answer = push::push(self.peer(TIME)?, &request);
         let unclear = match answer {
             Ok(Pushed::Done) => return Ok(Outcome::Committed(new)),
             Ok(Pushed::Moved(now)) => return Ok(Outcome::Moved { now }),

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use gix::odb::store::init::Slots;
 use gix::refs::FullName;
@@ -10,7 +10,7 @@ use gix::refs::FullName;
 use crate::build::{self, CommitMeta, Edit};
 use crate::fetch::Files;
 use crate::remote::Remote;
-use crate::{CommitId, Credentials, Error, RemoteUrl, Result, local, maintain, names};
+use crate::{CommitId, Credentials, Error, Login, RemoteUrl, Result, local, maintain, names};
 
 /// Packs a repository may have at once. One commit is one pack, and [`maintain`] merges them long before.
 const PACK_SLOTS: u16 = 4096;
@@ -95,6 +95,16 @@ impl Repository {
     pub fn blobless(mut self) -> Self {
         if let Origin::Server(remote) = &mut self.origin {
             remote.files = Files::Later;
+        }
+        self
+    }
+
+    /// Before each conversation with its server `login` is asked what to show. Of a repository on this disk nothing
+    /// changes.
+    #[must_use]
+    pub fn logging_in(mut self, login: Arc<dyn Login>) -> Self {
+        if let Origin::Server(remote) = &mut self.origin {
+            remote.ask(login);
         }
         self
     }

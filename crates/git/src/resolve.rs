@@ -1,6 +1,7 @@
 //! What a ref of somebody's repository is right now: resolved once, then recorded.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use gix::protocol::transport::Service;
@@ -99,7 +100,7 @@ fn on_server(
 ) -> Result<BTreeMap<String, gix::ObjectId>> {
     let peer = Peer {
         url,
-        credentials,
+        credentials: Arc::new(credentials.clone()),
         budget: Budget::new(time, BYTES),
     };
     let mut connection = Connection::open(peer, Service::UploadPack)?;

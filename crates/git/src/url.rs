@@ -178,6 +178,22 @@ pub enum Credentials {
     },
 }
 
+/// Whoever knows what is shown to a server. Asked before each conversation, since what was shown before may have ended.
+pub trait Login: fmt::Debug + Send + Sync {
+    /// What is good for some minutes at least. It may block.
+    ///
+    /// # Errors
+    /// A sentence about why there is nothing to show for now, without a secret.
+    fn credentials(&self) -> std::result::Result<Credentials, String>;
+}
+
+/// The same each time.
+impl Login for Credentials {
+    fn credentials(&self) -> std::result::Result<Credentials, String> {
+        Ok(self.clone())
+    }
+}
+
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

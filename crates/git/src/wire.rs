@@ -52,7 +52,7 @@ pub(crate) struct Connection<'a> {
 #[derive(Clone)]
 pub(crate) struct Peer<'a> {
     pub(crate) url: &'a RemoteUrl,
-    pub(crate) credentials: &'a Credentials,
+    pub(crate) credentials: Arc<Credentials>,
     pub(crate) budget: Arc<Budget>,
 }
 
@@ -62,7 +62,7 @@ impl<'a> Connection<'a> {
             Service::UploadPack => Protocol::V2,
             Service::ReceivePack => Protocol::V1,
         };
-        let mut transport = http::transport(peer.url, peer.credentials, version, &peer.budget)?;
+        let mut transport = http::transport(peer.url, &peer.credentials, version, &peer.budget)?;
         let (version, capabilities, refs) = {
             let hello = transport
                 .handshake(service, &[])
@@ -234,7 +234,7 @@ impl Peer<'_> {
     }
 
     fn login_reason(&self) -> &'static str {
-        match self.credentials {
+        match *self.credentials {
             Credentials::None => {
                 "the server asks for a login: it does not exist, or it is private and needs credentials"
             }

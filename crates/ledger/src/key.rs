@@ -34,6 +34,8 @@ pub mod partition {
     pub const WATCHED: &str = "watched";
     /// [`crate::AskedRow`] by what was asked for.
     pub const ASKED: &str = "asked";
+    /// [`crate::Budget`] by what it is of.
+    pub const BUDGETS: &str = "budgets";
     /// [`crate::DurationsRow`] by package or repository.
     pub const DURATIONS: &str = "durations";
     /// Those of which a row may name a file of the artifact store. Beside them every request, every repository, and
@@ -119,6 +121,16 @@ impl Key {
     /// How long tasks of a package or a repository took: `package/hello`, `repository/base`.
     pub fn durations(subject: &str) -> Self {
         Self::new(partition::DURATIONS, subject)
+    }
+
+    /// Pushes to the status branch.
+    pub fn pushes() -> Self {
+        Self::new(partition::BUDGETS, "pushes")
+    }
+
+    /// What was written at the forge: checks, statuses and comments.
+    pub fn forge_writes() -> Self {
+        Self::new(partition::BUDGETS, "writes")
     }
 
     /// A pull request that is open, or merged and not done.

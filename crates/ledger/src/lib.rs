@@ -7,6 +7,7 @@
 //! all; everything that must happen after a change travels in the same change as an outbox row.
 
 mod asked;
+mod budget;
 mod change;
 mod durations;
 pub mod format;
@@ -17,6 +18,7 @@ mod told;
 mod transition;
 
 pub use asked::{About, Asked, AskedRow, Comment, Wish};
+pub use budget::{Budget, Ceiling};
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
 pub use durations::{DurationsRow, Took};
 pub use key::{Key, partition};

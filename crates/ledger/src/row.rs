@@ -12,7 +12,8 @@ use runner_api::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AskedRow, DurationsRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant, WatchRow,
+    AskedRow, Budget, DurationsRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant,
+    WatchRow,
 };
 
 /// A row as stored: its version counts writes, from 1.
@@ -54,6 +55,8 @@ pub enum Row {
     Watch(WatchRow),
     /// At [`crate::Key::asked`].
     Asked(AskedRow),
+    /// At [`crate::Key::pushes`] and [`crate::Key::forge_writes`].
+    Budget(Budget),
     /// At [`crate::Key::durations`].
     Durations(DurationsRow),
     /// At [`crate::Key::repository`].

@@ -16,7 +16,8 @@ pub struct PullRow {
     pub head: String,
     /// The planned commit that it was laid over; empty: nothing was planned yet.
     pub base: String,
-    /// Of all that people read in its check, hex: it is written anew when this changes.
+    /// Of all that people read in its check, hex: it is written anew when this changes; empty: it is looked at again in
+    /// any case. Once it is merged, of the check of its results.
     pub digest: String,
     /// Requests that it brings, changes or takes away.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -85,7 +86,7 @@ pub struct WatchRow {
     pub from: String,
     /// Of all that people read in its check, hex; empty: nothing was said yet.
     pub digest: String,
-    /// When its work was last looked at.
+    /// When its work was last looked at; 0: never.
     pub looked: Millis,
     /// What is to be said of its configuration; `None`: nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +97,15 @@ pub struct WatchRow {
     /// When somebody last wanted its check to be made again; 0: never.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: Millis,
+    /// When it was last said; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub told: Millis,
+    /// Tasks that had failed, as it was last said.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub failed: usize,
+    /// The forge was asked which pull requests came with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_pulls: bool,
 }
 
 /// Whether a commit's configuration can be planned.
@@ -122,6 +132,9 @@ impl WatchRow {
             configuration: None,
             archs: BTreeMap::new(),
             again: 0,
+            told: 0,
+            failed: 0,
+            knows_pulls: false,
         }
     }
 }

@@ -120,6 +120,13 @@ impl Forge for MemoryForge {
         Ok(self.called()?.pulls.get(&number).cloned())
     }
 
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        let state = lock(&self.0);
+        let is_it =
+            |pull: &&Pull| matches!(&pull.state, PullState::Merged(merged) if merged == commit);
+        Ok(state.pulls.values().find(is_it).cloned())
+    }
+
     async fn write_check(&self, check: &Check) -> Result<()> {
         let mut state = self.called()?;
         let at = (check.commit.clone(), check.name.clone());

@@ -2,7 +2,15 @@
 
 use std::fmt;
 
+use ledger::{Ceiling, Millis};
+
 use crate::{Commit, Result};
+
+/// Writes that a forge gets of all processes together.
+///
+/// GitHub's [secondary limits](https://docs.github.com/en/rest/using-the-rest-api/rate-limits-for-the-rest-api) allow
+/// 80 requests a minute and 500 an hour that make content. Every request that changes something counts here.
+pub const FORGE_WRITES: [Ceiling; 2] = [Ceiling::a_minute(80), Ceiling::an_hour(500)];
 
 /// A pull request as it is now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,6 +183,10 @@ pub trait Forge: Send + Sync {
     /// A pull request, whatever its state.
     fn pull(&self, number: u64) -> impl Future<Output = Result<Option<Pull>>> + Send;
 
+    /// The pull request that was merged as this commit of its base. None: it was pushed without one, or came along with a
+    /// later commit of one.
+    fn pull_of(&self, commit: &str) -> impl Future<Output = Result<Option<Pull>>> + Send;
+
     /// Writes a check, or writes it anew. Doing so twice is the same as once, and costs nobody a second mail.
     ///
     /// * After a transient error a part may be there; writing it again finishes it.
@@ -183,6 +195,17 @@ pub trait Forge: Send + Sync {
     /// * What people read on a pull request is about its newest commit; a check of an older one does not replace that.
     /// * Forges know no conditions: two processes must not write one check at the same time.
     fn write_check(&self, check: &Check) -> impl Future<Output = Result<()>> + Send;
+
+    /// How many requests [`Self::write_check`] makes at most that change something.
+    fn writes(&self, check: &Check) -> usize {
+        let _ = check;
+        1
+    }
+
+    /// Until when it wants to be left alone, if it said so: asking before is in vain.
+    fn rests_until(&self) -> Option<Millis> {
+        None
+    }
 
     /// What `login` may do.
     fn permission(&self, login: &str) -> impl Future<Output = Result<Permission>> + Send;

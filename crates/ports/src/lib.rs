@@ -16,7 +16,8 @@ pub mod contract;
 mod forge;
 
 pub use forge::{
-    Action, Annotation, Check, CheckState, Forge, Level, Permission, Pull, PullState, Reply,
+    Action, Annotation, Check, CheckState, FORGE_WRITES, Forge, Level, Permission, Pull, PullState,
+    Reply,
 };
 
 /// What goes wrong in an adapter.

@@ -9,8 +9,10 @@ mod agent;
 mod frugal;
 mod gate;
 mod history;
+mod hour;
 mod meter;
 mod outside;
+mod pages;
 mod past;
 mod platform;
 mod rates;
@@ -28,6 +30,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 
+pub use hour::{Hour, hour};
 pub use meter::measure;
 pub use outside::Outside;
 pub use rates::Rates;
@@ -62,7 +65,8 @@ fn simulate_over(outside: Option<&Arc<dyn Outside>>, seed: u64) -> Outcome {
         .with_losses(seed)
         .with_pruning(seed)
         .with_upgrades(seed)
-        .with_hand_ins(seed);
+        .with_hand_ins(seed)
+        .with_forge(seed);
     let length = 2 + rng.usize(..8);
     let acts = history::random(&mut rng, length);
     let mut run = run::Run::over(outside.cloned(), rng.fork(), rates);

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use mimalloc::MiMalloc;
-use simulator::{Outcome, SCENES, Scene, simulate, sweep};
+use simulator::{Outcome, SCENES, Scene, hour, simulate, sweep};
 
 /// A history is millions of small strings and rows, and no memory that lasts.
 #[global_allocator]
@@ -36,6 +36,9 @@ struct Args {
     /// Every golden scenario, with a failure before and after each call to the world.
     #[arg(long, conflicts_with_all = ["from", "seeds", "seconds"])]
     sweep: bool,
+    /// A mass rebuild of 50,000 tasks in an hour: what is pushed and told at the forge is counted.
+    #[arg(long, conflicts_with_all = ["from", "seeds", "seconds", "sweep"])]
+    hour: bool,
     /// Histories, or scenarios, at a time; each is one thread's own. As many as processors, unless told.
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
     let jobs = jobs.map_or(1, NonZeroUsize::get);
     let is_clean = if args.sweep {
         sweep_all(jobs)
+    } else if args.hour {
+        count_hour()
     } else {
         run_seeds(&args, jobs)
     };
@@ -76,6 +81,17 @@ fn sweep_all(jobs: usize) -> bool {
         }
     });
     failed.into_inner() == 0
+}
+
+fn count_hour() -> bool {
+    let begun = Instant::now();
+    let counted = hour(3_600);
+    let violations = counted.violations(50_000);
+    for violation in &violations {
+        println!("VIOLATION {violation}");
+    }
+    println!("{counted}; {:.1} s", begun.elapsed().as_secs_f64());
+    violations.is_empty()
 }
 
 /// Answers how much is wrong.

@@ -359,6 +359,9 @@ impl StateRepo for Gated<MemoryStateRepo> {
     ) -> Result<Committed> {
         let work = async {
             let committed = self.inner.commit(branch, parent, new.clone()).await?;
+            if committed != Committed::Unchanged {
+                self.witness.pushes();
+            }
             match &committed {
                 Committed::Yes(commit) => self.witness.committed(branch, parent, commit, &new),
                 Committed::Unchanged => self.witness.found(&new),

@@ -56,6 +56,8 @@ pub struct Rates {
     pub cancel: f64,
     /// A runner puts a result into the store instead of sending it; the word of it is lost, or comes several times.
     pub handed_in: f64,
+    /// The state repository is at a forge, which is told by checks and counts pushes: not 0.
+    pub forge: f64,
 }
 
 /// In one run of so many the ledger may be lost.
@@ -65,6 +67,8 @@ const PRUNINGS: u64 = 4;
 
 /// In one run of so many, runners hand results in through the store.
 const HAND_INS: u64 = 4;
+/// In one run of so many the state repository is at a forge.
+const FORGES: u64 = 4;
 /// In one run of so many the control plane is being upgraded.
 const UPGRADES: u64 = 6;
 /// The least chance that a process is killed then: it may come back in the other version.
@@ -112,6 +116,16 @@ impl Rates {
         self
     }
 
+    /// As `self`, and in some of the seeds the state repository is at a forge. Drawn apart, as losses are. Not in the
+    /// middle of an upgrade from a version that knew no forge.
+    pub fn with_forge(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(48));
+        if self.older_plane == 0.0 && rng.u64(..FORGES) == 0 {
+            self.forge = 1.0;
+        }
+        self
+    }
+
     /// A random subset of all faults, each with a random chance.
     pub fn random(rng: &mut Rng) -> Self {
         let mut rate = |most: f64| {
@@ -143,6 +157,7 @@ impl Rates {
             older_plane: 0.0,
             cancel: 0.0,
             handed_in: 0.0,
+            forge: 0.0,
         }
     }
 }

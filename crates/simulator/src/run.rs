@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use control::{Control, Options, Refused, Taken};
+use control::{Control, Refused, Taken};
 use fastrand::Rng;
 use ledger::{Message, QueueName};
 use memory::MemoryPlatform;
@@ -24,6 +24,7 @@ use crate::agent::{Agent, Job};
 use crate::gate::Gate;
 use crate::history::{Act, Files};
 use crate::outside::{Outside, Store};
+use crate::pages::{self, GatedForge};
 use crate::past::Past;
 use crate::platform::SimPlatform;
 use crate::rates::Rates;
@@ -87,6 +88,8 @@ pub(crate) struct Run {
     /// Ledger and queues: those of `memory`, or others that those go along with.
     pub(crate) store: Store,
     pub(crate) witness: Witness,
+    /// Where people read, if the state repository is at a forge.
+    pub(crate) forge: Option<GatedForge>,
     gate: Gate,
     pub(crate) rng: Rng,
     planes: Vec<Plane>,
@@ -131,8 +134,11 @@ impl Run {
             }
         }
         let witness = Witness::new(&memory);
+        let gate = Gate::new(rng.fork(), rates);
+        let forge = (rates.forge > 0.0).then(|| GatedForge::new(&gate, &witness));
         let mut run = Self {
-            gate: Gate::new(rng.fork(), rates),
+            gate,
+            forge,
             store: Store::new(&memory, outside, &witness),
             memory,
             witness,
@@ -158,6 +164,9 @@ impl Run {
         if run.is_upgrade {
             run.witness.mixes_versions();
         }
+        if let Some(most) = pages::options(run.forge.is_some()).pushes_a_minute {
+            run.witness.counts_pushes(most.get() as usize);
+        }
         for _ in 0..PLANES {
             let plane = run.process();
             run.planes.push(plane);
@@ -173,6 +182,7 @@ impl Run {
     fn process(&mut self) -> Plane {
         let off = if self.gate.happens(|rates| rates.skew) {
             self.is_skewed = true;
+            self.witness.has_skewed_clocks();
             self.rng.i64(-300_000..300_000)
         } else {
             0
@@ -189,7 +199,8 @@ impl Run {
             behind,
             (off, version),
         );
-        Arc::new(Control::new(platform, Options::default()))
+        let options = pages::options(self.forge.is_some());
+        Arc::new(Control::new(platform, options))
     }
 
     /// Everything at once, in the seed's order, until people have done all their acts and some more.
@@ -283,6 +294,9 @@ impl Run {
         if !self.told.is_empty() && self.rng.bool() {
             return self.collect();
         }
+        if self.tells() {
+            return;
+        }
         let plane = self.rng.usize(..self.planes.len());
         let control = self.planes[plane].clone();
         let rare = self.gate.happens(|rates| rates.lost_webhook);
@@ -331,6 +345,43 @@ impl Run {
             ),
         };
         self.under_way((plane, what), Who::Nobody, future);
+    }
+
+    /// Forges know no conditions, so one process at a time tells.
+    pub(crate) fn is_telling(&self) -> bool {
+        self.calls
+            .iter()
+            .any(|call| matches!(call.what, "a review" | "a telling"))
+    }
+
+    /// Some process looks at pull requests.
+    pub(crate) fn review(&mut self) {
+        let plane = self.rng.usize(..self.planes.len());
+        let (control, forge) = (self.planes[plane].clone(), self.forge.clone());
+        let future = Box::pin(async move {
+            if let Some(forge) = forge {
+                let _ends_in_the_log = control.review(&forge).await;
+            }
+            Answer::Nothing
+        });
+        self.under_way((plane, "a review"), Who::Nobody, future);
+    }
+
+    /// Some process tells how work goes, perhaps for the first time.
+    pub(crate) fn tell(&mut self) {
+        let plane = self.rng.usize(..self.planes.len());
+        let (control, forge) = (self.planes[plane].clone(), self.forge.clone());
+        let is_first = self.rng.u32(..8) == 0;
+        let future = Box::pin(async move {
+            if let Some(forge) = forge {
+                if is_first {
+                    let _by_the_next = control.watch_open().await;
+                }
+                let _ends_in_the_log = control.tell(&forge).await;
+            }
+            Answer::Nothing
+        });
+        self.under_way((plane, "a telling"), Who::Nobody, future);
     }
 
     fn under_way(
@@ -477,7 +528,7 @@ impl Run {
             let control = self.control();
             moved |= self.plain(async move {
                 let reported = control.report(Duration::ZERO).await?;
-                Ok(reported != control::Reported::Nothing)
+                Ok(matches!(reported, control::Reported::Commit(..)))
             });
         }
         moved

@@ -186,6 +186,7 @@ impl Run {
         self.status_is_written();
         self.nothing_more_to_do();
         self.rest_costs_nothing();
+        self.pages_are_told();
     }
 
     /// Open requests that say what they wait for.

@@ -1,6 +1,7 @@
 //! Looks at every write and judges it at once: what must never happen, at no interleaving.
 
 mod files;
+mod forge;
 mod messages;
 mod pace;
 mod published;
@@ -59,6 +60,7 @@ struct State {
     messages: messages::Messages,
     shares: shares::Shares,
     turns: turns::Turns,
+    allowed: forge::Allowed,
     /// Rows are being written anew: what was there before is lost.
     is_recovering: bool,
 }
@@ -100,6 +102,7 @@ impl Witness {
             state.messages.lose();
             state.shares.lose();
             state.turns.lose();
+            state.allowed.lose();
         }
     }
 
@@ -155,6 +158,14 @@ impl Witness {
                     self.claims_as_its_task(&new.effect);
                 }
                 (Some(Row::Outbox(_)), None) => self.left_the_outbox(&key),
+                (old, Some(Row::Budget(new))) => {
+                    let old = match old {
+                        Some(Row::Budget(old)) => Some(old),
+                        _ => None,
+                    };
+                    self.counted(&key, old, new);
+                }
+                (_, Some(new @ Row::Watch(_))) => self.watches(new),
                 (Some(Row::Task(_) | Row::Request(_)), _) => {
                     self.violated(format!("{key} was deleted"));
                 }

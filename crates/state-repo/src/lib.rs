@@ -5,6 +5,8 @@
 //! differences alone, and a name that is not text is as if it were not there); a file that is too large never stops the rest from
 //! being planned.
 
+mod lent;
+
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use ports::{
     ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, PathChange, Resolved, Result,
     StateRepo,
 };
+
+pub use lent::{TOKEN_USER, lent};
 
 /// Largest file read, in bytes. Larger than what people may write ([`MAX_FILE_BYTES`]), since the machine's
 /// own answers to a big request are, too.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use control::{Control, Planned, Pruning};
+use control::{Control, Planned, Pruning, Reported};
 use ledger::{Message, QueueName};
-use ports::{Platform, TaskQueue};
+use ports::{Clock, Platform, TaskQueue};
 use tokio::task::JoinSet;
 
 use super::pulls::News;
@@ -137,11 +137,17 @@ pub(super) async fn dispatch_loop<P: Platform>(control: Arc<Control<P>>) -> anyh
 
 pub(super) async fn report_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
     loop {
-        if let Err(error) = control.report(Duration::from_secs(20)).await {
-            tracing::warn!(%error, "failed to report");
-            tokio::time::sleep(PAUSE).await;
-        }
-        let pause = (control.report_time() * 3).min(LONGEST_REPORT_PAUSE);
+        let pause = match control.report(Duration::from_secs(20)).await {
+            Ok(Reported::Later(until)) => {
+                let left = until.saturating_sub(control.platform().clock().now());
+                Duration::from_millis(left.max(0).unsigned_abs()).min(LOOK)
+            }
+            Ok(_) => (control.report_time() * 3).min(LONGEST_REPORT_PAUSE),
+            Err(error) => {
+                tracing::warn!(%error, "failed to report");
+                PAUSE
+            }
+        };
         tokio::time::sleep(REPORT.max(pause)).await;
     }
 }

@@ -46,14 +46,8 @@ impl At {
         let (Some(kind), Some(file)) = (args.forge, args.forge_token_file.as_deref()) else {
             return Ok(None);
         };
-        let repository = match &args.forge_repository {
-            Some(repository) => repository.clone(),
-            None => end_of(&place.repository).with_context(|| {
-                format!("tell the forge's repository from {}: give it with --forge-repository OWNER/NAME", place.repository)
-            })?,
-        };
-        let api = args.forge_api.as_deref().unwrap_or(Address::GITHUB);
-        let address = Address::new(api, &repository)?;
+        let (api, repository) = forge_address(args, place)?;
+        let address = Address::new(&api, &repository)?;
         let secret = private_text(file)?;
         let secret = Secret::new(secret.trim());
         Ok(Some(match kind {
@@ -90,6 +84,24 @@ impl At {
             Self::Gitea(forge) => loops.spawn(tell_loop(control, forge, news, poll)),
         };
     }
+}
+
+/// Where the forge's API begins, and the state repository there.
+pub(crate) fn forge_address(
+    args: &ForgeArgs,
+    place: &StatePlace,
+) -> anyhow::Result<(String, String)> {
+    let repository = match &args.forge_repository {
+        Some(repository) => repository.clone(),
+        None => end_of(&place.repository).with_context(|| {
+            format!(
+                "tell the forge's repository from {}: give it with --forge-repository OWNER/NAME",
+                place.repository
+            )
+        })?,
+    };
+    let api = args.forge_api.as_deref().unwrap_or(Address::GITHUB);
+    Ok((api.to_owned(), repository))
 }
 
 /// `owner/name` at the end of a repository's address.
@@ -237,7 +249,62 @@ impl<P: Platform> server::Hear for Ears<P> {
 
 #[cfg(test)]
 mod tests {
+    use control::Options;
+    use forge::webhook::signature;
+    use memory::MemoryPlatform;
+    use serde_json::json;
+
     use super::*;
+
+    const SECRET: &str = "a secret of the webhook";
+
+    /// Of `acme/state`.
+    fn ears() -> Ears<MemoryPlatform> {
+        let control = Control::new(MemoryPlatform::new(), Options::default());
+        let own = FullName::new("acme", "state");
+        let ear = Ear(Secrets::from_lines(SECRET), own);
+        ear.listen(Arc::new(control), Arc::new(News::default()))
+    }
+
+    async fn waiting(ears: &Ears<MemoryPlatform>) -> u64 {
+        let queue = ears.control.platform().queue();
+        queue.depth(&QueueName::forge()).await.expect("no fault")
+    }
+
+    async fn status(ears: &Ears<MemoryPlatform>, id: &str, repository: &str) -> u16 {
+        let body = json!({
+            "action": "created",
+            "issue": {"number": 3, "pull_request": {}},
+            "comment": {
+                "id": 7, "body": "/millrace retry", "created_at": "2026-11-29T22:00:00Z",
+                "user": {"login": "ada", "type": "User"},
+            },
+            "repository": {"full_name": repository},
+        });
+        let body = body.to_string();
+        let signature = format!("sha256={}", signature(SECRET, body.as_bytes()));
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "application/json"),
+            ("x-github-event", "issue_comment"),
+            ("x-github-delivery", id),
+            ("x-hub-signature-256", signature.as_str()),
+        ] {
+            headers.insert(name, value.parse().expect("a header"));
+        }
+        ears.take(&headers, body.as_bytes()).await.0
+    }
+
+    #[tokio::test]
+    async fn a_command_is_kept_before_the_forge_is_answered() {
+        let ears = ears();
+        assert_eq!(status(&ears, "one", "acme/state").await, 202);
+        assert_eq!(waiting(&ears).await, 1);
+        // The same delivery, and one of another repository.
+        assert_eq!(status(&ears, "one", "acme/state").await, 202);
+        assert_eq!(status(&ears, "two", "acme/other").await, 202);
+        assert_eq!(waiting(&ears).await, 1);
+    }
 
     #[test]
     fn a_repository_is_told_by_its_address() {

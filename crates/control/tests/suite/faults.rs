@@ -8,12 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use ledger::{Change, Key, Message, Millis, QueueName, Record};
 use memory::{
-    ManualClock, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo, MemoryStore,
+    ManualClock, MemoryForge, MemoryLedger, MemoryPlatform, MemoryQueue, MemoryStateRepo,
+    MemoryStore,
 };
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
-    Applied, ArtifactStore, Body, CommitInfo, Committed, Delivery, Error, HandedIn, Held, Ledger,
-    Link, NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    Applied, ArtifactStore, Body, Check, CommitInfo, Committed, Delivery, Error, Forge, HandedIn,
+    Held, Ledger, Link, NewCommit, PathChange, Permission, Place, Platform, Pull, Reply, Resolved,
+    Result, StateRepo, Stored, TaskQueue,
 };
 
 /// When a call fails.
@@ -36,6 +38,8 @@ pub(crate) type Rival = Pin<Box<dyn Future<Output = ()> + Send>>;
 struct State {
     calls: Vec<&'static str>,
     armed: Option<(usize, When)>,
+    /// Nothing comes behind the call that fails.
+    kills: bool,
     broken: Option<(&'static str, usize)>,
     rival: Option<(usize, Rival)>,
     missing: Option<QueueName>,
@@ -46,6 +50,12 @@ impl Faults {
     pub(crate) fn arm(&self, n: usize, when: When) {
         let mut state = self.state();
         state.armed = Some((state.calls.len() + n, when));
+    }
+
+    /// As [`Faults::arm`], and the process dies of it: all further calls fail.
+    pub(crate) fn kill(&self, n: usize, when: When) {
+        self.arm(n, when);
+        self.state().kills = true;
     }
 
     /// Before the `n`-th call from now on, `rival` runs to its end.
@@ -72,6 +82,7 @@ impl Faults {
     pub(crate) fn disarm(&self) {
         let mut state = self.state();
         state.armed = None;
+        state.kills = false;
         state.broken = None;
         state.missing = None;
     }
@@ -109,7 +120,10 @@ impl Faults {
             *left -= 1;
         }
         let (n, when) = state.armed?;
-        (n == now).then_some(when)
+        match n == now {
+            true => Some(when),
+            false => (state.kills && n < now).then_some(When::Before),
+        }
     }
 
     async fn call<T: Send>(
@@ -137,6 +151,15 @@ impl Faults {
 pub(crate) struct Faulty<T> {
     inner: T,
     faults: Faults,
+}
+
+impl Faulty<MemoryForge> {
+    pub(crate) fn forge(inner: &MemoryForge, faults: &Faults) -> Self {
+        Self {
+            inner: inner.clone(),
+            faults: faults.clone(),
+        }
+    }
 }
 
 /// [`MemoryPlatform`] behind [`Faults`].
@@ -374,5 +397,44 @@ impl StateRepo for Faulty<MemoryStateRepo> {
     async fn resolve(&self, url: &str, git_ref: &str) -> Result<Resolved> {
         let work = self.inner.resolve(url, git_ref);
         self.faults.call("repo.resolve", work).await
+    }
+}
+
+impl Forge for Faulty<MemoryForge> {
+    async fn open_pulls(&self, base: &str) -> Result<Vec<Pull>> {
+        let work = self.inner.open_pulls(base);
+        self.faults.call("forge.open_pulls", work).await
+    }
+
+    async fn pull(&self, number: u64) -> Result<Option<Pull>> {
+        self.faults
+            .call("forge.pull", self.inner.pull(number))
+            .await
+    }
+
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        self.faults
+            .call("forge.pull_of", self.inner.pull_of(commit))
+            .await
+    }
+
+    async fn write_check(&self, check: &Check) -> Result<()> {
+        let work = self.inner.write_check(check);
+        self.faults.call("forge.write_check", work).await
+    }
+
+    async fn permission(&self, login: &str) -> Result<Permission> {
+        let work = self.inner.permission(login);
+        self.faults.call("forge.permission", work).await
+    }
+
+    async fn is_program(&self, login: &str) -> Result<bool> {
+        let work = self.inner.is_program(login);
+        self.faults.call("forge.is_program", work).await
+    }
+
+    async fn answer(&self, reply: &Reply) -> Result<()> {
+        let work = self.inner.answer(reply);
+        self.faults.call("forge.answer", work).await
     }
 }

@@ -1,6 +1,7 @@
 //! The control plane over ports in memory, with runners that do as a script says.
 
 mod branches;
+mod budgets;
 mod builds;
 mod collect;
 mod commands;
@@ -14,8 +15,10 @@ mod leases;
 mod orphans;
 mod planning;
 mod plans;
+mod pulls;
 mod recover;
 mod releases;
+mod results;
 mod review;
 mod runners;
 mod told;

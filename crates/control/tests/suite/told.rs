@@ -1,155 +1,310 @@
-//! What is told at the forge beside plans and results: configuration, checks that are made again, architectures.
+//! Whoever speaks with the forge is killed at every call, before and behind it, and has a rival between any two: what
+//! people read at the end is what they read without, nothing is said twice, and a wish is done once.
 
+use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use control::{Answer, Control};
+use ledger::{About, Asked, Comment, Wish, partition};
 use memory::MemoryForge;
-use ports::CheckState;
+use ports::{Clock, Permission, Platform, Pull};
 
-use crate::fixture::{APP, build};
-use crate::review::{RESULTS, broken, merge, one, open, plan, review, seen, tell, text};
+use crate::faults::{Faulty, FaultyPlatform, When};
+use crate::fixture::{APP, RELEASE, release};
+use crate::review::{OTHER, broken, merge, one, open, push, review, tell, text};
 use crate::world::{Act, World};
 
-const CONFIGURATION: &str = "configuration";
-
-#[tokio::test]
-async fn a_configuration_that_cannot_be_planned_is_told_on_its_commit() {
-    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
-    let rows = world.rows().len();
-    let wrong = "format: rpm\narchitectures: []\nbuildroot: [bash]\n";
-    let bad = world.push(&[("platforms/el-11.yaml", Some(wrong))]);
-    for _ in 0..2 {
-        world.control.plan_head().await.expect("no fault is armed");
-        tell(&world, &forge).await;
-    }
-    assert_eq!(forge.checks_written(), 1);
-    let check = seen(&forge, &bad, CONFIGURATION).expect("it is told");
-    insta::assert_snapshot!("told_broken", text(&check));
-    // The next commit does not mend it.
-    let worse = world.push(&[(APP, Some(&one("app")))]);
-    world.control.plan_head().await.expect("no fault is armed");
-    tell(&world, &forge).await;
-    let check = seen(&forge, &worse, CONFIGURATION).expect("it is told");
-    assert_eq!(check.state, CheckState::Failed);
-    let good = world.push(&[("platforms/el-11.yaml", None)]);
-    world.quiet().await;
-    tell(&world, &forge).await;
-    let check = seen(&forge, &good, CONFIGURATION).expect("it is told");
-    assert_eq!(check.state, CheckState::Passed);
-    // What came with it is told beside.
-    let check = seen(&forge, &good, RESULTS).expect("it is told");
-    assert_eq!(check.state, CheckState::Passed, "{}", check.summary);
-    assert_eq!(tell(&world, &forge).await, control::Told::default());
-    // Mended with nothing beside it leaves nothing.
-    world.push(&[("platforms/el-11.yaml", Some(wrong))]);
-    world.quiet().await;
-    let good = world.push(&[("platforms/el-11.yaml", None)]);
-    world.quiet().await;
-    tell(&world, &forge).await;
-    assert!(seen(&forge, &good, CONFIGURATION).is_some());
-    assert!(seen(&forge, &good, RESULTS).is_none());
-    assert!(world.rows().len() > rows);
-    assert_eq!(tell(&world, &forge).await, control::Told::default());
+/// A world with a pull request.
+struct Stage {
+    world: World,
+    forge: MemoryForge,
+    pull: Pull,
 }
 
-#[tokio::test]
-async fn a_check_is_made_again_when_somebody_wants_that() {
-    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
-    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
-    review(&world, &forge).await;
-    let again = async |check: Option<&str>| {
-        let again = world.control.anew(&pull.head, check).await;
-        again.expect("no fault is armed")
+/// What is done, and broken off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Review,
+    Tell,
+    WatchOpen,
+    Retry,
+    Cancel,
+}
+
+/// How the process ends that is hurt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hurt {
+    /// One call fails, and the process goes on.
+    Fails,
+    /// The process dies.
+    Dies,
+}
+
+type Prepared = Pin<Box<dyn Future<Output = Stage>>>;
+
+/// Opened, and not reviewed; its head is changed and another is merged meanwhile if `is_newer`.
+fn opened(is_newer: bool) -> Prepared {
+    Box::pin(async move {
+        let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+        forge.set_permission("ada", Permission::Write);
+        let released = release(&[APP], &["base"]);
+        let files = [(APP, Some(&*one("app"))), (RELEASE, Some(&*released))];
+        let mut pull = open(&mut world, &forge, &files).await;
+        if is_newer {
+            review(&world, &forge).await;
+            push(&mut world, &forge, &mut pull, &[(APP, Some(&one("tool")))]).await;
+            world.merge(&[(OTHER, Some(&one("lib")))]).await;
+        }
+        Stage { world, forge, pull }
+    })
+}
+
+/// Merged, and `is_reviewed` before.
+fn merged(is_reviewed: bool) -> Prepared {
+    Box::pin(async move {
+        let mut stage = opened(false).await;
+        if is_reviewed {
+            review(&stage.world, &stage.forge).await;
+        }
+        merge(&mut stage.world, &stage.forge, &stage.pull).await;
+        stage
+    })
+}
+
+/// Merged, and all builds of it have failed and go on to.
+fn failed() -> Prepared {
+    Box::pin(async move {
+        let mut stage = merged(true).await;
+        stage
+            .world
+            .script(|grant| match grant.spec.title().starts_with("build") {
+                true => Act::Say(broken("no")),
+                false => Act::Work,
+            });
+        stage.world.quiet().await;
+        review(&stage.world, &stage.forge).await;
+        tell(&stage.world, &stage.forge).await;
+        stage
+    })
+}
+
+/// Under way, told as such, and held.
+fn running() -> Prepared {
+    Box::pin(async move {
+        let mut stage = merged(true).await;
+        stage.world.script(|_| Act::Hold);
+        review(&stage.world, &stage.forge).await;
+        tell(&stage.world, &stage.forge).await;
+        stage.world.quiet().await;
+        stage
+    })
+}
+
+/// When it is time to tell again.
+fn later(stage: Prepared) -> Prepared {
+    Box::pin(async move {
+        let stage = stage.await;
+        stage.world.pass(61);
+        stage
+    })
+}
+
+/// A ledger that knows what is open and none of the watches.
+fn lost() -> Prepared {
+    Box::pin(async move {
+        let mut stage = running().await;
+        stage.world.lose_ledger().await;
+        stage.world.held.clear();
+        stage.world = stage.world.telling();
+        stage
+    })
+}
+
+/// Written a moment ago.
+fn asked(control: &Control<FaultyPlatform>, number: u64, wish: Wish) -> Asked {
+    let comment = Comment {
+        id: 1,
+        written: control.platform().clock().now(),
+        left_out: 0,
     };
-    assert_eq!(again(Some("build and release")).await, 0);
-    assert_eq!(review(&world, &forge).await.written, 0);
-    let said = plan(&forge, &pull);
-    assert_eq!(again(Some("plan")).await, 1);
-    assert_eq!(review(&world, &forge).await.written, 1);
-    assert_eq!(forge.checks_written(), 2);
-    assert_eq!(plan(&forge, &pull).summary, said.summary);
-    assert_eq!(again(None).await, 1);
-    assert_eq!(review(&world, &forge).await.written, 1);
-    assert_eq!(review(&world, &forge).await.written, 0);
-}
-
-#[tokio::test]
-async fn results_are_made_again_after_all_is_done() {
-    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
-    world.merge(&[(APP, Some(&one("app")))]).await;
-    let commit = world.tip("main").await;
-    tell(&world, &forge).await;
-    let writes = forge.checks_written();
-    assert_eq!(tell(&world, &forge).await.watched, 0);
-    let again = world.control.anew(&commit, None).await;
-    assert_eq!(again.expect("no fault is armed"), 1);
-    tell(&world, &forge).await;
-    assert_eq!(forge.checks_written(), writes + 1);
-    let stray = world.control.anew(&"1".repeat(40), None).await;
-    assert_eq!(stray.expect("no fault is armed"), 0);
-}
-
-#[tokio::test]
-async fn many_builds_have_a_check_for_each_architecture() {
-    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
-    let names = ["p0", "p1", "p2", "p3", "p4", "p5"];
-    for name in names {
-        world.source(name, "main", '1');
+    Asked {
+        id: "comment 1".to_owned(),
+        login: "ada".to_owned(),
+        about: About::Pull { number },
+        wishes: vec![wish],
+        comment: Some(comment),
     }
-    let pull = open(&mut world, &forge, &[(APP, Some(&build(&names)))]).await;
-    review(&world, &forge).await;
-    world.script(
-        |grant| match grant.spec.title() == "build p3 for el-10 aarch64" {
-            true => Act::Say(broken("p3.c:1: error")),
-            false => Act::Work,
-        },
-    );
-    merge(&mut world, &forge, &pull).await;
-    review(&world, &forge).await;
-    world.quiet().await;
-    tell(&world, &forge).await;
-    let on = |arch: &str| seen(&forge, &pull.head, &format!("build {arch}")).expect("it is told");
-    assert_eq!(on("x86_64").state, CheckState::Passed);
-    assert_eq!(on("x86_64").title, "12 of 12 builds and tests done");
-    insta::assert_snapshot!("told_architecture", text(&on("aarch64")));
-    let check = seen(&forge, &pull.head, RESULTS).expect("it is told");
-    let (_, table) = check.summary.split_once("| request").expect("a table");
-    insta::assert_snapshot!("told_columns", table);
-    // Another attempt is told on the same checks.
-    world.script(|_| Act::Work);
-    let retried = world.control.retry_request(&crate::world::path(APP)).await;
-    retried.expect("it failed");
-    world.quiet().await;
-    tell(&world, &forge).await;
-    let check = seen(&forge, &pull.head, "build aarch64").expect("it is told");
-    assert_eq!(check.state, CheckState::Passed, "{}", check.summary);
+}
+
+async fn deed(
+    deed: Deed,
+    control: &Control<FaultyPlatform>,
+    forge: &impl ports::Forge,
+    pull: u64,
+) -> control::Result<()> {
+    let wish = match deed {
+        // What fails for one pull request or commit is counted, and holds up no other.
+        Deed::Review => return control.review(forge).await.map(drop),
+        Deed::Tell => return control.tell(forge).await.map(drop),
+        Deed::WatchOpen => return control.watch_open().await,
+        Deed::Retry => Wish::Retry,
+        Deed::Cancel => Wish::Cancel,
+    };
+    let answer = control.ask(forge, &asked(control, pull, wish)).await?;
+    assert!(matches!(answer, Answer::Done(_) | Answer::Before));
+    Ok(())
+}
+
+impl Stage {
+    async fn act(&self, what: Deed) -> control::Result<()> {
+        let forge = Faulty::forge(&self.forge, &self.world.faults);
+        deed(what, &self.world.control, &forge, self.pull.number).await
+    }
+
+    /// The rounds that come anyway, until all is told.
+    async fn end(&mut self) {
+        for _ in 0..3 {
+            self.world.heal().await;
+            review(&self.world, &self.forge).await;
+            self.world.pass(61);
+            tell(&self.world, &self.forge).await;
+        }
+    }
+
+    /// All that people read, what is remembered of it, and how often each task was tried.
+    async fn story(&self) -> String {
+        let mut story = self.world.story().await;
+        for commit in [self.pull.head.clone(), self.world.tip("main").await] {
+            for check in self.forge.checks(&commit) {
+                let _ = writeln!(story, "== {} at {commit}\n{}", check.name, text(&check));
+            }
+        }
+        // Who goes on with what another has done says what is left, which is nothing.
+        let _ = writeln!(story, "== answers: {}", self.forge.answers().len());
+        let remembered = [partition::PULLS, partition::WATCHED];
+        for (key, record) in self.world.rows() {
+            if remembered.contains(&key.partition.as_str()) {
+                let _ = writeln!(story, "{key}: {:?}", record.row);
+            }
+        }
+        story
+    }
+
+    fn attempts(&self) -> u64 {
+        let of = |request| self.world.tasks(request).into_iter();
+        let tasks = of(APP).chain(of(RELEASE));
+        tasks.map(|row| u64::from(row.state.attempt())).sum()
+    }
+}
+
+/// Hurts `what` at every call.
+async fn check(prepare: impl Fn() -> Prepared, what: Deed) {
+    let mut stage = prepare().await;
+    let from = stage.world.faults.calls().len();
+    stage.act(what).await.expect("nothing fails");
+    let calls = stage.world.faults.calls().split_off(from);
+    stage.end().await;
+    let (expect, writes) = (stage.story().await, stage.forge.checks_written());
+    let tried = stage.attempts();
+    assert!(calls.len() > 1, "{what:?} makes calls: {calls:?}");
+    for (n, call) in calls.iter().enumerate() {
+        for when in [When::Before, When::After] {
+            for hurt in [Hurt::Fails, Hurt::Dies] {
+                let name = format!("{what:?}: {hurt:?} {when:?} call {n}, {call}");
+                let mut stage = prepare().await;
+                match hurt {
+                    Hurt::Fails => stage.world.faults.arm(n, when),
+                    Hurt::Dies => stage.world.faults.kill(n, when),
+                }
+                let _broken_off = stage.act(what).await;
+                stage.world.faults.disarm();
+                stage.world = stage.world.telling();
+                // The forge or its queue says it again.
+                stage.act(what).await.expect("nothing fails");
+                stage.end().await;
+                assert_eq!(stage.story().await, expect, "{name}");
+                // A host that was away for a moment is told of, and then that it is there.
+                let more = u64::from(*call == "repo.resolve" && matches!(hurt, Hurt::Fails));
+                let written = stage.forge.checks_written();
+                assert!(written <= writes + more, "{name}: said {written} times");
+                assert_eq!(stage.attempts(), tried, "{name}: not done once");
+            }
+        }
+    }
 }
 
 #[tokio::test]
-async fn checks_of_architectures_are_few_writes() {
-    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
-    let names = ["p0", "p1", "p2", "p3", "p4", "p5"];
-    for name in names {
-        world.source(name, "main", '1');
-    }
-    world.script(|_| Act::Hold);
-    world.push(&[(APP, Some(&build(&names)))]);
-    world.quiet().await;
-    let commit = world.tip("main").await;
-    let mut digests = std::collections::BTreeSet::new();
-    let mut tasks = 0;
-    // One task ends at a time, and each time somebody looks.
-    for _ in 0..100 {
-        if world.held.is_empty() {
+async fn a_review_survives_a_kill_at_every_call() {
+    check(|| opened(false), Deed::Review).await;
+    check(|| opened(true), Deed::Review).await;
+    check(|| merged(true), Deed::Review).await;
+}
+
+#[tokio::test]
+async fn telling_survives_a_kill_at_every_call() {
+    check(|| merged(true), Deed::Tell).await;
+    check(|| merged(false), Deed::Tell).await;
+    check(|| later(failed()), Deed::Tell).await;
+    check(lost, Deed::WatchOpen).await;
+}
+
+#[tokio::test]
+async fn a_wish_survives_a_kill_at_every_call() {
+    check(failed, Deed::Retry).await;
+    check(running, Deed::Cancel).await;
+}
+
+/// Between any two calls of one, another process does the same to its end; if `moves`, when `main` has moved on.
+async fn beside(prepare: impl Fn() -> Prepared, what: Deed, moves: bool) {
+    let play = async |n: Option<usize>| {
+        let mut stage = prepare().await;
+        let new = stage.world.next_commit(&[(APP, Some(&one("lib")))]);
+        let repo = stage.world.memory.state_repo().clone();
+        let (other, forge) = (stage.world.another_telling(), stage.forge.clone());
+        let (number, came) = (stage.pull.number, Arc::new(AtomicBool::new(false)));
+        let comes = came.clone();
+        let rival = async move {
+            comes.store(true, Ordering::Relaxed);
+            if moves {
+                repo.push("main", "Eve <eve@example.org>", new);
+                other.plan_head().await.expect("nothing fails");
+            }
+            let done = deed(what, &other, &forge, number).await;
+            done.expect("nothing fails");
+        };
+        match n {
+            Some(n) => stage.world.faults.interleave(n, Box::pin(rival)),
+            None => rival.await,
+        }
+        if let Err(error) = stage.act(what).await {
+            // The other one is doing it. The queue says it again.
+            assert!(matches!(error, control::Error::Contended(_)), "{error}");
+            stage.act(what).await.expect("nobody else does it");
+        }
+        let came = came.load(Ordering::Relaxed);
+        stage.end().await;
+        (came, stage.story().await, stage.attempts())
+    };
+    let (_, expect, tried) = play(None).await;
+    for n in 0.. {
+        let (came, story, attempts) = play(Some(n)).await;
+        if !came {
+            assert!(n > 1, "{what:?} makes calls");
             break;
         }
-        world.finish_held().await;
-        tasks += 1;
-        world.quiet().await;
-        world.pass(61);
-        tell(&world, &forge).await;
-        let check = seen(&forge, &commit, "build aarch64");
-        digests.extend(check.map(|check| check.digest));
+        assert_eq!(story, expect, "{what:?}, another before call {n}");
+        assert_eq!(attempts, tried, "{what:?}, another before call {n}");
     }
-    assert_eq!(tasks, 30);
-    let check = seen(&forge, &commit, "build aarch64").expect("it is told");
-    assert_eq!(check.state, CheckState::Passed, "{}", check.summary);
-    assert!(digests.len() <= 6, "{digests:?}");
+}
+
+#[tokio::test]
+async fn two_at_once_leave_what_one_after_the_other_does() {
+    beside(|| opened(false), Deed::Review, false).await;
+    beside(|| opened(true), Deed::Review, true).await;
+    beside(|| merged(true), Deed::Review, false).await;
+    beside(|| merged(false), Deed::Tell, false).await;
+    beside(|| merged(true), Deed::Tell, true).await;
+    beside(failed, Deed::Retry, false).await;
 }

@@ -45,6 +45,15 @@ fn control(memory: &MemoryPlatform, faults: &Faults) -> Control<FaultyPlatform> 
     Control::new(FaultyPlatform::new(memory, faults), Options::default())
 }
 
+fn telling(memory: &MemoryPlatform, faults: &Faults) -> Control<FaultyPlatform> {
+    let options = Options {
+        checks: true,
+        public_url: Some("https://build.example.org".to_owned()),
+        ..Options::default()
+    };
+    Control::new(FaultyPlatform::new(memory, faults), options)
+}
+
 pub(crate) fn path(text: &str) -> RequestPath {
     text.parse().expect("a request's path")
 }
@@ -83,13 +92,7 @@ impl World {
 
     /// A process that tells by checks comes in the place of the one that was there.
     pub(crate) fn telling(mut self) -> Self {
-        let options = Options {
-            checks: true,
-            public_url: Some("https://build.example.org".to_owned()),
-            ..Options::default()
-        };
-        let platform = FaultyPlatform::new(&self.memory, &self.faults);
-        self.control = Control::new(platform, options);
+        self.control = telling(&self.memory, &self.faults);
         self
     }
 
@@ -107,6 +110,11 @@ impl World {
     /// Another process of the control plane, whose calls never fail.
     pub(crate) fn another(&self) -> Control<FaultyPlatform> {
         control(&self.memory, &Faults::default())
+    }
+
+    /// The same, which tells by checks.
+    pub(crate) fn another_telling(&self) -> Control<FaultyPlatform> {
+        telling(&self.memory, &Faults::default())
     }
 
     pub(crate) fn next_commit(&mut self, files: &[(&str, Option<&str>)]) -> NewCommit {
@@ -214,7 +222,7 @@ impl World {
                 moved |= self.take(runner).await?;
             }
             let reported = self.control.report(Duration::ZERO).await?;
-            moved |= reported != Reported::Nothing;
+            moved |= matches!(reported, Reported::Commit(..));
             if !moved {
                 return Ok(());
             }

@@ -96,6 +96,11 @@ pub(super) fn bodies(check: &Check, sent: usize) -> Vec<Value> {
     pieces.iter().enumerate().map(body).collect()
 }
 
+/// How many requests write all of `check`.
+pub(super) fn requests(check: &Check) -> usize {
+    shown(check).len().div_ceil(A_REQUEST).max(1)
+}
+
 /// What only a new run is told.
 pub(super) fn with_place(mut body: Value, check: &Check) -> Value {
     body["name"] = format!("{PREFIX}{}", check.name).into();
@@ -354,6 +359,10 @@ mod tests {
             .map(|body| body["conclusion"].as_str())
             .collect();
         assert_eq!(conclusions, [None, None, Some("failure")]);
+        for annotations in [0, 1, 50, 51, 120, 1_234] {
+            let check = check(CheckState::Failed, annotations);
+            assert_eq!(requests(&check), super::bodies(&check, 0).len());
+        }
         let rest = super::bodies(&check(CheckState::Failed, 120), 100);
         assert_eq!(rest.iter().map(count).collect::<Vec<_>>(), [20]);
         let done = super::bodies(&check(CheckState::Failed, 100), 100);

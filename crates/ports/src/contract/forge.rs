@@ -182,6 +182,23 @@ async fn pulls_are_what_they_are_now(forge: &impl Forge, world: &impl ForgeWorld
         [third],
         "what is decided is not listed"
     );
+    commits_know_their_pull(forge, pull(forge, first).await, &pull(forge, third).await).await;
+}
+
+async fn commits_know_their_pull(forge: &impl Forge, merged: Pull, open: &Pull) {
+    let PullState::Merged(commit) = merged.state.clone() else {
+        panic!("{merged:?} is not merged");
+    };
+    let pull_of = async |commit: &str| forge.pull_of(commit).await.expect("ask for a pull request");
+    assert_eq!(
+        pull_of(&commit).await,
+        Some(merged.clone()),
+        "as which it was merged"
+    );
+    for other in [&merged.head, &open.head, &"ab".repeat(20)] {
+        let found = pull_of(other).await;
+        assert_eq!(found, None, "{other} is on no branch, or came along");
+    }
 }
 
 fn is_commit(commit: &str) -> bool {

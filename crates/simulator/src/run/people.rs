@@ -111,11 +111,14 @@ impl Run {
             message: format!("commit {}", self.pushes),
             time: 1_782_000_000 + self.pushes,
         };
+        let proposed = self.propose(&new);
         let repo = self.memory.state_repo();
         if by_force {
             repo.force_push("main", author, new);
+            self.merged(proposed, None);
         } else {
-            repo.push("main", author, new);
+            let merged = repo.push("main", author, new);
+            self.merged(proposed, Some(&merged));
         }
         self.tree.clone_from(files);
         if self.gate.happens(|rates| rates.moved_ref) {

@@ -16,8 +16,10 @@ pub(super) struct Messages {
     outbox: BTreeMap<Key, (Effect, bool)>,
     /// Messages that an outbox row ever had.
     ordered: BTreeSet<String>,
-    /// Reports in somebody's hands, by receipt: how far the request's story was.
-    reports: BTreeMap<String, (RequestPath, u64)>,
+    /// Reports in somebody's hands, by receipt: how far the request's story was, and how often it had been sent.
+    reports: BTreeMap<String, (RequestPath, u64, u64)>,
+    /// How often each report was sent.
+    sent: BTreeMap<RequestPath, u64>,
 }
 
 impl Messages {
@@ -56,6 +58,14 @@ impl Witness {
 
     pub(crate) fn sent(&self, queue: &QueueName, message: &Message, share: &Share) {
         self.sent_with(queue, message, share);
+        if let Message::Report { request } = message {
+            *self
+                .state()
+                .messages
+                .sent
+                .entry(request.clone())
+                .or_default() += 1;
+        }
         // Of a waiter that is woken nothing depends: the sweep looks at it.
         if matches!(message, Message::Advance { .. }) && *queue == QueueName::advance() {
             self.mark(queue, message);
@@ -88,7 +98,8 @@ impl Witness {
                 stories, messages, ..
             } = &mut *state;
             if let Some(story) = stories.get(request.as_str()) {
-                let hand = (request.clone(), story.states());
+                let sent = messages.sent.get(request).copied().unwrap_or(0);
+                let hand = (request.clone(), story.states(), sent);
                 messages.reports.insert(delivery.receipt.clone(), hand);
             }
         }
@@ -98,13 +109,16 @@ impl Witness {
         self.left_its_queue(receipt);
         self.looked(receipt);
         let mut state = self.state();
-        let Some((path, known)) = state.messages.reports.remove(receipt) else {
+        let Some((path, known, sent)) = state.messages.reports.remove(receipt) else {
             return;
         };
         let Some(story) = state.stories.get(path.as_str()) else {
             return;
         };
-        let is_told = story.reported() >= known;
+        // Where pushes are counted, what is put off is sent again, and is judged then.
+        let now = state.messages.sent.get(&path).copied().unwrap_or(0);
+        let is_put_off = state.allowed.pushes.is_some() && now > sent;
+        let is_told = story.reported() >= known || is_put_off;
         drop(state);
         let message = Message::Report {
             request: path.clone(),

@@ -32,6 +32,14 @@ pub(crate) fn route(world: &mut World, call: &Call) -> Reply {
             let pull = pull_of(world, number)?;
             Ok(Answer::new(200, show::pull(world, &world.pulls[&pull])))
         }
+        ("GET", ["commits", sha, "pull"]) => {
+            let is_of = |pull: &&Pull| {
+                let merged = pull.merged.as_ref();
+                merged.is_some_and(|merged| [merged.sha.as_str(), &pull.head].contains(sha))
+            };
+            let pull = world.pulls.values().find(is_of).ok_or_else(not_found)?;
+            Ok(Answer::new(200, show::pull(world, pull)))
+        }
         ("POST", ["statuses", sha]) => new_status(world, sha, &call.body),
         ("GET", ["commits", name, "statuses"] | ["statuses", name]) => statuses(world, call, name),
         ("GET", ["issues", number, "comments"]) => comments(world, number),

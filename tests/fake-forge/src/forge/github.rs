@@ -79,6 +79,10 @@ fn in_repository(world: &mut World, call: &Call, rest: &[&str]) -> Reply {
             may(call, "pull_requests", "write")?;
             new_comment(world, number, &call.body)
         }
+        ("GET", ["commits", name, "pulls"]) => {
+            may(call, "pull_requests", "read")?;
+            pulls_of(world, call, name)
+        }
         ("GET", ["commits", name, "check-runs"]) => {
             may(call, "checks", "read")?;
             checks::list(world, call, name)
@@ -235,6 +239,24 @@ fn pulls(world: &World, call: &Call) -> Reply {
     }
     let list = list.into_iter().map(|pull| show::pull(world, pull));
     let url = format!("{}/repos/{OWNER}/{}/pulls", world.site, world.name);
+    Ok(paged(call, &url, list.collect(), "per_page"))
+}
+
+/// The merged pull requests that brought a commit to `main`, or the open ones that have it.
+fn pulls_of(world: &World, call: &Call, name: &str) -> Reply {
+    let sha = world.repo.commit_of(name);
+    let sha = sha.ok_or_else(|| refusal(422, &format!("No commit found for SHA: {name}")))?;
+    let is_in_main = world.repo.is_ancestor(&sha, &world.at("main"));
+    let meant = |pull: &&Pull| match &pull.merged {
+        Some(merged) => is_in_main && [&merged.sha, &pull.head].contains(&&sha),
+        None => !is_in_main && pull.is_open && pull.head == sha,
+    };
+    let list = world.pulls.values().filter(meant);
+    let list = list.map(|pull| show::pull(world, pull));
+    let url = format!(
+        "{}/repos/{OWNER}/{}/commits/{name}/pulls",
+        world.site, world.name
+    );
     Ok(paged(call, &url, list.collect(), "per_page"))
 }
 

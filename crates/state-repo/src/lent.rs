@@ -1,0 +1,51 @@
+//! A login that ends: a token that somebody lends for a while, such as one of a GitHub App's installation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use git::{Credentials, Login};
+use ports::Result;
+use tokio::runtime::Handle;
+
+/// The user that a token is sent with: GitHub wants this word, other forges take any.
+pub const TOKEN_USER: &str = "x-access-token";
+
+/// Asks `lend` for a token before each conversation with the server. Whoever lends keeps a token as long as it is good,
+/// and gets another one in time.
+///
+/// `runtime` is where it is asked; it must run as long as the repository is used, and the repository must not be used on
+/// one of its own threads: git blocks.
+pub fn lent<F, Fut>(runtime: Handle, lend: F) -> Arc<dyn Login>
+where
+    F: Fn() -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<String>> + Send + 'static,
+{
+    Arc::new(Lent { runtime, lend })
+}
+
+struct Lent<F> {
+    runtime: Handle,
+    lend: F,
+}
+
+impl<F> fmt::Debug for Lent<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lent(…)")
+    }
+}
+
+impl<F, Fut> Login for Lent<F>
+where
+    F: Fn() -> Fut + Send + Sync,
+    Fut: Future<Output = Result<String>> + Send + 'static,
+{
+    fn credentials(&self) -> std::result::Result<Credentials, String> {
+        match self.runtime.block_on((self.lend)()) {
+            Ok(password) => Ok(Credentials::Basic {
+                user: TOKEN_USER.to_owned(),
+                password,
+            }),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}
