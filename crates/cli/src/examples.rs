@@ -64,6 +64,10 @@ Examples:
 What is planned is what merging would do: the changes since the commit that the checkout and the
 control plane have in common, on top of what is planned now. Nothing is written anywhere.
 
+Runners that are missing are named. How long it takes is told from how long such work took before:
+the median, and between which times eight of ten cases lie, without what waits in the queues. Of
+work that was never done nothing is told. The plan's digest is the same while what it does is.
+
 --cost takes requests as they were counted, and list prices that nobody has checked. It says what it
 assumes; docs/explanation/cost.md has the rest.";
 

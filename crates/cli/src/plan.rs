@@ -118,12 +118,24 @@ async fn send(client: &Client, base: String, files: Edits) -> anyhow::Result<Dry
 
 fn text(run: &DryRun, output: &Output) -> String {
     let mut text = problems(&run.problems, "", output);
+    for need in &run.needs {
+        let line = output.problem(&clean(&need.sentence()));
+        let _ = writeln!(text, "{line}");
+    }
     text.push_str(&notes(&run.notes, "", output));
     if run.requests.is_empty() && run.problems.is_empty() {
         text.push_str("nothing to build or release: no request differs from what is planned\n");
     }
     for request in &run.requests {
         text.push_str(&one(request, output));
+    }
+    if let Some(forecast) = &run.forecast {
+        let phrase = forecast.phrase();
+        let _ = writeln!(text, "{phrase}; what waits in the queues is not in it");
+    }
+    if !run.digest.is_empty() {
+        let line = format!("plan {}", clean(&run.digest));
+        let _ = writeln!(text, "{}", output.dim(&line));
     }
     text
 }
@@ -132,6 +144,15 @@ fn one(request: &DryRunRequest, output: &Output) -> String {
     let priority = crate::render::priority(request.priority);
     let mut text = format!("{} {}{priority}\n", request.change, request.path);
     text.push_str(&problems(&request.problems, "  ", output));
+    for (name, commit) in &request.plan.refs {
+        let line = format!("{name} is {}", short(commit));
+        let _ = writeln!(text, "  {}", output.dim(&clean(&line)));
+    }
+    if !request.order.is_empty() {
+        let stages: Vec<String> = request.order.iter().map(|it| it.join(", ")).collect();
+        let line = format!("build order: {}", stages.join(", then "));
+        let _ = writeln!(text, "  {}", clean(&line));
+    }
     for task in &request.tasks {
         let state = output.word(crate::render::state_word(&task.state), 10);
         let _ = writeln!(text, "  {state} {}", task.title);

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use ledger::{
-    Change, Expect, HeadRow, Key, Message, Phase, Problem, QueueName, RequestRow, RequestSpec, Row,
-    WatchRow, partition,
+    Change, Configuration, Expect, HeadRow, Key, Message, Phase, Problem, QueueName, RequestRow,
+    RequestSpec, Row, WatchRow, partition,
 };
 use pipeline_spec::{
     Config, Diagnostic, RequestKind, RequestPath, Severity, check_build, check_release,
@@ -15,6 +15,7 @@ use ports::{Applied, ChangeKind, CommitInfo, PathChange, Platform, StateRepo};
 use crate::files::Files;
 use crate::load::Loaded;
 use crate::notice::not_a_file;
+use crate::told_configuration::are_of_files;
 use crate::turns::Turns;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
@@ -75,6 +76,9 @@ impl<P: Platform> Control<P> {
             Err(Error::Config { diagnostics, .. }) => {
                 let problems = problems(&diagnostics);
                 let noted = self.note_problems(&mut head, problems.clone()).await?;
+                if noted {
+                    self.watch_broken(&tip, &problems).await?;
+                }
                 return Ok(noted.then_some(Planned::Broken(problems)));
             }
             Err(error) => return Err(error),
@@ -168,10 +172,19 @@ impl<P: Platform> Control<P> {
         if says(&head.row) != says(&next) {
             change.effect(QueueName::report(), Message::Configuration, self.now());
         }
-        if self.options.checks && next.sequence > head.row.sequence {
+        let is_mended = next.problems.is_empty() && are_of_files(&head.row.problems);
+        if self.options.checks && (next.sequence > head.row.sequence || is_mended) {
+            let again = WatchRow::again(&next.commit);
+            let row = match head.row.commit == next.commit {
+                true => again,
+                false => WatchRow {
+                    from: head.row.commit.clone(),
+                    ..again
+                },
+            };
             let row = WatchRow {
-                from: head.row.commit.clone(),
-                ..WatchRow::again(&next.commit)
+                configuration: is_mended.then_some(Configuration::Mended),
+                ..row
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
         }

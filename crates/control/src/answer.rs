@@ -51,6 +51,10 @@ impl<P: Platform> Control<P> {
             match &delivery.message {
                 Message::Look => looks.push(delivery),
                 Message::Asked(it) => asked.push((&**it, delivery)),
+                Message::Again { commit, check } => {
+                    self.answer_again((commit, check.as_deref()), delivery, &mut answered)
+                        .await?;
+                }
                 other => {
                     tracing::warn!(letter = %other.name(), "a message that is nothing of the forge's is dropped");
                     self.platform.queue().acknowledge(&delivery.receipt).await?;
@@ -84,6 +88,22 @@ impl<P: Platform> Control<P> {
                     }
                 }
                 tracing::debug!(id = asked.id, login = asked.login, ?answer, "answered");
+                Ok(self.platform.queue().acknowledge(&delivery.receipt).await?)
+            }
+            Err(error) => self.put_off(&[delivery], &error, answered).await,
+        }
+    }
+
+    /// Before anybody looks, so that the look that came with it writes them.
+    async fn answer_again(
+        &self,
+        (commit, check): (&str, Option<&str>),
+        delivery: &Delivery,
+        answered: &mut Answered,
+    ) -> Result<()> {
+        match self.anew(commit, check).await {
+            Ok(rows) => {
+                answered.done += usize::from(rows > 0);
                 Ok(self.platform.queue().acknowledge(&delivery.receipt).await?)
             }
             Err(error) => self.put_off(&[delivery], &error, answered).await,

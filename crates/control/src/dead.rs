@@ -81,6 +81,8 @@ impl<P: Platform> Control<P> {
             Message::Look => Ok(false),
             // Whoever asked has to ask again.
             Message::Asked(_) => Ok(true),
+            // Whoever sees that nothing happened presses again.
+            Message::Again { .. } => Ok(false),
             // The sweep offers the task again.
             Message::Attempt { task, attempt } => match self.task_row(task).await {
                 Ok(Some((row, _))) => Ok(

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{Note, Phase, Problem, RequestSpec, TaskRow, Tasks};
 use pipeline_spec::{Config, Format, ReleaseRequest, RequestPath};
 use planner::{
-    Difference, HoldsTurn, PackageDifference, ReleaseView, RepositoryPreview, RequestView,
-    preview_release,
+    Difference, HoldsTurn, PackageDifference, ReleasePreview, ReleaseView, RepositoryPreview,
+    RequestView, is_built, preview_release,
 };
 use ports::Platform;
 use runner_api::{Facts, TaskSpec};
 
+use crate::compared::{Own, plan_of_release};
 use crate::dry_run::{row_for, to};
 use crate::files::Files;
+use crate::jobs::Jobs;
 use crate::load::Loaded;
 use crate::{
     Control, DryRunPackage, DryRunRepository, DryRunRequest, DryRunTask, PackageChange, Result,
@@ -25,28 +27,27 @@ impl<P: Platform> Control<P> {
         config: &Config,
         files: Files<'_>,
         wish: Option<&ReleaseRequest>,
-        request: &mut DryRunRequest,
+        (request, jobs): (&mut DryRunRequest, &mut Jobs),
     ) -> Result<()> {
         let known = self.load(&request.path).await?;
         let loaded = match (&known, wish) {
             (Some(loaded), _) => loaded.clone(),
             (None, _) => self.newcomer(&request.path, wish).await?,
         };
-        let mut from = Vec::new();
-        for path in wish.map_or(&[][..], |wish| &wish.from) {
-            from.push(self.as_it_would_be(config, files, path).await?);
-        }
-        let names = self.concerned(&loaded, wish).await?;
-        let (repositories, _) = self.repositories(&loaded, &names).await?;
-        let from_views: Vec<RequestView<'_>> = from.iter().map(view).collect();
-        let preview = preview_release(&ReleaseView {
-            request: view(&loaded),
-            wish,
-            config,
-            from: &from_views,
-            repositories: &repositories,
-            holds_turn: HoldsTurn::No,
-        });
+        let (preview, from) = self
+            .preview(config, files, (wish, &loaded), Own::There)
+            .await?;
+        let whole = from.iter().all(|build| is_built(&build.view()));
+        request.plan = plan_of_release(
+            wish.map(|wish| RequestSpec::Release(Box::new(wish.clone())))
+                .as_ref(),
+            preview
+                .repositories
+                .iter()
+                .map(|(name, it)| (name.to_string(), it)),
+            whole,
+        );
+        let changes_nothing = preview.repositories.is_empty();
         request.problems = preview.problems;
         request.notes = preview.notes;
         for build in from.iter().filter(|build| is_stuck(&build.row.phase)) {
@@ -71,16 +72,18 @@ impl<P: Platform> Control<P> {
                 why: "it waits for its builds; which packages go where, and their versions, is known only after them".to_owned(),
             });
         }
-        if wish.is_none() && repositories.is_empty() {
+        if wish.is_none() && changes_nothing {
             request.notes.push(Note {
                 subject: request.path.to_string(),
                 why: "nothing of it is published, so no repository changes".to_owned(),
             });
         }
         for (name, preview) in preview.repositories {
+            let signs_packages = preview.format == Format::Rpm && wish.is_some();
+            let builds = wish.map_or(&[][..], |wish| &wish.from);
+            let repository = (name.as_str(), signs_packages);
+            jobs.add_release(&request.path, builds, repository, &preview.smoke);
             let tasks = tasks(name.as_str(), &preview, &request.path, wish);
-            // The last one, to publish, is no runner's.
-            request.work.releasing += tasks.len() - 1;
             request.tasks.extend(tasks);
             request.repositories.push(DryRunRepository {
                 name,
@@ -91,6 +94,38 @@ impl<P: Platform> Control<P> {
             });
         }
         Ok(())
+    }
+
+    /// What a release changes, and the builds that it is made of.
+    pub(crate) async fn preview(
+        &self,
+        config: &Config,
+        files: Files<'_>,
+        (wish, loaded): (Option<&ReleaseRequest>, &Loaded),
+        own: Own,
+    ) -> Result<(ReleasePreview, Vec<Loaded>)> {
+        let mut from = Vec::new();
+        for path in wish.map_or(&[][..], |wish| &wish.from) {
+            from.push(self.as_it_would_be(config, files, path).await?);
+        }
+        let names = self.concerned(loaded, wish).await?;
+        let (mut repositories, _) = self.repositories(loaded, &names).await?;
+        if own == Own::Aside {
+            for repository in repositories.values_mut() {
+                let others = &mut repository.contributions;
+                others.retain(|it| it.release != loaded.row.path);
+            }
+        }
+        let from_views: Vec<RequestView<'_>> = from.iter().map(Loaded::view).collect();
+        let preview = preview_release(&ReleaseView {
+            request: loaded.view(),
+            wish,
+            config,
+            from: &from_views,
+            repositories: &repositories,
+            holds_turn: HoldsTurn::No,
+        });
+        Ok((preview, from))
     }
 
     /// A release that would be admitted: last in the order of merges.
@@ -132,13 +167,6 @@ impl<P: Platform> Control<P> {
 /// Without a person it does not succeed any more.
 fn is_stuck(phase: &Phase) -> bool {
     matches!(phase, Phase::Failed | Phase::Canceled)
-}
-
-fn view(loaded: &Loaded) -> RequestView<'_> {
-    RequestView {
-        row: &loaded.row,
-        tasks: &loaded.tasks,
-    }
 }
 
 /// Names of packages that are not built: of binary packages where the source is made, else of sources.

@@ -1,19 +1,23 @@
 //! The dry run: what planning a commit would do, without writing a row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Note, Phase, Problem, RequestRow, RequestSpec, TaskRow, Tasks};
+use ledger::{Note, Phase, Problem, RequestPlan, RequestRow, RequestSpec, Tasks};
 use pipeline_spec::{
-    Config, Diagnostic, PlatformName, Priority, RepositoryName, RequestKind, RequestPath, Severity,
-    Source,
+    Architecture, BuildRequest, Config, Diagnostic, PackageName, PackageRequest, PlatformName,
+    Priority, RepositoryName, RequestKind, RequestPath, Severity, Source,
 };
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, PathChange, Platform, Resolved, StateRepo};
-use runner_api::{TaskRef, TaskSpec};
+use runner_api::{Facts, TaskRef, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::problems;
+use crate::compared::{plan_digest, plan_of_build};
 use crate::files::{Checkout, Files};
+use crate::forecast::{Forecast, forecast};
+use crate::jobs::{Following, Jobs};
+use crate::needs::{DryRunNeed, needs};
 use crate::notice::{not_a_file, repository, trust, unread};
 use crate::report::is_request;
 use crate::{Control, Result};
@@ -32,9 +36,18 @@ pub struct DryRun {
     pub notes: Vec<Note>,
     /// Requests that it brings, changes or takes away.
     pub requests: Vec<DryRunRequest>,
+    /// Names what would be done, whatever commit it lies over and whatever of it is done.
+    #[serde(default)]
+    pub digest: String,
     /// What there is to say of lines of the files that differ, mistakes of all files included.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub remarks: Vec<Remark>,
+    /// Work that would wait for runners that are not there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<DryRunNeed>,
+    /// How long the work is expected to take; `None`: nothing like it was done before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forecast: Option<Forecast>,
 }
 
 /// Something to say of a line.
@@ -104,6 +117,15 @@ pub struct DryRunRequest {
     /// A release or its revert: what changes for clients, in name order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub repositories: Vec<DryRunRepository>,
+    /// How each package's builds stand, by `platform architecture`: `new`, `succeeded`, …
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub builds: BTreeMap<String, BTreeMap<String, String>>,
+    /// Packages in the order of their builds, as far as it is known: those of a step wait for the step before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<Vec<String>>,
+    /// What the work after the merge is held against.
+    #[serde(default)]
+    pub plan: RequestPlan,
 }
 
 /// Tasks that are not done, by kind, those included that only follow: each package on each architecture that
@@ -125,55 +147,6 @@ impl DryRunWork {
     pub fn is_nothing(&self) -> bool {
         *self == Self::default()
     }
-
-    fn add(&mut self, spec: &TaskSpec) {
-        match spec {
-            TaskSpec::Source(_) => self.sources += 1,
-            TaskSpec::Build(_) => self.builds += 1,
-            TaskSpec::Test(_) => self.tests += 1,
-            TaskSpec::SignPackages(_)
-            | TaskSpec::Compose(_)
-            | TaskSpec::SignMetadata(_)
-            | TaskSpec::Smoke(_) => self.releasing += 1,
-        }
-    }
-
-    /// Adds builds and tests that are planned only once the platform's last source is made.
-    fn follow(
-        &mut self,
-        sources: &[(PlatformName, TaskRef)],
-        platform: &PlatformName,
-        archs: &[&str],
-        tasks: &Tasks,
-    ) {
-        let sources = sources.iter().filter(|(of, _)| of == platform);
-        let known = sources.map(|(_, source)| (source, tasks.get(&source.id)));
-        let known: Vec<_> = known.collect();
-        let is_open = |row: &Option<&TaskRow>| row.is_none_or(|row| !row.state.is_closed());
-        if !known.iter().any(|(_, row)| is_open(row)) {
-            return;
-        }
-        for (source, row) in known {
-            // Nothing follows a source that could not be made.
-            if !is_open(&row) && !row.is_some_and(TaskRow::is_done) {
-                continue;
-            }
-            let left = archs.iter().filter(|arch| !is_built(tasks, source, arch));
-            let left = left.count();
-            self.builds += left;
-            self.tests += left;
-        }
-    }
-}
-
-/// Whether a build of that source has ended, or is not wanted on that architecture.
-fn is_built(tasks: &Tasks, source: &TaskRef, arch: &str) -> bool {
-    tasks.values().any(|row| match &row.spec {
-        TaskSpec::Build(build) => {
-            build.source == *source && build.arch.as_str() == arch && row.state.is_closed()
-        }
-        _ => false,
-    })
 }
 
 /// What a release does to one repository.
@@ -273,7 +246,10 @@ impl<P: Platform> Control<P> {
             problems: Vec::new(),
             notes: Vec::new(),
             requests: Vec::new(),
+            digest: String::new(),
             remarks: Vec::new(),
+            needs: Vec::new(),
+            forecast: None,
         };
         let (config, warnings) = match self.read_config(files).await? {
             Ok(read) => read,
@@ -312,6 +288,7 @@ impl<P: Platform> Control<P> {
         let paths = changes.iter().map(|change| change.path.clone());
         let paths: Vec<String> = paths.filter(|path| is_request(path)).collect();
         self.prefetch_files(files, &paths).await?;
+        let mut jobs = Jobs::default();
         for change in changes {
             let Ok(path) = change.path.parse::<RequestPath>() else {
                 continue;
@@ -326,13 +303,16 @@ impl<P: Platform> Control<P> {
                 tasks: Vec::new(),
                 work: DryRunWork::default(),
                 repositories: Vec::new(),
+                builds: BTreeMap::new(),
+                order: Vec::new(),
+                plan: RequestPlan::default(),
             };
             match self.read_file(files, path.as_str()).await? {
                 Some(text) => match self.read_wish(&config, files, &path, &text).await? {
                     Ok((spec, warnings)) => {
                         request.priority = spec.priority();
                         run.remarks.extend(warnings.iter().map(Remark::from));
-                        self.dry_wish(&config, (files, refs), &spec, &mut request)
+                        self.dry_wish(&config, (files, refs), &spec, (&mut request, &mut jobs))
                             .await?;
                     }
                     Err(diagnostics) => {
@@ -343,10 +323,20 @@ impl<P: Platform> Control<P> {
                 None if change.kind == ChangeKind::NotAFile => {
                     request.problems = vec![not_a_file(path.as_str())];
                 }
-                None => self.dry_removal(&config, files, &mut request).await?,
+                None => {
+                    self.dry_removal(&config, files, (&mut request, &mut jobs))
+                        .await?;
+                }
             }
+            request.work = jobs.work(&path);
             run.requests.push(request);
         }
+        let now = self.now();
+        run.needs = needs(&jobs.all, &config.runners, |id| {
+            self.heard.silent_for(id, now)
+        });
+        run.digest = plan_digest(&run);
+        run.forecast = forecast(&jobs.all, &self.durations_of(&jobs).await?, &config.runners);
         Ok(run)
     }
 
@@ -355,16 +345,14 @@ impl<P: Platform> Control<P> {
         config: &Config,
         (files, refs): (Files<'_>, Refs),
         spec: &RequestSpec,
-        request: &mut DryRunRequest,
+        into: (&mut DryRunRequest, &mut Jobs),
     ) -> Result<()> {
         match spec {
             RequestSpec::Build(build) => {
-                self.dry_build(config, (to(files), refs), build, request)
-                    .await
+                self.dry_build(config, (to(files), refs), build, into).await
             }
             RequestSpec::Release(release) => {
-                self.dry_release(config, files, Some(release), request)
-                    .await
+                self.dry_release(config, files, Some(release), into).await
             }
         }
     }
@@ -373,8 +361,8 @@ impl<P: Platform> Control<P> {
         &self,
         config: &Config,
         (commit, look_up): (&str, Refs),
-        build: &pipeline_spec::BuildRequest,
-        request: &mut DryRunRequest,
+        build: &BuildRequest,
+        (request, jobs): (&mut DryRunRequest, &mut Jobs),
     ) -> Result<()> {
         let loaded = self.load(&request.path).await?;
         let tasks = loaded
@@ -413,18 +401,33 @@ impl<P: Platform> Control<P> {
         };
         let plan = plan_build(view, build, config, &refs, &[]);
         let sources = sources(&plan);
+        request.plan = plan_of_build(build, config, &refs, &sources);
+        let places = jobs.add_plan(&request.path, &plan, &tasks);
+        request.builds = builds(&plan, &tasks);
+        request.order = build_order(build, &tasks);
         fill(request, plan, &tasks);
         for (platform, wanted) in &build.platforms {
             let Some(platform_config) = config.platforms.get(platform) else {
                 continue;
             };
-            let archs: Vec<&str> = platform_config
+            let archs: Vec<&Architecture> = platform_config
                 .architectures
                 .iter()
                 .filter(|arch| wanted.as_ref().is_none_or(|wanted| wanted.contains(arch)))
-                .map(|arch| arch.as_str())
                 .collect();
-            request.work.follow(&sources, platform, &archs, &tasks);
+            let following = Following {
+                build,
+                platform: (platform, platform_config),
+                archs: &archs,
+                sources: &sources,
+                tasks: &tasks,
+                places: &places,
+            };
+            for (package, arch) in jobs.add_following(&request.path, &following) {
+                let states = request.builds.entry(package.to_string()).or_default();
+                states.insert(format!("{platform} {arch}"), "new".to_owned());
+            }
+            let archs: Vec<&str> = archs.iter().map(|arch| arch.as_str()).collect();
             for package in build.packages_on(platform, platform_config.format()) {
                 let name = package.name.as_str();
                 if request.problems.iter().any(|found| found.subject == name) {
@@ -459,13 +462,14 @@ impl<P: Platform> Control<P> {
         &self,
         config: &Config,
         files: Files<'_>,
-        request: &mut DryRunRequest,
+        (request, jobs): (&mut DryRunRequest, &mut Jobs),
     ) -> Result<()> {
         let Some(loaded) = self.load(&request.path).await? else {
             return Ok(());
         };
         if request.path.kind() == RequestKind::Release {
-            return self.dry_release(config, files, None, request).await;
+            let into = (request, jobs);
+            return self.dry_release(config, files, None, into).await;
         }
         let open = loaded
             .tasks
@@ -500,23 +504,69 @@ pub(crate) fn row_for(path: &RequestPath, commit: &str, spec: RequestSpec) -> Re
     }
 }
 
-/// Source tasks, by the platform that they are for.
-fn sources(plan: &Plan) -> Vec<(PlatformName, TaskRef)> {
-    let specs = plan.tasks.iter().map(|planned| (planned, &planned.spec));
-    let sources = specs.filter_map(|(planned, spec)| match spec {
-        TaskSpec::Source(source) => Some((source.platform.clone(), planned.task.clone())),
+/// Source tasks, with platform and package.
+pub(crate) fn sources(plan: &Plan) -> Vec<(PlatformName, PackageName, TaskRef)> {
+    let sources = plan.tasks.iter().filter_map(|planned| match &planned.spec {
+        TaskSpec::Source(it) => Some((
+            it.platform.clone(),
+            it.package.clone(),
+            planned.task.clone(),
+        )),
         _ => None,
     });
     sources.collect()
 }
 
-fn fill(request: &mut DryRunRequest, plan: Plan, tasks: &Tasks) {
+/// Builds that are planned, by package and by platform and architecture.
+fn builds(plan: &Plan, tasks: &Tasks) -> BTreeMap<String, BTreeMap<String, String>> {
+    let mut builds: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for planned in &plan.tasks {
+        let TaskSpec::Build(build) = &planned.spec else {
+            continue;
+        };
         let known = tasks.get(&planned.task.id);
-        if known.is_none_or(|row| !row.state.is_closed()) && planned.excluded.is_none() {
-            request.work.add(&planned.spec);
+        let state = match planned.excluded {
+            Some(_) => "excluded",
+            None => known.map_or("new", |row| row.state.word()),
+        };
+        let states = builds.entry(build.package.to_string()).or_default();
+        let column = format!("{} {}", build.platform, build.arch);
+        states.insert(column, state.to_owned());
+    }
+    builds
+}
+
+/// Packages by the step of their builds, by what the request says and sources that are made.
+fn build_order(build: &BuildRequest, tasks: &Tasks) -> Vec<Vec<String>> {
+    let mut facts = BTreeMap::new();
+    for row in tasks.values().filter(|row| row.is_done()) {
+        if let (TaskSpec::Source(task), Some(Facts::Source(found))) = (&row.spec, row.facts()) {
+            facts.insert(task.package.clone(), found);
         }
     }
+    let packages: Vec<&PackageRequest> = build.packages.iter().collect();
+    let order = planner::order(&packages, &facts);
+    let mut packages: Vec<(&PackageName, &BTreeSet<PackageName>)> = order.before.iter().collect();
+    // Who waits for more comes later: a package has a superset of what those before it need.
+    packages.sort_by_key(|(_, before)| before.len());
+    let mut steps: BTreeMap<&PackageName, usize> = BTreeMap::new();
+    let mut stages: Vec<Vec<String>> = Vec::new();
+    for (name, before) in packages {
+        let last = before.iter().filter_map(|name| steps.get(name)).max();
+        let step = last.map_or(0, |last| last + 1);
+        steps.insert(name, step);
+        if stages.len() <= step {
+            stages.resize_with(step + 1, Vec::new);
+        }
+        stages[step].push(name.to_string());
+    }
+    match stages.len() {
+        0 | 1 => Vec::new(),
+        _ => stages,
+    }
+}
+
+fn fill(request: &mut DryRunRequest, plan: Plan, tasks: &Tasks) {
     request.problems = plan.problems;
     request.notes = plan.notes;
     request.tasks = plan

@@ -21,22 +21,28 @@
 
 mod admit;
 mod advance;
+mod anew;
 mod answer;
 mod asked;
 mod away;
 mod budgets;
 mod collect;
 mod command;
+mod compared;
 mod config;
 mod consistency;
 mod dead;
 mod dispatch;
 mod dry_release;
 mod dry_run;
+mod durations;
 mod files;
+mod forecast;
+mod jobs;
 mod load;
 mod markdown;
 mod merged;
+mod needs;
 mod notice;
 mod orphans;
 mod plan_check;
@@ -51,6 +57,7 @@ mod review;
 mod shape;
 mod sweep;
 mod tell;
+mod told_configuration;
 mod turns;
 mod work;
 
@@ -75,6 +82,9 @@ pub use dry_run::{
     PackageChange, Remark,
 };
 pub use files::Checkout;
+pub use forecast::Forecast;
+pub use needs::DryRunNeed;
+use needs::Heard;
 pub use orphans::{Amount, Grace, Orphan, Pruned, Pruning, TooShort};
 pub use query::{RepositoryStatus, RequestSummary, RunnerNeed, Status, TaskDetail};
 pub use recover::Recovered;
@@ -181,6 +191,10 @@ pub struct Control<P: Platform> {
     enrolment: Mutex<Option<Enrolment>>,
     /// Addresses of packages' sources that did not answer.
     away: Away,
+    /// Runners that call this process.
+    heard: Heard,
+    /// The commit whose configuration was last found to be broken.
+    broken: Mutex<String>,
 }
 
 impl<P: Platform> Control<P> {
@@ -194,6 +208,8 @@ impl<P: Platform> Control<P> {
             report_millis: AtomicI64::new(0),
             enrolment: Mutex::new(None),
             away: Away::default(),
+            heard: Heard::default(),
+            broken: Mutex::default(),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ledger::{HeadRow, Key, Phase, RefRow, RequestRow, Row, TaskRow, Tasks};
 use pipeline_spec::RequestPath;
+use planner::RequestView;
 use ports::{Ledger, Platform};
 use runner_api::{TaskId, TaskRef};
 
@@ -20,6 +21,14 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
+    /// As the planner sees it.
+    pub(crate) fn view(&self) -> RequestView<'_> {
+        RequestView {
+            row: &self.row,
+            tasks: &self.tasks,
+        }
+    }
+
     /// A request that others know of before it is written.
     pub(crate) fn awaited(path: &RequestPath) -> Self {
         Self {

@@ -55,6 +55,8 @@ impl<P: Platform> Control<P> {
             digest: String::new(),
             requests,
             merged: Some(planned.to_owned()),
+            plan: None,
+            again: 0,
         };
         let mut change = Change::default();
         change.replace(Key::pull(row.number), Expect::Absent, Row::Pull(row));

@@ -3,20 +3,22 @@
 //! Pure: a dry run goes in, a check comes out. All words of strangers are written so that they make no markup and
 //! call nobody. A `let _` here is a write into a `String`, which cannot fail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use pipeline_spec::Sha256Digest;
 use ports::{Annotation, Check, CheckState, Level, Pull};
-use sha2::{Digest, Sha256};
 
 use crate::dry_run::{DryRun, DryRunPackage, DryRunRepository, DryRunRequest, PackageChange};
 use crate::markdown::{code, prose};
 
 /// The check's name.
-const NAME: &str = "plan";
+pub(crate) const NAME: &str = "plan";
 /// Lines of a list or a table before it is cut: what is longer is not read, and `millrace plan` has it all.
 const MAX_LINES: usize = 50;
+/// Columns of builds: platforms and architectures. More are wider than a page, and the list below has them.
+const MAX_COLUMNS: usize = 8;
+/// Steps of a build order, and packages of one.
+const MAX_STAGES: usize = 10;
 /// Annotations of one check: the forge shows so many on a page.
 const MAX_ANNOTATIONS: usize = 100;
 
@@ -26,17 +28,30 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
     let warnings = warnings(run, both);
     let mut text = String::new();
     if mistakes.is_empty() {
+        if let Some(forecast) = &run.forecast {
+            let phrase = capital(&forecast.phrase());
+            let _ = writeln!(text, "{phrase}. What waits in the queues is not in it.\n");
+        }
         text.push_str(&overview(run));
     } else {
         list(&mut text, "To mend", &mistakes);
         text.push_str("Nothing of a file with a mistake is built or released.\n\n");
     }
     list(&mut text, "Look twice", &warnings);
-    for request in &run.requests {
+    for request in run.requests.iter().take(MAX_LINES) {
+        text.push_str(&builds(request));
+    }
+    for request in run.requests.iter().take(MAX_LINES) {
+        request
+            .repositories
+            .iter()
+            .for_each(|repository| text.push_str(&changes(repository)));
+    }
+    for request in run.requests.iter().take(MAX_LINES) {
         text.push_str(&one(request));
     }
     // Not which commit it lies over: every merge would have the checks of all other pull requests written anew.
-    let _ = writeln!(text, "Plan `{}`.", &plan_digest(run)[..16]);
+    let _ = writeln!(text, "Plan {}.", code(&run.digest));
     Check {
         state: match mistakes.is_empty() {
             true => CheckState::Passed,
@@ -72,18 +87,6 @@ fn empty(pull: &Pull) -> Check {
         details: None,
         digest: String::new(),
     }
-}
-
-/// Names what would be done, whatever commit it lies over: two plans with the same digest do the same.
-pub(crate) fn plan_digest(run: &DryRun) -> String {
-    let mut hash = Sha256::new();
-    for request in &run.requests {
-        // Rows of the dry run are plain data, so this cannot fail.
-        let document = serde_json::to_vec(request).unwrap_or_default();
-        hash.update((document.len() as u64).to_le_bytes());
-        hash.update(document);
-    }
-    Sha256Digest::new(hash.finalize().into()).to_string()
 }
 
 fn title(run: &DryRun, mistakes: usize, warnings: usize) -> String {
@@ -141,6 +144,12 @@ fn total(run: &DryRun) -> crate::DryRunWork {
         sum.releasing += request.work.releasing;
     }
     sum
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars).collect()
 }
 
 fn count(n: usize, what: &str) -> String {
@@ -212,13 +221,15 @@ fn mistakes(run: &DryRun) -> Vec<String> {
 
 /// What people should look at twice before they merge.
 fn warnings(run: &DryRun, both: &BTreeSet<String>) -> Vec<String> {
-    let mut lines: Vec<String> = both
+    let needs = run.needs.iter();
+    let mut lines: Vec<String> = needs.map(|need| prose(&need.sentence())).collect();
+    let both = both
         .iter()
         .map(|path| {
             let path = code(path);
             format!("{path} was changed on the base branch too since this branch began. The plan shows it as it is here; merge the base branch into this one to see what will be")
-        })
-        .collect();
+        });
+    lines.extend(both);
     let notes = run.notes.iter();
     lines.extend(notes.map(|note| format!("{}: {}", code(&note.subject), prose(&note.why))));
     let remarks = run.remarks.iter().filter(|remark| !remark.is_error);
@@ -264,13 +275,69 @@ fn surprise(repository: &DryRunRepository, package: &DryRunPackage) -> Option<St
     })
 }
 
+/// Packages by platform and architecture, and the order of their builds.
+fn builds(request: &DryRunRequest) -> String {
+    let columns: BTreeSet<&String> = request.builds.values().flat_map(BTreeMap::keys).collect();
+    // Of a single build the list below says as much.
+    let is_one = columns.len() == 1 && request.builds.len() == 1;
+    if is_one || columns.is_empty() || columns.len() > MAX_COLUMNS {
+        return String::new();
+    }
+    let path = code(request.path.as_str());
+    let heads: String = columns
+        .iter()
+        .map(|it| format!(" {} |", prose(it)))
+        .collect();
+    let mut text = format!(
+        "Builds of {path}:\n\n| package |{heads}\n|---|{}\n",
+        "---|".repeat(columns.len())
+    );
+    for (package, states) in request.builds.iter().take(MAX_LINES) {
+        let cells = columns.iter().map(|column| states.get(*column));
+        let cells: String = cells
+            .map(|state| format!(" {} |", state.map_or("", |it| sign(it))))
+            .collect();
+        let _ = writeln!(text, "| {} |{cells}", code(package));
+    }
+    more(&mut text, request.builds.len(), "package");
+    text.push('\n');
+    if request.order.len() > 1 {
+        let stages = request.order.iter().take(MAX_STAGES).map(|stage| {
+            let names: Vec<String> = stage.iter().take(MAX_STAGES).map(|it| code(it)).collect();
+            match stage.len().saturating_sub(MAX_STAGES) {
+                0 => names.join(", "),
+                more => format!("{} and {more} more", names.join(", ")),
+            }
+        });
+        let stages: Vec<String> = stages.collect();
+        let more = request.order.len().saturating_sub(MAX_STAGES);
+        let more = (more > 0)
+            .then(|| format!(", and {more} steps more"))
+            .unwrap_or_default();
+        let _ = writeln!(text, "Build order: {}{more}.\n", stages.join(", then "));
+    }
+    text
+}
+
+fn sign(state: &str) -> &str {
+    match state {
+        "new" => "🔨 new",
+        "succeeded" => "♻ reused",
+        "excluded" => "– excluded",
+        "failed" => "❌ failed before",
+        "canceled" => "✋ canceled before",
+        _ => "⏳ under way",
+    }
+}
+
 /// A request in full, folded away.
 fn one(request: &DryRunRequest) -> String {
     let mut text = String::new();
-    for repository in &request.repositories {
-        text.push_str(&changes(repository));
-    }
     let mut inner = String::new();
+    for (name, commit) in request.plan.refs.iter().take(MAX_LINES) {
+        let commit = commit.get(..12).unwrap_or(commit);
+        let _ = writeln!(inner, "* {} is {}", code(name), code(commit));
+    }
     for task in request.tasks.iter().take(MAX_LINES) {
         let (state, title) = (code(&task.state), prose(&task.title));
         let _ = writeln!(inner, "* {state} {title}: {}", prose(&task.why));

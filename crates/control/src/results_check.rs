@@ -3,17 +3,30 @@
 //! Pure: what the rows say goes in, a check comes out. What failed is first. A `let _` here is a write into a `String`,
 //! which cannot fail.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use ledger::Phase;
+use ledger::{Phase, PullRow, Took};
 use pipeline_spec::RequestPath;
 use ports::{Action, Check, CheckState};
+use runner_api::{TaskId, TaskSpec};
 
+use crate::compared::Compared;
+use crate::durations::took;
+use crate::jobs::Series;
+use crate::load::Loaded;
 use crate::markdown::{code, prose, verbatim};
-use crate::render::{StatusFile, StatusTask};
+use crate::render::{StatusFile, StatusTask, status_file};
 
 /// The check's name.
-const NAME: &str = "build and release";
+pub(crate) const NAME: &str = "build and release";
+/// Begins the names of the checks of single architectures.
+pub(crate) const ARCH_PREFIX: &str = "build ";
+/// Builds and tests from which on each architecture has a check of its own: with fewer the columns of the one table
+/// say as much, and each check is to be written.
+const MANY_TASKS: usize = 20;
+/// Architectures that have a column, or a check of their own.
+const MAX_ARCHS: usize = 8;
 /// Requests in the table, and tasks that are shown with their logs.
 const MAX_LINES: usize = 50;
 /// Failed tasks that are shown with the last lines of their logs.
@@ -36,6 +49,17 @@ pub(crate) struct Brought {
     pub(crate) standing: Standing,
     /// As the status branch has it.
     pub(crate) status: StatusFile,
+    /// The architectures of its builds and their tests.
+    archs: BTreeMap<TaskId, String>,
+    /// How long its finished tasks took.
+    pub(crate) took: Vec<(Series, Took)>,
+}
+
+/// The page of a pull request.
+pub(crate) struct Page<'a> {
+    pub(crate) pull: &'a PullRow,
+    /// How what runs stands to what was reviewed there; `None`: nobody has reviewed it.
+    pub(crate) compared: Option<Compared>,
 }
 
 /// Whether the request is still as the commit wished it.
@@ -47,6 +71,20 @@ pub(crate) enum Standing {
 }
 
 impl Brought {
+    pub(crate) fn new(standing: Standing, loaded: &Loaded) -> Self {
+        let archs = loaded.tasks.values().filter_map(|row| match &row.spec {
+            TaskSpec::Build(build) => Some((row.task.id.clone(), build.arch.to_string())),
+            TaskSpec::Test(test) => Some((row.task.id.clone(), test.arch.to_string())),
+            _ => None,
+        });
+        Self {
+            standing,
+            status: status_file(loaded),
+            archs: archs.collect(),
+            took: loaded.tasks.values().filter_map(took).collect(),
+        }
+    }
+
     fn is_at_rest(&self) -> bool {
         match &self.standing {
             Standing::Own(phase) => phase.is_at_rest(),
@@ -64,11 +102,13 @@ impl Brought {
 
     /// Tasks that count: done, and all.
     fn counts(&self) -> (usize, usize) {
-        let wanted = self.status.tasks.iter();
-        let wanted =
-            wanted.filter(|task| !matches!(task.state.as_str(), "superseded" | "excluded"));
-        let done = wanted.clone().filter(|task| task.state == "succeeded");
-        (done.count(), wanted.count())
+        counts(self.status.tasks.iter())
+    }
+
+    /// Builds and tests of an architecture.
+    fn on<'a>(&'a self, arch: &'a str) -> impl Iterator<Item = &'a StatusTask> + Clone {
+        let tasks = self.status.tasks.iter();
+        tasks.filter(move |task| self.archs.get(&task.id).is_some_and(|of| of == arch))
     }
 
     /// Tasks that failed.
@@ -84,10 +124,17 @@ impl Brought {
     }
 }
 
-/// `pull`: the number and the head of the pull request whose page it is for; else it is for the commit's.
+/// Tasks that count: done, and all.
+fn counts<'a>(tasks: impl Iterator<Item = &'a StatusTask> + Clone) -> (usize, usize) {
+    let wanted = tasks.filter(|task| !matches!(task.state.as_str(), "superseded" | "excluded"));
+    let done = wanted.clone().filter(|task| task.state == "succeeded");
+    (done.count(), wanted.count())
+}
+
+/// `page`: of the pull request that it is for; else it is for the commit's.
 pub(crate) fn results_check<'a>(
     commit: &str,
-    pull: Option<(u64, &str)>,
+    page: Option<&Page<'_>>,
     brought: impl Iterator<Item = (&'a RequestPath, &'a Brought)>,
     public_url: Option<&str>,
 ) -> Check {
@@ -104,12 +151,8 @@ pub(crate) fn results_check<'a>(
         (true, false, false) => CheckState::Passed,
     };
     let mut text = String::new();
-    if let Some((number, _)) = pull {
-        let commit = &commit[..commit.len().min(12)];
-        let _ = writeln!(
-            text,
-            "What #{number} brought was planned with `{commit}`.\n"
-        );
+    if let Some(page) = page {
+        planned(&mut text, commit, page);
     }
     text.push_str(&failures(&brought, public_url));
     table(&mut text, &brought, public_url);
@@ -123,8 +166,8 @@ pub(crate) fn results_check<'a>(
     }
     Check {
         name: NAME.to_owned(),
-        commit: pull.map_or(commit, |(_, head)| head).to_owned(),
-        pull: pull.map(|(number, _)| number),
+        commit: page.map_or(commit, |page| &page.pull.head).to_owned(),
+        pull: page.map(|page| page.pull.number),
         state,
         title: title(&brought, state),
         summary: text,
@@ -132,6 +175,50 @@ pub(crate) fn results_check<'a>(
         actions,
         details: public_url.map(|url| format!("{url}/")),
         digest: String::new(),
+    }
+}
+
+/// With which commit, and whether as it was reviewed.
+fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
+    let short = |commit: &str| code(&commit[..commit.len().min(12)]);
+    let (number, with) = (page.pull.number, short(commit));
+    let _ = write!(text, "What #{number} brought was planned with {with}");
+    let Some(compared) = &page.compared else {
+        text.push_str(". Nobody was shown a plan of it before.\n\n");
+        return;
+    };
+    let digest = code(&compared.digest);
+    match compared.differences.is_empty() {
+        true => _ = writeln!(text, ", as planned in {digest}."),
+        false => {
+            _ = writeln!(
+                text,
+                ". It differs from the plan that was reviewed, {digest}:"
+            )
+        }
+    }
+    text.push('\n');
+    for (path, why) in compared.differences.iter().take(MAX_LINES) {
+        let _ = writeln!(text, "* {}: {why}", code(path.as_str()));
+    }
+    if let Some(more) = compared.differences.len().checked_sub(MAX_LINES)
+        && more > 0
+    {
+        let _ = writeln!(text, "* and {more} more");
+    }
+    if !compared.differences.is_empty() {
+        text.push('\n');
+    }
+    if let Some(head) = &compared.other_head {
+        let (was, is) = (short(head), short(&page.pull.head));
+        let _ = writeln!(
+            text,
+            "The pull request was changed after the last look: {was} was reviewed, and {is} is merged.\n"
+        );
+    }
+    if compared.left_out > 0 {
+        let n = compared.left_out;
+        let _ = writeln!(text, "{n} requests were too many to be compared.\n");
     }
 }
 
@@ -165,10 +252,6 @@ fn title(brought: &[(&RequestPath, &Brought)], state: CheckState) -> String {
 /// Each failed task with the lines that show why; of the others only which they are.
 fn failures(brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) -> String {
     let mut text = String::new();
-    let failed: Vec<(&RequestPath, &StatusTask)> = brought
-        .iter()
-        .flat_map(|(path, it)| it.failed().map(move |task| (*path, task)))
-        .collect();
     for (path, it) in brought.iter().filter(|(_, it)| it.is_bad()) {
         for problem in it.status.problems.iter().take(MAX_LINES) {
             let subject = match problem.subject.starts_with(path.as_str()) {
@@ -178,7 +261,14 @@ fn failures(brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) -> S
             let _ = writeln!(text, "* ❌ {subject}: {}", prose(&problem.message));
         }
     }
-    for (i, (_, task)) in failed.iter().enumerate().take(MAX_LINES) {
+    let failed = brought.iter().flat_map(|(_, it)| it.failed());
+    failed_tasks(&mut text, &failed.collect::<Vec<_>>(), public_url);
+    text
+}
+
+/// Tasks with the last lines of their logs.
+fn failed_tasks(text: &mut String, failed: &[&StatusTask], public_url: Option<&str>) {
+    for (i, task) in failed.iter().enumerate().take(MAX_LINES) {
         let reason = task.reason.as_deref().unwrap_or("it failed");
         let log = public_url.map(|url| format!(" ([log]({url}/log/{}))", task.id));
         let _ = writeln!(
@@ -200,7 +290,6 @@ fn failures(brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) -> S
     if !text.is_empty() {
         text.push('\n');
     }
-    text
 }
 
 fn table(text: &mut String, brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) {
@@ -208,7 +297,16 @@ fn table(text: &mut String, brought: &[(&RequestPath, &Brought)], public_url: Op
         text.push_str("No request differs from what was planned before.\n");
         return;
     }
-    text.push_str("| request | | tasks done |\n|---|---|--:|\n");
+    let archs = several(brought.iter().map(|(_, it)| *it));
+    let _ = writeln!(
+        text,
+        "| request | | tasks done |{}\n|---|---|--:|{}",
+        archs
+            .iter()
+            .map(|arch| format!(" {} |", prose(arch)))
+            .collect::<String>(),
+        "--:|".repeat(archs.len())
+    );
     for (path, it) in brought.iter().take(MAX_LINES) {
         let shown = code(path.as_str());
         let shown = match public_url {
@@ -219,10 +317,114 @@ fn table(text: &mut String, brought: &[(&RequestPath, &Brought)], public_url: Op
             (_, 0) => String::new(),
             (done, all) => format!("{done} of {all}"),
         };
-        let _ = writeln!(text, "| {shown} | {} | {counts} |", word(it));
+        let columns: String = archs.iter().map(|arch| column(it, arch)).collect();
+        let _ = writeln!(text, "| {shown} | {} | {counts} |{columns}", word(it));
     }
     if brought.len() > MAX_LINES {
         let _ = writeln!(text, "\nand {} more", brought.len() - MAX_LINES);
+    }
+}
+
+/// Builds and tests of one architecture: how many are done, or how many failed.
+fn column(it: &Brought, arch: &str) -> String {
+    let failed = it.on(arch).filter(|task| task.state == "failed").count();
+    match (failed, counts(it.on(arch))) {
+        (0, (_, 0)) => " |".to_owned(),
+        (0, (done, all)) if done == all => format!(" ✅ {all} |"),
+        (0, (done, all)) => format!(" {done} of {all} |"),
+        (failed, _) => format!(" ❌ {failed} failed |"),
+    }
+}
+
+/// Architectures of builds, if there are several; not if they are so many that nobody reads a table of them.
+fn several<'a>(brought: impl Iterator<Item = &'a Brought>) -> Vec<&'a str> {
+    let archs = brought.flat_map(|it| it.archs.values());
+    let archs: BTreeSet<&str> = archs.map(String::as_str).collect();
+    match archs.len() {
+        2..=MAX_ARCHS => archs.into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// A check for each architecture where that helps: there are several, and many builds and tests. `known`: those that
+/// have one already, which is led to its end.
+///
+/// What they say under way changes with failures and at each quarter of the work alone: a handful of writes each,
+/// however many tasks there are.
+pub(crate) fn arch_checks(
+    commit: &str,
+    brought: &BTreeMap<RequestPath, Brought>,
+    (known, public_url): (&[&str], Option<&str>),
+) -> Vec<(String, Check)> {
+    let all: usize = brought.values().map(|it| it.archs.len()).sum();
+    let mut archs: BTreeSet<&str> = known.iter().copied().collect();
+    if all > MANY_TASKS {
+        archs.extend(several(brought.values()));
+    }
+    let check = |arch: &str| {
+        (
+            arch.to_owned(),
+            arch_check(commit, brought, (arch, public_url)),
+        )
+    };
+    archs.into_iter().map(check).collect()
+}
+
+fn arch_check(
+    commit: &str,
+    brought: &BTreeMap<RequestPath, Brought>,
+    (arch, public_url): (&str, Option<&str>),
+) -> Check {
+    let builds = brought.values().filter(|it| it.on(arch).next().is_some());
+    let at_rest = builds.clone().all(Brought::is_at_rest);
+    let own = builds
+        .clone()
+        .filter(|it| matches!(it.standing, Standing::Own(_)));
+    let tasks: Vec<&StatusTask> = own.flat_map(|it| it.on(arch)).collect();
+    let failed: Vec<&StatusTask> = tasks
+        .iter()
+        .copied()
+        .filter(|it| it.state == "failed")
+        .collect();
+    let (done, all) = counts(tasks.iter().copied());
+    let state = match (at_rest, failed.is_empty(), done == all) {
+        (false, _, _) => CheckState::Running,
+        (true, false, _) => CheckState::Failed,
+        (true, true, true) => CheckState::Passed,
+        (true, true, false) => CheckState::Neutral,
+    };
+    let quarters = [
+        "begun",
+        "a quarter done",
+        "half done",
+        "three quarters done",
+        "nearly done",
+    ];
+    let how = match at_rest {
+        true => format!("{done} of {all} builds and tests done"),
+        false => quarters[done * 4 / all.max(1)].to_owned(),
+    };
+    let title = match (failed.len(), at_rest) {
+        (0, _) => how,
+        (n, true) => format!("{n} failed: {how}"),
+        (n, false) => format!("{n} failed so far: {how}"),
+    };
+    let mut summary = String::new();
+    failed_tasks(&mut summary, &failed, public_url);
+    if summary.is_empty() {
+        summary = "Nothing failed.\n".to_owned();
+    }
+    Check {
+        name: format!("{ARCH_PREFIX}{arch}"),
+        commit: commit.to_owned(),
+        pull: None,
+        state,
+        title,
+        summary,
+        annotations: Vec::new(),
+        actions: Vec::new(),
+        details: public_url.map(|url| format!("{url}/")),
+        digest: String::new(),
     }
 }
 

@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use ledger::{Change, Condition, Expect, Key, PullRow, Row, WatchRow, partition};
+use ledger::{
+    Change, Condition, Expect, Key, Millis, PullRow, ReviewedPlan, Row, WatchRow, partition,
+};
 use pipeline_spec::{RequestPath, Sha256Digest, is_config_path};
 use ports::{
     Applied, ChangeKind, Check, Forge, Ledger, PathChange, Platform, Pull, PullState, StateRepo,
@@ -15,6 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::admit::requests;
 use crate::budgets::{Word, no_more};
+use crate::compared::reviewed;
 use crate::dry_run::Refs;
 use crate::files::{Checkout, Files};
 use crate::load::unexpected;
@@ -258,7 +261,8 @@ impl<P: Platform> Control<P> {
         let key = Key::pull(pull.number);
         for _ in 0..MAX_TRIES {
             let (head, _) = self.head_row().await?;
-            let (check, stands) = self.check_of(pull, &head.commit).await?;
+            let again = known.as_ref().map_or(0, |(row, _)| row.again);
+            let (check, plan, stands) = self.check_of(pull, &head.commit, again).await?;
             let is_said = known
                 .as_ref()
                 .is_some_and(|(row, _)| row.head == pull.head && row.digest == check.digest);
@@ -283,6 +287,8 @@ impl<P: Platform> Control<P> {
                 },
                 requests: Vec::new(),
                 merged: None,
+                plan,
+                again,
             };
             let mut change = Change::default();
             let version = known.as_ref().map(|(_, version)| *version);
@@ -298,10 +304,19 @@ impl<P: Platform> Control<P> {
     }
 
     /// What is to be said of a pull request over the planned commit `base`.
-    async fn check_of(&self, pull: &Pull, base: &str) -> Result<(Check, Stands)> {
-        let mut stands = Stands::UntilChanged;
-        let check = match self.proposal(pull, base).await? {
-            Err(why) => refusal(pull, &why),
+    ///
+    /// `again`: of the row. How long the work takes is no reason to write a check anew: it is not in the digest.
+    async fn check_of(
+        &self,
+        pull: &Pull,
+        base: &str,
+        again: Millis,
+    ) -> Result<(Check, Option<ReviewedPlan>, Stands)> {
+        Ok(match self.proposal(pull, base).await? {
+            Err(why) => {
+                let check = named(refusal(pull, &why), again);
+                (check, None, Stands::UntilChanged)
+            }
             Ok(proposal) => {
                 // Anybody may open a pull request, and write any address into it.
                 let refs = match pull.is_own {
@@ -312,14 +327,18 @@ impl<P: Platform> Control<P> {
                 let mut run = self.dry_run_of(files, refs).await?;
                 let links = proposal.links.iter().map(|path| not_a_file(path));
                 run.problems.extend(links);
-                if run.requests.iter().any(|request| request.is_unsure) {
-                    stands = Stands::UntilTheNextLook;
-                }
-                plan_check(pull, &run, &proposal.both)
+                let forecast = run.forecast.take();
+                let Check { digest, .. } = named(plan_check(pull, &run, &proposal.both), again);
+                run.forecast = forecast;
+                let check = plan_check(pull, &run, &proposal.both);
+                let plan = reviewed(&run, &pull.head);
+                let stands = match run.requests.iter().any(|request| request.is_unsure) {
+                    true => Stands::UntilTheNextLook,
+                    false => Stands::UntilChanged,
+                };
+                (Check { digest, ..check }, Some(plan), stands)
             }
-        };
-        let digest = digest(&check);
-        Ok((Check { digest, ..check }, stands))
+        })
     }
 
     /// The files of a pull request over `base`, or why it cannot be looked at.
@@ -431,8 +450,16 @@ fn is_read(change: &PathChange) -> bool {
     is_request(&change.path) || is_config_path(&change.path)
 }
 
+/// A check with the digest of its text. One that is to be made again has another digest than before.
+pub(crate) fn named(check: Check, again: Millis) -> Check {
+    Check {
+        digest: digest(&check, again),
+        ..check
+    }
+}
+
 /// Of all that people read. Lengths are in it, so that no word changes its place unseen.
-pub(crate) fn digest(check: &Check) -> String {
+fn digest(check: &Check, again: Millis) -> String {
     let mut hash = Sha256::new();
     let mut add = |text: &str| {
         hash.update((text.len() as u64).to_le_bytes());
@@ -453,6 +480,9 @@ pub(crate) fn digest(check: &Check) -> String {
         ));
         add(&found.message);
         add(&found.help);
+    }
+    if again != 0 {
+        hash.update(again.to_le_bytes());
     }
     Sha256Digest::new(hash.finalize().into()).to_string()
 }

@@ -6,16 +6,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, WatchRow, partition};
+use ledger::{Change, Condition, Expect, Key, Millis, PullRow, Row, Took, WatchRow, partition};
 use pipeline_spec::RequestPath;
 use ports::{Applied, Check, CheckState, Forge, Ledger, Platform, StateRepo};
 
 use crate::admit::requests;
 use crate::budgets::{Word, pace};
+use crate::jobs::Series;
 use crate::load::unexpected;
-use crate::render::status_file;
-use crate::results_check::{Brought, Standing, results_check};
-use crate::review::digest;
+use crate::results_check::{self, Brought, Standing, arch_checks, results_check};
+use crate::review::named;
+use crate::told_configuration::Configured;
 use crate::{Control, MAX_TRIES, Result, contended};
 
 /// A commit's work is looked at so long after the last time, at the earliest.
@@ -58,6 +59,8 @@ struct Story {
     failed: usize,
     /// The commit's own, unless one of the others stands there, and those of pull requests that came with it.
     pages: Vec<Page>,
+    /// How long its finished tasks took.
+    took: Vec<(Series, Took)>,
 }
 
 /// Where a check stands: beside a commit, or on the page of a pull request.
@@ -67,8 +70,30 @@ struct Page {
     stands: bool,
     /// It was said in this round.
     is_new: bool,
-    /// None: the commit's own.
-    pull: Option<(PullRow, u64)>,
+    place: Beside,
+}
+
+/// Whose page it is.
+enum Beside {
+    /// The commit's.
+    Commit,
+    /// A pull request's, as it was read.
+    Pull(Box<PullRow>, u64),
+    /// Either's, about one architecture.
+    Arch(String),
+}
+
+impl Page {
+    fn arch(&self) -> Option<&str> {
+        match &self.place {
+            Beside::Arch(arch) => Some(arch),
+            Beside::Commit | Beside::Pull(..) => None,
+        }
+    }
+
+    fn is_of(&self, arch: &str) -> bool {
+        self.arch() == Some(arch)
+    }
 }
 
 impl Story {
@@ -93,11 +118,27 @@ impl Story {
         if self.stands() {
             next.failed = self.failed;
         }
+        let stand = |arch: &str| {
+            let pages = self.pages.iter().filter(|page| page.is_of(arch));
+            pages.into_iter().all(|page| page.stands)
+        };
+        let archs = self.pages.iter().filter_map(Page::arch);
+        let archs: BTreeSet<&str> = archs.filter(|arch| stand(arch)).collect();
+        let archs: BTreeSet<String> = archs.into_iter().map(str::to_owned).collect();
         for page in self.pages.into_iter().filter(|page| page.stands) {
             let digest = page.check.digest;
-            let Some((pull, seen)) = page.pull else {
-                next.digest = digest;
-                continue;
+            let (pull, seen) = match page.place {
+                Beside::Commit => {
+                    next.digest = digest;
+                    continue;
+                }
+                Beside::Arch(arch) => {
+                    if archs.contains(&arch) {
+                        next.archs.insert(arch, digest);
+                    }
+                    continue;
+                }
+                Beside::Pull(pull, seen) => (*pull, seen),
             };
             let key = Key::pull(pull.number);
             // Of what failed a retry is told on the same pages.
@@ -200,6 +241,19 @@ impl<P: Platform> Control<P> {
     ) -> Result<Said> {
         let key = Key::watch(&row.commit);
         let (mut said, mut must_write) = (Said::default(), false);
+        if row.configuration.is_some() {
+            match self.tell_configuration(round.forge, row, version).await? {
+                Configured::Waits => {
+                    said.waits = true;
+                    return Ok(said);
+                }
+                Configured::Over => {
+                    said.written = true;
+                    return Ok(said);
+                }
+                Configured::Left(left, seen) => (row, version) = (*left, seen),
+            }
+        }
         for _ in 0..MAX_TRIES {
             if !row.knows_pulls {
                 self.find_merged(round.forge, &row).await?;
@@ -217,6 +271,9 @@ impl<P: Platform> Control<P> {
             };
             said.written |= story.is_written();
             said.waits = !story.stands();
+            if story.state.is_done() && story.stands() {
+                self.note_durations(story.took.iter()).await;
+            }
             let change = story.noted(row.clone(), version, self.now());
             let applied = self.apply(change).await?;
             told?;
@@ -269,32 +326,65 @@ impl<P: Platform> Control<P> {
     async fn story(&self, row: &WatchRow) -> Result<Story> {
         let mut brought = self.brought(row).await?;
         let failed = brought.values().map(Brought::failures).sum();
-        let page = |check: Check, told: &str, pull| Page {
+        let page = |check: Check, told: &str, place| Page {
             stands: check.digest == told,
             check,
             is_new: false,
-            pull,
+            place,
         };
-        let check = self.check_of_commit(&row.commit, None, &brought);
+        let check = named(self.check_of_commit(&row.commit, None, &brought), row.again);
         let (state, word) = (check.state, Word::of_results(&check, failed, row.failed));
         let pulls = self.pulls_of(&row.commit).await?;
-        let mut pages = Vec::new();
+        let (mut pages, mut places) = (Vec::new(), Vec::new());
         // A commit has one check of each name: that of a pull request which was merged as it is says all.
         if pulls.iter().all(|(pull, _)| pull.head != row.commit) {
-            pages.push(page(check, &row.digest, None));
+            pages.push(page(check, &row.digest, Beside::Commit));
+            places.push((row.commit.clone(), None));
         }
+        let url = self.options.public_url.as_deref();
+        let known: Vec<&str> = row.archs.keys().map(String::as_str).collect();
+        let archs = arch_checks(&row.commit, &brought, (&known, url));
         for (pull, version) in pulls {
             self.add_missing(&mut brought, &pull.requests).await?;
-            let check = self.check_of_commit(&row.commit, Some(&pull), &brought);
-            let told = pull.digest.clone();
-            pages.push(page(check, &told, Some((pull, version))));
+            let shown = results_check::Page {
+                compared: self.compared(&pull).await?,
+                pull: &pull,
+            };
+            let check = self.check_of_commit(&row.commit, Some(&shown), &brought);
+            let (check, told) = (named(check, row.again), pull.digest.clone());
+            places.push((pull.head.clone(), Some(pull.number)));
+            pages.push(page(check, &told, Beside::Pull(Box::new(pull), version)));
         }
+        for (arch, check) in archs {
+            let check = named(check, row.again);
+            let told = row.archs.get(&arch).cloned().unwrap_or_default();
+            for (commit, pull) in &places {
+                let check = Check {
+                    commit: commit.clone(),
+                    pull: *pull,
+                    ..check.clone()
+                };
+                pages.push(page(check, &told, Beside::Arch(arch.clone())));
+            }
+        }
+        let took = brought.values().flat_map(|it| it.took.iter().cloned());
         Ok(Story {
             state,
             word,
             failed,
             pages,
+            took: took.collect(),
         })
+    }
+
+    /// Writes one check that is not about work. `false`: it has to wait.
+    pub(crate) async fn write_now<F: Forge>(&self, forge: &F, check: &Check) -> Result<bool> {
+        let writes = forge.writes(check);
+        if !self.may_write(forge, writes, Word::News).await? {
+            return Ok(false);
+        }
+        forge.write_check(check).await?;
+        Ok(true)
     }
 
     /// Requests that are still as a planned commit wished them. None of a commit that was never planned.
@@ -335,8 +425,7 @@ impl<P: Platform> Control<P> {
                 true => Standing::Own(loaded.row.phase.clone()),
                 false => Standing::ChangedBy(by.clone()),
             };
-            let status = status_file(&loaded);
-            brought.insert(path, Brought { standing, status });
+            brought.insert(path, Brought::new(standing, &loaded));
         }
         Ok(brought)
     }
@@ -353,8 +442,7 @@ impl<P: Platform> Control<P> {
             }
             if let Some(loaded) = self.load(path).await? {
                 let standing = Standing::Own(loaded.row.phase.clone());
-                let status = status_file(&loaded);
-                brought.insert(path.clone(), Brought { standing, status });
+                brought.insert(path.clone(), Brought::new(standing, &loaded));
             }
         }
         Ok(())
@@ -371,18 +459,13 @@ impl<P: Platform> Control<P> {
     fn check_of_commit(
         &self,
         commit: &str,
-        pull: Option<&PullRow>,
+        page: Option<&results_check::Page<'_>>,
         brought: &BTreeMap<RequestPath, Brought>,
     ) -> Check {
-        let own = brought.iter().filter(|(path, _)| match pull {
-            Some(pull) => pull.head == commit || pull.requests.contains(path),
+        let own = brought.iter().filter(|(path, _)| match page {
+            Some(page) => page.pull.requests.contains(path),
             None => true,
         });
-        let at = pull.map(|pull| (pull.number, pull.head.as_str()));
-        let check = results_check(commit, at, own, self.options.public_url.as_deref());
-        Check {
-            digest: digest(&check),
-            ..check
-        }
+        results_check(commit, page, own, self.options.public_url.as_deref())
     }
 }

@@ -95,6 +95,7 @@ impl<P: Platform> Control<P> {
     /// Waits up to `wait` for a task that `runner` may do, and leases it. Messages that turn out to be
     /// stale do not end the wait.
     pub async fn take(&self, id: &RunnerId, runner: &Runner, wait: Duration) -> Result<Taken> {
+        self.heard.note(id, self.now());
         let queues = queues(runner);
         let end = self.now().saturating_add(wait.as_millis() as Millis);
         loop {
@@ -163,6 +164,7 @@ impl<P: Platform> Control<P> {
     /// Leases what `runner` has found in a queue that it reads itself. It removes the message when the answer is a
     /// grant, or that the offer is gone.
     pub async fn lease(&self, id: &RunnerId, runner: &Runner, offer: &Offer) -> Result<Leased> {
+        self.heard.note(id, self.now());
         let mut leased = self.lease_offer(id, &queues(runner), offer).await?;
         if let Leased::Granted(grant) = &mut leased {
             grant.capacity = Some(runner.capacity);
@@ -265,6 +267,7 @@ impl<P: Platform> Control<P> {
         id: &RunnerId,
         beat: impl Into<Heartbeat>,
     ) -> Result<HeartbeatReply> {
+        self.heard.note(id, self.now());
         let Heartbeat { attempt, step } = beat.into();
         let event = Event::Heartbeat {
             attempt: attempt.attempt,
@@ -302,6 +305,7 @@ impl<P: Platform> Control<P> {
         id: &RunnerId,
         result: &ResultManifest,
     ) -> Result<std::result::Result<ResultReply, Refused>> {
+        self.heard.note(id, self.now());
         self.finish_put(id, result, None).await
     }
 

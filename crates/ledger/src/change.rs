@@ -209,6 +209,14 @@ pub enum Message {
     Look,
     /// Somebody asks for something at the forge.
     Asked(Box<Asked>),
+    /// Somebody wants a commit's checks to be made again.
+    Again {
+        /// Which, in hex digits.
+        commit: String,
+        /// One check by its name; all of them if none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        check: Option<String>,
+    },
 }
 
 impl Message {
@@ -221,6 +229,7 @@ impl Message {
             Self::Attempt { task, attempt } => format!("attempt {} {attempt}", task.id),
             Self::Look => "look".to_owned(),
             Self::Asked(asked) => format!("asked {}", asked.id),
+            Self::Again { commit, .. } => format!("again {commit}"),
         }
     }
 }

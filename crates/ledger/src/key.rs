@@ -36,6 +36,8 @@ pub mod partition {
     pub const ASKED: &str = "asked";
     /// [`crate::Budget`] by what it is of.
     pub const BUDGETS: &str = "budgets";
+    /// [`crate::DurationsRow`] by package or repository.
+    pub const DURATIONS: &str = "durations";
     /// Those of which a row may name a file of the artifact store. Beside them every request, every repository, and
     /// what waits for a request has a partition.
     pub const WITH_FILES: [&str; 9] = [
@@ -114,6 +116,11 @@ impl Key {
     /// Something that was asked for at the forge.
     pub fn asked(id: &str) -> Self {
         Self::new(partition::ASKED, id)
+    }
+
+    /// How long tasks of a package or a repository took: `package/hello`, `repository/base`.
+    pub fn durations(subject: &str) -> Self {
+        Self::new(partition::DURATIONS, subject)
     }
 
     /// Pushes to the status branch.

@@ -9,6 +9,7 @@
 mod asked;
 mod budget;
 mod change;
+mod durations;
 pub mod format;
 mod key;
 mod row;
@@ -19,6 +20,7 @@ mod transition;
 pub use asked::{About, Asked, AskedRow, Comment, Wish};
 pub use budget::{Budget, Ceiling};
 pub use change::{Change, Condition, Effect, Expect, Message, QueueName, Write};
+pub use durations::{DurationsRow, Took};
 pub use key::{Key, partition};
 pub use row::{
     AttemptRecord, Contribution, DeadLetterRow, Decision, Ending, FailedBy, Flip, HeadRow,
@@ -26,7 +28,7 @@ pub use row::{
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use share::{Share, Tenant};
-pub use told::{PullRow, WatchRow};
+pub use told::{Configuration, PullRow, RequestPlan, ReviewedPlan, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

@@ -12,7 +12,8 @@ use runner_api::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AskedRow, Budget, Effect, Message, Millis, PullRow, QueueName, Share, Tenant, WatchRow,
+    AskedRow, Budget, DurationsRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant,
+    WatchRow,
 };
 
 /// A row as stored: its version counts writes, from 1.
@@ -56,6 +57,8 @@ pub enum Row {
     Asked(AskedRow),
     /// At [`crate::Key::pushes`] and [`crate::Key::forge_writes`].
     Budget(Budget),
+    /// At [`crate::Key::durations`].
+    Durations(DurationsRow),
     /// At [`crate::Key::repository`].
     Repository(RepositoryRow),
     /// At [`crate::Key::contribution`].
@@ -144,19 +147,21 @@ pub enum RequestSpec {
 impl RequestSpec {
     /// Whether `other` differs at most in what builds nothing anew: its place among others, and sizes.
     pub fn asks_the_same(&self, other: &Self) -> bool {
-        let plain = |spec: &Self| {
-            let mut spec = spec.clone();
-            match &mut spec {
-                Self::Build(request) => {
-                    request.priority = Priority::Normal;
-                    let packages = request.packages.iter_mut();
-                    packages.for_each(|package| package.weight = Weight::ONE);
-                }
-                Self::Release(request) => request.priority = Priority::Normal,
+        self.plain() == other.plain()
+    }
+
+    /// Without what builds nothing anew.
+    pub fn plain(&self) -> Self {
+        let mut spec = self.clone();
+        match &mut spec {
+            Self::Build(request) => {
+                request.priority = Priority::Normal;
+                let packages = request.packages.iter_mut();
+                packages.for_each(|package| package.weight = Weight::ONE);
             }
-            spec
-        };
-        plain(self) == plain(other)
+            Self::Release(request) => request.priority = Priority::Normal,
+        }
+        spec
     }
 
     /// Before and after which others its work is done.

@@ -1,9 +1,11 @@
 //! Rows about what is said at the forge. All may be lost.
 
+use std::collections::BTreeMap;
+
 use pipeline_spec::RequestPath;
 use serde::{Deserialize, Serialize};
 
-use crate::Millis;
+use crate::{Millis, Problem};
 
 /// What was last said of a pull request. It can be lost: then it is said again, and the forge finds it to be the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,56 @@ pub struct PullRow {
     /// It was merged, and this is the planned commit that it came with: people watch its page until all is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merged: Option<String>,
+    /// The plan that people were shown last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<ReviewedPlan>,
+    /// When somebody last wanted its check to be made again; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: Millis,
+}
+
+fn is_zero(millis: &Millis) -> bool {
+    *millis == 0
+}
+
+/// What a plan said that people looked at, as far as what runs after the merge is held against it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReviewedPlan {
+    /// As it stands in the check.
+    pub digest: String,
+    /// The commit of the pull request that it is about.
+    pub head: String,
+    /// What it said of each request, by path.
+    pub requests: BTreeMap<RequestPath, RequestPlan>,
+    /// How many requests are left out, since a row has an end.
+    #[serde(default, skip_serializing_if = "is_nothing")]
+    pub left_out: usize,
+}
+
+fn is_nothing(n: &usize) -> bool {
+    *n == 0
+}
+
+/// What a plan says of a request, whatever of it is done. Digests are 16 hex digits.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestPlan {
+    /// Digest of the request as it was read; empty: it is taken away, or could not be read.
+    #[serde(default)]
+    pub wish: String,
+    /// A build: the commit of each branch or tag that its sources name, as far as they were looked up. By
+    /// `ref of URL`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub refs: BTreeMap<String, String>,
+    /// A build: the architectures by platform.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub architectures: BTreeMap<String, Vec<String>>,
+    /// A build: its source tasks, by package and platform. They differ when anything differs that goes into them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sources: BTreeMap<String, String>,
+    /// A release: what it changes for clients, as `app x86_64: 1.0-1 → 2.0-1`, by repository. `None`: not known before
+    /// its builds are made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packages: Option<BTreeMap<String, Vec<String>>>,
 }
 
 /// What was last said of a planned commit whose requests people wait for.
@@ -36,23 +88,37 @@ pub struct WatchRow {
     pub digest: String,
     /// When its work was last looked at; 0: never.
     pub looked: Millis,
+    /// What is to be said of its configuration; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
+    /// Of the checks of single architectures: digests of what was last said, by architecture.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub archs: BTreeMap<String, String>,
+    /// When somebody last wanted its check to be made again; 0: never.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub again: Millis,
     /// When it was last said; 0: never.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub told: Millis,
     /// Tasks that had failed, as it was last said.
-    #[serde(default, skip_serializing_if = "is_none_failed")]
+    #[serde(default, skip_serializing_if = "is_nothing")]
     pub failed: usize,
     /// The forge was asked which pull requests came with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub knows_pulls: bool,
 }
 
-fn is_zero(time: &Millis) -> bool {
-    *time == 0
-}
-
-fn is_none_failed(failed: &usize) -> bool {
-    *failed == 0
+/// Whether a commit's configuration can be planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "kebab-case")]
+pub enum Configuration {
+    /// It cannot, and nothing of the commit is planned.
+    Broken {
+        /// Why.
+        problems: Vec<Problem>,
+    },
+    /// It can, and that of the commit before could not.
+    Mended,
 }
 
 impl WatchRow {
@@ -63,9 +129,29 @@ impl WatchRow {
             from: String::new(),
             digest: String::new(),
             looked: 0,
+            configuration: None,
+            archs: BTreeMap::new(),
+            again: 0,
             told: 0,
             failed: 0,
             knows_pulls: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Row;
+
+    #[test]
+    fn rows_of_before_are_read_and_written_as_before() {
+        for text in [
+            r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"c"}"#,
+            r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"c","requests":["builds/2026/11/app.yaml"],"merged":"d"}"#,
+            r#"{"row":"watch","commit":"a","from":"b","digest":"c","looked":1}"#,
+        ] {
+            let row: Row = serde_json::from_str(text).expect(text);
+            assert_eq!(serde_json::to_string(&row).expect("a row"), text);
         }
     }
 }

@@ -420,6 +420,15 @@ fn what_was_asked_for_is_written_as_it_was() {
         assert_eq!(read, message);
     };
     check(Message::Look, r#"{"message":"look"}"#);
+    let again = |check: Option<&str>| Message::Again {
+        commit: "c".to_owned(),
+        check: check.map(str::to_owned),
+    };
+    check(again(None), r#"{"message":"again","commit":"c"}"#);
+    check(
+        again(Some("plan")),
+        r#"{"message":"again","commit":"c","check":"plan"}"#,
+    );
     check(
         Message::Asked(Box::new(asked)),
         r#"{"message":"asked","id":"comment 00000000000000000007","login":"ada","about":{"about":"pull","number":3},"wishes":[{"wish":"retry"},{"wish":"scratch"},{"wish":"unknown","words":"merge"}],"comment":{"id":7,"written":9}}"#,

@@ -20,4 +20,4 @@ pub use release::{
     Difference, Document, HoldsTurn, PackageDifference, ReleasePlan, ReleasePreview, ReleaseView,
     RepositoryPreview, plan_release, preview_release,
 };
-pub use view::{Plan, Planned, Progress, RepositoryView, RequestView, Resolution};
+pub use view::{Plan, Planned, Progress, RepositoryView, RequestView, Resolution, is_built};

@@ -260,6 +260,6 @@ pub(crate) enum Waiting {
 }
 
 /// Whether a request that is built upon is ready to be.
-pub(crate) fn is_built(view: &RequestView<'_>) -> bool {
+pub fn is_built(view: &RequestView<'_>) -> bool {
     view.row.phase == Phase::Succeeded
 }

@@ -19,6 +19,7 @@ pub fn messages(hook: &Hook, own: Option<&FullName>) -> Vec<Message> {
     if !is_elsewhere(hook, own) {
         let asked = asked(&hook.event).map(Box::new);
         messages.extend(asked.map(Message::Asked));
+        messages.extend(again(&hook.event));
     }
     messages
 }
@@ -32,6 +33,17 @@ fn is_elsewhere(hook: &Hook, own: Option<&FullName>) -> bool {
         }
         _ => false,
     }
+}
+
+fn again(event: &Event) -> Option<Message> {
+    let Event::Rerequested(checked) = event else {
+        return None;
+    };
+    let is_short = |name: &String| name.len() <= MAX_ID;
+    Some(Message::Again {
+        commit: checked.commit.clone(),
+        check: checked.check.clone().filter(is_short),
+    })
 }
 
 fn asked(event: &Event) -> Option<Asked> {
@@ -202,6 +214,26 @@ mod tests {
         assert_eq!(pressed.map(|it| it.wishes), Some(vec![Wish::Retry]));
         assert_eq!(asked_by(button("merge", "d1")), Some(None));
         assert_eq!(asked_by(button("retry", &"d".repeat(600))), Some(None));
+    }
+
+    #[test]
+    fn checks_are_made_again_by_commit_and_name() {
+        let again = |check: Option<&str>| {
+            let checked = Checked {
+                commit: "c".repeat(40),
+                check: check.map(str::to_owned),
+                digest: None,
+                pulls: Vec::new(),
+            };
+            messages(&hook(Event::Rerequested(checked)), None).pop()
+        };
+        for check in [None, Some("plan")] {
+            let expect = Message::Again {
+                commit: "c".repeat(40),
+                check: check.map(str::to_owned),
+            };
+            assert_eq!(again(check), Some(expect));
+        }
     }
 
     #[test]

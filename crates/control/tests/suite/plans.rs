@@ -1,0 +1,211 @@
+//! What a plan says beside what is built: how long it takes, which runners are missing, and whether it is what ran.
+
+use std::time::Duration;
+
+use memory::MemoryForge;
+use ports::{CheckState, Platform, Pull, PullState};
+use runner_api::Grant;
+
+use crate::fixture::{APP, CONFIG, RELEASE, build, build_on, release};
+use crate::review::{OTHER, RESULTS, one, open, plan, push, review, seen, tell, text};
+use crate::world::{Act, World};
+
+/// A build takes ten minutes, all else one.
+fn slowly(world: &mut World) {
+    let clock = world.memory.clock().clone();
+    world.script(move |grant: &Grant| {
+        let minutes = match grant.spec.title().starts_with("build") {
+            true => 10,
+            false => 1,
+        };
+        clock.pass(Duration::from_secs(minutes * 60));
+        Act::Work
+    });
+}
+
+/// Somebody merges it in one commit, whatever was merged before.
+async fn squash(
+    world: &mut World,
+    forge: &MemoryForge,
+    pull: &Pull,
+    files: &[(&str, Option<&str>)],
+) {
+    let merged = PullState::Merged(world.push(files));
+    forge.change_pull(pull.number, |it| it.state = merged);
+    let planned = world.control.plan_head().await;
+    planned.expect("no fault is armed");
+}
+
+/// What the page of a merged pull request says before its table.
+async fn told(world: &mut World, forge: &MemoryForge, pull: &Pull) -> String {
+    world.quiet().await;
+    review(world, forge).await;
+    tell(world, forge).await;
+    let check = seen(forge, &pull.head, RESULTS).expect("it is told");
+    assert_eq!(check.state, CheckState::Passed, "{}", check.summary);
+    let (said, _) = check.summary.split_once("| request").expect("a table");
+    said.to_owned()
+}
+
+#[tokio::test]
+async fn earlier_work_says_how_long_it_takes() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    slowly(&mut world);
+    world.merge(&[(APP, Some(&one("app")))]).await;
+    tell(&world, &forge).await;
+    let released = release(&[OTHER], &["base"]);
+    let files = [(OTHER, Some(&*one("app"))), (RELEASE, Some(&*released))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    insta::assert_snapshot!("plan_expected", text(&plan(&forge, &pull)));
+    // Other numbers alone are no reason to write it anew.
+    world.source("app", "main", '2');
+    let clock = world.memory.clock().clone();
+    world.script(move |_| {
+        clock.pass(Duration::from_secs(3_600));
+        Act::Work
+    });
+    world
+        .merge(&[(APP, Some(&one("app").replace("a test", "again")))])
+        .await;
+    let third = "builds/2026/11/third.yaml";
+    world.merge(&[(third, Some(&one("app")))]).await;
+    tell(&world, &forge).await;
+    let run = world.control.dry_run(&pull.head).await.expect("no fault");
+    let forecast = run.and_then(|run| run.forecast).expect("there is history");
+    assert!(forecast.high > 3_600, "{forecast:?}");
+    world.source("app", "main", '1');
+    assert_eq!(review(&world, &forge).await.written, 0);
+}
+
+#[tokio::test]
+async fn what_was_never_done_has_no_duration() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    slowly(&mut world);
+    world.merge(&[(APP, Some(&one("app")))]).await;
+    tell(&world, &forge).await;
+    let pull = open(&mut world, &forge, &[(OTHER, Some(&one("lib")))]).await;
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    assert!(!check.summary.contains("bout"), "{}", check.summary);
+}
+
+#[tokio::test]
+async fn missing_runners_are_told_before_the_merge() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let (_, platform) = CONFIG
+        .iter()
+        .find(|(path, _)| *path == "platforms/el-10.yaml")
+        .expect("it is there");
+    let wider = platform.replace("aarch64]", "aarch64, ppc64le]");
+    let after = format!("{}    after: [lib]\n", build(&["lib", "app"]));
+    let files = [
+        ("platforms/el-10.yaml", Some(&*wider)),
+        (APP, Some(&*after)),
+    ];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    insta::assert_snapshot!("plan_needs", text(&plan(&forge, &pull)));
+}
+
+#[tokio::test]
+async fn a_runner_that_is_silent_is_told_of() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    world.pass(4 * 3_600);
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    assert!(
+        !check.title.contains("warning"),
+        "nobody knows: {}",
+        check.title
+    );
+    world.quiet().await;
+    world.pass(4 * 3_600);
+    world.merge(&[("README.md", Some("x"))]).await;
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    assert!(
+        !check.title.contains("warning"),
+        "it is back: {}",
+        check.title
+    );
+    world.pass(4 * 3_600);
+    world.push(&[("README.md", Some("y"))]);
+    world.control.plan_head().await.expect("no fault is armed");
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    let expect = "the only runner that builds for x86\\_64 (builder) was not heard of for more than 3 hours: 1 build and 1 source would wait for it";
+    assert!(check.summary.contains(expect), "{}", check.summary);
+}
+
+#[tokio::test]
+async fn a_branch_that_moves_before_the_merge_is_told() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let files = [(APP, Some(&*one("app")))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    world.source("app", "main", '2');
+    squash(&mut world, &forge, &pull, &files).await;
+    insta::assert_snapshot!("told_moved", told(&mut world, &forge, &pull).await);
+}
+
+#[tokio::test]
+async fn configuration_that_comes_between_is_told() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let all = build_on("el-10:", &["app"]);
+    let files = [(APP, Some(&*all))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    let (_, platform) = CONFIG
+        .iter()
+        .find(|(path, _)| *path == "platforms/el-10.yaml")
+        .expect("it is there");
+    let wider = platform.replace("aarch64]", "aarch64, amd64]");
+    world.push(&[("platforms/el-10.yaml", Some(&wider))]);
+    squash(&mut world, &forge, &pull, &files).await;
+    let said = told(&mut world, &forge, &pull).await;
+    let expect =
+        "on `el-10` it is built for x86_64, aarch64, amd64, and x86_64, aarch64 was reviewed";
+    assert!(said.contains(expect), "{said}");
+}
+
+#[tokio::test]
+async fn a_push_that_nobody_reviewed_is_told() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let mut pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    review(&world, &forge).await;
+    let files = [(APP, Some(&*one("lib"))), (OTHER, Some(&*one("tool")))];
+    push(&mut world, &forge, &mut pull, &files).await;
+    squash(&mut world, &forge, &pull, &files).await;
+    let said = told(&mut world, &forge, &pull).await;
+    for expect in [
+        "`builds/2026/11/app.yaml`: the request was changed after the last look",
+        "`builds/2026/11/other.yaml`: it was not in the plan that was reviewed",
+        "The pull request was changed after the last look",
+    ] {
+        assert!(said.contains(expect), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_release_that_comes_between_is_told() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world.merge(&[(APP, Some(&one("app")))]).await;
+    world
+        .upstream
+        .versions
+        .insert("app".to_owned(), "2.0-1".to_owned());
+    world.source("app", "main", '2');
+    world.merge(&[(OTHER, Some(&one("app")))]).await;
+    let newer = "releases/2026/12/app.yaml";
+    let released = release(&[OTHER], &["base"]);
+    let files = [(newer, Some(&*released))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    world
+        .merge(&[(RELEASE, Some(&release(&[APP], &["base"])))])
+        .await;
+    squash(&mut world, &forge, &pull, &files).await;
+    insta::assert_snapshot!("told_between", told(&mut world, &forge, &pull).await);
+}
