@@ -121,6 +121,8 @@ codes! {
     UnknownFlavor => "unknown-flavor",
     /// No such key.
     UnknownKey => "unknown-key",
+    /// No such person: no key in keys/people/.
+    UnknownPerson => "unknown-person",
     /// No such package in the request.
     UnknownPackage => "unknown-package",
     /// No such request.

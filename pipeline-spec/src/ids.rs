@@ -201,6 +201,13 @@ name_type!(
     "The name of a file in keys/, without .yaml."
 );
 name_type!(
+    /// Name of `keys/people/<name>.asc`: somebody whose signature counts as an approval.
+    PersonName,
+    file_name("a person's name"),
+    "^[a-z0-9][a-z0-9._+-]*$",
+    "The name of a file in keys/people/, without .asc."
+);
+name_type!(
     /// Name of `runners/<id>.yaml`: an enrolled runner.
     RunnerId,
     file_name("a runner id"),

@@ -54,7 +54,7 @@ pub use flavor::Flavor;
 pub use glob::Glob;
 pub use ids::{
     Architecture, ComponentName, FlavorName, IdError, KeyId, Label, OptionName, PackageName,
-    PlatformName, RepoId, RepositoryName, RootPackage, RunnerId, SuiteName,
+    PersonName, PlatformName, RepoId, RepositoryName, RootPackage, RunnerId, SuiteName,
 };
 pub use key::{Fingerprint, Key, KeyKind, Private, SecretName};
 pub use lint::lint;
@@ -67,7 +67,7 @@ pub use platform::{
     Architectures, Archive, ArchiveLocation, Backend, Contents, Format, Keyring, PackageRepo,
     Platform,
 };
-pub use policy::{Gate, Gates, Policy};
+pub use policy::{Approvals, Gate, Gates, Policy};
 pub use priority::{Priority, Weight};
 pub use project::{LanguageVersion, Limits, Project};
 pub use release::{Placement, ReleaseRequest};

@@ -62,6 +62,7 @@ fn names_something(code: Code) -> bool {
             | Code::UnknownRepository
             | Code::UnknownFlavor
             | Code::UnknownKey
+            | Code::UnknownPerson
             | Code::MissingKeyFile
     )
 }

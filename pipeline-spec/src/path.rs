@@ -6,7 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{
-    FlavorName, IdError, KeyId, NameRule, PlatformName, RepositoryName, RunnerId, string_type,
+    FlavorName, IdError, KeyId, NameRule, PersonName, PlatformName, RepositoryName, RunnerId,
+    string_type,
 };
 use crate::limits::{MAX_NAME_BYTES, MAX_PATH_BYTES};
 use crate::suggest;
@@ -185,6 +186,11 @@ impl KeyFilePath {
     /// Where the public half of a signing key lies: `keys/<id>.asc`.
     pub fn of_key(id: &KeyId) -> Self {
         Self(format!("keys/{id}.asc"))
+    }
+
+    /// Where the public key of a person lies: `keys/people/<name>.asc`.
+    pub fn of_person(name: &PersonName) -> Self {
+        Self(format!("keys/people/{name}.asc"))
     }
 }
 

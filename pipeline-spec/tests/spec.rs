@@ -59,6 +59,9 @@ fn the_examples_are_one_repository_without_errors() {
         "main",
         "vault",
         "token",
+        "people/alice",
+        "people/bob",
+        "people/carol",
         "upstream/almalinux-10",
         "upstream/epel-10",
     ] {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::place::{File, KEY, PLATFORM, Step};
+use super::place::{File, KEY, PERSON, PLATFORM, REPOSITORY, Step};
 use crate::config::Config;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::ids::{Architecture, PlatformName, RepositoryName, RunnerId};
@@ -43,6 +43,9 @@ pub(crate) fn check_configuration<'a>(
             shared_place(name, repository, config, file);
         });
     }
+    each("policy.yaml".to_owned(), &|file| {
+        check_approvals(config, file)
+    });
     for id in config.keys.keys() {
         each(format!("keys/{id}.yaml"), &|file| {
             let public = KeyFilePath::of_key(id);
@@ -152,6 +155,30 @@ fn check_repository(repository: &Repository, config: &Config, file: &mut File<'_
             );
             let at = [Field("architectures"), Item(i)];
             file.error(&at, Finding::new(Code::UnknownArchitecture, message, help));
+        }
+    }
+}
+
+/// Who is named in the policy is there. What their keys can do is for those to say who read OpenPGP.
+fn check_approvals(config: &Config, file: &mut File<'_>) {
+    let repositories: Vec<&str> = config.repositories.keys().map(AsRef::as_ref).collect();
+    let files = config.key_files.keys();
+    let people: Vec<&str> = files
+        .filter_map(|path| {
+            path.as_str()
+                .strip_prefix("keys/people/")?
+                .strip_suffix(".asc")
+        })
+        .collect();
+    for (i, rule) in config.policy.approvals.iter().enumerate() {
+        let at = |field, j| [Field("approvals"), Item(i), Field(field), Item(j)];
+        for (j, name) in rule.repositories.iter().enumerate() {
+            let known = repositories.iter().copied();
+            file.known(&at("repositories", j), name.as_str(), known, &REPOSITORY);
+        }
+        for (j, name) in rule.by.iter().enumerate() {
+            let known = people.iter().copied();
+            file.known(&at("by", j), name.as_str(), known, &PERSON);
         }
     }
 }

@@ -105,6 +105,11 @@ pub(crate) const FLAVOR: Noun = Noun {
     many: "flavors",
     code: Code::UnknownFlavor,
 };
+pub(crate) const PERSON: Noun = Noun {
+    one: "person",
+    many: "people with a key in keys/people/",
+    code: Code::UnknownPerson,
+};
 pub(crate) const KEY: Noun = Noun {
     one: "key",
     many: "keys",

@@ -77,9 +77,40 @@ impl Decode for Limits {
 
 impl Decode for Policy {
     fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
-        let fields = Fields::open(node, "policy.yaml", &["gates"], report)?;
+        let fields = Fields::open(node, "policy.yaml", &["gates", "approvals"], report)?;
+        let gates = fields.or_default("gates", report);
+        let approvals = fields.or_default("approvals", report);
         Some(Self {
-            gates: fields.or_default("gates", report)?,
+            gates: gates?,
+            approvals: approvals?,
+        })
+    }
+}
+
+impl Decode for Approvals {
+    fn decode(node: &Node, report: &mut Report<'_>) -> Option<Self> {
+        let known = &["repositories", "count", "by"];
+        let fields = Fields::open(node, "an entry of `approvals`", known, report)?;
+        let repositories = fields.required::<NonEmpty<RepositoryName>>(
+            "repositories",
+            "repositories: [almalinux-10]",
+            report,
+        );
+        let count = fields.required::<Count<1000>>("count", "count: 2", report);
+        let by = fields.required::<NonEmpty<PersonName>>("by", "by: [alice, bob, carol]", report);
+        let (Count(count), NonEmpty(by)) = (count?, by?);
+        let repositories = repositories?.0;
+        if count.get() as usize > by.len() {
+            let message = format!("{count} approvals are demanded, of {} people", by.len());
+            let help = "write more people under `by`, or a lower `count`";
+            let span = fields.get("count").map_or(fields.span(), |node| node.span);
+            report.error(span, Finding::new(Code::OutOfRange, message, help));
+            return None;
+        }
+        Some(Self {
+            repositories,
+            count,
+            by,
         })
     }
 }

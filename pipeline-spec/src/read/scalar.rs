@@ -148,6 +148,7 @@ texts! {
     PackageName: "a package name",
     KeyId: "a key id",
     RunnerId: "a runner id",
+    PersonName: "a person's name",
     Label: "a label",
     RepoId: "a repository id",
     SuiteName: "a suite",
