@@ -15,7 +15,11 @@ const TABLE: &[(&str, &str)] = &[
     ("ledger", "pipeline-spec runner-api"),
     ("planner", "pipeline-spec runner-api ledger"),
     ("ports", "pipeline-spec runner-api ledger"),
-    ("control", "pipeline-spec runner-api ledger planner ports"),
+    ("approvals", "pipeline-spec openpgp"),
+    (
+        "control",
+        "pipeline-spec runner-api ledger planner ports approvals",
+    ),
     ("memory", "pipeline-spec runner-api ledger ports"),
     (
         "simulator",
@@ -117,7 +121,14 @@ const KEPT_IN: &[(&str, &[&str])] = &[
 ];
 
 /// Rooms that decide and never act.
-const PURE: &[&str] = &["pipeline-spec", "runner-api", "ledger", "planner", "cost"];
+const PURE: &[&str] = &[
+    "pipeline-spec",
+    "runner-api",
+    "ledger",
+    "planner",
+    "cost",
+    "approvals",
+];
 /// What a pure room must not have.
 const IMPURE: &[&str] = &["tokio", "reqwest", "rusqlite", "gix", "axum", "rand", "nix"];
 

@@ -25,6 +25,8 @@ const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey {
     cert: SignedPublicKey,
+    /// Of the primary key: its subkeys live no longer.
+    life: Validity,
     /// The parts that may sign data: the primary key, or subkeys whose binding was verified.
     signers: Vec<Signer>,
 }
@@ -160,7 +162,26 @@ impl PublicKey {
         if signers.is_empty() {
             return Err(refuse("no part of it may sign data"));
         }
-        Ok(Self { cert, signers })
+        let life = signer(Part::Primary, primary, binding).validity;
+        Ok(Self {
+            life,
+            cert,
+            signers,
+        })
+    }
+
+    /// Fingerprints of the parts that may sign data, 40 lower-case hex digits each.
+    pub fn signing_fingerprints(&self) -> impl Iterator<Item = &str> {
+        self.signers.iter().map(|signer| &*signer.fingerprint)
+    }
+
+    /// Whether the part with that fingerprint may sign at `time`, in seconds since 1970: neither it nor the
+    /// primary key has ended by then.
+    #[must_use]
+    pub fn may_sign_at(&self, fingerprint: &str, time: u64) -> bool {
+        let mut parts = self.signers.iter();
+        let part = parts.find(|part| part.fingerprint == fingerprint);
+        self.life.contains(time) && part.is_some_and(|part| part.validity.contains(time))
     }
 
     /// The key as clients import it (`rpmkeys --import`, apt's `signed-by`).
