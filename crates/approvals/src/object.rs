@@ -157,6 +157,14 @@ impl Objects {
         self.0.entry(id).or_insert(Object::Unusable(why));
     }
 
+    /// Names of all that were given.
+    pub fn ids(&self) -> impl Iterator<Item = Id> + '_ {
+        let given = self.0.iter();
+        given
+            .filter(|(_, object)| !matches!(object, Object::Unusable(_)))
+            .map(|(id, _)| *id)
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

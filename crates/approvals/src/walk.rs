@@ -7,8 +7,9 @@ use pipeline_spec::{PersonName, RequestPath};
 use crate::object::{Entry, Gap, Id, Kind, Objects};
 use crate::people::People;
 
-/// Commits looked at, from the newest back. Beyond them nothing counts: whoever approved so long ago approves again.
-pub const MAX_COMMITS: usize = 5_000;
+/// Commits looked at, from the newest back. What is in the history of those behind counts for nothing: whoever
+/// approved so long ago approves again.
+pub const MAX_COMMITS: usize = 2_000;
 
 /// Signatures told of that count for nothing.
 const MAX_IGNORED: usize = 5;
@@ -19,9 +20,12 @@ pub const CONFIGURATION: &str = "configuration";
 /// What in a commit's message is before the name of what it approves.
 pub const APPROVE: &str = "Approve: ";
 
+/// The file that names the distribution: who approves for a trial has not approved for the real one.
+const PROJECT: &str = "millrace.yaml";
+
 /// The top entries that the configuration is made of.
 const CONFIGURATION_PLACES: [&str; 7] = [
-    "millrace.yaml",
+    PROJECT,
     "policy.yaml",
     "platforms",
     "flavors",
@@ -65,7 +69,7 @@ impl Subject {
         match self {
             Self::Release { path, builds } => {
                 let paths = std::iter::once(path).chain(builds);
-                paths.map(RequestPath::as_str).collect()
+                paths.map(RequestPath::as_str).chain([PROJECT]).collect()
             }
             Self::Configuration => CONFIGURATION_PLACES.to_vec(),
         }
@@ -131,7 +135,7 @@ pub struct Found {
     pub approvals: Vec<Approval>,
     /// What looks like an approval and counts for nothing, the newest first.
     pub ignored: Vec<Ignored>,
-    /// Parents in which the subject is another. An approval that is in the history of one of these was ended by it: see
+    /// Parents in which the subject is another, and where the walk was cut. An approval that is in the history of one of these was ended by it: see
     /// [`Found::without`].
     pub edges: Vec<Id>,
     /// Commits beyond [`MAX_COMMITS`] were not looked at.
@@ -184,6 +188,16 @@ impl Walk {
         self.state.as_ref()
     }
 
+    /// Commits that have what the tip has, as far as was walked.
+    pub fn inside(&self) -> impl Iterator<Item = Id> + '_ {
+        self.inside.iter().map(|inside| inside.id)
+    }
+
+    /// See [`Found::edges`].
+    pub fn edges(&self) -> impl Iterator<Item = Id> + '_ {
+        self.edges.iter().copied()
+    }
+
     fn look(&mut self, id: Id, objects: &Objects) -> Result<(), Vec<(Id, Kind)>> {
         let state = match &self.state {
             Some(state) => state.clone(),
@@ -230,8 +244,10 @@ impl Walk {
                 continue;
             }
             if self.seen.len() >= self.limit {
+                // Behind it there may be an edge that nobody sees.
                 self.is_cut = true;
-                break;
+                self.edges.insert(parent);
+                continue;
             }
             self.seen.insert(parent);
             self.pending.push_back(parent);
@@ -284,7 +300,10 @@ impl Found {
     pub fn without(mut self, ended: &[Id]) -> Self {
         self.approvals
             .retain(|approval| !ended.contains(&approval.commit));
-        let why = "what it approves was changed or removed since, and is back";
+        let why = match self.is_cut {
+            false => "what it approves was changed or removed since, and is back",
+            true => "what it approves was changed or removed since, or too many commits followed",
+        };
         let room = MAX_IGNORED.saturating_sub(self.ignored.len());
         let ignored = ended.iter().map(|commit| Ignored {
             commit: *commit,

@@ -83,6 +83,12 @@ impl<P: Platform> Control<P> {
             }
             Err(error) => return Err(error),
         };
+        if let Some(problem) = self.unapproved_configuration(&head.row, &tip).await? {
+            let problems = vec![problem];
+            let noted = self.note_problems(&mut head, problems.clone()).await?;
+            return Ok(noted.then_some(Planned::Broken(problems)));
+        }
+        let guarded = !snapshot.config.policy.approvals.is_empty();
         let info = repo.info(&tip).await?;
         let tip = Tip {
             time: info.time.max(head.row.time),
@@ -99,6 +105,7 @@ impl<P: Platform> Control<P> {
             sequence: head.row.sequence + paths.len() as u64,
             unfinished: Vec::new(),
             recovered: false,
+            guarded,
             without_status: head.row.without_status,
             problems: Vec::new(),
             notices: self
@@ -141,6 +148,9 @@ impl<P: Platform> Control<P> {
         }
         if let Applied::Conflict(_) = self.write_head(&mut head, next).await? {
             return Ok(None);
+        }
+        if guarded {
+            self.wake_releases().await?;
         }
         tracing::info!(commit = %tip.commit, requests = paths.len(), "planned");
         Ok(Some(Planned::New(tip.commit, paths.len())))

@@ -127,9 +127,19 @@ impl<P: Platform> Control<P> {
             Some(wish) => self.load_all(&wish.from).await?,
             None => Vec::new(),
         };
-        let from: Vec<RequestView<'_>> = from.iter().map(view).collect();
         let names = self.concerned(loaded, wish).await?;
         let (repositories, held) = self.repositories(loaded, &names).await?;
+        let waits = self
+            .waits_for_approvals(loaded, wish, (&from, &names))
+            .await?;
+        if !waits.is_empty() {
+            if held > 0 {
+                return self.yield_turns(loaded).await;
+            }
+            let phase = loaded.row.phase.clone();
+            return self.write_phase(loaded, phase, Vec::new(), waits).await;
+        }
+        let from: Vec<RequestView<'_>> = from.iter().map(view).collect();
         let holds_turn = if held == names.len() {
             HoldsTurn::Yes
         } else {

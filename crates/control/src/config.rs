@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use approvals::People;
 use bytes::Bytes;
 use pipeline_spec::{Config, Diagnostic, Severity, check_place, is_config_path};
 use ports::Platform;
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub commit: String,
     /// The configuration. Commits whose files are the same share it.
     pub config: Arc<Config>,
+    /// Whose signatures approve.
+    pub people: Arc<People>,
     /// Warnings of its files.
     pub warnings: Arc<[Diagnostic]>,
     /// Of the paths and bytes of its files.
@@ -54,10 +57,17 @@ impl<P: Platform> Control<P> {
         let digest = digest(&texts);
         // Most commits write requests, and leave the configuration as it is.
         let same = kept.iter().find(|snapshot| snapshot.digest == digest);
-        let (config, warnings) = match same {
-            Some(same) => (same.config.clone(), same.warnings.clone()),
+        let (config, people, warnings) = match same {
+            Some(same) => (
+                same.config.clone(),
+                same.people.clone(),
+                same.warnings.clone(),
+            ),
             None => match parse(&texts) {
-                Ok((config, warnings)) => (Arc::new(config), warnings.into()),
+                Ok((config, warnings)) => {
+                    let (people, _) = People::read(&config);
+                    (Arc::new(config), Arc::new(people), warnings.into())
+                }
                 Err(diagnostics) => {
                     return Err(Error::Config {
                         commit: commit.to_owned(),
@@ -69,6 +79,7 @@ impl<P: Platform> Control<P> {
         let snapshot = Arc::new(Snapshot {
             commit: commit.to_owned(),
             config,
+            people,
             warnings,
             digest,
         });
@@ -110,8 +121,9 @@ impl<P: Platform> Control<P> {
 
 fn parse(texts: &Texts) -> std::result::Result<(Config, Vec<Diagnostic>), Vec<Diagnostic>> {
     let texts = texts.iter();
-    let (config, diagnostics) =
+    let (config, mut diagnostics) =
         Config::load(texts.map(|(path, bytes)| (path.as_str(), &bytes[..])));
+    diagnostics.extend(People::read(&config).1);
     if diagnostics.iter().any(|d| d.severity == Severity::Error) {
         return Err(diagnostics);
     }

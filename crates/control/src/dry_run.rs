@@ -223,8 +223,10 @@ impl<P: Platform> Control<P> {
         };
         match found {
             Ok(Some(commit)) => {
-                let run = self.dry_run_of(Files::Commit(&commit), Refs::LookUp);
-                Ok(Some(run.await?))
+                let files = Files::Commit(&commit);
+                let mut run = self.dry_run_of(files, Refs::LookUp).await?;
+                self.dry_approvals(&mut run, files, Some(&commit)).await?;
+                Ok(Some(run))
             }
             // A name that no branch can have, or a commit that is not there.
             Ok(None) | Err(ports::Error::Corrupt { .. }) => Ok(None),
@@ -234,8 +236,10 @@ impl<P: Platform> Control<P> {
 
     /// Plans files that were not pushed, and writes nothing.
     pub async fn dry_run_files(&self, checkout: &Checkout) -> Result<DryRun> {
-        self.dry_run_of(Files::Checkout(checkout), Refs::LookUp)
-            .await
+        let files = Files::Checkout(checkout);
+        let mut run = self.dry_run_of(files, Refs::LookUp).await?;
+        self.dry_approvals(&mut run, files, None).await?;
+        Ok(run)
     }
 
     pub(crate) async fn dry_run_of(&self, files: Files<'_>, refs: Refs) -> Result<DryRun> {

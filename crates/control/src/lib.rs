@@ -23,6 +23,7 @@ mod admit;
 mod advance;
 mod anew;
 mod answer;
+mod approved;
 mod asked;
 mod away;
 mod budgets;

@@ -325,6 +325,8 @@ impl<P: Platform> Control<P> {
                 };
                 let files = Files::Checkout(&proposal.files);
                 let mut run = self.dry_run_of(files, refs).await?;
+                self.dry_approvals(&mut run, files, Some(&pull.head))
+                    .await?;
                 let links = proposal.links.iter().map(|path| not_a_file(path));
                 run.problems.extend(links);
                 let forecast = run.forecast.take();

@@ -43,7 +43,7 @@ pub use checkout::{Checkout, Limits, checkout};
 pub use error::{Class, Error};
 pub use history::CommitInfo;
 pub use id::{CommitId, ObjectId, ParseIdError};
-pub use read::{Change, ChangeKind, Entry, Kind};
+pub use read::{Change, ChangeKind, Entry, Kind, ObjectKind};
 pub use repository::{Outcome, Repository};
 pub use resolve::{Resolved, ls_remote};
 pub use url::{Credentials, Login, RemoteUrl};

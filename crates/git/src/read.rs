@@ -46,6 +46,15 @@ impl Kind {
     }
 }
 
+/// What [`Repository::object`] gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// Who did what, upon what.
+    Commit,
+    /// A folder.
+    Tree,
+}
+
 /// One file of a commit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -136,6 +145,27 @@ impl Repository {
     pub fn blob(&self, id: ObjectId, limit: u64) -> Result<Vec<u8>> {
         self.bring_blobs(&[id.0], limit)?;
         blob(&self.handle(), id.0, limit, &format!("read blob {id}"))
+    }
+
+    /// A commit or a tree as it is stored, for who hashes it. `None`: there is none of that kind and name with at most
+    /// `limit` bytes. The size comes first, before anything is allocated.
+    pub fn object(&self, kind: ObjectKind, name: CommitId, limit: u64) -> Result<Option<Vec<u8>>> {
+        let repo = match kind {
+            ObjectKind::Commit => self.handle_with(name)?,
+            ObjectKind::Tree => self.handle(),
+        };
+        let operation = || Error::corrupt(format!("read object {name}"));
+        let Some(header) = repo.try_find_header(name.0).map_err(operation())? else {
+            return Ok(None);
+        };
+        let wanted = match kind {
+            ObjectKind::Commit => gix::objs::Kind::Commit,
+            ObjectKind::Tree => gix::objs::Kind::Tree,
+        };
+        if header.kind() != wanted || header.size() > limit {
+            return Ok(None);
+        }
+        Ok(Some(object(&repo, name.0)?.detach().data))
     }
 
     /// Every file below the directory `prefix` (`""`: all), in path order.

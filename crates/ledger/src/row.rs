@@ -89,6 +89,9 @@ pub struct HeadRow {
     /// branch named is kept until it is back, or a person gives it up.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_status: bool,
+    /// The configuration of the last planned commit demands approvals: of another one, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub guarded: bool,
     /// Why the newest commit could not be planned: its configuration is broken, or the branch is gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,

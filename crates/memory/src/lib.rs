@@ -8,6 +8,7 @@ mod clock;
 mod distribution;
 mod forge;
 mod ledger_rows;
+mod object;
 mod queue;
 mod state_repo;
 mod store;
@@ -19,7 +20,7 @@ pub use distribution::{BUILDER_SECRET, CONFIG, SIGNER_SECRET};
 pub use forge::MemoryForge;
 pub use ledger_rows::MemoryLedger;
 pub use queue::MemoryQueue;
-pub use state_repo::MemoryStateRepo;
+pub use state_repo::{MemoryStateRepo, Signing};
 pub use store::MemoryStore;
 
 /// All ports in memory. Clones share everything, so that a test keeps one to look behind the scenes.

@@ -5,18 +5,21 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ports::{
-    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, PathChange, Resolved, Result,
-    StateRepo,
+    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, ObjectKind, PathChange, Resolved,
+    Result, StateRepo,
 };
-use sha2::{Digest, Sha256};
 
 use crate::lock;
+use crate::object::{commit, tree, trees};
 
 /// Who [`StateRepo::commit`] commits as.
 const COMMITTER: &str = "Millrace <millrace@localhost>";
 
 /// By path; `None`: a symbolic link.
-type Files = BTreeMap<String, Option<Bytes>>;
+pub(crate) type Files = BTreeMap<String, Option<Bytes>>;
+
+/// Signs what git has its users sign of a commit: the text of the header `gpgsig`.
+pub type Signing<'a> = &'a dyn Fn(&[u8]) -> String;
 
 /// Origin and clone in one; other repositories are a table of refs.
 #[derive(Debug, Clone, Default)]
@@ -27,12 +30,16 @@ struct Git {
     commits: BTreeMap<Commit, Arc<Snapshot>>,
     branches: BTreeMap<String, Commit>,
     others: BTreeMap<(String, String), Commit>,
+    /// Where a folder of that name is to be seen: a commit, and its path.
+    trees: BTreeMap<String, (Commit, String)>,
 }
 
 #[derive(Debug)]
 struct Snapshot {
     info: CommitInfo,
     files: Files,
+    /// As git has it.
+    object: Bytes,
 }
 
 impl MemoryStateRepo {
@@ -46,6 +53,21 @@ impl MemoryStateRepo {
     /// What somebody else does by force: the branch becomes one commit without parents.
     pub fn force_push(&self, branch: &str, author: &str, new: NewCommit) -> Commit {
         lock(&self.0).add(branch, None, author, new)
+    }
+
+    /// What somebody does who signs: as [`MemoryStateRepo::push`].
+    pub fn push_signed(
+        &self,
+        branch: &str,
+        author: &str,
+        new: NewCommit,
+        sign: Signing<'_>,
+    ) -> Commit {
+        let mut git = lock(&self.0);
+        let parent = git.branches.get(branch).cloned();
+        let files = with(git.files(parent.as_deref()), &new.files);
+        let info = info(parent, author, new.message, new.time);
+        git.add_object(branch, info, files, Some(sign))
     }
 
     /// What somebody else does: the path becomes a symbolic link. Returns the new tip.
@@ -112,17 +134,39 @@ impl Git {
         message: String,
         time: i64,
     ) -> Commit {
-        let info = CommitInfo {
-            author: author.to_owned(),
-            time,
-            message,
-            parents: parent.into_iter().collect(),
-        };
-        let commit = name(&info, &files);
-        let snapshot = Arc::new(Snapshot { info, files });
-        self.commits.insert(commit.clone(), snapshot);
-        self.branches.insert(branch.to_owned(), commit.clone());
-        commit
+        self.add_object(branch, info(parent, author, message, time), files, None)
+    }
+
+    fn add_object(
+        &mut self,
+        branch: &str,
+        info: CommitInfo,
+        files: Files,
+        sign: Option<Signing<'_>>,
+    ) -> Commit {
+        let trees = trees(&files);
+        let (name, object) = commit(&info, &trees[""], sign);
+        for (dir, id) in trees {
+            let place = (name.clone(), dir);
+            self.trees.entry(id).or_insert(place);
+        }
+        let snapshot = Arc::new(Snapshot {
+            info,
+            files,
+            object,
+        });
+        self.commits.insert(name.clone(), snapshot);
+        self.branches.insert(branch.to_owned(), name.clone());
+        name
+    }
+}
+
+fn info(parent: Option<Commit>, author: &str, message: String, time: i64) -> CommitInfo {
+    CommitInfo {
+        author: author.to_owned(),
+        time,
+        message,
+        parents: parent.into_iter().collect(),
     }
 }
 
@@ -145,22 +189,6 @@ fn with(mut files: Files, changes: &[(String, Option<Bytes>)]) -> Files {
 fn is_below(path: &str, dir: &str) -> bool {
     path.strip_prefix(dir)
         .is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// As in git, a commit's name is a function of all it holds.
-fn name(info: &CommitInfo, files: &Files) -> Commit {
-    let mut hasher = Sha256::new();
-    hasher.update(format!("{info:?}"));
-    for (path, content) in files {
-        match content {
-            Some(content) => {
-                hasher.update(format!("\0{path}\0{}\0", content.len()));
-                hasher.update(content);
-            }
-            None => hasher.update(format!("\0{path}\0link\0")),
-        }
-    }
-    hex::encode(&hasher.finalize()[..20])
 }
 
 impl StateRepo for MemoryStateRepo {
@@ -208,6 +236,18 @@ impl StateRepo for MemoryStateRepo {
             }
         }
         Ok(false)
+    }
+
+    async fn object(&self, kind: ObjectKind, name: &str, limit: usize) -> Result<Option<Bytes>> {
+        let git = lock(&self.0);
+        let bytes = match kind {
+            ObjectKind::Commit => git.commits.get(name).map(|found| found.object.clone()),
+            ObjectKind::Tree => git.trees.get(name).map(|(commit, dir)| {
+                let snapshot = &git.commits[commit];
+                tree(&snapshot.files, dir)
+            }),
+        };
+        Ok(bytes.filter(|bytes| bytes.len() <= limit))
     }
 
     async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {

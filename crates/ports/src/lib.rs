@@ -425,6 +425,15 @@ pub enum Resolved {
     Missing(String),
 }
 
+/// What is stored under a name in git, of that which is not a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// Who did what, upon what.
+    Commit,
+    /// A folder.
+    Tree,
+}
+
 /// Git. *A commit's snapshot never changes; a commit on a moved parent loses.*
 pub trait StateRepo: Send + Sync {
     /// Looks at the origin; the branch's tip.
@@ -442,6 +451,15 @@ pub trait StateRepo: Send + Sync {
 
     /// Whether `old` is `new` or one of its ancestors. `false` when `old` is not known any more.
     fn is_ancestor(&self, old: &str, new: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// A commit or a folder as git stores it, by its name of 40 hex digits; whoever depends on it hashes it. `None`: there
+    /// is none, it is of another kind, or it has more than `limit` bytes.
+    fn object(
+        &self,
+        kind: ObjectKind,
+        name: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Option<Bytes>>> + Send;
 
     /// Paths of files below `dir` (`""`: all), in order.
     fn list(&self, commit: &str, dir: &str) -> impl Future<Output = Result<Vec<String>>> + Send;

@@ -339,6 +339,17 @@ impl StateRepo for Gated<MemoryStateRepo> {
             .await
     }
 
+    async fn object(
+        &self,
+        kind: ports::ObjectKind,
+        name: &str,
+        limit: usize,
+    ) -> Result<Option<Bytes>> {
+        self.gate
+            .call("repo.object", self.inner.object(kind, name, limit))
+            .await
+    }
+
     async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
         self.gate
             .call("repo.list", self.inner.list(commit, dir))

@@ -14,8 +14,8 @@ use bytes::Bytes;
 use git::{CommitId, CommitMeta, Credentials, Edit, Outcome, RemoteUrl, Repository};
 use pipeline_spec::limits::MAX_FILE_BYTES;
 use ports::{
-    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, PathChange, Resolved, Result,
-    StateRepo,
+    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, ObjectKind, PathChange, Resolved,
+    Result, StateRepo,
 };
 
 pub use lent::{TOKEN_USER, lent};
@@ -140,6 +140,18 @@ impl StateRepo for GitStateRepo {
         let (old, new) = (parse(old)?, parse(new)?);
         self.call(move |repository| repository.is_ancestor(old, new))
             .await
+    }
+
+    async fn object(&self, kind: ObjectKind, name: &str, limit: usize) -> Result<Option<Bytes>> {
+        let name = parse(name)?;
+        let kind = match kind {
+            ObjectKind::Commit => git::ObjectKind::Commit,
+            ObjectKind::Tree => git::ObjectKind::Tree,
+        };
+        let object = self
+            .call(move |repository| repository.object(kind, name, limit as u64))
+            .await?;
+        Ok(object.map(Bytes::from))
     }
 
     async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {

@@ -372,6 +372,17 @@ impl StateRepo for Faulty<MemoryStateRepo> {
         self.faults.call("repo.is_ancestor", work).await
     }
 
+    async fn object(
+        &self,
+        kind: ports::ObjectKind,
+        name: &str,
+        limit: usize,
+    ) -> Result<Option<Bytes>> {
+        self.faults
+            .call("repo.object", self.inner.object(kind, name, limit))
+            .await
+    }
+
     async fn list(&self, commit: &str, dir: &str) -> Result<Vec<String>> {
         self.faults
             .call("repo.list", self.inner.list(commit, dir))
