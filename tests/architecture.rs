@@ -15,7 +15,7 @@ const TABLE: &[(&str, &str)] = &[
     ("ledger", "pipeline-spec runner-api"),
     ("planner", "pipeline-spec runner-api ledger"),
     ("ports", "pipeline-spec runner-api ledger"),
-    ("approvals", "pipeline-spec openpgp"),
+    ("approvals", "pipeline-spec runner-api openpgp"),
     (
         "control",
         "pipeline-spec runner-api ledger planner ports approvals",
@@ -46,7 +46,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "millrace",
-        "pipeline-spec runner-api ledger ports control cost server forge platform-local state-repo git openpgp repo-rpm repo-deb",
+        "pipeline-spec runner-api ledger ports approvals control cost server forge platform-local state-repo git openpgp repo-rpm repo-deb",
     ),
     ("runner-agent", "pipeline-spec runner-api sandbox"),
     (
@@ -77,7 +77,7 @@ const TABLE: &[(&str, &str)] = &[
     ),
     (
         "runner-sign",
-        "pipeline-spec runner-api runner-agent openpgp signing-kms repo-rpm repo-deb",
+        "pipeline-spec runner-api runner-agent approvals openpgp signing-kms repo-rpm repo-deb",
     ),
     (
         "millrace-runner",

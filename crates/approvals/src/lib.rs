@@ -15,11 +15,13 @@
 mod commit;
 mod object;
 mod people;
+mod proof;
 mod rules;
 mod walk;
 
 pub use object::{BadId, Entry, Error, Id, Kind, MAX_COMMIT_BYTES, MAX_TREE_BYTES, Objects};
 pub use people::People;
+pub use proof::{MAX_PROOF_BYTES, Proven, check, prove};
 pub use rules::{Lack, lacking, lacking_for_configuration, rules_for};
 pub use walk::{
     APPROVE, Approval, CONFIGURATION, Found, Ignored, MAX_COMMITS, State, Subject, Walk,

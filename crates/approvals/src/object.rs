@@ -225,6 +225,21 @@ impl Objects {
     }
 }
 
+impl Objects {
+    /// The folders that are read for what is at `path`, as far as they are known.
+    pub(crate) fn folders(&self, tree: Id, path: &str) -> Vec<Id> {
+        let (mut folders, mut at) = (vec![tree], tree);
+        for name in path.split('/') {
+            match self.tree(at).map(|tree| lookup(tree, name.as_bytes())) {
+                Ok(Ok(Some(entry))) if entry.mode == FOLDER => at = entry.id,
+                _ => break,
+            }
+            folders.push(at);
+        }
+        folders
+    }
+}
+
 /// The one entry of that name. The tree is read to its end: of two entries of one name, others might see
 /// the other one.
 fn lookup(mut tree: &[u8], name: &[u8]) -> Result<Option<Entry>, &'static str> {

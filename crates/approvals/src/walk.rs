@@ -97,6 +97,8 @@ pub struct Walk {
     pending: VecDeque<Id>,
     seen: BTreeSet<Id>,
     inside: Vec<Inside>,
+    /// By commit, the one that it was come to from.
+    from: BTreeMap<Id, Id>,
     edges: BTreeSet<Id>,
     limit: usize,
     is_cut: bool,
@@ -159,6 +161,7 @@ impl Walk {
             pending: VecDeque::from([tip]),
             seen: BTreeSet::from([tip]),
             inside: Vec::new(),
+            from: BTreeMap::new(),
             edges: BTreeSet::new(),
             limit,
             is_cut: false,
@@ -186,6 +189,28 @@ impl Walk {
     #[must_use]
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()
+    }
+
+    /// Where the walk began.
+    #[must_use]
+    pub fn tip(&self) -> Id {
+        self.tip
+    }
+
+    /// A shortest way from a commit that was walked through to the tip, both included.
+    pub(crate) fn way_to(&self, commit: Id) -> Vec<Id> {
+        std::iter::successors(Some(commit), |id| self.from.get(id).copied()).collect()
+    }
+
+    /// A commit with all that its state is read from.
+    pub(crate) fn objects_of(&self, commit: Id, objects: &Objects) -> Vec<Id> {
+        let mut ids = vec![commit];
+        if let Ok(read) = objects.commit(commit) {
+            for path in self.subject.paths() {
+                ids.extend(objects.folders(read.tree, path));
+            }
+        }
+        ids
     }
 
     /// Commits that have what the tip has, as far as was walked.
@@ -250,6 +275,7 @@ impl Walk {
                 continue;
             }
             self.seen.insert(parent);
+            self.from.insert(parent, id);
             self.pending.push_back(parent);
         }
         Ok(())

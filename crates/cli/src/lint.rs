@@ -1,9 +1,11 @@
 //! `millrace lint`.
 
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, bail};
-use pipeline_spec::{Color, Diagnostic, Severity, lint};
+use approvals::People;
+use pipeline_spec::{Color, Config, Diagnostic, Severity, is_config_path, lint};
 
 use crate::Verdict;
 use crate::args::LintArgs;
@@ -20,7 +22,8 @@ pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
         write_schemas(&top)?;
     }
     let files = read_tree(&top)?;
-    let diagnostics = lint(&files);
+    let mut diagnostics = lint(&files);
+    diagnostics.extend(people(&files));
     let is_well = diagnostics.iter().all(|d| d.severity != Severity::Error);
     if output.json {
         output.print_json(&diagnostics)?;
@@ -37,6 +40,16 @@ pub(crate) fn run(args: &LintArgs, output: &Output) -> anyhow::Result<Verdict> {
     } else {
         Verdict::NotWell
     })
+}
+
+/// What is wrong with the keys of people who approve.
+fn people(files: &[(String, Vec<u8>)]) -> Vec<Diagnostic> {
+    let read = files.iter().filter(|(path, _)| is_config_path(path));
+    let (config, _) = Config::load(read.map(|(path, bytes)| (path, bytes)));
+    let (people, mut found) = People::read(&config);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    found.extend(people.ended(now.unwrap_or_default().as_secs()));
+    found
 }
 
 fn text(diagnostics: &[Diagnostic], files: usize, args: &LintArgs, color: Color) -> String {

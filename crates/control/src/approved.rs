@@ -9,15 +9,16 @@ use std::collections::BTreeSet;
 
 use approvals::{
     Found, Id, Kind, Lack, MAX_COMMIT_BYTES, MAX_TREE_BYTES, Objects, Subject, Walk, lacking,
-    lacking_for_configuration, rules_for,
+    lacking_for_configuration, prove, rules_for,
 };
 use futures_util::future::try_join_all;
-use ledger::{HeadRow, Note, Problem, RequestSpec};
+use ledger::{HeadRow, Note, Phase, Problem, RequestSpec, TaskRow};
 use pipeline_spec::{
     ReleaseRequest, RepositoryName, RequestKind, RequestPath, is_config_path, parse_build,
     parse_release,
 };
 use ports::{ObjectKind, Platform, StateRepo};
+use runner_api::{Proof, TaskSpec};
 
 use crate::config::Snapshot;
 use crate::files::Files;
@@ -31,6 +32,7 @@ const MAX_BUILDS: usize = 1_000;
 struct Judged {
     found: Found,
     walk: Walk,
+    objects: Objects,
 }
 
 impl<P: Platform> Control<P> {
@@ -92,7 +94,8 @@ impl<P: Platform> Control<P> {
             let file = repo.read(&head.commit, path.as_str()).await?;
             let says = file.and_then(|bytes| parse_build(path, &bytes).ok());
             let says = says.map(|build| RequestSpec::Build(Box::new(build)));
-            if says.is_none() || says != build.row.spec {
+            let is_gone = says.is_none() && build.row.phase == Phase::Removed;
+            if !is_gone && says != build.row.spec {
                 return Ok(false);
             }
         }
@@ -180,7 +183,49 @@ impl<P: Platform> Control<P> {
         let now = u64::try_from(self.now() / 1000).unwrap_or_default();
         let found = walk.found(&objects, &rules.people, now);
         let found = self.not_ended(found).await?;
-        Ok(Judged { found, walk })
+        Ok(Judged {
+            found,
+            walk,
+            objects,
+        })
+    }
+
+    /// What shows a signer that the release of a task has the approvals that it needs. `None`: it needs none, or they
+    /// cannot be shown; a signer that knows better refuses.
+    pub(crate) async fn proof(&self, row: &TaskRow) -> Result<Option<Box<Proof>>> {
+        let repository = match &row.spec {
+            TaskSpec::SignPackages(task) => &task.repository,
+            TaskSpec::SignMetadata(task) => &task.repository,
+            _ => return Ok(None),
+        };
+        let (head, _) = self.head_row().await?;
+        if head.commit.is_empty() || !head.guarded {
+            return Ok(None);
+        }
+        let rules = self.snapshot(&head.commit).await?;
+        let names = BTreeSet::from([repository.clone()]);
+        if rules_for(&rules.config.policy.approvals, &names).is_empty() {
+            return Ok(None);
+        }
+        let path = &row.task.request;
+        let files = Files::Commit(&head.commit);
+        let wish = self.read_file(files, path.as_str()).await?;
+        let wish = wish.and_then(|bytes| parse_release(path, &bytes).ok());
+        let Some(builds) = self.stands_on(files, wish.as_ref()).await? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        for file in std::iter::once(path).chain(&builds) {
+            let read = self.read_file(files, file.as_str()).await?;
+            bytes.extend(read.map(|read| read.to_vec()));
+        }
+        let subject = Subject::Release {
+            path: path.clone(),
+            builds,
+        };
+        let judged = self.judge(subject, &head.commit, &rules).await?;
+        let proof = prove(&judged.walk, &judged.objects, &judged.found, &bytes);
+        Ok(proof.map(Box::new))
     }
 
     async fn walk(&self, walk: &mut Walk) -> Result<Objects> {

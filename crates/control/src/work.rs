@@ -222,6 +222,7 @@ impl<P: Platform> Control<P> {
             inputs.insert(input.id.clone(), artifacts);
         }
         let links = self.links(&row.spec, &inputs).await?;
+        let proof = self.proof(row).await?;
         Ok(Grant {
             version: runner_api::VERSION,
             task: row.task.clone(),
@@ -229,6 +230,7 @@ impl<P: Platform> Control<P> {
             spec: row.spec.clone(),
             inputs,
             links,
+            proof,
             lease_seconds: self.options.lease_seconds,
             heartbeat_seconds: self.options.heartbeat_seconds,
             capacity: None,

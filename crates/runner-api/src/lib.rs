@@ -20,7 +20,8 @@ pub mod task;
 pub use artifact::{Artifact, ArtifactKind, BuiltPackage, Placed, Pointer, Tree, TreeFile};
 pub use handed::HandedIn;
 pub use protocol::{
-    Grant, Heartbeat, HeartbeatReply, LeaseReply, Link, Offer, ResultReply, Step, TakeReply,
+    Grant, Heartbeat, HeartbeatReply, LeaseReply, Link, Offer, Proof, ProofObject, ResultReply,
+    Step, TakeReply,
 };
 pub use publication::{Publication, Published};
 pub use result::{

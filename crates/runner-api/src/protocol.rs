@@ -136,6 +136,9 @@ pub struct Grant {
     /// not work, is asked for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub links: BTreeMap<Sha256Digest, Link>,
+    /// Of a release that needed approvals, for whoever signs: what shows that it has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Box<Proof>>,
     /// The lease ends this long after the last heartbeat.
     pub lease_seconds: u64,
     /// Send one this often.
@@ -146,6 +149,25 @@ pub struct Grant {
     /// How many of them this one takes; all of them, if it has fewer.
     #[serde(default, skip_serializing_if = "Weight::is_one")]
     pub weight: Weight,
+}
+
+/// Objects of git from which people's approvals of a request can be seen. Nothing in it is believed: each object is
+/// what its hash says, and signatures are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The commit that the approvals are in the history of, 40 hex digits.
+    pub commit: String,
+    /// In any order.
+    pub objects: Vec<ProofObject>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofObject {
+    /// git's word: `commit`, `tree` or `blob`.
+    pub kind: String,
+    /// Its bytes, in base64.
+    pub bytes: String,
 }
 
 /// Where a file can be read, or put, without the control plane in between. Whoever has it may do that: it is as

@@ -170,11 +170,26 @@ fn check_approvals(config: &Config, file: &mut File<'_>) {
                 .strip_suffix(".asc")
         })
         .collect();
-    for (i, rule) in config.policy.approvals.iter().enumerate() {
+    let rules = &config.policy.approvals;
+    let is_free =
+        |name: &RepositoryName| !rules.iter().any(|rule| rule.repositories.contains(name));
+    for (i, rule) in rules.iter().enumerate() {
         let at = |field, j| [Field("approvals"), Item(i), Field(field), Item(j)];
         for (j, name) in rule.repositories.iter().enumerate() {
             let known = repositories.iter().copied();
-            file.known(&at("repositories", j), name.as_str(), known, &REPOSITORY);
+            let at = at("repositories", j);
+            file.known(&at, name.as_str(), known, &REPOSITORY);
+            let key = config.repositories.get(name).map(|own| &own.key);
+            let mut others = config.repositories.iter();
+            if let Some((other, _)) =
+                others.find(|(other, it)| Some(&it.key) == key && is_free(other))
+            {
+                let message = format!(
+                    "`{other}` needs no approvals and has the same key: clients of `{name}` believe what is released there"
+                );
+                let help = "name both, or give this repository a key of its own";
+                file.warning(&at, Finding::new(Code::Conflict, message, help));
+            }
         }
         for (j, name) in rule.by.iter().enumerate() {
             let known = people.iter().copied();

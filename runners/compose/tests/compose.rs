@@ -172,6 +172,7 @@ impl Bench {
             spec: TaskSpec::Compose(Box::new(task)),
             inputs: BTreeMap::new(),
             links: BTreeMap::new(),
+            proof: None,
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,

@@ -9,23 +9,29 @@
 //! * If one file of a task is refused, nothing of the task is uploaded.
 //! * Only `…/repodata/repomd.xml` and `dists/<suite>/Release` are signed as metadata, and only if they
 //!   look the part: a signature over arbitrary bytes could be presented as something else.
+//! * For a repository whose rules the signer has itself ([`Demands`]) nothing is signed without the approvals that they
+//!   demand, which it sees for itself.
 //! * A private key is in memory while a task needs it, and in no log, message or argument list. One in a vault never is:
 //!   without a vault nothing is asked of any network but the control plane.
 
 #![allow(
     clippy::disallowed_methods,
-    reason = "the business of this crate is key files and packages on this machine"
+    reason = "the business of this crate is key files and packages on this machine, and whether keys have ended"
 )]
 
+mod demands;
 mod keys;
 mod metadata;
 mod packages;
 mod vault;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use pipeline_spec::{KeyId, Role as RoleName};
 use runner_agent::{Halt, Job, Role, Running, settle};
 use runner_api::{FailureKind, Outcome, TaskSpec};
 
+pub use demands::Demands;
 pub use keys::{Error, Keys, NewKey};
 pub use vault::{Opening, RemoteKey, Vault};
 
@@ -33,15 +39,26 @@ pub use vault::{Opening, RemoteKey, Vault};
 #[derive(Debug)]
 pub struct Sign {
     keys: Keys,
+    demands: Demands,
 }
 
 impl Sign {
     /// A signer with these keys.
     pub fn new(keys: Keys) -> Self {
-        Self { keys }
+        Self {
+            keys,
+            demands: Demands::default(),
+        }
+    }
+
+    /// The same, that signs nothing without these approvals.
+    #[must_use]
+    pub fn demanding(self, demands: Demands) -> Self {
+        Self { demands, ..self }
     }
 
     async fn work(&self, job: &Job) -> Result<Outcome, Halt> {
+        self.demands.check(job.grant(), now())?;
         match job.spec() {
             TaskSpec::SignPackages(task) => packages::sign(job, task, &self.keys).await,
             TaskSpec::SignMetadata(task) => metadata::sign(job, task, &self.keys).await,
@@ -61,6 +78,12 @@ impl Role for Sign {
     fn run<'a>(&'a self, job: &'a Job) -> Running<'a> {
         Box::pin(async move { settle(self.work(job).await) })
     }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs()
 }
 
 fn refused(message: impl Into<String>) -> Halt {

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use pipeline_spec::{Role, SecretName};
 use runner_agent::Shutdown;
 use runner_agent::cli::{EnrollArgs, RunArgs, start_logging};
-use runner_sign::{Keys, NewKey, Sign};
+use runner_sign::{Demands, Keys, NewKey, Sign};
 use signing_kms::{Access, KeyName, Kms, Patience, Place};
 
 /// Signs packages and repositories. The only program that opens private keys, or has KMS sign.
@@ -92,6 +92,10 @@ struct Run {
     /// Folder of the private keys: armored, without passphrase, mode 0600.
     #[arg(long, value_name = "DIR")]
     keys: PathBuf,
+    /// Folder with rules of the signer's own: policy.yaml with `approvals`, and keys/people/*.asc. For the repositories that
+    /// they name nothing is signed unless the task shows these approvals.
+    #[arg(long, value_name = "DIR")]
+    approvals: Option<PathBuf>,
     /// Use keys in AWS KMS too, where keys/<ID>.yaml says `private: {kms: …}`. Credentials and region come from
     /// where AWS's own programs look for them.
     #[arg(long)]
@@ -195,13 +199,22 @@ fn run(args: Run) -> anyhow::Result<()> {
     for (name, fingerprint) in found {
         tracing::info!(name, fingerprint, "signing key");
     }
+    let demands = match &args.approvals {
+        Some(folder) => Demands::read(folder)?,
+        None => Demands::default(),
+    };
     runtime()?.block_on(async {
         if args.kms {
             keys = keys.with_vault(Arc::new(kms().await));
             tracing::info!("keys in AWS KMS are used too");
         }
         let shutdown = Shutdown::on_signals()?;
-        runner_agent::run(config, vec![Box::new(Sign::new(keys))], shutdown).await
+        runner_agent::run(
+            config,
+            vec![Box::new(Sign::new(keys).demanding(demands))],
+            shutdown,
+        )
+        .await
     })?;
     Ok(())
 }

@@ -54,6 +54,7 @@ impl Desk {
                 .map(|(task, artifacts)| (task.id, artifacts))
                 .collect(),
             links: std::collections::BTreeMap::new(),
+            proof: None,
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,

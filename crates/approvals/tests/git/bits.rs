@@ -31,7 +31,7 @@ fn a_changed_bit_is_refused() {
     }
     // Under its own name: it is another commit, of which nothing counts but what is signed in it.
     let config = Config {
-        cases: 2_000,
+        cases: 400,
         failure_persistence: None,
         ..Config::default()
     };

@@ -8,4 +8,5 @@
 mod attacks;
 mod bits;
 mod counts;
+mod proof;
 mod scene;

@@ -6,7 +6,9 @@ use tokio::task::JoinSet;
 
 use super::{RIVALS, Upstream, bytes};
 use crate::ChangeKind::{Added, Modified, Removed};
-use crate::{ChangeKind, Commit, Committed, NewCommit, PathChange, Resolved, StateRepo};
+use crate::{
+    ChangeKind, Commit, Committed, NewCommit, ObjectKind, PathChange, Resolved, StateRepo,
+};
 
 /// 2026-07-01T00:00:00Z.
 const TIME: i64 = 1_782_864_000;
@@ -115,8 +117,44 @@ async fn snapshots_stay(repo: &impl StateRepo, upstream: &impl Upstream) {
     );
     let info = repo.info(&second).await.expect("read a commit");
     assert_eq!(info.parents, [first], "the parent is the commit before");
+    objects(repo, &first).await;
     let unknown = repo.info(&"0".repeat(40)).await;
     assert!(unknown.is_err(), "a commit that nobody made is an error");
+}
+
+/// Of a commit with a folder `a`. Their hashes are for those to check who depend on them.
+async fn objects(repo: &impl StateRepo, commit: &str) {
+    let read = async |kind, name: &str, limit| {
+        let read = repo.object(kind, name, limit).await;
+        read.expect("read an object")
+    };
+    let object = read(ObjectKind::Commit, commit, 10_000).await;
+    let object = object.expect("a commit is an object");
+    let text = String::from_utf8(object.to_vec()).expect("it was written as text");
+    assert!(text.contains("\n\nfirst\n\nwith a body"), "{text}");
+    let tree = text.strip_prefix("tree ").and_then(|rest| rest.get(..40));
+    let tree = tree.expect("a commit begins with its tree");
+    let folder = read(ObjectKind::Tree, tree, 10_000)
+        .await
+        .expect("a tree is an object");
+    let entry = b"40000 a\0";
+    assert!(
+        folder.windows(entry.len()).any(|part| part == entry),
+        "{folder:?}"
+    );
+    for (kind, name, limit) in [
+        (ObjectKind::Commit, tree, 10_000),
+        (ObjectKind::Tree, commit, 10_000),
+        (ObjectKind::Tree, tree, folder.len() - 1),
+        (ObjectKind::Commit, commit, object.len() - 1),
+        (
+            ObjectKind::Tree,
+            "00000000000000000000000000000000000000ff",
+            10_000,
+        ),
+    ] {
+        assert_eq!(read(kind, name, limit).await, None, "{kind:?} {name}");
+    }
 }
 
 fn paths(changes: &[(&str, ChangeKind)]) -> Vec<PathChange> {

@@ -429,6 +429,7 @@ impl State {
             spec: task.spec.clone(),
             inputs: task.inputs.clone(),
             links: linked.into_iter().collect(),
+            proof: None,
             lease_seconds: 30,
             // The shortest that the runner accepts, far below a second.
             heartbeat_seconds: 0,

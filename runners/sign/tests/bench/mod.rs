@@ -115,6 +115,7 @@ impl Bench {
             spec,
             inputs,
             links: BTreeMap::new(),
+            proof: None,
             lease_seconds: 60,
             heartbeat_seconds: 10,
             capacity: None,
