@@ -11,6 +11,7 @@ use approvals::{
     Found, Id, Kind, Lack, MAX_COMMIT_BYTES, MAX_TREE_BYTES, Objects, Subject, Walk, lacking,
     lacking_for_configuration, prove, rules_for,
 };
+use bytes::Bytes;
 use futures_util::future::try_join_all;
 use ledger::{HeadRow, Note, Phase, Problem, RequestSpec, TaskRow};
 use pipeline_spec::{
@@ -229,24 +230,13 @@ impl<P: Platform> Control<P> {
     }
 
     async fn walk(&self, walk: &mut Walk) -> Result<Objects> {
-        let repo = self.platform.state_repo();
         let mut objects = Objects::default();
         loop {
             let needs = walk.needs(&objects);
             if needs.is_empty() {
                 return Ok(objects);
             }
-            let reads = needs.iter().map(async |(id, kind)| {
-                let name = id.to_string();
-                match kind {
-                    Kind::Commit => {
-                        let commit = ObjectKind::Commit;
-                        repo.object(commit, &name, MAX_COMMIT_BYTES).await
-                    }
-                    Kind::Tree => repo.object(ObjectKind::Tree, &name, MAX_TREE_BYTES).await,
-                    Kind::Blob => Ok(None),
-                }
-            });
+            let reads = needs.iter().map(|(id, kind)| self.object(*id, *kind));
             let read = try_join_all(reads).await?;
             for ((id, kind), bytes) in needs.into_iter().zip(read) {
                 match bytes {
@@ -257,6 +247,17 @@ impl<P: Platform> Control<P> {
                 }
             }
         }
+    }
+
+    async fn object(&self, id: Id, kind: Kind) -> Result<Option<Bytes>> {
+        let (kind, limit) = match kind {
+            Kind::Commit => (ObjectKind::Commit, MAX_COMMIT_BYTES),
+            Kind::Tree => (ObjectKind::Tree, MAX_TREE_BYTES),
+            // Files are compared by name.
+            Kind::Blob => return Ok(None),
+        };
+        let repo = self.platform.state_repo();
+        Ok(repo.object(kind, &id.to_string(), limit).await?)
     }
 
     /// Leaves out approvals that something has ended since.
@@ -355,7 +356,8 @@ impl<P: Platform> Control<P> {
             let wish = self.read_file(files, request.path.as_str()).await?;
             let wish = wish.and_then(|bytes| parse_release(&request.path, &bytes).ok());
             let names = request.repositories.iter().map(|it| it.name.clone());
-            let asked = (&request.path, wish.as_ref(), &names.collect());
+            let names: BTreeSet<RepositoryName> = names.collect();
+            let asked = (&request.path, wish.as_ref(), &names);
             for why in self.release_lacks(&rules, (files, at), asked).await? {
                 let subject = request.path.to_string();
                 notes.push(Note { subject, why });

@@ -52,8 +52,10 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             let Some(state) = walk.state().cloned() else {
-                folded.0.insert(commit, Vec::new());
-                continue;
+                // Behind it there may be rules.
+                return Ok(Some(problem(format!(
+                    "commit {commit} in its history cannot be read, so that nobody knows whose approvals it needs; take that commit out of the branch"
+                ))));
             };
             let (chains, says) = self.fold(&folded, &edges, (&commit, state)).await?;
             if commit == tip && !says.is_empty() {

@@ -232,12 +232,12 @@ async fn rules_and_runners_are_not_changed_by_who_may_push() {
     world.quiet().await;
     assert_eq!(world.repository("base").await, "nothing");
 
-    let stranger = People::new().alice.public().to_armored();
     for file in [
         "keys/people/alice.asc",
         "keys/people/mallory.asc",
         "keys/README.md",
     ] {
+        let stranger = People::new().alice.public().to_armored();
         world.push(&[("policy.yaml", Some(RULES)), (file, Some(&stranger))]);
         broken(&world).await;
     }
@@ -388,7 +388,8 @@ async fn a_plan_says_who_has_to_approve() {
         "needs 1 more approval, by bob or carol, for base",
         "needs 2 approvals, by alice, bob or carol; to approve",
     ] {
-        assert!(check.summary.contains(says), "{}", check.summary);
+        let text = format!("{}{:?}", check.summary, check.details);
+        assert!(text.contains(says), "{text}");
     }
     let run = world.control.dry_run(&head).await.unwrap().unwrap();
     assert_eq!(run.notes.len(), 2, "{:?}", run.notes);
