@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pipeline_spec::{PersonName, RequestPath};
 
+use crate::commit::Signature;
 use crate::object::{Entry, Gap, Id, Kind, Objects};
 use crate::people::People;
 
@@ -302,7 +303,9 @@ impl Walk {
                 continue;
             };
             let says = commit.has_line(&line);
-            if !says && !made {
+            // Who only writes a file may leave the signing to others, and is not told of it.
+            let counts = says || (*made && commit.signature != Signature::None);
+            if !counts {
                 continue;
             }
             let (signers, why) = people.signers(commit, now);

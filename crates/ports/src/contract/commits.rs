@@ -115,9 +115,9 @@ async fn snapshots_stay(repo: &impl StateRepo, upstream: &impl Upstream) {
         "{:?} is no `Name <mail>`",
         info.author
     );
+    objects(repo, &first).await;
     let info = repo.info(&second).await.expect("read a commit");
     assert_eq!(info.parents, [first], "the parent is the commit before");
-    objects(repo, &first).await;
     let unknown = repo.info(&"0".repeat(40)).await;
     assert!(unknown.is_err(), "a commit that nobody made is an error");
 }
