@@ -6,6 +6,8 @@
     reason = "a real process with real files; the bench's helpers are part of the tests"
 )]
 
+#[path = "bench/approved.rs"]
+mod approved;
 #[path = "bench/aws.rs"]
 mod aws;
 #[path = "../../agent/tests/fake/mod.rs"]
@@ -16,11 +18,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
 
+use approved::History;
 use aws_sdk_kms::types::KeySpec;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use fake::Fake;
 use pipeline_spec::Runner;
 use runner_api::{
-    Artifact, ArtifactKind, KeyFiles, Outcome, PrivateHalf, SignMetadataTask, TaskRef, TaskSpec,
+    Artifact, ArtifactKind, BuiltPackage, FailureKind, KeyFiles, Outcome, PrivateHalf, Proof,
+    ProofObject, Recorded, SignMetadataTask, SignPackagesTask, TaskId, TaskRef, TaskSpec,
 };
 use tempfile::TempDir;
 
@@ -302,4 +308,227 @@ fn it_does_not_start_with_a_key_that_others_can_read() {
         key.display()
     );
     assert!(words.ends_with(&expect), "{words}");
+}
+
+const A: &str = "releases/2026/11/a.yaml";
+const B: &str = "releases/2026/11/b.yaml";
+const BUILD: &str = "builds/2026/11/app.yaml";
+const TO_TEST: &str = "from: [builds/2026/11/app.yaml]\nto: [test]\n";
+
+/// A signer with `--approvals`, and a control plane that shows it what it likes.
+struct Demanding {
+    fake: Fake,
+    _signer: Killed,
+    asked: i64,
+}
+
+impl Demanding {
+    fn start(bench: &Bench, history: &History) -> Self {
+        history.write_rules(&bench.path("approvals"));
+        let fake = Fake::start();
+        fake.enroll("s1", bench.enroll().key);
+        let log = std::fs::File::create(bench.path("stderr")).unwrap();
+        let mut signer = bench.run();
+        signer.arg("--approvals").arg(bench.path("approvals"));
+        signer.args(["--control", &fake.url()]).stderr(log);
+        Self {
+            fake,
+            _signer: Killed(signer.spawn().unwrap()),
+            asked: 0,
+        }
+    }
+
+    /// The time of the next task, so that no two are one.
+    fn time(&mut self) -> i64 {
+        self.asked += 1;
+        1_793_491_200 + self.asked
+    }
+
+    async fn ask(
+        &self,
+        spec: TaskSpec,
+        inputs: BTreeMap<TaskId, Vec<Artifact>>,
+        proof: Option<Proof>,
+    ) -> Outcome {
+        self.fake.state().proof = proof;
+        let task = self.fake.queue_of(A, spec, inputs);
+        self.fake.result(task).await.outcome
+    }
+
+    /// Has an index of `repository` signed, for release `A`.
+    async fn index(&mut self, repository: &str, proof: Option<Proof>) -> Outcome {
+        let compose = TaskRef {
+            request: A.parse().unwrap(),
+            id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+        };
+        let unsigned = Artifact {
+            name: "x86_64/repodata/repomd.xml".into(),
+            sha256: self.fake.put_blob(REPOMD),
+            size: REPOMD.len() as u64,
+            kind: ArtifactKind::Unsigned,
+            package: None,
+        };
+        let inputs = BTreeMap::from([(compose.id.clone(), vec![unsigned])]);
+        let task = SignMetadataTask {
+            repository: repository.parse().unwrap(),
+            key: "main".parse().unwrap(),
+            files: None,
+            compose,
+            time: self.time(),
+        };
+        let spec = TaskSpec::SignMetadata(Box::new(task));
+        self.ask(spec, inputs, proof).await
+    }
+
+    /// Has a package signed that `build` made. It is none: whoever looks into it fails in other words.
+    async fn package(&mut self, build: &str, proof: Proof) -> Outcome {
+        let bytes: &[u8] = b"no package";
+        let package = BuiltPackage {
+            name: "app".into(),
+            version: "1.0-1".into(),
+            arch: "noarch".into(),
+            source: "app".into(),
+        };
+        let artifact = Artifact {
+            name: "app-1.0-1.noarch.rpm".into(),
+            sha256: self.fake.put_blob(bytes),
+            size: bytes.len() as u64,
+            kind: ArtifactKind::Rpm,
+            package: Some(package),
+        };
+        let built_by = TaskRef {
+            request: build.parse().unwrap(),
+            id: "0123456789abcdef0123456789abcdef".parse().unwrap(),
+        };
+        let task = SignPackagesTask {
+            repository: "test".parse().unwrap(),
+            key: "main".parse().unwrap(),
+            files: None,
+            packages: vec![Recorded { artifact, built_by }],
+            time: self.time(),
+        };
+        let spec = TaskSpec::SignPackages(Box::new(task));
+        self.ask(spec, BTreeMap::new(), Some(proof)).await
+    }
+}
+
+/// What a signer says that refuses.
+#[track_caller]
+fn refusal(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::Failed { failure, artifacts }
+            if failure.kind == FailureKind::SigningRefused && artifacts.is_empty() =>
+        {
+            let why = "Nothing is signed for test, because this signer demands approvals: ";
+            let says = failure.message.strip_prefix(why);
+            says.unwrap_or_else(|| panic!("{}", failure.message))
+                .to_owned()
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_signer_signs_what_shows_the_approvals_that_it_demands() {
+    let (bench, mut history) = (Bench::new(), History::new());
+    history.write(BUILD, Some("build"));
+    history.write(A, Some(TO_TEST));
+    let mut signer = Demanding::start(&bench, &history);
+    assert_eq!(
+        refusal(signer.index("test", None).await),
+        format!("none of {A} were shown.")
+    );
+    let is_signed = |outcome: &Outcome| matches!(outcome, Outcome::Succeeded { .. });
+    let free = signer.index("other", None).await;
+    assert!(is_signed(&free), "no rule names it: {free:?}");
+
+    history.approve(A, &["alice"]);
+    let half = history.proof(A, &[BUILD]).await;
+    assert_eq!(
+        refusal(signer.index("test", Some(half)).await),
+        format!("{A} needs 1 more approval, by bob, for test.")
+    );
+    history.approve(A, &["bob"]);
+    let whole = history.proof(A, &[BUILD]).await;
+    let signed = signer.index("test", Some(whole.clone())).await;
+    assert!(is_signed(&signed), "{signed:?}");
+
+    let other = "builds/2026/11/other.yaml";
+    assert_eq!(
+        refusal(signer.package(other, whole.clone()).await),
+        format!("{A} as it was approved is not made of {other}.")
+    );
+    let looked_into = format!("{:?}", signer.package(BUILD, whole).await);
+    assert!(!looked_into.contains("approv"), "{looked_into}");
+}
+
+#[tokio::test]
+async fn approvals_of_another_request_or_of_its_removal_are_not_those_of_this() {
+    let (bench, mut history) = (Bench::new(), History::new());
+    history.write(BUILD, Some("build"));
+    history.write(A, Some(TO_TEST));
+    let to_more = TO_TEST.replace("[test]", "[test, other]");
+    history.write(B, Some(&to_more));
+    history.approve(B, &["alice", "bob"]);
+    let mut signer = Demanding::start(&bench, &history);
+    let mut others = history.proof(B, &[BUILD]).await;
+    assert_eq!(
+        refusal(signer.index("test", Some(others.clone())).await),
+        format!("its proof does not have {A}.")
+    );
+    others.objects.push(ProofObject {
+        kind: "blob".to_owned(),
+        bytes: BASE64.encode(TO_TEST),
+    });
+    assert_eq!(
+        refusal(signer.index("test", Some(others)).await),
+        format!("{A} needs 2 approvals, by alice or bob, for test.")
+    );
+
+    history.write(A, None);
+    history.approve(A, &["alice", "bob"]);
+    let removal = history.proof(A, &[]).await;
+    let index = signer.index("test", Some(removal.clone())).await;
+    assert!(matches!(index, Outcome::Succeeded { .. }), "{index:?}");
+    assert_eq!(
+        refusal(signer.package(BUILD, removal).await),
+        format!("{A} is removed, and a removal signs no packages.")
+    );
+}
+
+#[test]
+fn it_does_not_start_with_rules_that_demand_nothing_or_keys_that_are_missing() {
+    let bench = Bench::new();
+    bench.enroll();
+    let folder = bench.path("approvals");
+    History::new().write_rules(&folder);
+    let says = || {
+        let mut signer = bench.run();
+        signer.arg("--approvals").arg(&folder);
+        signer.args(["--control", "http://127.0.0.1:9"]);
+        let output = signer.output().unwrap();
+        assert!(!output.status.success());
+        let words = String::from_utf8(output.stderr).unwrap();
+        words.lines().last().unwrap_or_default().to_owned()
+    };
+    let folder = folder.display();
+    std::fs::remove_file(format!("{folder}/keys/people/bob.asc")).unwrap();
+    assert_eq!(
+        says(),
+        format!(
+            "Error: failed to read {folder}/keys/people/bob.asc: it is not there, and policy.yaml names bob"
+        )
+    );
+    std::fs::write(format!("{folder}/keys/people/bob.asc"), "no key").unwrap();
+    let words = says();
+    let begin = format!("Error: failed to read {folder}/keys/people/bob.asc:1: ");
+    assert!(words.starts_with(&begin), "{words}");
+    std::fs::write(format!("{folder}/policy.yaml"), "approvals: []\n").unwrap();
+    std::fs::remove_file(format!("{folder}/keys/people/bob.asc")).unwrap();
+    assert_eq!(
+        says(),
+        format!(
+            "Error: failed to read {folder}/policy.yaml: it demands no `approvals`; add them, or leave `--approvals` out"
+        )
+    );
 }

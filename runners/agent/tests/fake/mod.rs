@@ -22,8 +22,8 @@ use futures_util::StreamExt as _;
 use pipeline_spec::{RunnerId, RunnerKey, Sha256Digest, Weight};
 use runner_api::protocol::{Cloud, CloudRequest, Credentials, ErrorBody, UploadReply};
 use runner_api::{
-    Artifact, Grant, Heartbeat, HeartbeatReply, LeaseReply, Link, ResultManifest, ResultReply,
-    Step, TakeReply, TaskId, TaskRef, TaskSpec, auth,
+    Artifact, Grant, Heartbeat, HeartbeatReply, LeaseReply, Link, Proof, ResultManifest,
+    ResultReply, Step, TakeReply, TaskId, TaskRef, TaskSpec, auth,
 };
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
@@ -41,6 +41,8 @@ pub(crate) struct State {
     pub(crate) place: Place,
     /// Its address is told with every grant.
     pub(crate) linked: Option<Sha256Digest>,
+    /// Told with every grant.
+    pub(crate) proof: Option<Proof>,
     /// How long credentials last that are lent, in seconds.
     pub(crate) lent_seconds: u64,
     /// How often credentials were lent.
@@ -216,7 +218,17 @@ impl Fake {
 
     /// Queues a task and returns its index.
     pub(crate) fn queue(&self, spec: TaskSpec, inputs: BTreeMap<TaskId, Vec<Artifact>>) -> usize {
-        let request = "builds/2026/11/a.yaml".parse().expect("a request");
+        self.queue_of("builds/2026/11/a.yaml", spec, inputs)
+    }
+
+    /// The same, of this request.
+    pub(crate) fn queue_of(
+        &self,
+        request: &str,
+        spec: TaskSpec,
+        inputs: BTreeMap<TaskId, Vec<Artifact>>,
+    ) -> usize {
+        let request = request.parse().expect("a request");
         let reference = TaskRef {
             id: TaskId::of(&request, &spec),
             request,
@@ -429,7 +441,7 @@ impl State {
             spec: task.spec.clone(),
             inputs: task.inputs.clone(),
             links: linked.into_iter().collect(),
-            proof: None,
+            proof: self.proof.clone().map(Box::new),
             lease_seconds: 30,
             // The shortest that the runner accepts, far below a second.
             heartbeat_seconds: 0,
