@@ -120,6 +120,13 @@ impl<C: Clock> Forge for AnyForge<C> {
         }
     }
 
+    async fn pull_of(&self, commit: &str) -> Result<Option<Pull>> {
+        match self {
+            Self::GitHub(forge) => forge.pull_of(commit).await,
+            Self::Gitea(forge) => forge.pull_of(commit).await,
+        }
+    }
+
     async fn write_check(&self, check: &Check) -> Result<()> {
         match self {
             Self::GitHub(forge) => forge.write_check(check).await,
