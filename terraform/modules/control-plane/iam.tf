@@ -203,6 +203,12 @@ locals {
         actions   = local.drain
         resources = values(var.system_queues.report)
       },
+      {
+        # An answer that waits until pushes are few enough again.
+        sid       = "ReportLater"
+        actions   = ["sqs:SendMessage"]
+        resources = values(var.system_queues.report)
+      },
     ], local.data_keys)
 
     sweep = concat([
@@ -250,15 +256,15 @@ locals {
         actions   = local.write_rows
         resources = [var.table_arn]
         conditions = {
-          "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["/asked", "/budgets", "/pulls", "/watched"], local.work_partitions) }
+          "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["/asked", "/budgets", "/durations", "/pulls", "/watched"], local.work_partitions) }
           Null                      = { "dynamodb:LeadingKeys" = ["false"] }
         }
       },
       {
-        # A plan looks at what is published, and a failure is told with the end of its log.
-        sid       = "ReadFiles"
+        # A plan says when a repository is moved or taken away that clients know.
+        sid       = "ReadPointers"
         actions   = ["s3:GetObject"]
-        resources = [local.blobs, local.pointers]
+        resources = [local.pointers]
       },
       local.list,
       {
