@@ -1,13 +1,15 @@
 //! From one environment variable to a control plane.
 
 use std::fs::{File, TryLockError};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use control::{Control, Options};
+use forge::AnyForge;
 use git::{Credentials, Repository};
-use platform_aws::{Access, AwsPlatform, Parameters};
+use platform_aws::{Access, AwsPlatform, Parameters, WallClock};
 use state_repo::GitStateRepo;
 
 use crate::settings::{Secret, Settings};
@@ -19,6 +21,8 @@ const CONFIGURATION: &str = "MILLRACE_CONFIGURATION";
 const SCRATCH: &str = "millrace";
 /// Environments that share a disk: on AWS one, on an emulator all.
 const MOST_ENVIRONMENTS: u32 = 1_000;
+/// Pushes to the status branch that a forge bears (`millrace up --pushes-a-minute`).
+const PUSHES_A_MINUTE: Option<NonZeroU32> = NonZeroU32::new(6);
 /// The user that a bare token is sent with: GitHub wants this word, other forges take any.
 const TOKEN_USER: &str = "x-access-token";
 
@@ -132,6 +136,20 @@ impl Boot {
         Ok(Arc::new(self.over(GitStateRepo::new(repository))))
     }
 
+    /// The forge, if there is one. It is asked for nothing yet.
+    ///
+    /// # Errors
+    /// When its login cannot be read, or something of it has to be mended.
+    pub async fn forge(&self) -> anyhow::Result<Option<AnyForge<WallClock>>> {
+        let Some(site) = &self.settings.forge else {
+            return Ok(None);
+        };
+        let secret = forge::Secret::new(&self.secret(Secret::ForgeToken).await?);
+        let state = &self.settings.state_repository.url;
+        let forge = AnyForge::open(site, state, secret, WallClock).context("open the forge")?;
+        Ok(Some(forge))
+    }
+
     fn over(&self, state_repo: GitStateRepo) -> Plane {
         let state = &self.settings.state_repository;
         let installation = self.settings.installation();
@@ -142,6 +160,9 @@ impl Boot {
             status_branch: state.status_branch.clone(),
             lease_seconds,
             heartbeat_seconds: (lease_seconds / 4).max(1),
+            checks: self.settings.forge.is_some(),
+            pushes_a_minute: PUSHES_A_MINUTE.filter(|_| self.settings.forge.is_some()),
+            public_url: self.settings.api_url.clone(),
             ..Options::default()
         };
         Control::new(platform, options)

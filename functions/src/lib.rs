@@ -2,13 +2,14 @@
 //!
 //! | function | started by | calls |
 //! |---|---|---|
-//! | `webhook` | the forge, over HTTP | `forge::webhook::receive`, and puts a wake on a queue |
+//! | `webhook` | the forge, over HTTP | `forge::webhook::receive`, and says on queues where to look |
 //! | `plan` | the queues `wake` and `advance` | `plan_head`, `advance` |
 //! | `dispatch` | the table's stream, when the outbox has something new | `dispatch` |
 //! | `runner-api` | runners and people, over HTTP | `server::changing` |
 //! | `collect` | the queue `results`, when the bucket has a new result | `collect` |
 //! | `report` | the queue `report` | `report_received` |
 //! | `sweep` | a timer, each minute | `plan_head`, `sweep`, `report_received` |
+//! | `forge` | the queue `forge`, and a timer, each minute | `answer_forge_received`, `review`, `tell` |
 //! | `read-api` | people and clients, over HTTP | `server::reading` |
 //!
 //! Callers: the binaries. Invariants: one environment variable, the name of the document that says all else; what

@@ -21,6 +21,12 @@ pub struct Settings {
     endpoint: Option<String>,
     /// The state repository.
     pub state_repository: StateRepository,
+    /// The forge that it is on. Left out: none is told anything.
+    #[serde(default)]
+    pub forge: Option<forge::Site>,
+    /// Where people reach pages and logs. Left out: nothing links there.
+    #[serde(default)]
+    pub api_url: Option<String>,
     /// Names of the parameters that hold secrets.
     #[serde(default)]
     secrets: BTreeMap<Secret, String>,
@@ -61,7 +67,7 @@ pub enum Secret {
     AdminToken,
     /// What the forge signs its deliveries with: one line for each that is valid.
     WebhookSecret,
-    /// For checks.
+    /// For checks: the private key of a GitHub App, or a token.
     ForgeToken,
 }
 
@@ -133,6 +139,7 @@ mod tests {
         let settings = Settings::parse(DOCUMENT).expect("a document");
         assert_eq!(settings.state_repository.branch, "main");
         assert_eq!(settings.publishing_url, None, "Terraform writes null");
+        assert_eq!(settings.forge, None, "a document of before has none");
         let name = settings.secret(Secret::AdminToken).expect("named");
         assert_eq!(name, "/millrace/admin-token");
         let error = settings.secret(Secret::StateToken).expect_err("not named");
@@ -146,7 +153,25 @@ mod tests {
             assert!(error.contains(expect), "{error}");
         };
         check("\"version\": 1", "\"version\": 2", "version is \"2\"");
+        check("\"unknown\": [1]", "\"forge\": {}", "missing field `kind`");
+        let other = "\"forge\": {\"kind\": \"svn\"}";
+        check("\"unknown\": [1]", other, "unknown variant `svn`");
         check("\"url\"", "\"address\"", "missing field `url`");
         check("\"admin_token\"", "\"admin\"", "unknown variant `admin`");
+    }
+
+    #[test]
+    fn a_forge_is_told_as_terraform_writes_it() {
+        let read = |forge: &str| {
+            let document = DOCUMENT.replace("\"unknown\": [1]", &format!("\"forge\": {forge}"));
+            Settings::parse(&document).expect("a document").forge
+        };
+        assert_eq!(read("null"), None);
+        let github = r#"{"kind": "github", "api": null, "repository": null, "app": 7}"#;
+        let site = read(github).expect("a forge");
+        assert_eq!((site.kind, site.app), (forge::Kind::GitHub, Some(7)));
+        let gitea = r#"{"kind": "gitea", "api": "https://git.example.org/api/v1", "repository": "a/b", "app": null}"#;
+        let site = read(gitea).expect("a forge");
+        assert_eq!(site.repository.as_deref(), Some("a/b"));
     }
 }

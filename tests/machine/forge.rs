@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use fake_forge::forge::{Change, Forge, Kind, Manner, NewPull};
+use fake_forge::forge::{Change, Forge, Kind, Manner, NewPull, Page};
 
 use crate::support::package::{DEBIAN, deb, request};
 use crate::support::{Machine, git, said};
@@ -16,15 +16,6 @@ const PLAN: &str = "millrace / plan";
 const RESULTS: &str = "millrace / build and release";
 /// Seconds after which the forge is asked when it tells nothing.
 const POLL: &str = "5";
-
-/// What a person sees of a check.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Seen {
-    is_good: bool,
-    is_bad: bool,
-    title: String,
-    text: String,
-}
 
 struct Site {
     kind: Kind,
@@ -94,53 +85,22 @@ impl Site {
         path
     }
 
-    fn seen(&self, pull: u64, check: &str) -> Option<Seen> {
-        let sha = self.forge.head_of(pull);
-        match self.kind {
-            Kind::GitHub => {
-                let checks = self.forge.checks(&sha);
-                let found = checks.into_iter().find(|it| it.name == check)?;
-                let conclusion = found.conclusion.as_deref();
-                let annotations = found.annotations.iter().map(|it| format!("{it}\n"));
-                Some(Seen {
-                    is_good: conclusion == Some("success"),
-                    is_bad: conclusion == Some("failure"),
-                    title: found.title,
-                    text: annotations.collect::<String>() + &found.summary,
-                })
-            }
-            Kind::Gitea => {
-                let statuses = self.forge.statuses(&sha);
-                let found = statuses.into_iter().find(|it| it.context == check)?;
-                // Written after the status.
-                let comments = self.forge.comments(pull);
-                let text: String = comments.into_iter().map(|it| it.body).collect();
-                (!text.is_empty()).then(|| Seen {
-                    is_good: found.state == "success",
-                    is_bad: found.state == "failure",
-                    title: found.description,
-                    text,
-                })
-            }
-        }
-    }
-
     /// Waits until people see the check so.
-    fn wait(&self, pull: u64, check: &str, what: &str, is_so: impl Fn(&Seen) -> bool) -> Seen {
+    fn wait(&self, pull: u64, check: &str, what: &str, is_so: impl Fn(&Page) -> bool) -> Page {
         let wanted = format!("{check} of #{pull}, {what}");
         // What is held back comes late, and in another order.
         let seen = || {
             self.forge.release(pull);
-            self.seen(pull, check)
+            self.forge.page(pull, check)
         };
         self.machine
             .wait(&wanted, || seen().is_some_and(|it| is_so(&it)));
-        let seen = self.seen(pull, check).expect("it was just there");
+        let seen = self.forge.page(pull, check).expect("it was just there");
         println!("   #{pull} {check}: {}", seen.title);
         seen
     }
 
-    fn merge(&self, pull: u64, request: &str, phase: &str) -> Seen {
+    fn merge(&self, pull: u64, request: &str, phase: &str) -> Page {
         self.forge.merge(pull);
         self.machine.expect(request, phase);
         self.wait(pull, RESULTS, "done", |it| it.is_good)
@@ -148,7 +108,7 @@ impl Site {
 }
 
 /// Pull requests as a packager opens them. Answers what people see at the end.
-fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Seen> {
+fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Page> {
     println!("== {name}: {kind:?}, webhooks {manner:?}");
     let site = Site::new(name, kind, manner);
     let (forge, machine) = (&site.forge, &site.machine);

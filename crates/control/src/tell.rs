@@ -19,8 +19,9 @@ use crate::review::named;
 use crate::told_configuration::Configured;
 use crate::{Control, MAX_TRIES, Result, contended};
 
-/// A commit's work is looked at so long after the last time, at the earliest.
-const AGAIN_MILLIS: Millis = 60_000;
+/// A commit's work is looked at so long after the last time, at the earliest. A little less than a minute: a timer of
+/// one minute is early now and then, and would pass over that look.
+const AGAIN_MILLIS: Millis = 55_000;
 /// Pages of one commit that are written in one round: their rows fit into one change. The others follow.
 const PAGES_AT_ONCE: usize = 40;
 

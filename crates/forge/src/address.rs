@@ -22,6 +22,21 @@ pub enum ConfigError {
     /// An owner or a repository that no forge has.
     #[error("use the state repository {0:?}: it is not of the form OWNER/NAME")]
     Repository(String),
+    /// The state repository's name at the forge is not in its address for git.
+    #[error(
+        "tell the forge's repository from {0:?}: it does not end in OWNER/NAME; name it with `forge-repository`"
+    )]
+    NoRepository(String),
+    /// Every Gitea is somewhere else.
+    #[error(
+        "find the Gitea's API: nobody says where it is; write `forge-api`, such as \"https://gitea.example.org/api/v1\""
+    )]
+    NoApi,
+    /// An App where there are none.
+    #[error(
+        "log in as App {0}: Apps are GitHub's; leave `forge-app` out, since a Gitea has tokens of users"
+    )]
+    NoApps(u64),
     /// The private key of a GitHub App cannot be read. What is in it is not said.
     #[error(
         "read the private key of GitHub App {0}: it is no RSA key in PEM; \

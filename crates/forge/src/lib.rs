@@ -11,9 +11,12 @@ mod github;
 mod limits;
 mod line;
 mod reply;
+mod site;
 mod text;
 pub mod webhook;
 
 pub use address::{Address, ConfigError, Secret};
 pub use gitea::Gitea;
 pub use github::{GitHub, Login};
+pub use site::{AnyForge, Site};
+pub use webhook::Kind;

@@ -4,6 +4,8 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use control::Planned;
 use functions::{Batch, Boot, Plane};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use ledger::{Message, QueueName};
+use ports::{Clock as _, Place, Platform as _, TaskQueue as _};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -24,6 +26,13 @@ async fn handle(plane: &Plane, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
                     "the configuration is broken"
                 );
             }
+            // Open pull requests lie over another commit now, and what was planned has a check. Who is not told looks
+            // within a minute.
+            Ok(Planned::New(..)) if plane.options().checks => {
+                if let Err(error) = tell_forge(plane).await {
+                    tracing::warn!(%error, "failed to say that checks are due");
+                }
+            }
             Ok(_) => {}
             Err(error) => batch.fail_wakes(&error),
         }
@@ -34,4 +43,11 @@ async fn handle(plane: &Plane, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
         }
     }
     Ok(batch.answer())
+}
+
+async fn tell_forge(plane: &Plane) -> ports::Result<()> {
+    let platform = plane.platform();
+    let at = Place::at(platform.clock().now());
+    let queue = platform.queue();
+    queue.send(&QueueName::forge(), &Message::Look, &at).await
 }

@@ -1,10 +1,12 @@
-//! The door for the forge: it verifies a delivery and says that the state repository is to be looked at. A lost delivery
-//! costs time: the sweep looks too.
+//! The door for the forge: it verifies a delivery and says where to look. A lost delivery costs time: the sweep and the
+//! forge's timer look too.
 
-use forge::webhook::{Event, Hook, Secrets, receive};
-use functions::{Boot, Secret};
+use forge::webhook::{Event, FullName, Hook, Secrets, messages, receive};
+use functions::{Boot, Secret, Settings};
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
-use platform_aws::{Access, Clients, Installation, Patience, SqsQueue};
+use ledger::{Message, QueueName};
+use platform_aws::{Access, Clients, Installation, Patience, SqsQueue, WallClock};
+use ports::{Clock as _, Place, TaskQueue as _};
 
 /// A forge waits some seconds, and so does Lambda.
 const PATIENCE: Patience = Patience {
@@ -13,40 +15,100 @@ const PATIENCE: Patience = Patience {
     first_wait_millis: 50,
 };
 
+/// What a delivery is held against, and whom it may wake.
+struct Door {
+    secrets: Secrets,
+    branch: String,
+    status_branch: String,
+    /// Whether there is somebody who talks to the forge.
+    has_forge: bool,
+    /// What the forge calls the state repository, if that is known.
+    own: Option<FullName>,
+    queue: SqsQueue,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let boot = Boot::new().await?;
-    let secrets = Secrets::from_lines(&boot.secret(Secret::WebhookSecret).await?);
+    let secrets = boot.secret(Secret::WebhookSecret).await?;
     let installation = Installation {
         patience: PATIENCE,
         ..boot.settings.installation()
     };
     let clients = Clients::new(installation, Access::Surroundings);
-    let queue = SqsQueue::new(clients);
-    run(service_fn(|request| handle(&queue, &secrets, request))).await
+    let door = Door::new(&boot.settings, &secrets, SqsQueue::new(clients));
+    run(service_fn(|request| door.take(request))).await
 }
 
-async fn handle(
-    queue: &SqsQueue,
-    secrets: &Secrets,
-    request: Request,
-) -> Result<Response<String>, Error> {
-    let body: &[u8] = match request.body() {
-        Body::Text(text) => text.as_bytes(),
-        Body::Binary(bytes) => bytes,
-        _ => b"",
-    };
-    let header = |name: &str| request.headers().get(name)?.to_str().ok();
-    let Hook { event, .. } = match receive(secrets, &header, body) {
-        Ok(hook) => hook,
-        Err(refusal) => return answer(refusal.status(), &refusal.to_string()),
-    };
-    match event {
-        Event::Ping => answer(200, "this is Millrace, and the secret is the right one"),
-        Event::Other { name } => answer(200, &format!("Millrace does nothing for `{name}`")),
-        _ => {
-            queue.wake().await?;
-            answer(202, "the state repository will be looked at")
+impl Door {
+    fn new(settings: &Settings, secrets: &str, queue: SqsQueue) -> Self {
+        let state = &settings.state_repository;
+        let site = settings.forge.as_ref();
+        Self {
+            secrets: Secrets::from_lines(secrets),
+            branch: state.branch.clone(),
+            status_branch: state.status_branch.clone(),
+            has_forge: site.is_some(),
+            own: site.and_then(|site| site.full_name(&state.url)),
+            queue,
+        }
+    }
+
+    async fn take(&self, request: Request) -> Result<Response<String>, Error> {
+        let body: &[u8] = match request.body() {
+            Body::Text(text) => text.as_bytes(),
+            Body::Binary(bytes) => bytes,
+            _ => b"",
+        };
+        let header = |name: &str| request.headers().get(name)?.to_str().ok();
+        let hook = match receive(&self.secrets, &header, body) {
+            Ok(hook) => hook,
+            Err(refusal) => return answer(refusal.status(), &refusal.to_string()),
+        };
+        match &hook.event {
+            Event::Ping => {
+                return answer(200, "this is Millrace, and the secret is the right one");
+            }
+            Event::Other { name } => {
+                return answer(200, &format!("Millrace does nothing for `{name}`"));
+            }
+            _ => {}
+        }
+        let for_forge = self.for_forge(&hook);
+        for message in &for_forge {
+            let at = Place::at(WallClock.now());
+            self.queue.send(&QueueName::forge(), message, &at).await?;
+        }
+        match (self.is_for_plan(&hook.event), for_forge.is_empty()) {
+            (true, _) => {
+                self.queue.wake().await?;
+                answer(202, "the state repository will be looked at")
+            }
+            (false, false) => answer(202, "it will be looked at"),
+            (false, true) => answer(200, "Millrace does nothing for this"),
+        }
+    }
+
+    /// Whether the state repository's wishes may be others than before.
+    fn is_for_plan(&self, event: &Event) -> bool {
+        match event {
+            Event::Push { branch, .. } | Event::Branch { branch, .. } => *branch == self.branch,
+            Event::Installation { .. } | Event::Renamed { .. } => true,
+            _ => !self.has_forge,
+        }
+    }
+
+    /// What it says to whoever talks to the forge. Planning tells him what follows a push to the branch of wishes.
+    fn for_forge(&self, hook: &Hook) -> Vec<Message> {
+        let is_of_others = match &hook.event {
+            // A pull request's, perhaps.
+            Event::Push { branch, .. } => *branch != self.branch && *branch != self.status_branch,
+            Event::Branch { .. } => false,
+            _ => true,
+        };
+        match self.has_forge && is_of_others {
+            true => messages(hook, self.own.as_ref()),
+            false => Vec::new(),
         }
     }
 }
@@ -59,7 +121,7 @@ fn answer(status: u16, words: &str) -> Result<Response<String>, Error> {
 
 #[cfg(test)]
 mod tests {
-    use forge::webhook::signature;
+    use forge::webhook::{BranchChange, Checked, PullAction, signature};
 
     use super::*;
 
@@ -79,6 +141,15 @@ mod tests {
         SqsQueue::new(Clients::new(installation, access))
     }
 
+    fn door(forge: &str) -> Door {
+        let document = format!(
+            r#"{{"version": 1, "region": "us-east-1", "table": "t", "bucket": "b", "queue_prefix": "q",
+            "state_repository": {{"url": "https://git.example.org/acme/state.git"}}, "forge": {forge}}}"#
+        );
+        let settings = Settings::parse(&document).expect("a document");
+        Door::new(&settings, "old\nnew", no_queue())
+    }
+
     /// The status, or `None` if the queue was called.
     async fn status(event: &str, secret: &str, body: &'static str) -> Option<u16> {
         let request = lambda_http::http::Request::builder()
@@ -91,7 +162,7 @@ mod tests {
             )
             .body(Body::Text(body.to_owned()))
             .expect("a request");
-        let answer = handle(&no_queue(), &Secrets::from_lines("old\nnew"), request).await;
+        let answer = door("null").take(request).await;
         Some(answer.ok()?.status().as_u16())
     }
 
@@ -99,12 +170,69 @@ mod tests {
     async fn only_what_moves_something_wakes() {
         let push =
             r#"{"ref":"refs/heads/main","after":"6113728f27ae82c7b1a177c8d03f9e96e0adf246"}"#;
+        let status_push =
+            r#"{"ref":"refs/heads/status","after":"6113728f27ae82c7b1a177c8d03f9e96e0adf246"}"#;
         assert_eq!(status("push", "old", push).await, None);
         assert_eq!(status("push", "new", push).await, None);
+        assert_eq!(status("push", "new", status_push).await, Some(200));
         assert_eq!(status("push", "another", push).await, Some(401));
         assert_eq!(status("push", "new", "{}").await, Some(422));
         assert_eq!(status("push", "new", "Hello").await, Some(400));
         assert_eq!(status("ping", "new", "{}").await, Some(200));
         assert_eq!(status("star", "new", "{}").await, Some(200));
+    }
+
+    #[test]
+    fn each_is_told_what_is_his() {
+        let github = r#"{"kind": "github", "app": 7}"#;
+        let check = |forge: &str, event: Event, expect: (bool, &[&str])| {
+            let door = door(forge);
+            let hook = Hook {
+                kind: forge::Kind::GitHub,
+                delivery: "1".to_owned(),
+                repository: None,
+                sender: None,
+                event,
+            };
+            let messages = door.for_forge(&hook);
+            let names: Vec<String> = messages.iter().map(Message::name).collect();
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            let said = (door.is_for_plan(&hook.event), &*names);
+            assert_eq!(said, expect, "{:?} with {forge}", hook.event);
+        };
+        let push = |branch: &str| Event::Push {
+            branch: branch.to_owned(),
+            after: None,
+        };
+        let pull = || Event::PullRequest {
+            number: 1,
+            action: PullAction::Opened,
+            head: "a".repeat(40),
+        };
+        let deleted = |branch: &str| Event::Branch {
+            branch: branch.to_owned(),
+            change: BranchChange::Deleted,
+        };
+        let pressed = || Event::Action {
+            name: "retry".to_owned(),
+            on: Checked {
+                commit: "a".repeat(40),
+                check: Some("plan".to_owned()),
+                digest: Some("d".to_owned()),
+                pulls: Vec::new(),
+            },
+            login: "ada".to_owned(),
+        };
+        check(github, push("main"), (true, &[]));
+        check(github, push("status"), (false, &[]));
+        check(github, push("topic"), (false, &["look"]));
+        check(github, pull(), (false, &["look"]));
+        check(github, deleted("topic"), (false, &[]));
+        check(github, deleted("main"), (true, &[]));
+        let button = format!("asked button retry {} plan d", "a".repeat(40));
+        check(github, pressed(), (false, &["look", &button]));
+        check("null", push("main"), (true, &[]));
+        check("null", push("topic"), (false, &[]));
+        check("null", pull(), (true, &[]));
     }
 }

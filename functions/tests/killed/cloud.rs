@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use emulator::{Emulator, Kind};
+use fake_forge::forge::Forge as GitHub;
 use ledger::{Key, Message, QueueName, Row};
 use platform_aws::{
     Access, Clients, DynamoLedger, Installation, Patience, S3Store, SqsQueue, provision_bucket,
@@ -25,9 +26,10 @@ pub(crate) const DELIVERIES: u32 = 3;
 /// Seconds for which a function's messages are hidden: its time limit, and more.
 const HIDDEN: u32 = 2;
 /// What is told and offered here.
-const QUEUES: [&str; 6] = [
+const QUEUES: [&str; 7] = [
     "advance",
     "report",
+    "forge",
     "build-rpm.x86_64",
     "build-rpm.aarch64",
     "wake",
@@ -99,7 +101,7 @@ impl Cloud {
         let names = QUEUES.map(queue_name);
         let made = provision_queues(&cloud.clients(), &names, DELIVERIES).await;
         made.unwrap();
-        cloud.write_document().await;
+        cloud.write_document(&cloud.forge.url(), None).await;
         cloud
     }
 
@@ -144,25 +146,32 @@ impl Cloud {
         self.scratch.path()
     }
 
-    async fn write_document(&self) {
+    /// From now on the state repository is on this GitHub, whose API is at `api`.
+    pub(crate) async fn move_to(&self, forge: &GitHub, api: &str) {
+        let site = json!({"kind": "github", "api": api, "app": GitHub::APP});
+        self.write_document(&forge.clone_url(), Some(site)).await;
+    }
+
+    async fn write_document(&self, state: &str, site: Option<Value>) {
         let Installation {
             table,
             bucket,
             queue_prefix,
             ..
         } = &self.installation;
-        let token = format!("{}-token", self.document);
+        let [token, key] = ["token", "key"].map(|it| format!("{}-{it}", self.document));
         let document = json!({
             "version": 1, "region": REGION, "table": table, "bucket": bucket, "queue_prefix": queue_prefix,
             "endpoint": self.proxy.url,
-            "state_repository": {"url": self.forge.url()},
-            "secrets": {"state_token": token},
+            "state_repository": {"url": state}, "forge": site,
+            "secrets": {"state_token": token, "forge_token": key},
         });
         for (name, value) in [
             (&self.document, document.to_string()),
             (&token, "none".to_owned()),
+            (&key, GitHub::app_key().to_owned()),
         ] {
-            let put = json!({"Name": name, "Value": value, "Type": "String"});
+            let put = json!({"Name": name, "Value": value, "Type": "String", "Overwrite": true});
             self.ask("ssm", "AmazonSSM.PutParameter", &put).await;
         }
     }

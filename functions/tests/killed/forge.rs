@@ -75,7 +75,8 @@ impl Forge {
         format!("{}/state.git", self.proxy.url)
     }
 
-    fn state(&self) -> PathBuf {
+    /// The state repository on the disk.
+    pub(crate) fn state(&self) -> PathBuf {
         self.folder.path().join("state.git")
     }
 
@@ -158,7 +159,7 @@ fn repository(folder: &Path, name: &str, files: &[(&str, String)]) {
     git(&work, &["clone", "--quiet", "--bare", ".", &bare]);
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> String {
+pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     let mut git = Command::new("git");
     let done = git.args(ADA).args(arguments).current_dir(folder).output();
     let done = done.unwrap();

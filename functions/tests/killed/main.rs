@@ -21,3 +21,4 @@ mod report;
 mod runtime;
 mod stage;
 mod sweep;
+mod told;

@@ -43,6 +43,12 @@ variable "state_repository" {
     branch        = optional(string, "main")
     status_branch = optional(string, "status")
     forge         = optional(string, "none")
+    # Where its API begins: for a Gitea, and for GitHub Enterprise.
+    forge_api = optional(string)
+    # As OWNER/NAME. Left out: as the URL ends.
+    forge_repository = optional(string)
+    # Of GitHub: the number of the App that writes checks.
+    forge_app = optional(number)
   })
 
   validation {
@@ -137,7 +143,7 @@ variable "domain" {
 }
 
 variable "webhook_concurrency" {
-  description = "Most deliveries of the forge at a time. Null: no reservation, as for the three below, for a new account, which has 10 runs in all."
+  description = "Most deliveries of the forge at a time. Null: no reservation, as for the four below, for a new account, which has 10 runs in all."
   type        = number
   default     = 5
 
@@ -177,6 +183,17 @@ variable "sweep_concurrency" {
   validation {
     condition     = var.sweep_concurrency == null ? true : var.sweep_concurrency >= 1 && floor(var.sweep_concurrency) == var.sweep_concurrency
     error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
+}
+
+variable "forge_concurrency" {
+  description = "Most runs at a time that write to the forge. Null: no reservation; then two can meet, and write a check twice."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.forge_concurrency == null ? true : var.forge_concurrency == 1
+    error_message = "Write 1, or null for no reservation: of two that write one check at the same time, each would make one."
   }
 }
 

@@ -45,6 +45,7 @@ module "queues" {
   prefix            = var.prefix
   account_id        = local.account_id
   bucket_arn        = "arn:${local.partition}:s3:::${local.bucket_name}"
+  has_forge         = var.state_repository.forge != "none"
   rpm_architectures = ["x86_64", "ppc64le"]
   deb_architectures = ["amd64", "ppc64el"]
   alarm_topic_arn   = module.observability.topic_arn
@@ -92,6 +93,7 @@ module "control_plane" {
   runner_api_concurrency = var.runner_api_concurrency
   read_api_concurrency   = var.read_api_concurrency
   sweep_concurrency      = var.sweep_concurrency
+  forge_concurrency      = var.forge_concurrency
   alarm_topic_arn        = module.observability.topic_arn
 }
 
@@ -106,6 +108,7 @@ module "webhook" {
   configuration_parameter_arn  = module.control_plane.configuration_parameter_arn
   secret_parameter_arn         = module.control_plane.secret_parameter_arns["webhook_secret"]
   wake_queue_arn               = module.queues.system.wake["normal"]
+  forge_queue_arn              = module.queues.forge_arn
   alarm_topic_arn              = module.observability.topic_arn
 }
 

@@ -59,6 +59,13 @@ locals {
     conditions = { StringEquals = { "kms:ViaService" = ["dynamodb.${var.region}.amazonaws.com", "s3.${var.region}.amazonaws.com"] } }
   }]
 
+  # Something was planned: checks are due.
+  tell_forge = !local.has_forge ? [] : [{
+    sid       = "TellForge"
+    actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
+    resources = values(var.system_queues.forge)
+  }]
+
   # A message that failed is told when to come back.
   drain = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
 
@@ -80,7 +87,7 @@ locals {
         actions   = local.drain
         resources = concat(values(var.system_queues.advance), values(var.system_queues.wake))
       },
-    ], local.data_keys)
+    ], local.tell_forge, local.data_keys)
 
     dispatch = concat([
       {
@@ -185,7 +192,7 @@ locals {
         actions   = local.write_rows
         resources = [var.table_arn]
         conditions = {
-          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["/head", "/dead"] }
+          "ForAllValues:StringEquals" = { "dynamodb:LeadingKeys" = ["/budgets", "/head", "/dead"] }
           Null                        = { "dynamodb:LeadingKeys" = ["false"] }
         }
       },
@@ -194,6 +201,12 @@ locals {
       {
         sid       = "DrainReport"
         actions   = local.drain
+        resources = values(var.system_queues.report)
+      },
+      {
+        # An answer that waits until pushes are few enough again.
+        sid       = "ReportLater"
+        actions   = ["sqs:SendMessage"]
         resources = values(var.system_queues.report)
       },
     ], local.data_keys)
@@ -232,6 +245,32 @@ locals {
         actions    = ["sqs:GetQueueAttributes"]
         resources  = local.all_queues
         conditions = local.work_queues
+      },
+    ], local.data_keys)
+
+    forge = concat([
+      local.read_all_rows,
+      {
+        # What was said, and what was asked for: to try again or to stop is what a person's command does.
+        sid       = "RowsOfTheForge"
+        actions   = local.write_rows
+        resources = [var.table_arn]
+        conditions = {
+          "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["/asked", "/budgets", "/durations", "/pulls", "/watched"], local.work_partitions) }
+          Null                      = { "dynamodb:LeadingKeys" = ["false"] }
+        }
+      },
+      {
+        # A plan says when a repository is moved or taken away that clients know.
+        sid       = "ReadPointers"
+        actions   = ["s3:GetObject"]
+        resources = [local.pointers]
+      },
+      local.list,
+      {
+        sid       = "DrainForge"
+        actions   = local.drain
+        resources = values(var.system_queues.forge)
       },
     ], local.data_keys)
 

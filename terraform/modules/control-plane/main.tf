@@ -47,6 +47,13 @@ locals {
       reserved    = var.sweep_concurrency
       secrets     = ["state_token"]
     }
+    forge = {
+      description = "Tells people at the forge, and does what they ask for there."
+      memory      = 256
+      timeout     = 300
+      reserved    = var.forge_concurrency
+      secrets     = ["state_token", "forge_token"]
+    }
     read-api = {
       description = "Answers what is asked, and changes nothing."
       memory      = 256
@@ -55,7 +62,8 @@ locals {
       secrets     = ["state_token"]
     }
   }
-  names = toset(["plan", "dispatch", "runner-api", "collect", "report", "sweep", "read-api"])
+  has_forge = var.state_repository.forge != "none"
+  names     = toset([for name in keys(local.functions) : name if name != "forge" || local.has_forge])
 
   secret_arns = {
     for secret, name in var.secret_parameters :
@@ -81,24 +89,37 @@ module "function" {
   secret_parameter_arns        = [for secret in local.functions[each.key].secrets : local.secret_arns[secret]]
   secrets_kms_key_arn          = var.secrets_kms_key_arn
   statements                   = local.statements[each.key]
-  alarm_topic_arn              = var.alarm_topic_arn
+  # One forge at a time is how it should be: who is turned away comes again.
+  throttle_threshold = each.key == "forge" ? null : 10
+  alarm_topic_arn    = var.alarm_topic_arn
 }
 
 locals {
   # What `millrace init` consumes too.
   installation = {
-    version               = 1
-    region                = var.region
-    prefix                = var.prefix
-    table                 = var.table_name
-    bucket                = var.bucket_name
-    queue_prefix          = var.prefix
-    wake_queue            = "${var.prefix}-wake-normal"
-    api_url               = aws_apigatewayv2_api.control_plane.api_endpoint
-    publishing_url        = var.publishing_url
-    runner_role_arn       = aws_iam_role.runner.arn
-    key_arns              = var.key_arns
-    state_repository      = var.state_repository
+    version         = 1
+    region          = var.region
+    prefix          = var.prefix
+    table           = var.table_name
+    bucket          = var.bucket_name
+    queue_prefix    = var.prefix
+    wake_queue      = "${var.prefix}-wake-normal"
+    api_url         = aws_apigatewayv2_api.control_plane.api_endpoint
+    publishing_url  = var.publishing_url
+    runner_role_arn = aws_iam_role.runner.arn
+    key_arns        = var.key_arns
+    state_repository = {
+      url           = var.state_repository.url
+      branch        = var.state_repository.branch
+      status_branch = var.state_repository.status_branch
+      forge         = var.state_repository.forge
+    }
+    forge = local.has_forge ? {
+      kind       = var.state_repository.forge
+      api        = var.state_repository.forge_api
+      repository = var.state_repository.forge_repository
+      app        = var.state_repository.forge_app
+    } : null
     secrets               = var.secret_parameters
     result_prefix         = "results/"
     blob_prefix           = "blobs/sha256/"
@@ -124,6 +145,8 @@ locals {
     { for priority, arn in var.system_queues.advance : "advance-${priority}" => { function = "plan", arn = arn, batch = 10, window = 0 } },
     { for priority, arn in var.system_queues.report : "report-${priority}" => { function = "report", arn = arn, batch = 100, window = 10 } },
     { for priority, arn in var.system_queues.wake : "wake-${priority}" => { function = "plan", arn = arn, batch = 10, window = 0 } },
+    # A push to a pull request comes as several deliveries: one look is as good.
+    { for priority, arn in var.system_queues.forge : "forge-${priority}" => { function = "forge", arn = arn, batch = 10, window = 1 } if local.has_forge },
     { for priority, arn in var.system_queues.results : "results-${priority}" => { function = "collect", arn = arn, batch = 10, window = 0 } },
   )
 }
@@ -137,7 +160,8 @@ resource "aws_lambda_event_source_mapping" "queue" {
   maximum_batching_window_in_seconds = each.value.window
   function_response_types            = ["ReportBatchItemFailures"]
 
-  # Reserved concurrency in its place would throttle, and throttled messages become dead letters.
+  # Reserved concurrency in its place would throttle, and throttled messages become dead letters. The queue of `forge`,
+  # of which one is the most, keeps them for days.
   scaling_config {
     maximum_concurrency = var.consumer_concurrency
   }
@@ -226,7 +250,7 @@ resource "aws_cloudwatch_metric_alarm" "dispatch_late" {
 # A message that fails comes back alone, and the run counts as a good one: only the log says that something failed. What
 # is told of attempts and of strangers' mistakes is not counted.
 resource "aws_cloudwatch_log_metric_filter" "failures" {
-  for_each = toset(["plan", "report", "sweep", "collect"])
+  for_each = setintersection(["plan", "report", "sweep", "collect", "forge"], local.names)
 
   name           = "failures"
   log_group_name = module.function[each.key].log_group_name
@@ -242,7 +266,7 @@ resource "aws_cloudwatch_log_metric_filter" "failures" {
 # What fails once is done a few minutes later. What goes on failing is told of.
 resource "aws_cloudwatch_metric_alarm" "failures" {
   alarm_name          = "${var.prefix}-failures"
-  alarm_description   = "plan, report, sweep or collect has failed at something for half an hour. Their logs, with level ERROR or WARN, say at what: /aws/lambda/${var.prefix}-plan and so on."
+  alarm_description   = "plan, report, sweep, collect or forge has failed at something for half an hour. Their logs, with level ERROR or WARN, say at what: /aws/lambda/${var.prefix}-plan and so on."
   namespace           = "Millrace"
   metric_name         = "${var.prefix}-failures"
   statistic           = "Sum"

@@ -1,10 +1,14 @@
-# Timers: the sweep each minute, and once a day with the wish to prune.
+# Timers: the sweep each minute, and once a day with the wish to prune; the forge each minute, where there is one.
 #
 # In a file of its own: the judge with an older provider leaves it out (terraform/judges/README.md).
 
+locals {
+  timed = setintersection(["sweep", "forge"], local.names)
+}
+
 resource "aws_iam_role" "scheduler" {
   name        = "${var.prefix}-scheduler"
-  description = "Starts the sweep, and can do nothing else."
+  description = "Starts the sweep and the forge, and can do nothing else."
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -24,10 +28,10 @@ resource "aws_iam_role_policy" "scheduler" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      Sid      = "StartSweep"
+      Sid      = "Start"
       Effect   = "Allow"
       Action   = ["lambda:InvokeFunction"]
-      Resource = [module.function["sweep"].arn]
+      Resource = [for name in sort(local.timed) : module.function[name].arn]
     }]
   })
 }
@@ -77,9 +81,41 @@ resource "aws_scheduler_schedule" "prune" {
   }
 }
 
+# What no webhook tells of.
+resource "aws_scheduler_schedule" "forge" {
+  for_each = setintersection(["forge"], local.timed)
+
+  name                = "${var.prefix}-forge"
+  description         = "Looks at pull requests, and tells how work goes."
+  schedule_expression = "rate(1 minute)"
+
+  flexible_time_window {
+    mode = "OFF"
+  }
+
+  target {
+    arn      = module.function["forge"].arn
+    role_arn = aws_iam_role.scheduler.arn
+    input    = jsonencode({ forge = "look" })
+
+    # The next minute tries again by itself.
+    retry_policy {
+      maximum_retry_attempts       = 0
+      maximum_event_age_in_seconds = 60
+    }
+  }
+}
+
 # Lambda tries a failed start twice by itself, minutes later: for a timer of one minute that is too late to be of use.
-resource "aws_lambda_function_event_invoke_config" "sweep" {
-  function_name                = module.function["sweep"].name
+resource "aws_lambda_function_event_invoke_config" "timed" {
+  for_each = local.timed
+
+  function_name                = module.function[each.key].name
   maximum_retry_attempts       = 0
   maximum_event_age_in_seconds = 60
+}
+
+moved {
+  from = aws_lambda_function_event_invoke_config.sweep
+  to   = aws_lambda_function_event_invoke_config.timed["sweep"]
 }

@@ -73,7 +73,7 @@ variable "region" {
 }
 
 variable "packages_directory" {
-  description = "Directory with one zip file per function: plan.zip, dispatch.zip, runner-api.zip, collect.zip, report.zip, sweep.zip, read-api.zip."
+  description = "Directory with one zip file per function: plan.zip, dispatch.zip, runner-api.zip, collect.zip, report.zip, sweep.zip, read-api.zip, and forge.zip where there is a forge."
   type        = string
 }
 
@@ -109,7 +109,13 @@ variable "system_queues" {
     report  = map(string)
     wake    = map(string)
     results = map(string)
+    forge   = optional(map(string), {})
   })
+
+  validation {
+    condition     = var.state_repository.forge == "none" || length(var.system_queues.forge) > 0
+    error_message = "The state repository is on a forge, and there is no queue for it: set `has_forge` of the module queues."
+  }
 }
 
 variable "key_arns" {
@@ -137,6 +143,12 @@ variable "state_repository" {
     branch        = optional(string, "main")
     status_branch = optional(string, "status")
     forge         = optional(string, "none")
+    # Where its API begins: for a Gitea, and for GitHub Enterprise.
+    forge_api = optional(string)
+    # As OWNER/NAME. Left out: as the URL ends.
+    forge_repository = optional(string)
+    # Of GitHub: the number of the App that writes checks.
+    forge_app = optional(number)
   })
 
   validation {
@@ -150,13 +162,43 @@ variable "state_repository" {
   }
 
   validation {
+    condition     = var.state_repository.forge == "none" ? var.state_repository.forge_api == null && var.state_repository.forge_repository == null && var.state_repository.forge_app == null : true
+    error_message = "`forge_api`, `forge_repository` and `forge_app` are about a forge: write `forge` too, github or gitea."
+  }
+
+  validation {
+    condition     = var.state_repository.forge != "github" ? true : var.state_repository.forge_app == null ? false : var.state_repository.forge_app >= 1 && floor(var.state_repository.forge_app) == var.state_repository.forge_app
+    error_message = "GitHub takes checks of Apps alone: write the App's number, from its page, as `forge_app`. docs/how-to/on-a-forge.md says how to make one."
+  }
+
+  validation {
+    condition     = var.state_repository.forge == "gitea" ? var.state_repository.forge_app == null : true
+    error_message = "Apps are GitHub's: a Gitea has tokens of users. Leave `forge_app` out."
+  }
+
+  validation {
+    condition     = var.state_repository.forge == "gitea" ? var.state_repository.forge_api != null : true
+    error_message = "Every Gitea is somewhere else: write where its API begins as `forge_api`, like https://git.example.org/api/v1."
+  }
+
+  validation {
+    condition     = var.state_repository.forge_api == null ? true : can(regex("^https://[^@/?#[:space:]]+(/[^?#[:space:]]*)?$", var.state_repository.forge_api))
+    error_message = "Write `forge_api` as an https URL without a name, a password or a question: the token is a parameter of its own."
+  }
+
+  validation {
+    condition     = var.state_repository.forge == "none" ? true : can(regex("^[A-Za-z0-9._-]+/[A-Za-z0-9._-]+$", coalesce(var.state_repository.forge_repository, try(regex("^[a-z]+://[^/]+/(?:.+/)?([^/]+/[^/]+?)(?:\\.git)?/?$", var.state_repository.url)[0], "?"))))
+    error_message = "Write the state repository at the forge as `forge_repository`, like acme/state: the URL does not end so, or it is written in another way."
+  }
+
+  validation {
     condition     = var.state_repository.branch != var.state_repository.status_branch
     error_message = "`branch` and `status_branch` are the same. People write wishes into the one and Millrace its answers into the other: name two branches."
   }
 }
 
 variable "secret_parameters" {
-  description = "Names of the SecureString parameters. You make them, so that no secret is in Terraform's state: terraform/README.md says how. `forge_token` is for checks at the forge, which nothing writes yet: it need not be there, and no function may read it."
+  description = "Names of the SecureString parameters. You make them, so that no secret is in Terraform's state: terraform/README.md says how. `forge_token` is for checks at the forge: the private key of a GitHub App, or a Gitea's token. Without a forge it need not be there, and no function may read it."
   type = object({
     webhook_secret = string
     state_token    = string
@@ -200,6 +242,17 @@ variable "sweep_concurrency" {
   validation {
     condition     = var.sweep_concurrency == null ? true : var.sweep_concurrency >= 1 && floor(var.sweep_concurrency) == var.sweep_concurrency
     error_message = "A whole number from 1, or null for no reservation. With 0, AWS would never start the function."
+  }
+}
+
+variable "forge_concurrency" {
+  description = "Most runs at a time that write to the forge: two that write one check at the same time may double it. Null: as above; then two can meet."
+  type        = number
+  default     = 1
+
+  validation {
+    condition     = var.forge_concurrency == null ? true : var.forge_concurrency == 1
+    error_message = "Write 1, or null for no reservation: of two that write one check at the same time, each would make one."
   }
 }
 

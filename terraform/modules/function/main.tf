@@ -111,6 +111,8 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 }
 
 resource "aws_cloudwatch_metric_alarm" "throttles" {
+  count = var.throttle_threshold == null ? 0 : 1
+
   alarm_name          = "${local.name}-throttles"
   alarm_description   = "${local.name} is not started as often as it is asked for: its reserved concurrency, or the account's, is used up."
   namespace           = "AWS/Lambda"
@@ -121,7 +123,7 @@ resource "aws_cloudwatch_metric_alarm" "throttles" {
   evaluation_periods  = 3
   datapoints_to_alarm = 2
   comparison_operator = "GreaterThanThreshold"
-  threshold           = 10
+  threshold           = var.throttle_threshold
   treat_missing_data  = "notBreaching"
   alarm_actions       = [var.alarm_topic_arn]
   ok_actions          = [var.alarm_topic_arn]

@@ -126,6 +126,17 @@ variable "statements" {
   }
 }
 
+variable "throttle_threshold" {
+  description = "Starts in five minutes that were turned away, beyond which the alarm rings, when it happens twice in a quarter of an hour. Null: no alarm, for a function that runs once at a time on purpose."
+  type        = number
+  default     = 10
+
+  validation {
+    condition     = var.throttle_threshold == null ? true : var.throttle_threshold >= 0
+    error_message = "A threshold is not negative."
+  }
+}
+
 variable "error_threshold" {
   description = "Failed runs in five minutes beyond which the alarm rings, when it happens twice in a quarter of an hour."
   type        = number

@@ -20,22 +20,32 @@ locals {
     })
   }
 
-  # Those that functions drain. `wake` and `results` are not names of the ledger: nobody sets a priority there.
-  system = {
-    for name, priorities in {
+  # Those that functions drain. `wake` and `results` are not names of the ledger, and what is asked at a forge is all
+  # alike: nobody sets a priority there.
+  drained = merge(
+    {
       advance = local.priorities
       report  = local.priorities
       wake    = ["normal"]
       results = ["normal"]
-    } :
+    },
+    { for name in ["forge"] : name => ["normal"] if var.has_forge },
+  )
+
+  system = {
+    for name, priorities in local.drained :
     name => {
       role       = "control"
       arch       = "any"
       priorities = priorities
       visibility = var.function_visibility_seconds
-      receives   = name == "report" ? var.report_receives : var.function_receives
+      # `forge` has one function at a time: messages are turned away while it is at work, and each time counts.
+      receives = contains(local.kept, name) ? var.report_receives : var.function_receives
     }
   }
+
+  # Nobody sends these again.
+  kept = ["report", "forge"]
 
   queues = merge(local.work, local.system)
 
@@ -140,7 +150,7 @@ resource "aws_cloudwatch_metric_alarm" "dead" {
   for_each = aws_sqs_queue.dead
 
   alarm_name          = "${each.value.name}-depth"
-  alarm_description   = "Messages of ${each.key} were given up. ${each.key == "report" ? "Nobody sends them again: look why, then move them back" : "The sweep does their work anew, so look why, then purge the queue"}: terraform/README.md, section Alarms."
+  alarm_description   = "Messages of ${each.key} were given up. ${contains(local.kept, each.key) ? "Nobody sends them again: look why, then move them back" : "The sweep does their work anew, so look why, then purge the queue"}: terraform/README.md, section Alarms."
   namespace           = "AWS/SQS"
   metric_name         = "ApproximateNumberOfMessagesVisible"
   dimensions          = { QueueName = each.value.name }

@@ -33,6 +33,11 @@ output "results_arn" {
   depends_on  = [aws_sqs_queue_policy.lane]
 }
 
+output "forge_arn" {
+  description = "Queue of what a forge tells. Null: there is none."
+  value       = one([for name, queue in aws_sqs_queue.lane : queue.arn if name == "forge/normal"])
+}
+
 output "lane_names" {
   description = "Names of all lanes, for the dashboard."
   value       = sort([for queue in aws_sqs_queue.lane : queue.name])

@@ -50,6 +50,12 @@ variable "deb_architectures" {
   }
 }
 
+variable "has_forge" {
+  description = "Whether the state repository is on a forge, which has a queue of its own: `forge`."
+  type        = bool
+  default     = false
+}
+
 variable "function_visibility_seconds" {
   description = "How long a message that a function has is hidden, and so the time until one that failed is tried again: at least the 300 seconds that a function may run."
   type        = number
@@ -84,7 +90,7 @@ variable "function_receives" {
 }
 
 variable "report_receives" {
-  description = "The same for the queue `report`, whose answers nobody sends again: with `function_visibility_seconds`, how long the forge may be away. 1000 times 360 seconds are four days."
+  description = "The same for the queues `report` and `forge`, whose messages nobody sends again: with `function_visibility_seconds`, how long the forge may be away. 1000 times 360 seconds are four days."
   type        = number
   default     = 1000
 

@@ -5,7 +5,7 @@ module "function" {
 
   prefix                       = var.prefix
   name                         = "webhook"
-  description                  = "Verifies a delivery of the forge and puts a wake on the queue. Decides nothing."
+  description                  = "Verifies a delivery of the forge and says on a queue where to look. Decides nothing."
   package                      = var.package
   architecture                 = var.architecture
   memory_megabytes             = 128
@@ -21,7 +21,7 @@ module "function" {
   statements = [{
     sid       = "Wake"
     actions   = ["sqs:GetQueueUrl", "sqs:SendMessage"]
-    resources = [var.wake_queue_arn]
+    resources = concat([var.wake_queue_arn], var.forge_queue_arn == null ? [] : [var.forge_queue_arn])
   }]
 }
 

@@ -62,8 +62,14 @@ variable "secret_parameter_arn" {
 }
 
 variable "wake_queue_arn" {
-  description = "Queue that gets a wake for each delivery that is genuine."
+  description = "Queue that gets a wake for each delivery after which the state repository is to be looked at."
   type        = string
+}
+
+variable "forge_queue_arn" {
+  description = "Queue that gets what is about pull requests and checks: output `forge_arn` of the module queues. Null: nobody is told."
+  type        = string
+  default     = null
 }
 
 variable "reserved_concurrency" {

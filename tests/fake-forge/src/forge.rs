@@ -22,7 +22,7 @@ pub use fault::{Fault, Limits};
 pub use hooks::{Delivery, Manner, sign};
 pub use people::NewPull;
 pub use repo::Change;
-pub use seen::{SeenAction, SeenCheck, SeenComment, SeenStatus};
+pub use seen::{Page, SeenAction, SeenCheck, SeenComment, SeenStatus};
 
 use world::World;
 

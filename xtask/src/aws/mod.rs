@@ -1,7 +1,7 @@
 //! An installation on an emulated AWS: the Terraform applied, the functions deployed, the clock's timer, a host name.
 //!
-//! What differs from the real one, each because the provider of 2021 or the emulator does not know it: the timer of
-//! the sweep is ours, the host name is a [`relay`], CloudFront, budgets and filters of the stream are left out, and
+//! What differs from the real one, each because the provider of 2021 or the emulator does not know it: the timers of
+//! the sweep and the forge are ours, the host name is a [`relay`], CloudFront, budgets and filters of the stream are left out, and
 //! rights are not enforced: calls are recorded, and the judge of policies is asked about each.
 
 mod emulated;
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use emulator::{Emulator, Kind};
+use fake_forge::forge::Forge;
 use serde_json::{Value, json};
 
 use crate::sh::{cmd, output, target, top};
@@ -27,29 +28,27 @@ use relay::Relay;
 
 /// The key that signs: of the kind that the provider of 2021 can make.
 const KEY: &str = "old";
-/// Between two sweeps, as the scheduler of control-plane has it.
-const SWEEP: Duration = Duration::from_secs(60);
+/// Between two starts of a timer, as the scheduler of control-plane has it.
+const MINUTE: Duration = Duration::from_secs(60);
 
 /// A running installation. Its end is the emulator's.
 pub(crate) struct Installation {
     emulated: Emulated,
     /// What runners, people and clients call.
     pub(crate) url: String,
-    /// What the forge calls.
-    webhook: String,
     prefix: String,
-    secret: String,
     /// The key in KMS that signs here.
     pub(crate) key: String,
     recorder: Recorder,
     /// Terraform's state, with the policies of all roles.
     state: Value,
-    timer: Timer,
+    timers: [Timer; 2],
     _emulator: Emulator,
 }
 
-/// Applies everything for the state repository at `state`; programs are there. `folder` is for files of this run.
-pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
+/// Applies everything for the state repository at `forge`, a GitHub, which tells of what happens from then on; programs
+/// are there. `folder` is for files of this run.
+pub(crate) fn install(folder: &Path, forge: &Forge) -> Result<Installation> {
     let fixtures = top().join("terraform/fixtures/functions");
     let packages = packages::pack(
         &target().join("debug"),
@@ -63,7 +62,7 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         .next()
         .and_then(|port| port.parse().ok())
         .context("the emulator has no port")?;
-    let example = example(port, &packages, state)?;
+    let example = example(port, &packages, forge)?;
     println!("{}", example.apply()?);
     let state = example.state()?;
     let applied = &state["values"]["outputs"];
@@ -72,7 +71,7 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
     let region = text(&installation["region"]).context("no region")?;
     let prefix = text(&installation["prefix"]).context("no prefix")?;
     let emulated = Emulated { endpoint, region };
-    let secret = secrets(&emulated, &installation["secrets"])?;
+    let secret = secrets(&emulated, &installation["secrets"], forge)?;
     ensure!(
         emulated.tell_batches_apart()? > 0,
         "no queue starts a function"
@@ -95,14 +94,19 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
         };
         relay.open()
     };
+    let timer = |name: &str, event| Timer::start(&emulated, format!("{prefix}-{name}"), event);
+    let timers = [
+        timer("sweep", json!({"sweep": "everything"})),
+        timer("forge", json!({"forge": "look"})),
+    ];
+    let door = format!("{}/webhook/github", open("webhook_url")?);
+    forge.webhooks_to(&door, &secret);
     let key = text(&installation["key_arns"][KEY]).with_context(|| format!("no key {KEY}"))?;
     Ok(Installation {
         url: open("api_url")?,
-        webhook: open("webhook_url")?,
-        timer: Timer::start(emulated.clone(), format!("{prefix}-sweep")),
+        timers,
         emulated,
         prefix,
-        secret,
         key,
         recorder,
         state,
@@ -111,7 +115,7 @@ pub(crate) fn install(folder: &Path, state: &str) -> Result<Installation> {
 }
 
 /// The example, fitted to the provider, to the emulator at `port`, and to a repository on this machine.
-fn example(port: u16, packages: &Path, state: &str) -> Result<Example> {
+fn example(port: u16, packages: &Path, forge: &Forge) -> Result<Example> {
     let mut list = differences()?;
     // The emulator knows no metrics of groups, and no pauses of what they do.
     let unknown = list["attributes"]
@@ -119,7 +123,9 @@ fn example(port: u16, packages: &Path, state: &str) -> Result<Example> {
         .context("older.json: attributes")?;
     unknown.extend([json!("enabled_metrics"), json!("suspended_processes")]);
     list["variables"]["packages_directory"] = json!(packages);
-    list["variables"]["state_repository"] = json!({"url": state, "forge": "none"});
+    list["variables"]["state_repository"] = json!({
+        "url": forge.clone_url(), "forge": "github", "forge_api": forge.url(), "forge_app": Forge::APP,
+    });
     // A repository on this machine has no certificate.
     let replace = list["replace"].as_array_mut();
     replace.context("older.json: replace")?.extend([
@@ -127,7 +133,7 @@ fn example(port: u16, packages: &Path, state: &str) -> Result<Example> {
             "(var.state_repository.url, \"https://\")",
             "(var.state_repository.url, \"http\")"
         ]),
-        json!(["regex(\"^https://[^@/]+/\"", "regex(\"^http://[^@/]+/\""]),
+        json!(["regex(\"^https://[^@/", "regex(\"^http://[^@/"]),
         // Without CloudFront, files come from the bucket.
         json!(["\"https://${var.domain.name}\"\n", "null\n"]),
     ]);
@@ -149,12 +155,13 @@ pub(crate) fn cannot() -> Result<Option<String>> {
 }
 
 /// Puts what people put there by hand: terraform/README.md, section Secrets. Answers that of webhooks.
-fn secrets(emulated: &Emulated, names: &Value) -> Result<String> {
+fn secrets(emulated: &Emulated, names: &Value, forge: &Forge) -> Result<String> {
     let mut webhook = String::new();
     for (kind, name) in names.as_object().context("no secrets")? {
         let name = name.as_str().context("a secret has no name")?;
         let value = match kind.as_str() {
-            "state_token" | "forge_token" => "none".to_owned(),
+            "state_token" => forge.token(),
+            "forge_token" => Forge::app_key().to_owned(),
             _ => output(&mut cmd("openssl", &["rand", "-hex", "16"]))?,
         };
         emulated.put_parameter(name, &value, true)?;
@@ -166,29 +173,6 @@ fn secrets(emulated: &Emulated, names: &Value) -> Result<String> {
 }
 
 impl Installation {
-    /// What a forge sends after a push.
-    pub(crate) fn tell_of_a_push(&self) -> Result<()> {
-        // Where it went is not asked for: it is a hint.
-        let body = format!(
-            r#"{{"ref":"refs/heads/main","after":"{}"}}"#,
-            "1".repeat(40)
-        );
-        let signature = emulated::signature(&self.secret, &body)?;
-        let url = format!("{}/webhook/gitea", self.webhook);
-        let mut curl = cmd("curl", &["--silent", "--show-error", "--fail-with-body"]);
-        for header in [
-            "Content-Type: application/json",
-            "X-Gitea-Event: push",
-            "X-Gitea-Delivery: aws",
-            &format!("X-Gitea-Signature: {signature}"),
-        ] {
-            curl.args(["--header", header]);
-        }
-        let said = output(curl.args(["--data", &body, &url]))?;
-        println!("webhook: {said}");
-        Ok(())
-    }
-
     /// One look at everything, in the place of the timer's next one.
     pub(crate) fn sweep(&self) -> Result<Value> {
         self.emulated.invoke(
@@ -228,33 +212,34 @@ impl Installation {
 
     /// What the timer met, if it failed.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let trouble = self.timer.trouble.lock();
-        trouble.unwrap_or_else(PoisonError::into_inner).clone()
+        let all = self.timers.iter().filter_map(Timer::trouble);
+        let all: Vec<String> = all.collect();
+        (!all.is_empty()).then(|| all.join("\n"))
     }
 }
 
-/// Starts the sweep each minute. Ends with this value, within a second.
+/// Starts a function each minute. Ends with this value, within a second.
 struct Timer {
     is_over: Arc<AtomicBool>,
     trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Timer {
-    fn start(emulated: Emulated, function: String) -> Self {
+    fn start(emulated: &Emulated, function: String, event: Value) -> Self {
         let timer = Self {
             is_over: Arc::default(),
             trouble: Arc::default(),
         };
         let (is_over, trouble) = (timer.is_over.clone(), timer.trouble.clone());
+        let emulated = emulated.clone();
         std::thread::spawn(move || {
-            let mut left = SWEEP;
+            let mut left = MINUTE;
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_secs(1));
                 left = left.saturating_sub(Duration::from_secs(1));
                 if left.is_zero() {
-                    left = SWEEP;
-                    if let Err(error) = emulated.invoke(&function, &json!({"sweep": "everything"}))
-                    {
+                    left = MINUTE;
+                    if let Err(error) = emulated.invoke(&function, &event) {
                         let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                         *trouble = Some(format!("{error:#}"));
                     }
@@ -262,6 +247,11 @@ impl Timer {
             }
         });
         timer
+    }
+
+    fn trouble(&self) -> Option<String> {
+        let trouble = self.trouble.lock();
+        trouble.unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -1,17 +1,24 @@
-//! `cargo xtask aws`: the demo's way through Lambda, SQS, DynamoDB and S3, all of them on this machine.
+//! `cargo xtask aws`: the demo's way through Lambda, SQS, DynamoDB and S3, all of them on this machine, and through pull
+//! requests at a double of GitHub.
 
 use std::process::{Child, Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+use fake_forge::forge::{Change, Forge, Kind};
 
-use super::{Demo, PATIENCE, RELEASE, build_request};
-use crate::aws::{self, Installation};
+use super::reviewed::Packager;
+use super::{Demo, RELEASE, build_request};
+use crate::aws;
 use crate::sh::{bin, build_programs, cmd, output, run, write};
 use crate::terraform::Verdict;
 use crate::{Usage, bridge, setup};
 
 /// Steps of this way.
-const STEPS: usize = 8;
+const STEPS: usize = 9;
+/// Bytes of dnf's index that names no package are fewer.
+const SMALLEST_PACKAGE: usize = 400;
+const BUILD_FILE: &str = "builds/2026/11/first.yaml";
+const RELEASE_FILE: &str = "releases/2026/11/first.yaml";
 
 /// What a run is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -74,18 +81,23 @@ impl Drop for Runner {
 
 impl Demo {
     fn go_on_aws(&self, purpose: For) -> Result<Verdict> {
-        self.step("a new distribution: millrace init, and its state repository behind HTTP");
+        self.step("a new distribution: millrace init, and its state repository at a GitHub");
         run(Command::new(bin("millrace"))
             .arg("init")
             .arg(self.path("one"))
             .args(["--name", "demo"]))?;
-        let state = self.path("one/state.git");
-        output(cmd("git", &["config", "http.receivepack", "true"]).current_dir(&state))?;
-        let forge = fake_forge::Server::start(&self.path("one"));
+        let forge = Forge::start(Kind::GitHub, &self.path("forge"));
+        self.clone_state()?;
+        self.move_to(&forge)?;
         self.step("terraform apply, and the functions deployed");
-        let installed = aws::install(&self.root, &forge.url("state.git"))?;
+        let installed = aws::install(&self.root, &forge)?;
         println!("up at {}/", installed.url);
-        let done = self.run_on_aws(&installed, purpose);
+        let packager = Packager {
+            demo: self,
+            forge: &forge,
+            installed: &installed,
+        };
+        let done = self.run_on_aws(&packager, purpose);
         if purpose == For::Looking {
             if let Err(error) = &done {
                 println!("failed: {error:#}");
@@ -98,7 +110,17 @@ impl Demo {
         done
     }
 
-    fn run_on_aws(&self, installed: &Installation, purpose: For) -> Result<Verdict> {
+    /// The clone has another origin from now on, and may push to it.
+    fn move_to(&self, forge: &Forge) -> Result<()> {
+        let clone = self.path("my-distribution");
+        let login = format!("Authorization: {}", forge.git_login());
+        self.git(&clone, &["config", "http.extraHeader", &login])?;
+        self.git(&clone, &["remote", "set-url", "origin", &forge.clone_url()])?;
+        self.git(&clone, &["push", "--quiet", "origin", "HEAD:main"])
+    }
+
+    fn run_on_aws(&self, packager: &Packager<'_>, purpose: For) -> Result<Verdict> {
+        let installed = packager.installed;
         let signer = installed.surroundings("signer")?;
         let runners = [
             self.runner(
@@ -108,15 +130,15 @@ impl Demo {
             )?,
             self.runner("local-signer", &installed.url, &signer)?,
         ];
-        self.clone_state()?;
         self.configure()?;
         self.sign_with_kms(&installed.key, &signer)?;
-        self.build_and_release(installed)?;
+        self.commit("Configure this machine")?;
+        self.build_and_release(packager)?;
         drop(runners);
         self.step("each call that was made, and each right that was not used");
         let verdict = installed.judge_calls(purpose == For::Recording)?;
         println!(
-            "\naws: both programs are built, tested, signed, published and installed, in {} s",
+            "\naws: both programs are built, tested, signed, published, installed and taken back, in {} s",
             self.began.elapsed().as_secs()
         );
         Ok(verdict)
@@ -136,52 +158,66 @@ impl Demo {
         write(&keys.join("main.yaml"), &text)
     }
 
-    fn build_and_release(&self, installed: &Installation) -> Result<()> {
-        self.step("a build request is pushed, and the forge calls the webhook");
+    fn build_and_release(&self, packager: &Packager<'_>) -> Result<()> {
+        let url = &packager.installed.url;
+        self.step("a pull request with a mistake, which is named on its page, and mended");
         let (tree, tree_version) = self.tree_source()?;
         let figlet = self.figlet_source()?;
         let request = build_request(&tree, &figlet);
-        self.push(
-            "builds/2026/11/first.yaml",
-            &request,
-            "Build tree and figlet",
-        )?;
-        installed.tell_of_a_push()?;
-        self.watch_there(installed, "builds/2026/11/first.yaml")?;
-        self.step("a release request is pushed: sign, compose, smoke-test, publish");
-        self.push(
-            "releases/2026/11/first.yaml",
-            RELEASE,
-            "Release tree and figlet",
-        )?;
-        installed.tell_of_a_push()?;
-        self.watch_there(installed, "releases/2026/11/first.yaml")?;
+        let mistake = ["debian-12", "debian-21"];
+        let build = packager.mends("Build both", BUILD_FILE, &request, mistake)?;
+        self.step("it is merged, and its page follows the work");
+        packager.merges(build, BUILD_FILE, "succeeded")?;
+        packager.asks_for_a_retry(build)?;
+        self.step("a release by a pull request: plan, sign, compose, smoke-test, publish");
+        let change = Change::new("Release both").write(RELEASE_FILE, RELEASE);
+        let (release, page) = packager.proposes("Release both", &change)?;
+        ensure!(
+            page.text.contains("tree") && page.text.contains("figlet"),
+            "the plan does not name what it adds"
+        );
+        packager.merges(release, RELEASE_FILE, "published")?;
         self.step("the real apt installs tree in a clean root that knows only the published key");
-        println!("{}", self.apt_installs(&installed.url, &tree_version)?);
+        println!("{}", self.apt_installs(url, &tree_version)?);
         self.step("the real dnf installs figlet in a clean root that knows only the published key");
-        let (figlet, word) = self.dnf_installs(&installed.url)?;
+        let (figlet, word) = self.dnf_installs(url)?;
         println!("{word}");
-        self.step("a sweep finds nothing to do");
-        println!("{}", installed.sweep()?);
+        self.step("the release is taken back by a pull request");
+        let change = Change::new("Take it back").delete(RELEASE_FILE);
+        let (revert, page) = packager.proposes("Take it back", &change)?;
+        ensure!(page.text.contains("removed"), "the plan removes nothing");
+        packager.merges(revert, RELEASE_FILE, "reverted")?;
+        self.clients_see_nothing(url)?;
+        println!(
+            "a sweep finds nothing to do: {}",
+            packager.installed.sweep()?
+        );
         println!("  tree {tree_version}: a .deb, installed by apt with our key alone");
         println!("  {figlet}: an RPM, installed by dnf with gpgcheck and repo_gpgcheck");
         Ok(())
     }
 
-    fn watch_there(&self, installed: &Installation, request: &str) -> Result<()> {
-        let patience = PATIENCE.to_string();
-        let arguments = [
-            "watch",
-            "--url",
-            &installed.url,
-            "--timeout",
-            &patience,
-            request,
-        ];
-        self.millrace(&arguments).with_context(|| {
-            let trouble = installed.trouble().unwrap_or_default();
-            format!("{request} did not succeed on AWS. {trouble}")
-        })
+    /// Indexes that clients of both kinds read name no package any more.
+    fn clients_see_nothing(&self, url: &str) -> Result<()> {
+        let ask = |path: &str, more: &[&str]| {
+            let url = format!("{url}/repos/{path}");
+            let words = ["--silent", "--show-error", "--location", &url];
+            output(cmd("curl", &words).args(more))
+        };
+        let get = |path: &str| ask(path, &["--fail"]);
+        get("debian/12/dists/bookworm/InRelease")?;
+        // Of an architecture without a package there may be none.
+        let debian = ask("debian/12/dists/bookworm/main/binary-amd64/Packages", &[])?;
+        ensure!(!debian.contains("Package: "), "apt would see:\n{debian}");
+        let rpm = get("bridge/12/x86_64/repodata/repomd.xml")?;
+        let primary = rpm.split("<data type=\"primary\">").nth(1);
+        let size = primary.and_then(|it| it.split("<open-size>").nth(1)?.split('<').next());
+        let size: usize = size.context("repomd.xml has no primary")?.parse()?;
+        ensure!(
+            size < SMALLEST_PACKAGE,
+            "dnf would see a package: {size} bytes"
+        );
+        Ok(())
     }
 
     /// As `millrace up` starts them, with another address, and with `variables`.

@@ -9,6 +9,7 @@ mod cloud;
 mod emulated;
 mod lost;
 mod packages;
+mod reviewed;
 mod sources;
 
 use std::cell::Cell;
@@ -259,6 +260,12 @@ impl Demo {
         let state = self.path("my-distribution");
         write(&state.join(path), text)?;
         println!("{text}");
+        self.commit(message)
+    }
+
+    /// What was written to the clone, and pushes it.
+    fn commit(&self, message: &str) -> Result<()> {
+        let state = self.path("my-distribution");
         self.git(&state, &["add", "--all"])?;
         self.git(&state, &["commit", "--quiet", "-m", message])?;
         self.git(&state, &["push", "--quiet"])

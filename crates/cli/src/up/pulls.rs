@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context as _, ensure};
 use axum::http::HeaderMap;
 use control::Control;
 use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, receive};
-use forge::{Address, GitHub, Gitea, Login, Secret};
+use forge::{AnyForge, Kind, Secret, Site};
 use ledger::{Message, QueueName};
 use platform_local::WallClock;
 use ports::{Clock as _, Forge, Place, Platform, TaskQueue as _};
@@ -35,41 +35,17 @@ pub(crate) struct News {
 }
 
 /// A forge, ready to be asked.
-pub(crate) enum At {
-    GitHub(Box<GitHub<WallClock>>),
-    Gitea(Box<Gitea<WallClock>>),
-}
+pub(crate) struct At(AnyForge<WallClock>);
 
 impl At {
     /// As `millrace up` was told; `None`: of no forge.
     pub(crate) fn told(args: &ForgeArgs, place: &StatePlace) -> anyhow::Result<Option<Self>> {
-        let (Some(kind), Some(file)) = (args.forge, args.forge_token_file.as_deref()) else {
+        let (Some(site), Some(file)) = (site(args), args.forge_token_file.as_deref()) else {
             return Ok(None);
         };
-        let (api, repository) = forge_address(args, place)?;
-        let address = Address::new(&api, &repository)?;
-        let secret = private_text(file)?;
-        let secret = Secret::new(secret.trim());
-        Ok(Some(match kind {
-            ForgeKind::Github => {
-                let login = match args.forge_app {
-                    Some(app) => Login::App {
-                        id: app,
-                        key: secret,
-                        installation: None,
-                    },
-                    None => Login::Token(secret),
-                };
-                Self::GitHub(Box::new(GitHub::new(address, login, WallClock)?))
-            }
-            ForgeKind::Gitea => {
-                ensure!(
-                    args.forge_app.is_none(),
-                    "--forge-app is for GitHub: a Gitea has tokens of users"
-                );
-                Self::Gitea(Box::new(Gitea::new(address, secret, WallClock)?))
-            }
-        }))
+        let secret = Secret::new(&private_text(file)?);
+        let forge = AnyForge::open(&site, &place.repository, secret, WallClock)?;
+        Ok(Some(Self(forge)))
     }
 
     /// Starts the loop that tells it. Asked this often when nothing tells of it.
@@ -79,10 +55,7 @@ impl At {
         control: Arc<Control<P>>,
         (news, poll): (Arc<News>, Duration),
     ) {
-        match self {
-            Self::GitHub(forge) => loops.spawn(tell_loop(control, forge, news, poll)),
-            Self::Gitea(forge) => loops.spawn(tell_loop(control, forge, news, poll)),
-        };
+        loops.spawn(tell_loop(control, self.0, news, poll));
     }
 }
 
@@ -91,34 +64,25 @@ pub(crate) fn forge_address(
     args: &ForgeArgs,
     place: &StatePlace,
 ) -> anyhow::Result<(String, String)> {
-    let repository = match &args.forge_repository {
-        Some(repository) => repository.clone(),
-        None => end_of(&place.repository).with_context(|| {
-            format!(
-                "tell the forge's repository from {}: give it with --forge-repository OWNER/NAME",
-                place.repository
-            )
-        })?,
-    };
-    let api = args.forge_api.as_deref().unwrap_or(Address::GITHUB);
-    Ok((api.to_owned(), repository))
+    let site = site(args).context("find the forge: none was named")?;
+    Ok(site.place(&place.repository)?)
 }
 
-/// `owner/name` at the end of a repository's address.
-fn end_of(address: &str) -> Option<String> {
-    let (_, path) = address.split_once("://")?;
-    let path = path.trim_end_matches('/');
-    let path = path.strip_suffix(".git").unwrap_or(path);
-    let mut parts = path.rsplit('/');
-    let (name, owner) = (parts.next()?, parts.next()?);
-    // The first part is the host.
-    parts.next()?;
-    Some(format!("{owner}/{name}"))
+fn site(args: &ForgeArgs) -> Option<Site> {
+    Some(Site {
+        kind: match args.forge? {
+            ForgeKind::Github => Kind::GitHub,
+            ForgeKind::Gitea => Kind::Gitea,
+        },
+        api: args.forge_api.clone(),
+        repository: args.forge_repository.clone(),
+        app: args.forge_app,
+    })
 }
 
 async fn tell_loop<P: Platform, F: Forge>(
     control: Arc<Control<P>>,
-    forge: Box<F>,
+    forge: F,
     news: Arc<News>,
     poll: Duration,
 ) -> anyhow::Result<()> {
@@ -128,18 +92,18 @@ async fn tell_loop<P: Platform, F: Forge>(
         tracing::warn!(%error, "failed to see which commits' work is open");
     }
     loop {
-        match control.answer_forge(&*forge, Duration::ZERO).await {
+        match control.answer_forge(&forge, Duration::ZERO).await {
             Ok(answered) => tracing::debug!(?answered, "did what was asked for at the forge"),
             Err(error) => tracing::warn!(%error, "failed to do what was asked for at the forge"),
         }
         if is_told || looked.is_none_or(|looked| looked.elapsed() >= poll) {
             looked = Some(Instant::now());
-            match control.review(&*forge).await {
+            match control.review(&forge).await {
                 Ok(reviewed) => tracing::debug!(?reviewed, "looked at pull requests"),
                 Err(error) => tracing::warn!(%error, "failed to look at pull requests"),
             }
         }
-        match control.tell(&*forge).await {
+        match control.tell(&forge).await {
             Ok(told) => tracing::debug!(?told, "told how work goes"),
             Err(error) => tracing::warn!(%error, "failed to tell how work goes"),
         }
@@ -172,9 +136,7 @@ impl Ear {
             "{} has no secret of 16 characters or more: `openssl rand -hex 32` makes one",
             file.display()
         );
-        let own = args.forge_repository.clone();
-        let own = own.or_else(|| end_of(&place.repository));
-        let own = own.and_then(|own| own.parse().ok());
+        let own = site(args).and_then(|site| site.full_name(&place.repository));
         Ok(Self(Secrets::from_lines(&text), own))
     }
 
@@ -304,16 +266,5 @@ mod tests {
         assert_eq!(status(&ears, "one", "acme/state").await, 202);
         assert_eq!(status(&ears, "two", "acme/other").await, 202);
         assert_eq!(waiting(&ears).await, 1);
-    }
-
-    #[test]
-    fn a_repository_is_told_by_its_address() {
-        let check = |address: &str, expect: Option<&str>| {
-            assert_eq!(end_of(address).as_deref(), expect, "{address}");
-        };
-        check("https://github.com/acme/state.git", Some("acme/state"));
-        check("https://git.example.org/a/acme/state/", Some("acme/state"));
-        check("https://github.com/state", None);
-        check("/srv/state.git", None);
     }
 }

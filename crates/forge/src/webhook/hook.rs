@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ports::Commit;
+use serde::Deserialize;
 
 use super::Command;
 
@@ -23,7 +24,8 @@ pub struct Hook {
 }
 
 /// Which forge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// GitHub, or GitHub Enterprise Server.
     GitHub,

@@ -23,7 +23,12 @@ impl SqsQueue {
         (body, handle): (&str, &str),
         deliveries: u32,
     ) -> std::result::Result<Delivery, String> {
-        let mut own = [QueueName::advance(), QueueName::report()].into_iter();
+        let own = [
+            QueueName::advance(),
+            QueueName::report(),
+            QueueName::forge(),
+        ];
+        let mut own = own.into_iter();
         let Some(queue) = own.find(|queue| is_of(name, queue)) else {
             return Err(format!("{name} starts no function"));
         };

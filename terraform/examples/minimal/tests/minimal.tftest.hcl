@@ -15,7 +15,7 @@ mock_provider "aws" {
 variables {
   region             = "eu-central-1"
   packages_directory = "../../fixtures/functions"
-  state_repository   = { url = "https://git.example.org/state.git", forge = "gitea" }
+  state_repository   = { url = "https://git.example.org/acme/state.git", forge = "gitea", forge_api = "https://git.example.org/api/v1" }
   alarm_mails        = ["night@example.org"]
   network            = { vpc_id = "vpc-1", subnet_ids = ["subnet-1"] }
   runner_package     = { url = "https://example.org/runner.rpm", sha256 = "0000000000000000000000000000000000000000000000000000000000000000" }
@@ -45,6 +45,7 @@ run "functions_have_the_processor_that_is_written" {
     runner_api_concurrency = null
     read_api_concurrency   = null
     sweep_concurrency      = null
+    forge_concurrency      = null
   }
 
   # Functions are inside of modules; what the plan shows of them is here.
@@ -108,9 +109,10 @@ run "a_reservation_of_nothing_or_of_a_half_is_refused" {
     runner_api_concurrency = 2.5
     read_api_concurrency   = -1
     sweep_concurrency      = 0
+    forge_concurrency      = 2
   }
 
-  expect_failures = [var.webhook_concurrency, var.runner_api_concurrency, var.read_api_concurrency, var.sweep_concurrency]
+  expect_failures = [var.webhook_concurrency, var.runner_api_concurrency, var.read_api_concurrency, var.sweep_concurrency, var.forge_concurrency]
 }
 
 run "a_topic_of_another_region_is_refused" {

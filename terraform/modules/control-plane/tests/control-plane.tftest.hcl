@@ -28,6 +28,7 @@ variables {
     report  = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-report-normal" }
     wake    = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-wake-normal" }
     results = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-results-normal" }
+    forge   = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-forge-normal" }
   }
   state_repository = { url = "https://git.example.org/state.git" }
   secret_parameters = {
@@ -163,6 +164,128 @@ run "alarms" {
     condition     = aws_cloudwatch_log_metric_filter.pruned.metric_transformation[0].name == aws_cloudwatch_metric_alarm.prune_silent.metric_name && strcontains(file("../../../functions/src/bin/sweep.rs"), "\"pruned\"")
     error_message = "Two days without a prune ring."
   }
+}
+
+run "with_a_forge" {
+  command = apply
+
+  variables {
+    state_repository = { url = "https://github.com/acme/state.git", forge = "github", forge_app = 7 }
+  }
+
+  assert {
+    condition     = toset([for name, policy in output.policies : name if strcontains(policy, "forge-token")]) == toset(["forge"])
+    error_message = "The forge's token is one function's alone."
+  }
+  assert {
+    condition = toset([
+      for name, policy in output.policies : name
+      if anytrue([for statement in jsondecode(policy).Statement : contains(flatten([statement.Action]), "sqs:SendMessage") && contains(flatten([statement.Resource]), var.system_queues.forge.normal)])
+    ]) == toset(["plan"])
+    error_message = "Of these, plan alone says that checks are due."
+  }
+  assert {
+    condition     = !strcontains(output.policies["forge"], "s3:Put") && !strcontains(output.policies["forge"], "/repository")
+    error_message = "Whoever talks to the forge writes no files, and publishes nothing."
+  }
+  assert {
+    condition     = jsonencode(output.installation.forge) == jsonencode({ kind = "github", api = null, repository = null, app = 7 })
+    error_message = "Functions are told of the forge as they read it."
+  }
+  assert {
+    condition     = aws_lambda_event_source_mapping.queue["forge-normal"].function_response_types == toset(["ReportBatchItemFailures"]) && aws_scheduler_schedule.forge["forge"].schedule_expression == "rate(1 minute)"
+    error_message = "It is started by what is told, and looks each minute."
+  }
+  assert {
+    condition     = keys(aws_cloudwatch_log_metric_filter.failures) == ["collect", "forge", "plan", "report", "sweep"]
+    error_message = "What fails at the forge is counted."
+  }
+}
+
+run "a_forge_without_its_queue_is_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://github.com/acme/state.git", forge = "github", forge_app = 7 }
+    system_queues = {
+      advance = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-advance-normal" }
+      report  = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-report-normal" }
+      wake    = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-wake-normal" }
+      results = { normal = "arn:aws:sqs:eu-central-1:123456789012:millrace-results-normal" }
+    }
+  }
+
+  expect_failures = [var.system_queues]
+}
+
+run "checks_without_an_app_are_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://github.com/acme/state.git", forge = "github" }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "an_app_at_a_gitea_is_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://git.example.org/acme/state.git", forge = "gitea", forge_api = "https://git.example.org/api/v1", forge_app = 7 }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "a_gitea_that_is_nowhere_is_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://git.example.org/acme/state.git", forge = "gitea" }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "an_api_with_a_password_is_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://git.example.org/acme/state.git", forge = "gitea", forge_api = "https://me:secret@git.example.org/api/v1" }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "a_repository_that_has_no_owner_is_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://git.example.org/state.git", forge = "gitea", forge_api = "https://git.example.org/api/v1" }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "words_about_no_forge_are_refused" {
+  command = plan
+
+  variables {
+    state_repository = { url = "https://git.example.org/acme/state.git", forge_app = 7 }
+  }
+
+  expect_failures = [var.state_repository]
+}
+
+run "two_who_write_checks_are_refused" {
+  command = plan
+
+  variables {
+    forge_concurrency = 2
+  }
+
+  expect_failures = [var.forge_concurrency]
 }
 
 run "a_token_in_the_url_is_refused" {

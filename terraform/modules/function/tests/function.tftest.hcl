@@ -41,6 +41,19 @@ run "one_role_one_variable_one_log" {
   }
 }
 
+run "who_runs_once_at_a_time_rings_for_errors_alone" {
+  command = apply
+
+  variables {
+    throttle_threshold = null
+  }
+
+  assert {
+    condition     = length(aws_cloudwatch_metric_alarm.throttles) == 0 && aws_cloudwatch_metric_alarm.errors.threshold == 3
+    error_message = "To be turned away is no trouble there."
+  }
+}
+
 run "wildcards_are_refused" {
   command = plan
 

@@ -58,6 +58,31 @@ run "three_lanes_and_one_dead_letter_queue_for_each_name" {
     condition     = alltrue([for queue in merge(aws_sqs_queue.lane, aws_sqs_queue.dead) : queue.sqs_managed_sse_enabled && queue.message_retention_seconds == 1209600])
     error_message = "Each queue is encrypted and keeps messages for 14 days."
   }
+  assert {
+    condition     = output.forge_arn == null && !contains(keys(output.system), "forge")
+    error_message = "Where there is no forge, nothing waits for one."
+  }
+}
+
+run "a_forge_has_a_queue_of_its_own" {
+  command = apply
+
+  variables {
+    has_forge = true
+  }
+
+  assert {
+    condition     = [for name in keys(aws_sqs_queue.lane) : name if startswith(name, "forge")] == ["forge/normal"] && output.forge_arn != null
+    error_message = "Nobody sets a priority there."
+  }
+  assert {
+    condition     = jsondecode(aws_sqs_queue.lane["forge/normal"].redrive_policy).maxReceiveCount == 1000 && aws_sqs_queue.dead["forge"].name == "millrace-forge-dead"
+    error_message = "What people ask for outlives a forge that is away."
+  }
+  assert {
+    condition     = strcontains(aws_cloudwatch_metric_alarm.dead["forge"].alarm_description, "Nobody sends them again")
+    error_message = "The alarm says that it is moved back by hand."
+  }
 }
 
 run "tls_only_and_alarms_beside_each" {

@@ -26,3 +26,16 @@ run "a_flood_is_throttled" {
     error_message = "Only that route starts the function, by whatever stage and method."
   }
 }
+
+run "what_is_about_pull_requests_has_another_queue" {
+  command = apply
+
+  variables {
+    forge_queue_arn = "arn:aws:sqs:eu-central-1:123456789012:millrace-forge-normal"
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(module.function.policy).Statement : statement.Resource if statement.Sid == "Wake"]) == [var.wake_queue_arn, var.forge_queue_arn]
+    error_message = "The door reaches both queues and no more."
+  }
+}

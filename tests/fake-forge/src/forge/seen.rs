@@ -1,7 +1,20 @@
 //! What people see on a forge.
 
-use super::Forge;
 use super::world::Run;
+use super::{Forge, Kind};
+
+/// What a person sees of a check on a pull request's page, on either forge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// It is green.
+    pub is_good: bool,
+    /// It is red.
+    pub is_bad: bool,
+    /// Its one line.
+    pub title: String,
+    /// All else: on GitHub the remarks on lines first, on Gitea all comments.
+    pub text: String,
+}
 
 /// A check as people see it on GitHub.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +77,33 @@ pub struct SeenComment {
 }
 
 impl Forge {
+    /// What is seen of the check `name` on a pull request's page, if all of it is there.
+    pub fn page(&self, pull: u64, name: &str) -> Option<Page> {
+        let sha = self.head_of(pull);
+        if self.kind == Kind::GitHub {
+            let found = self.checks(&sha).into_iter().find(|it| it.name == name)?;
+            let conclusion = found.conclusion.as_deref();
+            let annotations = found.annotations.iter().map(|it| format!("{it}\n"));
+            return Some(Page {
+                is_good: conclusion == Some("success"),
+                is_bad: conclusion == Some("failure"),
+                title: found.title,
+                text: annotations.collect::<String>() + &found.summary,
+            });
+        }
+        let statuses = self.statuses(&sha);
+        let found = statuses.into_iter().find(|it| it.context == name)?;
+        // Written after the status.
+        let comments = self.comments(pull);
+        let text: String = comments.into_iter().map(|it| it.body).collect();
+        (!text.is_empty()).then(|| Page {
+            is_good: found.state == "success",
+            is_bad: found.state == "failure",
+            title: found.description,
+            text,
+        })
+    }
+
     /// The newest check of each name at a commit, in the order of their making (GitHub).
     pub fn checks(&self, sha: &str) -> Vec<SeenCheck> {
         let world = self.world();

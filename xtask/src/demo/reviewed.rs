@@ -1,0 +1,140 @@
+//! Pull requests as a packager opens them at a GitHub, and what is seen on their pages.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use fake_forge::forge::{Change, Forge, NewPull, Page};
+
+use super::{Demo, PATIENCE};
+use crate::aws::Installation;
+use crate::sh::{bin, cmd, output};
+
+const PLAN: &str = "millrace / plan";
+const RESULTS: &str = "millrace / build and release";
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A packager, who sees the forge's pages and knows where the control plane is.
+pub(super) struct Packager<'a> {
+    pub(super) demo: &'a Demo,
+    pub(super) forge: &'a Forge,
+    pub(super) installed: &'a Installation,
+}
+
+impl Packager<'_> {
+    /// Opens a pull request with a mistake, sees it on its line, and mends it. Answers its number.
+    pub(super) fn mends(
+        &self,
+        title: &str,
+        path: &str,
+        text: &str,
+        mistake: [&str; 2],
+    ) -> Result<u64> {
+        let [right, wrong] = mistake;
+        let change = Change::new(title).write(path, &text.replace(right, wrong));
+        let pull = self.opens(title, &change);
+        let page = self.sees(pull, PLAN, "with a mistake", |page| page.is_bad)?;
+        ensure!(
+            page.text.contains(path) && page.text.contains(wrong),
+            "the mistake {wrong} in {path} is not named:\n{}",
+            page.text
+        );
+        println!("{}", page.text);
+        let change = Change::new("Mend it").write(path, text);
+        self.forge.push_to_pull(pull, &change);
+        self.sees_plan(pull)?;
+        Ok(pull)
+    }
+
+    /// Opens a pull request and sees the plan. Answers its number and what was seen.
+    pub(super) fn proposes(&self, title: &str, change: &Change) -> Result<(u64, Page)> {
+        let pull = self.opens(title, change);
+        let page = self.sees_plan(pull)?;
+        Ok((pull, page))
+    }
+
+    fn opens(&self, title: &str, change: &Change) -> u64 {
+        let branch = title.to_lowercase().replace(' ', "-");
+        self.forge
+            .open_pull(&NewPull::new(title, &branch, "ada", change))
+    }
+
+    fn sees_plan(&self, pull: u64) -> Result<Page> {
+        let page = self.sees(pull, PLAN, "as a plan", |page| page.is_good)?;
+        println!("{}", page.text);
+        Ok(page)
+    }
+
+    /// Merges it; `request` comes to be in `phase`, and the page says that all is done.
+    pub(super) fn merges(&self, pull: u64, request: &str, phase: &str) -> Result<()> {
+        self.forge.merge(pull);
+        self.waits(&format!("{request} is not {phase}"), || {
+            Ok(self.phase(request)?.as_deref() == Some(phase))
+        })?;
+        let page = self.sees(pull, RESULTS, "done", |page| page.is_good)?;
+        println!("{}", page.text);
+        Ok(())
+    }
+
+    /// Somebody who may asks for another try of what failed, which is nothing, and is answered.
+    pub(super) fn asks_for_a_retry(&self, pull: u64) -> Result<()> {
+        let asked = self.forge.comment(pull, Forge::OWNER, "/millrace retry");
+        let mut answer = None;
+        self.waits("a command in a comment is not answered", || {
+            let comments = self.forge.comments(pull).into_iter();
+            answer = comments.filter(|it| it.id > asked).last();
+            Ok(answer.is_some())
+        })?;
+        let answer = answer.context("it was just there")?;
+        println!("#{pull} is answered: {}", answer.body);
+        Ok(())
+    }
+
+    /// As the control plane says; nothing before it knows the request.
+    fn phase(&self, request: &str) -> Result<Option<String>> {
+        let words = ["status", "--json", "--url", &self.installed.url, request];
+        let Ok(text) = output(&mut cmd(bin("millrace"), &words)) else {
+            return Ok(None);
+        };
+        let file: serde_json::Value = serde_json::from_str(&text).context("read the status")?;
+        let phase = file["phase"].as_str().map(str::to_owned);
+        if let Some("failed" | "invalid") = phase.as_deref() {
+            bail!("{request} has failed: {text}");
+        }
+        Ok(phase)
+    }
+
+    /// Waits until people see the check so.
+    fn sees(
+        &self,
+        pull: u64,
+        check: &str,
+        how: &str,
+        is_so: impl Fn(&Page) -> bool,
+    ) -> Result<Page> {
+        let mut seen = None;
+        self.waits(&format!("{check} of #{pull} is not seen {how}"), || {
+            seen = self.forge.page(pull, check).filter(|page| is_so(page));
+            Ok(seen.is_some())
+        })?;
+        let page = seen.context("it was just there")?;
+        println!(
+            "#{pull} {check}, {how}, after {} s: {}",
+            self.demo.began.elapsed().as_secs(),
+            page.title
+        );
+        Ok(page)
+    }
+
+    fn waits(&self, else_say: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+        let began = Instant::now();
+        while !is_so()? {
+            ensure!(
+                began.elapsed() < Duration::from_secs(PATIENCE.into()),
+                "{else_say}. {}",
+                self.installed.trouble().unwrap_or_default()
+            );
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+}
