@@ -310,10 +310,10 @@ fn builds(request: &DryRunRequest) -> String {
             }
         });
         let stages: Vec<String> = stages.collect();
-        let more = request.order.len().saturating_sub(MAX_STAGES);
-        let more = (more > 0)
-            .then(|| format!(", and {more} steps more"))
-            .unwrap_or_default();
+        let more = match request.order.len().saturating_sub(MAX_STAGES) {
+            0 => String::new(),
+            more => format!(", and {more} steps more"),
+        };
         let _ = writeln!(text, "Build order: {}{more}.\n", stages.join(", then "));
     }
     text
