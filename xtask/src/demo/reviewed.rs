@@ -80,8 +80,8 @@ impl Packager<'_> {
         let asked = self.forge.comment(pull, Forge::OWNER, "/millrace retry");
         let mut answer = None;
         self.waits("a command in a comment is not answered", || {
-            let comments = self.forge.comments(pull).into_iter();
-            answer = comments.filter(|it| it.id > asked).last();
+            let mut comments = self.forge.comments(pull).into_iter();
+            answer = comments.rfind(|it| it.id > asked);
             Ok(answer.is_some())
         })?;
         let answer = answer.context("it was just there")?;

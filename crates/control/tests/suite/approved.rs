@@ -23,7 +23,8 @@ impl People {
     fn new() -> Self {
         let key = |name: &str| {
             let user = format!("{name} <{name}@example.org>");
-            SigningKey::generate(KeyKind::Ed25519, &user, 1_700_000_000).unwrap()
+            SigningKey::generate(KeyKind::Ed25519, &user, 1_700_000_000)
+                .expect("a world that works")
         };
         Self {
             alice: key("alice"),
@@ -58,8 +59,11 @@ fn signed(
         message: message.to_owned(),
         ..world.next_commit(files)
     };
-    let time = u64::try_from(new.time).unwrap();
-    let sign = |payload: &[u8]| key.sign_detached_armored(payload, time).unwrap();
+    let time = u64::try_from(new.time).expect("a world that works");
+    let sign = |payload: &[u8]| {
+        key.sign_detached_armored(payload, time)
+            .expect("a world that works")
+    };
     let repo = world.memory.state_repo();
     repo.push_signed("main", "Ada <ada@example.org>", new, &sign)
 }
@@ -94,7 +98,7 @@ async fn notes(world: &World) -> Vec<String> {
 }
 
 async fn broken(world: &World) -> Vec<Problem> {
-    match world.control.plan_head().await.unwrap() {
+    match world.control.plan_head().await.expect("a world that works") {
         Planned::Broken(problems) => problems,
         planned => panic!("{planned:?}"),
     }
@@ -105,7 +109,7 @@ async fn a_release_waits_for_approvals_and_goes_on_with_them() {
     let (mut world, people) = guarded().await;
     world.merge(&[(RELEASE, Some(&to_base()))]).await;
     insta::assert_snapshot!("approvals_awaited", world.story().await);
-    let written = world.written(RELEASE).await.unwrap();
+    let written = world.written(RELEASE).await.expect("a world that works");
     assert!(
         written.contains("needs 2 approvals, by alice, bob or carol, for base"),
         "{written}"
@@ -255,7 +259,7 @@ async fn rules_and_runners_are_not_changed_by_who_may_push() {
             .starts_with("needs 1 more approval, by alice or carol;")
     );
     signed(&mut world, &people.carol, CONFIGURATION, &[]);
-    let planned = world.control.plan_head().await.unwrap();
+    let planned = world.control.plan_head().await.expect("a world that works");
     assert!(matches!(planned, Planned::New(_, 1)), "{planned:?}");
     world.quiet().await;
     assert_eq!(
@@ -314,7 +318,7 @@ async fn rules_outlive_the_ledger() {
         for key in [&people.alice, &people.bob] {
             signed(&mut world, key, CONFIGURATION, &[]);
         }
-        let planned = world.control.plan_head().await.unwrap();
+        let planned = world.control.plan_head().await.expect("a world that works");
         assert!(matches!(planned, Planned::New(..)), "{planned:?}");
     }
     // Rules that were changed as they say stand.
@@ -381,9 +385,13 @@ async fn a_plan_says_who_has_to_approve() {
         state: PullState::Open,
     };
     pull.number = forge.open_pull(pull.clone());
-    world.control.review(&forge).await.unwrap();
+    world
+        .control
+        .review(&forge)
+        .await
+        .expect("a world that works");
     let checks = forge.checks(&head).into_iter();
-    let check = checks.last().unwrap();
+    let check = checks.last().expect("a world that works");
     for says in [
         "needs 1 more approval, by bob or carol, for base",
         "needs 2 approvals, by alice, bob or carol; to approve",
@@ -391,6 +399,11 @@ async fn a_plan_says_who_has_to_approve() {
         let text = format!("{}{:?}", check.summary, check.details);
         assert!(text.contains(says), "{text}");
     }
-    let run = world.control.dry_run(&head).await.unwrap().unwrap();
+    let run = world
+        .control
+        .dry_run(&head)
+        .await
+        .expect("a world that works")
+        .expect("a world that works");
     assert_eq!(run.notes.len(), 2, "{:?}", run.notes);
 }
