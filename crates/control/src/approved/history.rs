@@ -11,7 +11,7 @@ use ledger::Problem;
 use ports::Platform;
 
 use super::{id, sentences};
-use crate::{Control, Result};
+use crate::{Control, Error, Result};
 
 /// Configurations that came into force one after the other: a commit that has it, and what it has.
 type Chain = Vec<(String, State)>;
@@ -96,6 +96,12 @@ impl<P: Platform> Control<P> {
         }
         if !says.is_empty() {
             return Ok((chains, says));
+        }
+        match self.snapshot(commit).await {
+            Ok(_) => {}
+            // It was never in force: nothing is planned with a configuration that cannot be used.
+            Err(Error::Config { .. }) => return Ok((chains, says)),
+            Err(error) => return Err(error),
         }
         let longest = chains.into_iter().max_by_key(Vec::len);
         let mut chain = longest.unwrap_or_default();
