@@ -143,7 +143,7 @@ mod tests {
 
     fn door(forge: &str) -> Door {
         let document = format!(
-            r#"{{"version": 1, "region": "us-east-1", "table": "t", "bucket": "b", "queue_prefix": "q",
+            r#"{{"version": 1, "region": "us-east-1", "table": "table", "bucket": "bucket", "queue_prefix": "queue",
             "state_repository": {{"url": "https://git.example.org/acme/state.git"}}, "forge": {forge}}}"#
         );
         let settings = Settings::parse(&document).expect("a document");

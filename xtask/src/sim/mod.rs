@@ -16,11 +16,10 @@ const PROFILE: &str = "sim";
 type Stage = fn() -> Result<()>;
 
 /// What CI asks.
-pub(crate) const STAGES: [(&str, Stage); 5] = [
+pub(crate) const STAGES: [(&str, Stage); 4] = [
     ("sim: fixed seeds", || sim(&["--seeds", "1000"])),
     ("sim: fresh seeds", || sim(&["--seconds", "20"])),
     ("sim: a failure at every call", || sim(&["--sweep"])),
-    ("sim: an hour at a forge", || sim(&["--hour"])),
     ("sim: bugs that must be found", || bugs::find(&[])),
 ];
 

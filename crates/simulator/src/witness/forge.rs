@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Budget, Key, Millis, Row};
+use ledger::{Budget, Configuration, Key, Millis, Row};
 use ports::{Commit, FORGE_WRITES};
 
 use super::Witness;
@@ -60,6 +60,10 @@ impl Witness {
 
     pub(super) fn watches(&self, new: &Row) {
         if let Row::Watch(row) = new {
+            // Of its configuration another check tells, and of work there is nothing to tell.
+            if matches!(row.configuration, Some(Configuration::Broken { .. })) {
+                return;
+            }
             let mut state = self.state();
             let from = state.allowed.watched.entry(row.commit.clone()).or_default();
             if !row.from.is_empty() {
