@@ -183,18 +183,13 @@ impl<P: Platform> Control<P> {
             change.effect(QueueName::report(), Message::Configuration, self.now());
         }
         let is_mended = next.problems.is_empty() && are_of_files(&head.row.problems);
-        if self.options.checks && (next.sequence > head.row.sequence || is_mended) {
-            let again = WatchRow::again(&next.commit);
-            let row = match head.row.commit == next.commit {
-                true => again,
-                false => WatchRow {
-                    from: head.row.commit.clone(),
-                    ..again
-                },
-            };
+        // One that is planned again, as after a broken one was taken back, was told of.
+        let is_another = next.commit != head.row.commit;
+        if self.options.checks && is_another && (next.sequence > head.row.sequence || is_mended) {
             let row = WatchRow {
+                from: head.row.commit.clone(),
                 configuration: is_mended.then_some(Configuration::Mended),
-                ..row
+                ..WatchRow::again(&next.commit)
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
         }

@@ -24,6 +24,8 @@ pub(super) struct Allowed {
     written: usize,
     /// Commits that were ever watched, and what was planned before them.
     watched: BTreeMap<Commit, Commit>,
+    /// The configuration of a commit was told of.
+    configured: bool,
 }
 
 impl Allowed {
@@ -52,6 +54,11 @@ impl Witness {
         self.state().allowed.is_skewed = true;
     }
 
+    /// Whether a configuration was told of: which pages are written beside that is not known here yet.
+    pub(crate) fn was_configured(&self) -> bool {
+        self.state().allowed.configured
+    }
+
     /// All commits that were watched, and what was planned before each.
     pub(crate) fn watched(&self) -> Vec<(Commit, Commit)> {
         let watched = self.state().allowed.watched.clone();
@@ -62,9 +69,11 @@ impl Witness {
         if let Row::Watch(row) = new {
             // Of its configuration another check tells, and of work there is nothing to tell.
             if matches!(row.configuration, Some(Configuration::Broken { .. })) {
+                self.state().allowed.configured = true;
                 return;
             }
             let mut state = self.state();
+            state.allowed.configured |= row.configuration.is_some();
             let from = state.allowed.watched.entry(row.commit.clone()).or_default();
             if !row.from.is_empty() {
                 from.clone_from(&row.from);
