@@ -189,9 +189,10 @@ impl<P: Platform> Control<P> {
             let row = WatchRow {
                 from: head.row.commit.clone(),
                 configuration: is_mended.then_some(Configuration::Mended),
-                ..WatchRow::again(&next.commit)
+                ..WatchRow::new(&next.commit)
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
+            self.remember_planned(&next.commit, &head.row.commit, &mut change);
         }
         if head.row.recovered && !next.recovered {
             // Now all requests are known, and the branch is compared once more: see `wanted`.

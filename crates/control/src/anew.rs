@@ -47,7 +47,7 @@ impl<P: Platform> Control<P> {
         let version = known.as_ref().map(|(_, version)| *version);
         let row = match known {
             Some((row, _)) => row,
-            None if self.was_planned(commit).await? => WatchRow::again(commit),
+            None if self.was_planned(commit).await? => self.unwatched(commit).await?,
             None => return Ok(0),
         };
         let row = WatchRow {

@@ -1,8 +1,6 @@
 //! What a person asks of running work: cancel, retry. Wishes about *what* is built are commits.
 
-use ledger::{
-    Change, Event, Expect, Key, Message, Phase, QueueName, Row, WatchRow, partition, transition,
-};
+use ledger::{Change, Event, Expect, Key, Message, Phase, QueueName, Row, partition, transition};
 use pipeline_spec::RequestPath;
 use ports::{Applied, Ledger, Platform, StateRepo};
 use runner_api::TaskRef;
@@ -199,7 +197,7 @@ impl<P: Platform> Control<P> {
         if !self.options.checks || self.platform.ledger().get(&key).await?.is_some() {
             return Ok(());
         }
-        change.put(key, Row::Watch(WatchRow::again(commit)));
+        change.put(key, Row::Watch(self.unwatched(commit).await?));
         Ok(())
     }
 

@@ -47,6 +47,7 @@ mod needs;
 mod notice;
 mod orphans;
 mod plan_check;
+mod planned;
 mod publish;
 mod query;
 mod recover;
@@ -61,6 +62,7 @@ mod tell;
 mod told_configuration;
 mod turns;
 mod work;
+mod writer;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

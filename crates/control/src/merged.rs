@@ -57,6 +57,7 @@ impl<P: Platform> Control<P> {
             merged: Some(planned.to_owned()),
             plan: None,
             again: 0,
+            writing: 0,
         };
         let mut change = Change::default();
         change.replace(Key::pull(row.number), Expect::Absent, Row::Pull(row));

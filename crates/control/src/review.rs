@@ -24,7 +24,8 @@ use crate::load::unexpected;
 use crate::notice::not_a_file;
 use crate::plan_check::{plan_check, refusal};
 use crate::report::is_request;
-use crate::{Control, MAX_TRIES, Result, contended};
+use crate::writer::{WRITING_MILLIS, Writer};
+use crate::{Control, Result};
 
 /// Files of one pull request. More are a migration: people plan it with `millrace plan`.
 const MAX_FILES: usize = 5_000;
@@ -172,12 +173,15 @@ impl<P: Platform> Control<P> {
         match (came, merge) {
             (Came::NotYet, _) => return Ok(()),
             (Came::With(commit, requests), Some((_, head))) => {
-                let watch = self.watch_row(&commit).await?;
+                let watch = match self.watch_row(&commit).await? {
+                    Some((row, _)) => row,
+                    None => self.unwatched(&commit).await?,
+                };
                 // So that it is told at once, here too.
                 let watch = WatchRow {
                     digest: String::new(),
                     looked: 0,
-                    ..watch.map_or_else(|| WatchRow::again(&commit), |(row, _)| row)
+                    ..watch
                 };
                 change.put(Key::watch(&commit), Row::Watch(watch));
                 let row = PullRow {
@@ -255,52 +259,69 @@ impl<P: Platform> Control<P> {
         &self,
         forge: &F,
         pull: &Pull,
-        mut known: Option<(PullRow, u64)>,
+        known: Option<(PullRow, u64)>,
     ) -> Result<Said> {
-        let mut said = Said::Before;
         let key = Key::pull(pull.number);
-        for _ in 0..MAX_TRIES {
-            let (head, _) = self.head_row().await?;
-            let again = known.as_ref().map_or(0, |(row, _)| row.again);
-            let (check, plan, stands) = self.check_of(pull, &head.commit, again).await?;
-            let is_said = known
+        let writer = self.writer(known.as_ref().map_or(0, |(row, _)| row.writing));
+        if writer == Writer::Another {
+            return Ok(Said::Later);
+        }
+        let (head, _) = self.head_row().await?;
+        let again = known.as_ref().map_or(0, |(row, _)| row.again);
+        let (check, plan, stands) = self.check_of(pull, &head.commit, again).await?;
+        let is_said = writer == Writer::None
+            && known
                 .as_ref()
                 .is_some_and(|(row, _)| row.head == pull.head && row.digest == check.digest);
-            // Another process may have written something older over it: see below.
-            if !is_said || said == Said::Now {
-                if !self
-                    .may_write(forge, forge.writes(&check), Word::Plan)
-                    .await?
-                {
-                    return Ok(Said::Later);
-                }
-                forge.write_check(&check).await?;
-                said = Said::Now;
+        let mut version = known.map(|(_, version)| version);
+        let row = PullRow {
+            number: pull.number,
+            head: pull.head.clone(),
+            base: head.commit,
+            digest: match stands {
+                Stands::UntilChanged => check.digest.clone(),
+                Stands::UntilTheNextLook => String::new(),
+            },
+            requests: Vec::new(),
+            merged: None,
+            plan,
+            again,
+            writing: 0,
+        };
+        if !is_said {
+            let writes = forge.writes(&check);
+            if !self.may_write(forge, writes, Word::Plan).await? {
+                return Ok(Said::Later);
             }
-            let row = PullRow {
-                number: pull.number,
-                head: pull.head.clone(),
-                base: head.commit,
-                digest: match stands {
-                    Stands::UntilChanged => check.digest,
-                    Stands::UntilTheNextLook => String::new(),
-                },
-                requests: Vec::new(),
-                merged: None,
-                plan,
-                again,
+            let mut begun = PullRow {
+                digest: String::new(),
+                writing: self.now() + WRITING_MILLIS,
+                ..row.clone()
             };
             let mut change = Change::default();
-            let version = known.as_ref().map(|(_, version)| *version);
-            change.replace(key.clone(), Expect::as_read(version), Row::Pull(row));
-            if self.apply(change).await? == Applied::Done {
-                return Ok(said);
+            let expect = Expect::as_read(version);
+            change.replace(key.clone(), expect, Row::Pull(begun.clone()));
+            if let Applied::Conflict(_) = self.apply(change).await? {
+                return Ok(Said::Later);
             }
-            // Of two processes the one that notes last has to be the one that wrote last: so this one writes again.
-            said = Said::Now;
-            known = self.known_pulls().await?.remove(&pull.number);
+            version = Some(version.unwrap_or(0) + 1);
+            if let Err(error) = forge.write_check(&check).await {
+                // It may have been done. The next look is not kept waiting.
+                begun.writing = self.now();
+                let mut change = Change::default();
+                change.replace(key, Expect::as_read(version), Row::Pull(begun));
+                let _or_another_has = self.apply(change).await?;
+                return Err(error.into());
+            }
         }
-        Err(contended(&key))
+        let mut change = Change::default();
+        change.replace(key, Expect::as_read(version), Row::Pull(row));
+        Ok(match (self.apply(change).await?, is_said) {
+            (Applied::Done, false) => Said::Now,
+            (Applied::Done, true) => Said::Before,
+            // Somebody wants it told anew, or this took too long and another has taken over.
+            (Applied::Conflict(_), _) => Said::Later,
+        })
     }
 
     /// What is to be said of a pull request over the planned commit `base`.

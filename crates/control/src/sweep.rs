@@ -81,9 +81,9 @@ impl<P: Platform> Control<P> {
             tracing::warn!(%error, "failed to look at what was given up");
         }
         if begun / 60_000 % FORGET_MINUTES == 0
-            && let Err(error) = self.forget_asked().await
+            && let Err(error) = self.forget_old().await
         {
-            tracing::warn!(%error, "failed to forget what was asked for long ago");
+            tracing::warn!(%error, "failed to forget what is long over");
         }
         let mut dispatched = self.dispatch().await;
         swept.sent = *dispatched.as_ref().unwrap_or(&0);
@@ -94,6 +94,12 @@ impl<P: Platform> Control<P> {
             swept.sent += *dispatched.as_ref().unwrap_or(&0);
         }
         dispatched.map(|_| swept)
+    }
+
+    /// Forgets what nobody asks about any more.
+    async fn forget_old(&self) -> Result<()> {
+        self.forget_asked().await?;
+        self.forget_planned().await
     }
 
     /// Ends leases whose runner fell silent. Answers how many.

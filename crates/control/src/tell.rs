@@ -13,11 +13,12 @@ use ports::{Applied, Check, CheckState, Forge, Ledger, Platform, StateRepo};
 use crate::admit::requests;
 use crate::budgets::{Word, pace};
 use crate::jobs::Series;
-use crate::load::unexpected;
+use crate::load::{Loaded, unexpected};
 use crate::results_check::{self, Brought, Standing, arch_checks, results_check};
 use crate::review::named;
 use crate::told_configuration::Configured;
-use crate::{Control, MAX_TRIES, Result, contended};
+use crate::writer::{BEGIN_MILLIS, WRITING_MILLIS, Writer};
+use crate::{Control, Result};
 
 /// A commit's work is looked at so long after the last time, at the earliest. A little less than a minute: a timer of
 /// one minute is early now and then, and would pass over that look.
@@ -102,8 +103,18 @@ impl Story {
         self.pages.iter().all(|page| page.stands)
     }
 
+    /// Nothing more happens by itself of what any page tells.
+    fn is_done(&self) -> bool {
+        self.state.is_done() && self.pages.iter().all(|page| page.check.state.is_done())
+    }
+
     fn is_written(&self) -> bool {
         self.pages.iter().any(|page| page.is_new)
+    }
+
+    /// Nobody knows what people read there.
+    fn is_unknown(&mut self) {
+        self.pages.iter_mut().for_each(|page| page.stands = false);
     }
 
     /// What is written down of what stands now.
@@ -111,7 +122,7 @@ impl Story {
         let mut change = Change::default();
         let key = Key::watch(&row.commit);
         let is_passed = self.state == CheckState::Passed;
-        let mut is_over = self.state.is_done() && self.stands();
+        let mut is_over = self.is_done() && self.stands();
         let mut next = WatchRow { looked: now, ..row };
         if self.is_written() {
             next.told = now;
@@ -226,7 +237,7 @@ impl<P: Platform> Control<P> {
         }
         for commit in commits {
             let mut change = Change::default();
-            let row = Row::Watch(WatchRow::again(&commit));
+            let row = Row::Watch(self.unwatched(&commit).await?);
             change.replace(Key::watch(&commit), Expect::Absent, row);
             // It is watched.
             let _as_it_should_be = self.apply(change).await?;
@@ -240,8 +251,7 @@ impl<P: Platform> Control<P> {
         mut row: WatchRow,
         mut version: u64,
     ) -> Result<Said> {
-        let key = Key::watch(&row.commit);
-        let (mut said, mut must_write) = (Said::default(), false);
+        let mut said = Said::default();
         if row.configuration.is_some() {
             match self.tell_configuration(round.forge, row, version).await? {
                 Configured::Waits => {
@@ -255,63 +265,58 @@ impl<P: Platform> Control<P> {
                 Configured::Left(left, seen) => (row, version) = (*left, seen),
             }
         }
-        for _ in 0..MAX_TRIES {
-            if !row.knows_pulls {
-                self.find_merged(round.forge, &row).await?;
-                row.knows_pulls = true;
-            }
-            let mut story = self.story(&row).await?;
-            if must_write {
-                story.pages.iter_mut().for_each(|page| page.stands = false);
-            }
-            let since = self.now().saturating_sub(row.told);
-            let is_due = story.word == Word::News || !(0..round.pace).contains(&since);
-            let told = match is_due || must_write {
-                true => self.write(round.forge, &mut story).await,
-                false => Ok(()),
-            };
-            said.written |= story.is_written();
-            said.waits = !story.stands();
-            if story.state.is_done() && story.stands() {
-                self.note_durations(story.took.iter()).await;
-            }
-            let change = story.noted(row.clone(), version, self.now());
-            let applied = self.apply(change).await?;
-            told?;
-            if applied == Applied::Done {
-                return Ok(said);
-            }
-            // Another process has told it as well, perhaps earlier and now over this: so it is told once more.
-            must_write = true;
-            let Some((mut now, seen)) = self.watch_row(&row.commit).await? else {
-                self.watch_on(row).await?;
-                return Ok(said);
-            };
-            now.digest.clear();
-            (row, version) = (now, seen);
+        let writer = self.writer(row.writing);
+        if writer == Writer::Another {
+            said.waits = true;
+            return Ok(said);
         }
-        Err(contended(&key))
+        if !row.knows_pulls {
+            self.find_merged(round.forge, &row).await?;
+            row.knows_pulls = true;
+        }
+        let mut story = self.story(&row).await?;
+        if writer == Writer::Lost {
+            story.is_unknown();
+        }
+        let since = self.now().saturating_sub(row.told);
+        let is_due = story.word == Word::News || !(0..round.pace).contains(&since);
+        let mut told = Ok(());
+        if is_due && !story.stands() {
+            row.writing = self.now() + WRITING_MILLIS;
+            let mut change = Change::default();
+            let begun = Row::Watch(row.clone());
+            change.replace(Key::watch(&row.commit), Expect::Version(version), begun);
+            if let Applied::Conflict(_) = self.apply(change).await? {
+                said.waits = true;
+                return Ok(said);
+            }
+            version += 1;
+            told = self.write(round.forge, &mut story).await;
+            // What failed may have been done.
+            row.writing = told.as_ref().map_or(self.now(), |()| 0);
+        }
+        said.written = story.is_written();
+        said.waits = !story.stands();
+        if story.is_done() && story.stands() {
+            self.note_durations(story.took.iter()).await;
+        }
+        let change = story.noted(row, version, self.now());
+        if let Applied::Conflict(_) = self.apply(change).await? {
+            // Somebody wants it told anew, or this took too long and another has taken over.
+            said.waits = true;
+        }
+        told?;
+        Ok(said)
     }
 
-    /// Another process has told the last word, and perhaps this one something older over it.
-    async fn watch_on(&self, row: WatchRow) -> Result<()> {
-        let mut change = Change::default();
-        let again = WatchRow {
-            from: row.from,
-            ..WatchRow::again(&row.commit)
-        };
-        let key = Key::watch(&row.commit);
-        change.replace(key, Expect::Absent, Row::Watch(again));
-        // It is watched.
-        let _as_it_should_be = self.apply(change).await?;
-        Ok(())
-    }
-
-    /// Writes the pages that say something else, until the forge gets no more for now.
+    /// Writes the pages that say something else, until the forge gets no more for now, or its time is nearly over.
     async fn write<F: Forge>(&self, forge: &F, story: &mut Story) -> Result<()> {
-        let word = story.word;
+        let (word, begun) = (story.word, self.now());
         let pages = story.pages.iter_mut().filter(|page| !page.stands);
         for page in pages.take(PAGES_AT_ONCE) {
+            if self.now() > begun + BEGIN_MILLIS {
+                return Ok(());
+            }
             if !self
                 .may_write(forge, forge.writes(&page.check), word)
                 .await?
@@ -346,7 +351,8 @@ impl<P: Platform> Control<P> {
         let known: Vec<&str> = row.archs.keys().map(String::as_str).collect();
         let archs = arch_checks(&row.commit, &brought, (&known, url));
         for (pull, version) in pulls {
-            self.add_missing(&mut brought, &pull.requests).await?;
+            self.add_missing(&row.commit, &mut brought, &pull.requests)
+                .await?;
             let shown = results_check::Page {
                 compared: self.compared(&pull).await?,
                 pull: &pull,
@@ -397,7 +403,7 @@ impl<P: Platform> Control<P> {
         }
         let row = match self.watch_row(commit).await? {
             Some((row, _)) => row,
-            None => WatchRow::again(commit),
+            None => self.unwatched(commit).await?,
         };
         let brought = self.brought(&row).await?.into_iter();
         let own = brought.filter(|(_, it)| matches!(it.standing, Standing::Own(_)));
@@ -421,19 +427,26 @@ impl<P: Platform> Control<P> {
             let Some(loaded) = self.load(&path).await? else {
                 continue;
             };
-            let by = &loaded.row.commit;
-            let standing = match *by == row.commit || repo.is_ancestor(by, &row.commit).await? {
-                true => Standing::Own(loaded.row.phase.clone()),
-                false => Standing::ChangedBy(by.clone()),
-            };
+            let standing = self.standing(&row.commit, &loaded).await?;
             brought.insert(path, Brought::new(standing, &loaded));
         }
         Ok(brought)
     }
 
+    /// Whether a request is still as `commit` has it.
+    async fn standing(&self, commit: &str, loaded: &Loaded) -> Result<Standing> {
+        let by = &loaded.row.commit;
+        let repo = self.platform.state_repo();
+        Ok(match by == commit || repo.is_ancestor(by, commit).await? {
+            true => Standing::Own(loaded.row.phase.clone()),
+            false => Standing::ChangedBy(by.clone()),
+        })
+    }
+
     /// A pull request may have changed what its merge did not: others had made the same change before.
     async fn add_missing(
         &self,
+        commit: &str,
         brought: &mut BTreeMap<RequestPath, Brought>,
         paths: &[RequestPath],
     ) -> Result<()> {
@@ -442,7 +455,7 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             if let Some(loaded) = self.load(path).await? {
-                let standing = Standing::Own(loaded.row.phase.clone());
+                let standing = self.standing(commit, &loaded).await?;
                 brought.insert(path.clone(), Brought::new(standing, &loaded));
             }
         }

@@ -23,7 +23,7 @@ impl<P: Platform> Control<P> {
             configuration: Some(Configuration::Broken {
                 problems: problems.to_vec(),
             }),
-            ..WatchRow::again(commit)
+            ..WatchRow::new(commit)
         };
         let mut change = Change::default();
         // Nothing of this commit is planned, so that nothing else is told of it.

@@ -32,6 +32,8 @@ pub mod partition {
     pub const PULLS: &str = "pulls";
     /// [`crate::WatchRow`] by commit: those whose requests are not all done.
     pub const WATCHED: &str = "watched";
+    /// [`crate::PlannedRow`] by commit.
+    pub const PLANNED: &str = "planned";
     /// [`crate::AskedRow`] by what was asked for.
     pub const ASKED: &str = "asked";
     /// [`crate::Budget`] by what it is of.
@@ -111,6 +113,11 @@ impl Key {
     /// A planned commit whose requests people wait for.
     pub fn watch(commit: &str) -> Self {
         Self::new(partition::WATCHED, commit)
+    }
+
+    /// What was planned before a commit.
+    pub fn planned(commit: &str) -> Self {
+        Self::new(partition::PLANNED, commit)
     }
 
     /// Something that was asked for at the forge.

@@ -28,7 +28,7 @@ pub use row::{
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
 pub use share::{Share, Tenant};
-pub use told::{Configuration, PullRow, RequestPlan, ReviewedPlan, WatchRow};
+pub use told::{Configuration, PlannedRow, PullRow, RequestPlan, ReviewedPlan, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

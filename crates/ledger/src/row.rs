@@ -12,8 +12,8 @@ use runner_api::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AskedRow, Budget, DurationsRow, Effect, Message, Millis, PullRow, QueueName, Share, Tenant,
-    WatchRow,
+    AskedRow, Budget, DurationsRow, Effect, Message, Millis, PlannedRow, PullRow, QueueName, Share,
+    Tenant, WatchRow,
 };
 
 /// A row as stored: its version counts writes, from 1.
@@ -53,6 +53,8 @@ pub enum Row {
     Pull(PullRow),
     /// At [`crate::Key::watch`].
     Watch(WatchRow),
+    /// At [`crate::Key::planned`].
+    Planned(PlannedRow),
     /// At [`crate::Key::asked`].
     Asked(AskedRow),
     /// At [`crate::Key::pushes`] and [`crate::Key::forge_writes`].

@@ -31,6 +31,9 @@ pub struct PullRow {
     /// When somebody last wanted its check to be made again; 0: never.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: Millis,
+    /// Until then one process alone writes its check; 0: nobody does. If it is over, nobody knows what was written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub writing: Millis,
 }
 
 fn is_zero(millis: &Millis) -> bool {
@@ -106,6 +109,18 @@ pub struct WatchRow {
     /// The forge was asked which pull requests came with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub knows_pulls: bool,
+    /// Until then one process alone writes its checks; 0: nobody does. If it is over, nobody knows what was written.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub writing: Millis,
+}
+
+/// What was planned before a commit: kept when its work is done, since it may go on, as by a retry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedRow {
+    /// The commit that was planned before it, 40 hex digits; empty: none was.
+    pub from: String,
+    /// When it was planned.
+    pub at: Millis,
 }
 
 /// Whether a commit's configuration can be planned.
@@ -122,8 +137,8 @@ pub enum Configuration {
 }
 
 impl WatchRow {
-    /// Of a commit that is watched again, or of which nobody knows any more what was planned before it.
-    pub fn again(commit: &str) -> Self {
+    /// Of a commit of which nothing was said.
+    pub fn new(commit: &str) -> Self {
         Self {
             commit: commit.to_owned(),
             from: String::new(),
@@ -135,6 +150,7 @@ impl WatchRow {
             told: 0,
             failed: 0,
             knows_pulls: false,
+            writing: 0,
         }
     }
 }

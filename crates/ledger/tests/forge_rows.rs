@@ -34,3 +34,17 @@ fn a_budget_is_a_list_of_times() {
     assert_eq!(serde_json::to_string(&row).expect("JSON"), json);
     assert_eq!(serde_json::from_str::<Row>(json).expect("a row"), row);
 }
+
+#[test]
+fn who_writes_and_what_was_planned_before_is_written_as_it_was() {
+    let json = r#"{"row":"planned","from":"1111111111111111111111111111111111111111","at":5}"#;
+    let row: Row = serde_json::from_str(json).expect("a row");
+    assert_eq!(serde_json::to_string(&row).expect("JSON"), json);
+    for json in [
+        r#"{"row":"watch","commit":"c","from":"","digest":"d","looked":5,"writing":9}"#,
+        r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"","writing":9}"#,
+    ] {
+        let row: Row = serde_json::from_str(json).expect("a row");
+        assert_eq!(serde_json::to_string(&row).expect("JSON"), json);
+    }
+}

@@ -183,18 +183,11 @@ async fn what_was_asked_for_is_forgotten_when_it_cannot_come_again() {
         let rows = ledger.list(partition::ASKED, "", None, 9).await;
         rows.expect("no fault is armed").len()
     };
-    let sweep = async |world: &World| {
-        // To the minute in which it looks.
-        let over = world.memory.clock().now() / 1_000 % 3_600;
-        world.pass(3_600 - over.unsigned_abs());
-        let swept = world.control.sweep().await;
-        swept.expect("no fault is armed");
-    };
     world.pass(29 * DAY);
-    sweep(&world).await;
+    sweep_of_the_hour(&world).await;
     assert_eq!(remembered(&world).await, 1);
     world.pass(DAY);
-    sweep(&world).await;
+    sweep_of_the_hour(&world).await;
     assert_eq!(remembered(&world).await, 0);
     assert_eq!(ask(&world, &forge, &asked).await, Answer::Late);
 }
@@ -408,4 +401,12 @@ async fn a_program_is_not_listened_to_whatever_it_may() {
     assert_eq!(ask(&world, &forge, &asked).await, Answer::Program);
     assert_eq!(world.rows(), before);
     assert!(forge.answers().is_empty());
+}
+
+/// The one that forgets what is old enough.
+pub(crate) async fn sweep_of_the_hour(world: &World) {
+    let over = world.memory.clock().now() / 1_000 % 3_600;
+    world.pass(3_600 - over.unsigned_abs());
+    let swept = world.control.sweep().await;
+    swept.expect("no fault is armed");
 }

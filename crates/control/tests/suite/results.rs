@@ -3,10 +3,12 @@
 use memory::MemoryForge;
 use ports::CheckState;
 
+use crate::commands::sweep_of_the_hour;
 use crate::fixture::{APP, build};
-use crate::review::{RESULTS, broken, merge, one, open, plan, review, seen, tell, text};
+use crate::review::{OTHER, RESULTS, broken, merge, one, open, plan, review, seen, tell, text};
 use crate::world::{Act, World};
 
+const DAY: u64 = 24 * 3_600;
 const CONFIGURATION: &str = "configuration";
 
 #[tokio::test]
@@ -84,6 +86,32 @@ async fn results_are_made_again_after_all_is_done() {
     assert_eq!(forge.checks_written(), writes + 1);
     let stray = world.control.anew(&"1".repeat(40), None).await;
     assert_eq!(stray.expect("no fault is armed"), 0);
+}
+
+#[tokio::test]
+async fn what_was_planned_together_is_told_together_after_all_is_done_too() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world.merge(&[(APP, Some(&one("app")))]).await;
+    world.push(&[(OTHER, Some(&one("lib")))]);
+    let commit = world.push(&[(APP, Some(&one("tool")))]);
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let check = seen(&forge, &commit, RESULTS).expect("it is told");
+    assert_eq!(check.title, "Done: 6 of 6 tasks done");
+    let told_again = async |world: &World| {
+        let again = world.control.anew(&commit, None).await;
+        assert_eq!(again.expect("no fault is armed"), 1);
+        let fresh = MemoryForge::default();
+        tell(world, &fresh).await;
+        seen(&fresh, &commit, RESULTS).expect("it is told").title
+    };
+    assert_eq!(told_again(&world).await, check.title);
+    world.pass(89 * DAY);
+    sweep_of_the_hour(&world).await;
+    assert_eq!(told_again(&world).await, check.title);
+    world.pass(2 * DAY);
+    sweep_of_the_hour(&world).await;
+    assert_eq!(told_again(&world).await, "Done: 3 of 3 tasks done");
 }
 
 #[tokio::test]

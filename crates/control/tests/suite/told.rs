@@ -102,6 +102,17 @@ fn running() -> Prepared {
     })
 }
 
+/// Told as under way, and done since.
+fn done() -> Prepared {
+    Box::pin(async move {
+        let mut stage = merged(true).await;
+        review(&stage.world, &stage.forge).await;
+        tell(&stage.world, &stage.forge).await;
+        stage.world.quiet().await;
+        stage
+    })
+}
+
 /// When it is time to tell again.
 fn later(stage: Prepared) -> Prepared {
     Box::pin(async move {
@@ -247,6 +258,7 @@ async fn telling_survives_a_kill_at_every_call() {
     check(|| merged(true), Deed::Tell).await;
     check(|| merged(false), Deed::Tell).await;
     check(|| later(failed()), Deed::Tell).await;
+    check(|| later(done()), Deed::Tell).await;
     check(lost, Deed::WatchOpen).await;
 }
 

@@ -1,6 +1,6 @@
 //! What a forge allows: nothing is pushed or written that was not counted before, and no more is counted than may be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger::{Budget, Configuration, Key, Millis, Row};
 use ports::{Commit, FORGE_WRITES};
@@ -24,8 +24,8 @@ pub(super) struct Allowed {
     written: usize,
     /// Commits that were ever watched, and what was planned before them.
     watched: BTreeMap<Commit, Commit>,
-    /// The configuration of a commit was told of.
-    configured: bool,
+    /// Of those, the ones that have mended the configuration.
+    mended: BTreeSet<Commit>,
 }
 
 impl Allowed {
@@ -35,6 +35,7 @@ impl Allowed {
         self.last.clear();
         (self.pushed, self.written) = (0, 0);
         self.watched.clear();
+        self.mended.clear();
     }
 }
 
@@ -54,9 +55,9 @@ impl Witness {
         self.state().allowed.is_skewed = true;
     }
 
-    /// Whether a configuration was told of: which pages are written beside that is not known here yet.
-    pub(crate) fn was_configured(&self) -> bool {
-        self.state().allowed.configured
+    /// Whether a commit has mended the configuration: if it brought nothing else, another check says so.
+    pub(crate) fn has_mended(&self, commit: &str) -> bool {
+        self.state().allowed.mended.contains(commit)
     }
 
     /// All commits that were watched, and what was planned before each.
@@ -69,11 +70,12 @@ impl Witness {
         if let Row::Watch(row) = new {
             // Of its configuration another check tells, and of work there is nothing to tell.
             if matches!(row.configuration, Some(Configuration::Broken { .. })) {
-                self.state().allowed.configured = true;
                 return;
             }
             let mut state = self.state();
-            state.allowed.configured |= row.configuration.is_some();
+            if row.configuration.is_some() {
+                state.allowed.mended.insert(row.commit.clone());
+            }
             let from = state.allowed.watched.entry(row.commit.clone()).or_default();
             if !row.from.is_empty() {
                 from.clone_from(&row.from);
@@ -86,6 +88,12 @@ impl Witness {
         let (old, new) = (old.map(times).unwrap_or_default(), times(new));
         let mut state = self.state();
         let allowed = &mut state.allowed;
+        let is_earlier = old.len() == new.len() && new.last() < old.last();
+        if allowed.is_skewed && is_earlier {
+            // A clock was set back, and nothing is counted.
+            allowed.last.remove(key);
+            return;
+        }
         let all = allowed.counted.entry(key.clone()).or_default();
         if let Some((before, added)) = allowed.last.remove(key)
             && before == new
