@@ -35,13 +35,17 @@ usage: cargo xtask WORD
            makes the calls of a run, or of the last one, terraform/judges/iam/recorded.json
   aws --hold
            keeps the installation at the end, to be looked at
+  aws --forge github|gitea
+           a tiny package there and back by pull requests at a double of this forge, with
+           webhooks that come once, twice, late and shuffled, and never: the same end
   functions
            the functions as Lambda takes them, in target/functions/ARCHITECTURE
   packages [--release]
            Millrace's own .deb and RPM in target/packages, built, tested and published by
            Millrace; the real apt and dnf install and remove them
   forge    pull requests on doubles of GitHub and Gitea: planned, merged, watched, published and
-           reverted by a real millrace up, whatever happens to webhooks; apt is the judge
+           reverted by a real millrace up, whatever happens to webhooks; apt is the judge.
+           Then the same on AWS: `aws --forge` with both
   e2e --emulated
            one tiny package for arm64, built and tested through qemu-user (root, some minutes)
   test     every test, and the demo at the end

@@ -35,7 +35,7 @@ fn build() -> Result<()> {
     run(cmd("cargo", &["build", "--workspace", "--bins", "--tests"]).current_dir(top()))
 }
 
-/// Pull requests from their opening to what apt installs, with every step told as it is seen.
+/// Pull requests from their opening to what apt installs, with every step told as it is seen: on one machine, and on AWS.
 pub(crate) fn forge() -> Result<()> {
     setup::run()?;
     build_programs()?;
@@ -51,7 +51,8 @@ pub(crate) fn forge() -> Result<()> {
         "--test-threads=1",
         "forge::",
     ];
-    run(cmd("cargo", &words).current_dir(top()))
+    run(cmd("cargo", &words).current_dir(top()))?;
+    demo::on_both_forges()
 }
 
 /// Formatting, lints, links of the documents, licences and advisories of dependencies.

@@ -102,6 +102,11 @@ impl Forge {
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Which forge it plays.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
     /// Where people would go.
     pub fn site(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)

@@ -10,13 +10,13 @@ mod record;
 mod relay;
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use emulator::{Emulator, Kind};
-use fake_forge::forge::Forge;
+use emulator::Emulator;
+use fake_forge::forge::{Forge, Kind};
 use serde_json::{Value, json};
 
 use crate::sh::{cmd, output, target, top};
@@ -29,7 +29,7 @@ use relay::Relay;
 /// The key that signs: of the kind that the provider of 2021 can make.
 const KEY: &str = "old";
 /// Between two starts of a timer, as the scheduler of control-plane has it.
-const MINUTE: Duration = Duration::from_secs(60);
+pub(crate) const MINUTE: Duration = Duration::from_secs(60);
 
 /// A running installation. Its end is the emulator's.
 pub(crate) struct Installation {
@@ -46,7 +46,7 @@ pub(crate) struct Installation {
     _emulator: Emulator,
 }
 
-/// Applies everything for the state repository at `forge`, a GitHub, which tells of what happens from then on; programs
+/// Applies everything for the state repository at `forge`, which tells of what happens from then on; programs
 /// are there. `folder` is for files of this run.
 pub(crate) fn install(folder: &Path, forge: &Forge) -> Result<Installation> {
     let fixtures = top().join("terraform/fixtures/functions");
@@ -62,7 +62,10 @@ pub(crate) fn install(folder: &Path, forge: &Forge) -> Result<Installation> {
         .next()
         .and_then(|port| port.parse().ok())
         .context("the emulator has no port")?;
-    let example = example(port, &packages, forge)?;
+    // Runs beside each other have copies of their own.
+    let name = folder.file_name().and_then(|name| name.to_str());
+    let list = fitted(&packages, forge)?;
+    let example = Example::copied(name.context("a folder without a name")?, port, &list)?;
     println!("{}", example.apply()?);
     let state = example.state()?;
     let applied = &state["values"]["outputs"];
@@ -99,7 +102,11 @@ pub(crate) fn install(folder: &Path, forge: &Forge) -> Result<Installation> {
         timer("sweep", json!({"sweep": "everything"})),
         timer("forge", json!({"forge": "look"})),
     ];
-    let door = format!("{}/webhook/github", open("webhook_url")?);
+    let door = match forge.kind() {
+        Kind::GitHub => "github",
+        Kind::Gitea => "gitea",
+    };
+    let door = format!("{}/webhook/{door}", open("webhook_url")?);
     forge.webhooks_to(&door, &secret);
     let key = text(&installation["key_arns"][KEY]).with_context(|| format!("no key {KEY}"))?;
     Ok(Installation {
@@ -114,8 +121,8 @@ pub(crate) fn install(folder: &Path, forge: &Forge) -> Result<Installation> {
     })
 }
 
-/// The example, fitted to the provider, to the emulator at `port`, and to a repository on this machine.
-fn example(port: u16, packages: &Path, forge: &Forge) -> Result<Example> {
+/// What differs in a copy of the example for the provider, for the emulator, and for a repository on this machine.
+fn fitted(packages: &Path, forge: &Forge) -> Result<Value> {
     let mut list = differences()?;
     // The emulator knows no metrics of groups, and no pauses of what they do.
     let unknown = list["attributes"]
@@ -123,9 +130,14 @@ fn example(port: u16, packages: &Path, forge: &Forge) -> Result<Example> {
         .context("older.json: attributes")?;
     unknown.extend([json!("enabled_metrics"), json!("suspended_processes")]);
     list["variables"]["packages_directory"] = json!(packages);
-    list["variables"]["state_repository"] = json!({
-        "url": forge.clone_url(), "forge": "github", "forge_api": forge.url(), "forge_app": Forge::APP,
-    });
+    list["variables"]["state_repository"] = match forge.kind() {
+        Kind::GitHub => json!({
+            "url": forge.clone_url(), "forge": "github", "forge_api": forge.url(), "forge_app": Forge::APP,
+        }),
+        Kind::Gitea => json!({
+            "url": forge.clone_url(), "forge": "gitea", "forge_api": forge.url(),
+        }),
+    };
     // A repository on this machine has no certificate.
     let replace = list["replace"].as_array_mut();
     replace.context("older.json: replace")?.extend([
@@ -137,11 +149,11 @@ fn example(port: u16, packages: &Path, forge: &Forge) -> Result<Example> {
         // Without CloudFront, files come from the bucket.
         json!(["\"https://${var.domain.name}\"\n", "null\n"]),
     ]);
-    Example::copied("aws", port, &list)
+    Ok(list)
 }
 
 fn emulator() -> Result<Emulator> {
-    match Emulator::start(Kind::Ministack) {
+    match Emulator::start(emulator::Kind::Ministack) {
         Err(emulator::Error::Refused { operation, said }) if operation.starts_with("install ") => {
             Err(NotThere(format!("{operation}: {said}")).into())
         }
@@ -161,7 +173,8 @@ fn secrets(emulated: &Emulated, names: &Value, forge: &Forge) -> Result<String> 
         let name = name.as_str().context("a secret has no name")?;
         let value = match kind.as_str() {
             "state_token" => forge.token(),
-            "forge_token" => Forge::app_key().to_owned(),
+            "forge_token" if forge.kind() == Kind::GitHub => Forge::app_key().to_owned(),
+            "forge_token" => forge.token(),
             _ => output(&mut cmd("openssl", &["rand", "-hex", "16"]))?,
         };
         emulated.put_parameter(name, &value, true)?;
@@ -179,6 +192,13 @@ impl Installation {
             &format!("{}-sweep", self.prefix),
             &json!({"sweep": "everything"}),
         )
+    }
+
+    /// From now on timers wait so long between two looks.
+    pub(crate) fn look_each(&self, wait: Duration) {
+        for timer in &self.timers {
+            timer.seconds.store(wait.as_secs(), Ordering::Relaxed);
+        }
     }
 
     /// The environment of a component outside of the cloud: who it is there, and a door of its own.
@@ -210,6 +230,11 @@ impl Installation {
         Verdict::of(terraform::judge_calls(&self.state, &records))
     }
 
+    /// All calls so far are among those that are recorded.
+    pub(crate) fn compare_calls(&self) -> Result<()> {
+        record::compare(&self.recorder.calls()?)
+    }
+
     /// What the timer met, if it failed.
     pub(crate) fn trouble(&self) -> Option<String> {
         let all = self.timers.iter().filter_map(Timer::trouble);
@@ -218,8 +243,9 @@ impl Installation {
     }
 }
 
-/// Starts a function each minute. Ends with this value, within a second.
+/// Starts a function each minute, or as it is told. Ends with this value, within a second.
 struct Timer {
+    seconds: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
     trouble: Arc<Mutex<Option<String>>>,
 }
@@ -227,18 +253,20 @@ struct Timer {
 impl Timer {
     fn start(emulated: &Emulated, function: String, event: Value) -> Self {
         let timer = Self {
+            seconds: Arc::new(AtomicU64::new(MINUTE.as_secs())),
             is_over: Arc::default(),
             trouble: Arc::default(),
         };
         let (is_over, trouble) = (timer.is_over.clone(), timer.trouble.clone());
+        let seconds = timer.seconds.clone();
         let emulated = emulated.clone();
         std::thread::spawn(move || {
-            let mut left = MINUTE;
+            let mut waited = 0;
             while !is_over.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_secs(1));
-                left = left.saturating_sub(Duration::from_secs(1));
-                if left.is_zero() {
-                    left = MINUTE;
+                waited += 1;
+                if waited >= seconds.load(Ordering::Relaxed) {
+                    waited = 0;
                     if let Err(error) = emulated.invoke(&function, &event) {
                         let mut trouble = trouble.lock().unwrap_or_else(PoisonError::into_inner);
                         *trouble = Some(format!("{error:#}"));

@@ -64,6 +64,42 @@ impl Demo {
         Ok(root)
     }
 
+    /// The version of `package` that apt would install, which sees the repository for the first time and knows only the
+    /// published key.
+    pub(super) fn apt_sees(&self, url: &str, package: &str) -> Result<Option<String>> {
+        let directory = self.path("apt-sees");
+        std::fs::remove_dir_all(&directory).ok();
+        for part in ["lists/partial", "cache/archives/partial"] {
+            std::fs::create_dir_all(directory.join(part))?;
+        }
+        let key = self.public_key();
+        let source = format!(
+            "deb [signed-by={}] {url}/repos/debian/12 bookworm main\n",
+            key.display()
+        );
+        write(&directory.join("sources.list"), &source)?;
+        write(&directory.join("status"), "")?;
+        let place = |name: &str, path: &str| format!("{name}={}", directory.join(path).display());
+        let options = [
+            "Dir::Etc::SourceParts=/dev/null".to_owned(),
+            "APT::Sandbox::User=root".to_owned(),
+            "APT::Update::Error-Mode=any".to_owned(),
+            place("Dir::Etc::SourceList", "sources.list"),
+            place("Dir::State::Lists", "lists"),
+            place("Dir::State::Status", "status"),
+            place("Dir::Cache", "cache"),
+        ];
+        let apt = |program: &str, words: &[&str]| {
+            let options = options.iter().flat_map(|option| ["-o", option]);
+            output(cmd(program, &[]).args(options).args(words))
+        };
+        apt("apt-get", &["update"])?;
+        let policy = apt("apt-cache", &["policy", package])?;
+        let mut lines = policy.lines().map(str::trim_start);
+        let version = lines.find_map(|line| line.strip_prefix("Candidate:"));
+        Ok(version.map(|version| version.trim().to_owned()))
+    }
+
     /// Answers the installed package, and what its program writes.
     pub(super) fn dnf_installs(&self, url: &str) -> Result<(String, String)> {
         let root = self.dnf_root(url, &["bash", "figlet"])?;

@@ -1,14 +1,15 @@
 //! `cargo xtask aws`: the demo's way through Lambda, SQS, DynamoDB and S3, all of them on this machine, and through pull
-//! requests at a double of GitHub.
+//! requests at a double of GitHub. `--forge` goes another way on the same: see [`super::forges`].
 
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
 use fake_forge::forge::{Change, Forge, Kind};
 
+use super::forges::{at_forge, word};
 use super::reviewed::Packager;
 use super::{Demo, RELEASE, build_request};
-use crate::aws;
+use crate::aws::{self, Installation};
 use crate::sh::{bin, build_programs, cmd, output, run, write};
 use crate::terraform::Verdict;
 use crate::{Usage, bridge, setup};
@@ -31,25 +32,25 @@ enum For {
     Looking,
 }
 
+const USAGE: &str = "usage: cargo xtask aws [--record | --accept | --hold | --forge github|gitea]";
+
 /// `words`: what the run is for; `--accept` is about the one before.
 pub(crate) fn on_aws(words: &[&str]) -> Result<()> {
-    let purpose = match words {
-        [] => For::Judging,
-        ["--record"] => For::Recording,
-        ["--hold"] => For::Looking,
+    let way: &dyn Fn() -> Result<Verdict> = match words {
+        [] => &|| go(For::Judging),
+        ["--record"] => &|| go(For::Recording),
+        ["--hold"] => &|| go(For::Looking),
+        ["--forge", "github"] => &|| at_forge(Kind::GitHub),
+        ["--forge", "gitea"] => &|| at_forge(Kind::Gitea),
         ["--accept"] => return aws::accept(),
-        _ => {
-            return Err(
-                Usage("usage: cargo xtask aws [--record | --accept | --hold]".to_owned()).into(),
-            );
-        }
+        _ => return Err(Usage(USAGE.to_owned()).into()),
     };
     setup::run()?;
     if let Some(why) = aws::cannot()? {
         bail!("{why}");
     }
     build_programs()?;
-    if let Some(why) = go(purpose)?.left_out() {
+    if let Some(why) = way()?.left_out() {
         println!("the judge of policies: LEFT OUT: {why}");
     }
     Ok(())
@@ -69,7 +70,7 @@ fn go(purpose: For) -> Result<Verdict> {
 }
 
 /// A runner that knows the installation's address and its own key.
-struct Runner(Child);
+pub(super) struct Runner(Child);
 
 impl Drop for Runner {
     fn drop(&mut self) {
@@ -81,17 +82,8 @@ impl Drop for Runner {
 
 impl Demo {
     fn go_on_aws(&self, purpose: For) -> Result<Verdict> {
-        self.step("a new distribution: millrace init, and its state repository at a GitHub");
-        run(Command::new(bin("millrace"))
-            .arg("init")
-            .arg(self.path("one"))
-            .args(["--name", "demo"]))?;
-        let forge = Forge::start(Kind::GitHub, &self.path("forge"));
-        self.clone_state()?;
-        self.move_to(&forge)?;
-        self.step("terraform apply, and the functions deployed");
-        let installed = aws::install(&self.root, &forge)?;
-        println!("up at {}/", installed.url);
+        let forge = self.forge(Kind::GitHub)?;
+        let installed = self.install(&forge)?;
         let packager = Packager {
             demo: self,
             forge: &forge,
@@ -110,6 +102,29 @@ impl Demo {
         done
     }
 
+    /// A forge with the state repository of a new distribution.
+    pub(super) fn forge(&self, kind: Kind) -> Result<Forge> {
+        let name = word(kind);
+        self.step(&format!(
+            "a new distribution: millrace init, and its state repository at a double of {name}"
+        ));
+        run(Command::new(bin("millrace"))
+            .arg("init")
+            .arg(self.path("one"))
+            .args(["--name", "demo"]))?;
+        let forge = Forge::start(kind, &self.path("forge"));
+        self.clone_state()?;
+        self.move_to(&forge)?;
+        Ok(forge)
+    }
+
+    pub(super) fn install(&self, forge: &Forge) -> Result<Installation> {
+        self.step("terraform apply, and the functions deployed");
+        let installed = aws::install(&self.root, forge)?;
+        println!("up at {}/", installed.url);
+        Ok(installed)
+    }
+
     /// The clone has another origin from now on, and may push to it.
     fn move_to(&self, forge: &Forge) -> Result<()> {
         let clone = self.path("my-distribution");
@@ -121,18 +136,7 @@ impl Demo {
 
     fn run_on_aws(&self, packager: &Packager<'_>, purpose: For) -> Result<Verdict> {
         let installed = packager.installed;
-        let signer = installed.surroundings("signer")?;
-        let runners = [
-            self.runner(
-                "local-builder",
-                &installed.url,
-                &installed.surroundings("runner")?,
-            )?,
-            self.runner("local-signer", &installed.url, &signer)?,
-        ];
-        self.configure()?;
-        self.sign_with_kms(&installed.key, &signer)?;
-        self.commit("Configure this machine")?;
+        let runners = self.begin(installed)?;
         self.build_and_release(packager)?;
         drop(runners);
         self.step("each call that was made, and each right that was not used");
@@ -142,6 +146,20 @@ impl Demo {
             self.began.elapsed().as_secs()
         );
         Ok(verdict)
+    }
+
+    /// Runners, and the first commit: what differs on this machine, and the key that signs.
+    pub(super) fn begin(&self, installed: &Installation) -> Result<[Runner; 2]> {
+        let builder = installed.surroundings("runner")?;
+        let signer = installed.surroundings("signer")?;
+        let runners = [
+            self.runner("local-builder", &installed.url, &builder)?,
+            self.runner("local-signer", &installed.url, &signer)?,
+        ];
+        self.configure()?;
+        self.sign_with_kms(&installed.key, &signer)?;
+        self.commit("Configure this machine")?;
+        Ok(runners)
     }
 
     /// The key of the distribution is one that the signer never sees: docs/how-to/sign-with-kms.md.
@@ -165,7 +183,7 @@ impl Demo {
         let figlet = self.figlet_source()?;
         let request = build_request(&tree, &figlet);
         let mistake = ["debian-12", "debian-21"];
-        let build = packager.mends("Build both", BUILD_FILE, &request, mistake)?;
+        let (build, _) = packager.mends("Build both", BUILD_FILE, &request, mistake)?;
         self.step("it is merged, and its page follows the work");
         packager.merges(build, BUILD_FILE, "succeeded")?;
         packager.asks_for_a_retry(build)?;

@@ -7,6 +7,7 @@
 mod clients;
 mod cloud;
 mod emulated;
+mod forges;
 mod lost;
 mod packages;
 mod reviewed;
@@ -22,6 +23,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub(crate) use cloud::{on_aws, on_aws_built};
 pub(crate) use emulated::emulated;
+pub(crate) use forges::on_both_forges;
 pub(crate) use packages::packages;
 
 use crate::sh::{bin, build_programs, cmd, output, run, scratch, write};

@@ -1,4 +1,4 @@
-//! Pull requests as a packager opens them at a GitHub, and what is seen on their pages.
+//! Pull requests as a packager opens them at a forge, and what is seen on their pages.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use crate::sh::{bin, cmd, output};
 const PLAN: &str = "millrace / plan";
 const RESULTS: &str = "millrace / build and release";
 const LOOK: Duration = Duration::from_millis(500);
+/// Says in which order webhooks come that were held back.
+pub(super) const ORDER: u64 = 5;
 
 /// A packager, who sees the forge's pages and knows where the control plane is.
 pub(super) struct Packager<'a> {
@@ -21,14 +23,14 @@ pub(super) struct Packager<'a> {
 }
 
 impl Packager<'_> {
-    /// Opens a pull request with a mistake, sees it on its line, and mends it. Answers its number.
+    /// Opens a pull request with a mistake, sees it on its line, and mends it. Answers its number and the plan.
     pub(super) fn mends(
         &self,
         title: &str,
         path: &str,
         text: &str,
         mistake: [&str; 2],
-    ) -> Result<u64> {
+    ) -> Result<(u64, Page)> {
         let [right, wrong] = mistake;
         let change = Change::new(title).write(path, &text.replace(right, wrong));
         let pull = self.opens(title, &change);
@@ -41,8 +43,8 @@ impl Packager<'_> {
         println!("{}", page.text);
         let change = Change::new("Mend it").write(path, text);
         self.forge.push_to_pull(pull, &change);
-        self.sees_plan(pull)?;
-        Ok(pull)
+        let page = self.sees_plan(pull)?;
+        Ok((pull, page))
     }
 
     /// Opens a pull request and sees the plan. Answers its number and what was seen.
@@ -65,14 +67,14 @@ impl Packager<'_> {
     }
 
     /// Merges it; `request` comes to be in `phase`, and the page says that all is done.
-    pub(super) fn merges(&self, pull: u64, request: &str, phase: &str) -> Result<()> {
+    pub(super) fn merges(&self, pull: u64, request: &str, phase: &str) -> Result<Page> {
         self.forge.merge(pull);
         self.waits(&format!("{request} is not {phase}"), || {
             Ok(self.phase(request)?.as_deref() == Some(phase))
         })?;
         let page = self.sees(pull, RESULTS, "done", |page| page.is_good)?;
         println!("{}", page.text);
-        Ok(())
+        Ok(page)
     }
 
     /// Somebody who may asks for another try of what failed, which is nothing, and is answered.
@@ -89,18 +91,41 @@ impl Packager<'_> {
         Ok(())
     }
 
-    /// As the control plane says; nothing before it knows the request.
+    /// How many comments have come since somebody asked for something there.
+    pub(super) fn answers(&self, pull: u64) -> Result<usize> {
+        let mut comments = self.forge.comments(pull).into_iter();
+        comments
+            .find(|it| it.author == Forge::OWNER)
+            .context("nobody has asked")?;
+        Ok(comments.count())
+    }
+
+    /// Waits until the control plane knows what is on `main`. Before that, pull requests are held against nothing.
+    pub(super) fn waits_for_main(&self) -> Result<()> {
+        let tip = self.forge.tip("main");
+        self.waits(&format!("{tip} on main is not planned"), || {
+            Ok(self.status(&[])?.is_some_and(|it| it["commit"] == tip))
+        })
+    }
+
     fn phase(&self, request: &str) -> Result<Option<String>> {
-        let words = ["status", "--json", "--url", &self.installed.url, request];
-        let Ok(text) = output(&mut cmd(bin("millrace"), &words)) else {
+        let Some(file) = self.status(&[request])? else {
             return Ok(None);
         };
-        let file: serde_json::Value = serde_json::from_str(&text).context("read the status")?;
         let phase = file["phase"].as_str().map(str::to_owned);
         if let Some("failed" | "invalid") = phase.as_deref() {
-            bail!("{request} has failed: {text}");
+            bail!("{request} has failed: {file}");
         }
         Ok(phase)
+    }
+
+    /// As the control plane says; nothing before it knows of what it is asked.
+    fn status(&self, of: &[&str]) -> Result<Option<serde_json::Value>> {
+        let words = ["status", "--json", "--url", &self.installed.url];
+        let Ok(text) = output(cmd(bin("millrace"), &words).args(of)) else {
+            return Ok(None);
+        };
+        serde_json::from_str(&text).context("read the status")
     }
 
     /// Waits until people see the check so.
@@ -128,6 +153,7 @@ impl Packager<'_> {
     fn waits(&self, else_say: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
         let began = Instant::now();
         while !is_so()? {
+            self.forge.release(ORDER);
             ensure!(
                 began.elapsed() < Duration::from_secs(PATIENCE.into()),
                 "{else_say}. {}",
