@@ -45,6 +45,8 @@ const APP_NAME: &str = "[bot]";
 pub struct GitHub<C> {
     line: Line<Octo, C>,
     account: Account,
+    /// Whose tokens are lent to git.
+    for_git: Account,
     writing: tokio::sync::Mutex<()>,
 }
 
@@ -52,15 +54,17 @@ impl<C: Clock> GitHub<C> {
     /// Asks nothing yet. It must be made inside of a tokio runtime.
     pub fn new(address: Address, login: Login, clock: C) -> std::result::Result<Self, ConfigError> {
         Ok(Self {
+            for_git: Account::for_git(login.clone())?,
             account: Account::new(login)?,
             line: Line::new(Octo::new(&address)?, address, clock),
             writing: tokio::sync::Mutex::default(),
         })
     }
 
-    /// What git pushes with, as the password of `x-access-token`. It is good for some minutes at least.
+    /// What git pushes with, as the password of `x-access-token`. It is good for some minutes at least, and an App's for
+    /// nothing but git.
     pub async fn push_token(&self) -> Result<Secret> {
-        self.account.token(&self.line, "log in for a push").await
+        self.for_git.token(&self.line, "log in for a push").await
     }
 
     async fn ask(&self, call: Call) -> Result<Answer> {
@@ -69,7 +73,9 @@ impl<C: Clock> GitHub<C> {
         if answer.status != StatusCode::UNAUTHORIZED || !self.account.forget(&token).await {
             return Ok(answer);
         }
-        // The token was taken back before its time. What was refused did nothing, so it may be sent again.
+        // The token was taken back before its time, and so was that for git, as nobody there would say. What was refused did
+        // nothing, so it may be sent again.
+        self.for_git.renew().await;
         let token = self.account.token(&self.line, call.operation).await?;
         self.line.ask(&token, call).await
     }

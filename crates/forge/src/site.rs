@@ -3,7 +3,7 @@
 //! Callers: the functions and the command line. Invariant: nothing is asked of it before somebody has something to ask.
 
 use ledger::Millis;
-use ports::{Check, Clock, Forge, Permission, Pull, Reply, Result};
+use ports::{Check, Clock, Error, Forge, Permission, Pull, Reply, Result};
 use serde::Deserialize;
 
 use crate::address::{Address, ConfigError, Secret};
@@ -90,6 +90,22 @@ impl<C: Clock> AnyForge<C> {
             (Kind::Gitea, None) => Self::Gitea(Box::new(Gitea::new(address, secret, clock)?)),
             (Kind::Gitea, Some(id)) => return Err(ConfigError::NoApps(id)),
         })
+    }
+}
+
+impl<C: Clock> AnyForge<C> {
+    /// What git pushes with for a while, as [`GitHub::push_token`] has it.
+    ///
+    /// # Errors
+    /// At a Gitea, which lends none.
+    pub async fn push_token(&self) -> Result<Secret> {
+        match self {
+            Self::GitHub(forge) => forge.push_token().await,
+            Self::Gitea(_) => {
+                let cause = "a Gitea lends no tokens: one for git has to be written down";
+                Err(Error::transient("log in for a push", cause))
+            }
+        }
     }
 }
 

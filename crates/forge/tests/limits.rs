@@ -366,6 +366,10 @@ async fn a_token_for_pushes_is_good_and_shows_itself_to_nobody() {
     assert!(!format!("{:?}", world.app()).contains("PRIVATE"));
     let again = adapter.push_token().await.expect("a token");
     assert!(again == token, "one token serves until its end");
+    let other = world.github_as(Login::Token(token));
+    let error = other.write_check(&check(&world, 0).await).await;
+    let error = error.expect_err("it is for git alone").to_string();
+    assert!(error.contains("lacks a permission"), "{error}");
 }
 
 #[tokio::test]

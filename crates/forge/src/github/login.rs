@@ -10,7 +10,7 @@ use octocrab::jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use ports::{Clock, Error, Result};
 use reqwest::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
 use super::wire::Octo;
@@ -54,6 +54,8 @@ pub(super) struct App {
     id: u64,
     key: EncodingKey,
     installation: Option<u64>,
+    /// What a token may do, as GitHub spells it. Null: all that the App may.
+    may: Value,
     state: Mutex<State>,
     /// What GitHub's clock is ahead of ours, in milliseconds, as far as it matters.
     skew: AtomicI64,
@@ -93,6 +95,15 @@ struct Claims {
 
 impl Account {
     pub(super) fn new(login: Login) -> std::result::Result<Self, ConfigError> {
+        Self::that_may(login, Value::Null)
+    }
+
+    /// For git alone: an App's token can do nothing else.
+    pub(super) fn for_git(login: Login) -> std::result::Result<Self, ConfigError> {
+        Self::that_may(login, json!({"contents": "write"}))
+    }
+
+    fn that_may(login: Login, may: Value) -> std::result::Result<Self, ConfigError> {
         match login {
             Login::Token(token) if token.is_token() => Ok(Self::Token(token)),
             Login::Token(_) => Err(ConfigError::Token("GitHub")),
@@ -106,6 +117,7 @@ impl Account {
                     id,
                     key: key.map_err(|_| ConfigError::Key(id))?,
                     installation,
+                    may,
                     state: Mutex::default(),
                     skew: AtomicI64::new(0),
                 })))
@@ -140,6 +152,13 @@ impl Account {
         // Somebody else may have a newer one by now.
         state.token.take_if(|lent| lent.token == *token);
         true
+    }
+
+    /// The next token is another one.
+    pub(super) async fn renew(&self) {
+        if let Self::App(app) = self {
+            app.state.lock().await.token = None;
+        }
     }
 }
 
@@ -191,7 +210,10 @@ impl App {
         installation: u64,
     ) -> Result<Lent> {
         let path = format!("/app/installations/{installation}/access_tokens");
-        let body = json!({ "repositories": [line.address().name()] });
+        let mut body = json!({ "repositories": [line.address().name()] });
+        if !self.may.is_null() {
+            body["permissions"] = self.may.clone();
+        }
         let call = Call::with(operation, Method::POST, path, body);
         let answer = self.ask(line, call).await?;
         if !answer.status.is_success() {
