@@ -8,10 +8,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use control::{Control, Options};
 use forge::AnyForge;
-use git::{Credentials, Repository};
+use git::{Credentials, Login, Repository};
 use platform_aws::{Access, AwsPlatform, Parameters, WallClock};
 use state_repo::GitStateRepo;
+use tokio::sync::Mutex;
 
+use crate::login::{self, Lending};
 use crate::settings::{Secret, Settings};
 
 /// The environment variable that names the parameter with the document.
@@ -23,8 +25,6 @@ const SCRATCH: &str = "millrace";
 const MOST_ENVIRONMENTS: u32 = 1_000;
 /// Pushes to the status branch that a forge bears (`millrace up --pushes-a-minute`).
 const PUSHES_A_MINUTE: Option<NonZeroU32> = NonZeroU32::new(6);
-/// The user that a bare token is sent with: GitHub wants this word, other forges take any.
-const TOKEN_USER: &str = "x-access-token";
 
 /// The control plane of a function.
 pub type Plane = Control<AwsPlatform<GitStateRepo>>;
@@ -111,18 +111,52 @@ impl Boot {
     /// # Errors
     /// When the login cannot be read.
     pub async fn control(&self) -> anyhow::Result<Arc<Plane>> {
-        let state = &self.settings.state_repository;
+        if self.settings.state_repository.app_logs_in {
+            let name = self.settings.secret(Secret::StateToken)?.to_owned();
+            return self.control_as(login::read(self.parameters.clone(), name));
+        }
         let login = self.secret(Secret::StateToken).await?;
-        let repository = Repository::remote(
-            state.url.parse()?,
-            self.scratch.folder.join("state.git"),
-            credentials(&login),
-        )
-        .with_context(|| format!("open the state repository {}", state.url))?
+        let repository = self.state(login::written(&login))?;
+        Ok(self.over_state(repository))
+    }
+
+    /// The same, with another login than the one that is written down.
+    ///
+    /// # Errors
+    /// When the document names no state repository.
+    pub fn control_as(&self, login: Arc<dyn Login>) -> anyhow::Result<Arc<Plane>> {
+        let repository = self.state(Credentials::None)?;
+        Ok(self.over_state(repository.logging_in(login)))
+    }
+
+    /// Where a token for git is written down, if the forge's App logs in.
+    ///
+    /// # Errors
+    /// When the document names no parameter for it.
+    pub fn lending(&self) -> anyhow::Result<Option<Lending>> {
+        if !self.settings.state_repository.app_logs_in {
+            return Ok(None);
+        }
+        Ok(Some(Lending {
+            parameters: self.parameters.clone(),
+            name: self.settings.secret(Secret::StateToken)?.to_owned(),
+            key: self.settings.secrets_key_arn.clone(),
+            last: Mutex::default(),
+        }))
+    }
+
+    fn state(&self, credentials: Credentials) -> anyhow::Result<Repository> {
+        let url = &self.settings.state_repository.url;
+        let copy = self.scratch.folder.join("state.git");
+        let repository = Repository::remote(url.parse()?, copy, credentials)
+            .with_context(|| format!("open the state repository {url}"))?;
         // An environment begins without a copy, and reads few of the files.
-        .blobless();
-        let state_repo = GitStateRepo::new(repository).holding(&state.branch);
-        Ok(Arc::new(self.over(state_repo)))
+        Ok(repository.blobless())
+    }
+
+    fn over_state(&self, repository: Repository) -> Arc<Plane> {
+        let branch = &self.settings.state_repository.branch;
+        Arc::new(self.over(GitStateRepo::new(repository).holding(branch)))
     }
 
     /// The same for a use case that asks nothing of the state repository: no secret is read.
@@ -166,18 +200,5 @@ impl Boot {
             ..Options::default()
         };
         Control::new(platform, options)
-    }
-}
-
-/// `token` or `user:password`; nothing where the parameter says `none`, since it cannot be empty.
-fn credentials(login: &str) -> Credentials {
-    let login = login.trim();
-    if login.is_empty() || login == "none" {
-        return Credentials::None;
-    }
-    let (user, password) = login.split_once(':').unwrap_or((TOKEN_USER, login));
-    Credentials::Basic {
-        user: user.to_owned(),
-        password: password.to_owned(),
     }
 }

@@ -9,7 +9,7 @@
 //! | `collect` | the queue `results`, when the bucket has a new result | `collect` |
 //! | `report` | the queue `report` | `report_received` |
 //! | `sweep` | a timer, each minute | `plan_head`, `sweep`, `report_received` |
-//! | `forge` | the queue `forge`, and a timer, each minute | `answer_forge_received`, `review`, `tell` |
+//! | `forge` | the queue `forge`, and a timer, each minute | `answer_forge_received`, `review`, `tell`; lends the others an App's token for git |
 //! | `read-api` | people and clients, over HTTP | `server::reading` |
 //!
 //! Callers: the binaries. Invariants: one environment variable, the name of the document that says all else; what
@@ -22,11 +22,13 @@
 mod batch;
 mod boot;
 mod cloud;
+mod login;
 mod notification;
 mod settings;
 
 pub use batch::Batch;
 pub use boot::{Boot, Plane};
 pub use cloud::Own;
+pub use login::{Lending, app_login};
 pub use notification::places;
 pub use settings::{Secret, Settings, StateRepository};

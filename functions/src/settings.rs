@@ -30,6 +30,9 @@ pub struct Settings {
     /// Names of the parameters that hold secrets.
     #[serde(default)]
     secrets: BTreeMap<Secret, String>,
+    /// ARN of the key in KMS that encrypts secrets. Left out: the account's own.
+    #[serde(default)]
+    pub secrets_key_arn: Option<String>,
     /// Where clients find files by their digests. Left out: in the bucket.
     #[serde(default)]
     pub publishing_url: Option<String>,
@@ -55,13 +58,16 @@ pub struct StateRepository {
     /// The branch of answers.
     #[serde(default = "status_branch")]
     pub status_branch: String,
+    /// Whether the forge's App logs in: then `state_token` is written by the function `forge`, and ends after an hour.
+    #[serde(default)]
+    pub app_logs_in: bool,
 }
 
 /// A secret, each a parameter of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Secret {
-    /// The login for the state repository: a token, or `user:password`. Empty: none.
+    /// The login for the state repository: a token, or `user:password`. `none`: none.
     StateToken,
     /// Who may cancel and retry.
     AdminToken,
@@ -139,6 +145,8 @@ mod tests {
         let settings = Settings::parse(DOCUMENT).expect("a document");
         assert_eq!(settings.state_repository.branch, "main");
         assert_eq!(settings.publishing_url, None, "Terraform writes null");
+        let of_before = !settings.state_repository.app_logs_in;
+        assert!(of_before, "people write the token down");
         assert_eq!(settings.forge, None, "a document of before has none");
         let name = settings.secret(Secret::AdminToken).expect("named");
         assert_eq!(name, "/millrace/admin-token");

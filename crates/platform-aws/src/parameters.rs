@@ -5,6 +5,7 @@ use std::time::Duration;
 use aws_config::BehaviorVersion;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use aws_sdk_ssm::types::ParameterType;
 use ports::{Error, Result};
 
 use crate::installation::Patience;
@@ -38,5 +39,19 @@ impl Parameters {
         let found = answer(Patience::default(), &operation, || get.clone().send()).await?;
         let value = found.parameter.and_then(|parameter| parameter.value);
         value.ok_or_else(|| Error::corrupt(operation, "it has no value"))
+    }
+
+    /// Writes a secret, whatever was there. `key` is the ARN of the key in KMS that encrypts it; none: the account's own.
+    /// No error has it.
+    ///
+    /// # Errors
+    /// When it may not be written.
+    pub async fn put_secret(&self, name: &str, value: &str, key: Option<&str>) -> Result<()> {
+        let operation = format!("write the parameter {name}");
+        let put = self.0.put_parameter().name(name).value(value);
+        let put = put.set_key_id(key.map(str::to_owned));
+        let put = put.r#type(ParameterType::SecureString).overwrite(true);
+        let done = answer(Patience::default(), &operation, || put.clone().send()).await;
+        done.map(drop)
     }
 }

@@ -1,11 +1,14 @@
 //! Tells people at the forge what merging would do and how work goes, and does what they ask for there. Its queue says
-//! that something has happened; what it does not say, a timer finds.
+//! that something has happened; what it does not say, a timer finds. It alone reads the forge's secret, so where that is the
+//! key of an App, it lends the other functions a token for git.
 //!
 //! It runs once at a time, since a forge knows no condition: terraform/modules/control-plane.
 
+use std::sync::Arc;
+
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use forge::AnyForge;
-use functions::{Batch, Boot, Plane};
+use functions::{Batch, Boot, Lending, Plane, app_login};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use platform_aws::WallClock;
 use serde::Deserialize;
@@ -35,8 +38,10 @@ enum Word {
 
 /// Who sits between the control plane and the forge.
 struct Desk {
-    plane: std::sync::Arc<Plane>,
-    forge: AnyForge<WallClock>,
+    plane: Arc<Plane>,
+    forge: Arc<AnyForge<WallClock>>,
+    /// Where the App's token for git goes, if it logs in.
+    lending: Option<Lending>,
     /// Set when commits whose work is open are kept in sight.
     watches: OnceCell<()>,
 }
@@ -47,9 +52,16 @@ async fn main() -> Result<(), Error> {
     let Some(forge) = boot.forge().await? else {
         return Err("the document names no forge: write one in state_repository".into());
     };
+    let forge = Arc::new(forge);
+    let lending = boot.lending()?;
+    let plane = match lending {
+        Some(_) => boot.control_as(app_login(forge.clone()))?,
+        None => boot.control().await?,
+    };
     let desk = Desk {
-        plane: boot.control().await?,
+        plane,
         forge,
+        lending,
         watches: OnceCell::new(),
     };
     run(service_fn(|event: LambdaEvent<Start>| {
@@ -61,6 +73,11 @@ async fn main() -> Result<(), Error> {
 impl Desk {
     /// What fails is logged, and counted there. The timer brings it back, and the queue its messages.
     async fn handle(&self, start: Start) -> Result<SqsBatchResponse, Error> {
+        if let Some(lending) = &self.lending
+            && let Err(error) = lending.lend(&self.forge).await
+        {
+            tracing::warn!(%error, "failed to lend the other functions a token for git");
+        }
         let watches = self.watches.get_or_try_init(|| self.plane.watch_open());
         if let Err(error) = watches.await {
             tracing::warn!(%error, "failed to see which commits' work is open");
@@ -72,7 +89,7 @@ impl Desk {
             }
             Start::Queue(event) => self.answer(Batch::of(event)).await,
         };
-        match self.plane.tell(&self.forge).await {
+        match self.plane.tell(&*self.forge).await {
             Ok(told) => tracing::info!(?told, "told how work goes"),
             Err(error) => tracing::warn!(%error, "failed to tell how work goes"),
         }
@@ -80,7 +97,7 @@ impl Desk {
     }
 
     async fn review(&self) {
-        match self.plane.review(&self.forge).await {
+        match self.plane.review(&*self.forge).await {
             Ok(reviewed) => tracing::info!(?reviewed, "looked at pull requests"),
             Err(error) => tracing::warn!(%error, "failed to look at pull requests"),
         }
@@ -90,7 +107,7 @@ impl Desk {
         let deliveries = batch.deliveries();
         let answered = self
             .plane
-            .answer_forge_received(&self.forge, &deliveries)
+            .answer_forge_received(&*self.forge, &deliveries)
             .await;
         match answered {
             Ok(answered) => {

@@ -66,6 +66,21 @@ locals {
     resources = values(var.system_queues.forge)
   }]
 
+  # A token of the App that is good for git alone and ends after an hour. The others read it: the App's key they may not.
+  lend_token = concat(
+    !local.app_logs_in ? [] : [{
+      sid       = "LendToken"
+      actions   = ["ssm:PutParameter"]
+      resources = [local.secret_arns["state_token"]]
+    }],
+    !local.app_logs_in || var.secrets_kms_key_arn == null ? [] : [{
+      sid        = "EncryptToken"
+      actions    = ["kms:Encrypt"]
+      resources  = [var.secrets_kms_key_arn]
+      conditions = { StringEquals = { "kms:EncryptionContext:PARAMETER_ARN" = [local.secret_arns["state_token"]] } }
+    }],
+  )
+
   # A message that failed is told when to come back.
   drain = ["sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ReceiveMessage"]
 
@@ -272,7 +287,7 @@ locals {
         actions   = local.drain
         resources = values(var.system_queues.forge)
       },
-    ], local.data_keys)
+    ], local.lend_token, local.data_keys)
 
     read-api = concat([
       local.read_all_rows,

@@ -63,7 +63,9 @@ locals {
     }
   }
   has_forge = var.state_repository.forge != "none"
-  names     = toset([for name in keys(local.functions) : name if name != "forge" || local.has_forge])
+  # Then `forge` writes the state repository's login, which no person does.
+  app_logs_in = var.state_repository.forge == "github"
+  names       = toset([for name in keys(local.functions) : name if name != "forge" || local.has_forge])
 
   secret_arns = {
     for secret, name in var.secret_parameters :
@@ -113,6 +115,7 @@ locals {
       branch        = var.state_repository.branch
       status_branch = var.state_repository.status_branch
       forge         = var.state_repository.forge
+      app_logs_in   = local.app_logs_in
     }
     forge = local.has_forge ? {
       kind       = var.state_repository.forge
@@ -121,6 +124,7 @@ locals {
       app        = var.state_repository.forge_app
     } : null
     secrets               = var.secret_parameters
+    secrets_key_arn       = var.secrets_kms_key_arn
     result_prefix         = "results/"
     blob_prefix           = "blobs/sha256/"
     pointer_prefix        = "pointers/"

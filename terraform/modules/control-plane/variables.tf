@@ -198,7 +198,7 @@ variable "state_repository" {
 }
 
 variable "secret_parameters" {
-  description = "Names of the SecureString parameters. You make them, so that no secret is in Terraform's state: terraform/README.md says how. `forge_token` is for checks at the forge: the private key of a GitHub App, or a Gitea's token. Without a forge it need not be there, and no function may read it."
+  description = "Names of the SecureString parameters. You make them, so that no secret is in Terraform's state: terraform/README.md says how. `forge_token` is for checks at the forge: the private key of a GitHub App, or a Gitea's token. Without a forge it need not be there, and no function may read it. `state_token` you do not make where the forge is github: the App logs in at git, and the function `forge` writes it."
   type = object({
     webhook_secret = string
     state_token    = string

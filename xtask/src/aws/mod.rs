@@ -172,6 +172,8 @@ fn secrets(emulated: &Emulated, names: &Value, forge: &Forge) -> Result<String> 
     for (kind, name) in names.as_object().context("no secrets")? {
         let name = name.as_str().context("a secret has no name")?;
         let value = match kind.as_str() {
+            // The App logs in.
+            "state_token" if forge.kind() == Kind::GitHub => continue,
             "state_token" => forge.token(),
             "forge_token" if forge.kind() == Kind::GitHub => Forge::app_key().to_owned(),
             "forge_token" => forge.token(),

@@ -178,6 +178,10 @@ run "with_a_forge" {
     error_message = "The forge's token is one function's alone."
   }
   assert {
+    condition     = toset([for name, policy in output.policies : name if strcontains(policy, "ssm:PutParameter")]) == toset(["forge"]) && output.installation.state_repository.app_logs_in
+    error_message = "The App's token for git is written by one function, and the others are told."
+  }
+  assert {
     condition = toset([
       for name, policy in output.policies : name
       if anytrue([for statement in jsondecode(policy).Statement : contains(flatten([statement.Action]), "sqs:SendMessage") && contains(flatten([statement.Resource]), var.system_queues.forge.normal)])
@@ -199,6 +203,37 @@ run "with_a_forge" {
   assert {
     condition     = keys(aws_cloudwatch_log_metric_filter.failures) == ["collect", "forge", "plan", "report", "sweep"]
     error_message = "What fails at the forge is counted."
+  }
+}
+
+run "the_apps_token_is_encrypted_with_the_key_of_secrets" {
+  command = apply
+
+  variables {
+    state_repository    = { url = "https://github.com/acme/state.git", forge = "github", forge_app = 7 }
+    secrets_kms_key_arn = "arn:aws:kms:eu-central-1:123456789012:key/1"
+  }
+
+  assert {
+    condition     = one([for statement in jsondecode(output.policies["forge"]).Statement : jsonencode(statement.Condition.StringEquals) if statement.Sid == "EncryptToken"]) == jsonencode({ "kms:EncryptionContext:PARAMETER_ARN" = ["arn:aws:ssm:eu-central-1:123456789012:parameter/millrace/secrets/state-token"] })
+    error_message = "The key encrypts this parameter, and no other."
+  }
+  assert {
+    condition     = output.installation.secrets_key_arn == "arn:aws:kms:eu-central-1:123456789012:key/1"
+    error_message = "Whoever writes a secret knows its key."
+  }
+}
+
+run "a_gitea_lends_no_token" {
+  command = apply
+
+  variables {
+    state_repository = { url = "https://git.example.org/acme/state.git", forge = "gitea", forge_api = "https://git.example.org/api/v1" }
+  }
+
+  assert {
+    condition     = alltrue([for policy in values(output.policies) : !strcontains(policy, "ssm:PutParameter")]) && !output.installation.state_repository.app_logs_in
+    error_message = "People write the login down, and no function may change it."
   }
 }
 

@@ -124,7 +124,7 @@ fn queue(call: &str, body: &Value, places: &Places) -> Result<Right> {
 fn parameter(call: &str, body: &Value) -> Result<Vec<Right>> {
     let of = |name: &str| right(format!("ssm:{call}"), format!("{{parameter:{name}}}"));
     match call {
-        "GetParameter" => Ok(vec![of(text(body, "Name")?)]),
+        "GetParameter" | "PutParameter" => Ok(vec![of(text(body, "Name")?)]),
         "GetParameters" => {
             let names = body["Names"].as_array().context("no names")?;
             Ok(names.iter().filter_map(Value::as_str).map(of).collect())
