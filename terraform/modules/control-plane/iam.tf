@@ -25,7 +25,8 @@ locals {
     actions   = concat(local.read_rows, local.write_rows)
     resources = [var.table_arn]
     conditions = {
-      "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = local.work_partitions }
+      # What is tried again is told of at the forge again.
+      "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(local.has_forge ? ["/planned", "/watched"] : [], local.work_partitions) }
       # Without it, a request that names no rows would satisfy "all of them".
       Null = { "dynamodb:LeadingKeys" = ["false"] }
     }
