@@ -41,6 +41,8 @@ const RATE: u32 = 200;
 const DELIVERIES: u32 = 2_000;
 /// Rounds, of which the median counts: a machine has other things to do.
 const ROUNDS: usize = 3;
+/// Of so many deliveries one is a comment with a command, which is on the disk before it is answered.
+const COMMAND: u32 = 20;
 /// Bytes of a delivery about a pull request, as GitHub's examples have them.
 const BODY: usize = 25_000;
 const POLL: Duration = Duration::from_millis(5);
@@ -60,7 +62,8 @@ pub(crate) fn run(scratch: &tempfile::TempDir) -> Result<Value> {
     Ok(json!({
         "bench": "forge", "load_average": [before, load()?],
         "webhook": {
-            "a_second": RATE, "deliveries": DELIVERIES, "rounds": ROUNDS, "body_bytes": BODY,
+            "a_second": RATE, "deliveries": DELIVERIES, "commands": DELIVERIES / COMMAND,
+            "rounds": ROUNDS, "body_bytes": BODY,
             "p99_ms": millis(p99), "bare_p99_ms": millis(median(&bare)),
             "rounds_p99_ms": ours.iter().map(|it| millis(*it)).collect::<Vec<_>>(),
             "limit_p99_ms": millis(LIMIT_WEBHOOK),
@@ -157,18 +160,55 @@ impl Site {
 
     /// Of each round the 99th percentile, ours and that of who does nothing.
     async fn webhooks(&self) -> Result<(Vec<Duration>, Vec<Duration>)> {
-        let body = body(&self.forge.head_of(self.pull), self.pull);
         let bare = Bare::start()?;
         let (mut ours, mut others) = (Vec::new(), Vec::new());
-        for round in 0..ROUNDS {
+        let now = said(Command::new("date").args(["--utc", "+%FT%TZ"]))?;
+        for round in 0..ROUNDS as u32 {
+            let deliveries: Vec<Delivery> = (round * DELIVERIES..(round + 1) * DELIVERIES)
+                .map(|n| self.delivery(n, &now))
+                .collect();
             for (url, all) in [
                 (&bare.url, &mut others),
                 (&format!("{}/webhook", self.machine.url()), &mut ours),
             ] {
-                all.push(percentile(&storm(url, &body, round).await?, 99));
+                all.push(percentile(&storm(url, &deliveries).await?, 99));
             }
         }
         Ok((ours, others))
+    }
+
+    /// The `n`th: of real size, and about the pull request.
+    fn delivery(&self, n: u32, now: &str) -> Delivery {
+        let repository = json!({"full_name": format!("{}/{}", Forge::OWNER, Forge::REPOSITORY)});
+        let (event, body) = if n.is_multiple_of(COMMAND) {
+            let body = json!({
+                "action": "created", "repository": repository,
+                "issue": {"number": self.pull, "pull_request": {}},
+                "comment": {
+                    "id": n + 1, "body": "/millrace retry", "created_at": now,
+                    "user": {"login": "ada", "type": "User"},
+                },
+                "sender": {"login": "ada"},
+            });
+            ("issue_comment", body)
+        } else {
+            let body = json!({
+                "action": "synchronize", "repository": repository, "number": self.pull,
+                "pull_request": {
+                    "number": self.pull, "head": {"sha": self.forge.head_of(self.pull)},
+                    "body": "Words that nobody reads. ".repeat(BODY / 25),
+                },
+                "sender": {"login": "ada"},
+            });
+            ("pull_request", body)
+        };
+        let body = body.to_string().into_bytes();
+        Delivery {
+            id: n.to_string(),
+            event,
+            signature: format!("sha256={}", sign(SECRET, &body)),
+            body: body.into(),
+        }
     }
 }
 
@@ -182,10 +222,6 @@ fn options(scratch: &Path, forge: &Forge) -> Result<Vec<String>> {
     };
     let options = [
         ("--state", forge.clone_url()),
-        (
-            "--state-token-file",
-            private("state.token", &forge.token())?,
-        ),
         ("--forge", "github".to_owned()),
         ("--forge-api", forge.url()),
         ("--forge-app", Forge::APP.to_string()),
@@ -202,34 +238,28 @@ fn request(version: usize) -> (String, String) {
     (plan::name(FILES), plan::text(FILES, version))
 }
 
-/// A delivery of real size about the pull request.
-fn body(head: &str, number: u64) -> Vec<u8> {
-    let said = "Words that nobody reads. ".repeat(BODY / 25);
-    let body = json!({
-        "action": "synchronize", "number": number,
-        "pull_request": {"number": number, "head": {"sha": head}, "body": said},
-        "repository": {"full_name": format!("{}/{}", Forge::OWNER, Forge::REPOSITORY)},
-        "sender": {"login": "ada"},
-    });
-    body.to_string().into_bytes()
+/// What a forge sends.
+struct Delivery {
+    id: String,
+    event: &'static str,
+    signature: String,
+    body: Bytes,
 }
 
 /// Sends deliveries by the schedule; answers how long after it was due each was answered.
-async fn storm(url: &str, body: &[u8], round: usize) -> Result<Vec<Duration>> {
+async fn storm(url: &str, deliveries: &[Delivery]) -> Result<Vec<Duration>> {
     let client = reqwest::Client::new();
-    let signature = format!("sha256={}", sign(SECRET, body));
-    let body = Bytes::copy_from_slice(body);
     let start = tokio::time::Instant::now();
     let mut sent = JoinSet::new();
-    for n in 0..DELIVERIES {
+    for (n, delivery) in (0..).zip(deliveries) {
         let due = start + Duration::from_secs(1) * n / RATE;
         let request = client
             .post(url)
             .header("content-type", "application/json")
-            .header("x-github-event", "pull_request")
-            .header("x-github-delivery", format!("{round}-{n}"))
-            .header("x-hub-signature-256", &signature)
-            .body(body.clone());
+            .header("x-github-event", delivery.event)
+            .header("x-github-delivery", &delivery.id)
+            .header("x-hub-signature-256", &delivery.signature)
+            .body(delivery.body.clone());
         tokio::time::sleep_until(due).await;
         sent.spawn(async move {
             let answer = request.send().await?;

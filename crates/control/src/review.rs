@@ -389,7 +389,7 @@ impl<P: Platform> Control<P> {
             }
             MergeBase::TooFar => {
                 return Ok(Err(format!(
-                    "of {MAX_COMMITS} commits before it and `{branch}` none is in both: rebase it on `{branch}`"
+                    "it began too long ago: among {MAX_COMMITS} commits before it and `{branch}` there is none that both have; rebase it on `{branch}`"
                 )));
             }
         };

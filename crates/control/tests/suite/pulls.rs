@@ -168,7 +168,7 @@ async fn what_did_not_begin_on_main_is_refused() {
     review(&world, &forge).await;
     let check = plan(&forge, &pull);
     assert_eq!(check.state, CheckState::Failed);
-    let words = "It has no commit in common with `main`: rebase it on `main`.\n";
+    let words = "it has no commit in common with `main`: rebase it on `main`.\n";
     assert_eq!(check.summary, words);
 
     // Main goes on for longer than anybody looks back.
@@ -181,7 +181,7 @@ async fn what_did_not_begin_on_main_is_refused() {
     review(&world, &forge).await;
     let check = plan(&forge, &pull);
     assert_eq!(check.state, CheckState::Failed);
-    let words = "Of 20000 commits before it and `main` none is in both: rebase it on `main`.\n";
+    let words = "it began too long ago: among 20000 commits before it and `main` there is none that both have; rebase it on `main`.\n";
     assert_eq!(check.summary, words);
 }
 
