@@ -38,13 +38,19 @@ impl Machine {
     }
 
     fn up(scratch: &Path, options: &[&OsStr]) -> Result<Self> {
-        let (data, clone) = (scratch.join("one"), scratch.join("clone"));
+        let data = scratch.join("one");
         said(millrace()?.arg("init").arg(&data))?;
+        Self::over(scratch, &data.join("state.git"), options)
+    }
+
+    /// `millrace up` over data that is made, and a clone of the state repository at `state`.
+    pub(crate) fn over(scratch: &Path, state: &Path, options: &[&OsStr]) -> Result<Self> {
+        let (data, clone) = (scratch.join("one"), scratch.join("clone"));
         said(
             git(scratch)
                 .arg("clone")
                 .arg("--quiet")
-                .arg(data.join("state.git"))
+                .arg(state)
                 .arg(&clone),
         )?;
         let log = std::fs::File::create(scratch.join("up.log"))?;

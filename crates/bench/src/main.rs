@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `aws FUNCTIONS` | functions as Lambda starts them, and a cold plan |
 //! | `build ROOTS BRIDGE` | warm roots, the overhead over bare tools, and the time to a runner's first process |
+//! | `forge` | webhooks at 200 a second, and from `git push` to the check of a pull request, through the real `millrace up` |
 //! | `plan` | planning a push at 1,000 and at 100,000 requests: time and peak memory |
 //! | `recover` | a lost ledger of 20,000 status commits, rebuilt: time and peak memory |
 //! | `status` | 500 status files in one commit, beside `git fast-import` |
@@ -22,6 +23,7 @@
 mod aws;
 mod build;
 mod figures;
+mod forge;
 mod machine;
 mod plan;
 mod recover;
@@ -41,7 +43,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
-const HELP: &str = "usage: millrace-bench aws FUNCTIONS [FOLDER]\n       millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench plan|recover|status|start|tasks [FOLDER]";
+const HELP: &str = "usage: millrace-bench aws FUNCTIONS [FOLDER]\n       millrace-bench build ROOTS BRIDGE [FOLDER]\n       millrace-bench forge|plan|recover|status|start|tasks [FOLDER]";
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -55,6 +57,8 @@ fn main() -> Result<()> {
             let scratch = scratch(&folder(rest.first()))?;
             build::run(&scratch, Path::new(roots), Path::new(bridge))?
         }
+        ["forge", ref rest @ ..] => forge::run(&scratch(&folder(rest.first()))?)?,
+        [forge::BARE] => forge::bare()?,
         ["plan", ref rest @ ..] => plan::run(&scratch(&folder(rest.first()))?)?,
         [plan::CHILD, count, place] => plan::child(count.parse()?, Path::new(place))?,
         ["recover", ref rest @ ..] => recover::run(&scratch(&folder(rest.first()))?)?,

@@ -62,7 +62,8 @@ pub(crate) fn run(scratch: &tempfile::TempDir) -> Result<Value> {
 fn size(scratch: &Path, count: usize) -> Result<Value> {
     let place = scratch.join(count.to_string());
     std::fs::create_dir(&place)?;
-    block_on(fill(&place, count))?;
+    let repository = Repository::init_bare(place.join("state.git"))?;
+    block_on(fill(repository, &place.join("data"), count))?;
     let output = Command::new(std::env::current_exe()?)
         .args([CHILD, &count.to_string()])
         .arg(&place)
@@ -73,8 +74,8 @@ fn size(scratch: &Path, count: usize) -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("read what the process measured")
 }
 
-async fn fill(place: &Path, count: usize) -> Result<()> {
-    let repository = Repository::init_bare(place.join("state.git"))?;
+/// `count` requests in the repository, and a ledger in `data` that has them done.
+pub(crate) async fn fill(repository: Repository, data: &Path, count: usize) -> Result<()> {
     let config = [
         ("millrace.yaml".to_owned(), PROJECT.to_owned()),
         ("platforms/debian-12.yaml".to_owned(), PLATFORM.to_owned()),
@@ -84,7 +85,7 @@ async fn fill(place: &Path, count: usize) -> Result<()> {
     for files in requests.chunks(COMMIT) {
         tip = commit(&repository, Some(tip), files)?;
     }
-    let platform = LocalPlatform::open(&place.join("data"), GitStateRepo::new(repository))?;
+    let platform = LocalPlatform::open(data, GitStateRepo::new(repository))?;
     for (n, chunk) in requests.chunks(Change::MAX_ROWS / 2).enumerate() {
         let mut change = Change::default();
         for (i, (name, text)) in chunk.iter().enumerate() {

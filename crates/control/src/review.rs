@@ -11,7 +11,8 @@ use ledger::{
 };
 use pipeline_spec::{RequestPath, Sha256Digest, is_config_path};
 use ports::{
-    Applied, ChangeKind, Check, Forge, Ledger, PathChange, Platform, Pull, PullState, StateRepo,
+    Applied, ChangeKind, Check, Forge, Ledger, MergeBase, PathChange, Platform, Pull, PullState,
+    StateRepo,
 };
 use sha2::{Digest, Sha256};
 
@@ -31,8 +32,9 @@ use crate::{Control, Result};
 const MAX_FILES: usize = 5_000;
 /// Bytes of them all.
 const MAX_BYTES: usize = 64 << 20;
-/// Commits that are looked through for the one where a pull request began.
-const MAX_COMMITS: usize = 2_000;
+/// Commits that are read for the one where a pull request began. One that began further back is refused: a stranger's
+/// history may be as long as he likes, and is looked at again whenever the branch moves.
+const MAX_COMMITS: usize = 20_000;
 
 /// What a review did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -227,7 +229,12 @@ impl<P: Platform> Control<P> {
 
     /// Requests that `head` brings, changes or takes away from where it began on `base`.
     pub(crate) async fn proposed(&self, base: &str, head: &str) -> Result<Vec<RequestPath>> {
-        let began = self.merge_base(base, head).await?;
+        let began = match self.began(base, head).await? {
+            MergeBase::At(commit) => Some(commit),
+            MergeBase::Nowhere => None,
+            // Its review said so.
+            MergeBase::TooFar => return Ok(Vec::new()),
+        };
         let repo = self.platform.state_repo();
         let changes = repo.changes(began.as_deref(), head).await?;
         Ok(requests(&changes).into_iter().take(MAX_FILES).collect())
@@ -371,7 +378,21 @@ impl<P: Platform> Control<P> {
         base: &str,
     ) -> Result<std::result::Result<Proposal, String>> {
         let repo = self.platform.state_repo();
-        let began = self.merge_base(base, &pull.head).await?;
+        let branch = &self.options.branch;
+        let began = match self.began(base, &pull.head).await? {
+            MergeBase::At(commit) => Some(commit),
+            MergeBase::Nowhere if base.is_empty() => None,
+            MergeBase::Nowhere => {
+                return Ok(Err(format!(
+                    "it has no commit in common with `{branch}`: rebase it on `{branch}`"
+                )));
+            }
+            MergeBase::TooFar => {
+                return Ok(Err(format!(
+                    "it began too long ago: among {MAX_COMMITS} commits before it and `{branch}` there is none that both have; rebase it on `{branch}`"
+                )));
+            }
+        };
         let changes = repo.changes(began.as_deref(), &pull.head).await?;
         if changes.len() > MAX_FILES {
             let many = changes.len();
@@ -433,38 +454,13 @@ impl<P: Platform> Control<P> {
         Ok(both)
     }
 
-    /// The newest commit that both have; of several such, one. `None`: they have nothing in common.
-    async fn merge_base(&self, base: &str, head: &str) -> Result<Option<String>> {
+    /// Where what is at `head` began on `base`.
+    async fn began(&self, base: &str, head: &str) -> Result<MergeBase> {
         if base.is_empty() {
-            return Ok(None);
+            return Ok(MergeBase::Nowhere);
         }
         let repo = self.platform.state_repo();
-        let (mut seen, mut shared) = (BTreeSet::new(), Vec::<String>::new());
-        let mut left = vec![head.to_owned()];
-        while let Some(commit) = left.pop() {
-            if seen.len() > MAX_COMMITS {
-                break;
-            }
-            if !seen.insert(commit.clone()) {
-                continue;
-            }
-            if repo.is_ancestor(&commit, base).await? {
-                shared.push(commit);
-            } else {
-                left.extend(repo.info(&commit).await?.parents);
-            }
-        }
-        let mut newest: Option<String> = None;
-        for commit in shared {
-            let is_newer = match &newest {
-                Some(newest) => repo.is_ancestor(newest, &commit).await?,
-                None => true,
-            };
-            if is_newer {
-                newest = Some(commit);
-            }
-        }
-        Ok(newest)
+        Ok(repo.merge_base(base, head, MAX_COMMITS).await?)
     }
 }
 

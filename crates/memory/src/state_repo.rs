@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ports::{
-    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, ObjectKind, PathChange, Resolved,
-    Result, StateRepo,
+    ChangeKind, Commit, CommitInfo, Committed, Error, MergeBase, NewCommit, ObjectKind, PathChange,
+    Resolved, Result, StateRepo,
 };
 
 use crate::lock;
@@ -53,6 +53,21 @@ impl MemoryStateRepo {
     /// What somebody else does by force: the branch becomes one commit without parents.
     pub fn force_push(&self, branch: &str, author: &str, new: NewCommit) -> Commit {
         lock(&self.0).add(branch, None, author, new)
+    }
+
+    /// What somebody else does: the branch becomes a commit with these parents and the files of the first.
+    pub fn push_merge(
+        &self,
+        branch: &str,
+        author: &str,
+        parents: &[Commit],
+        message: &str,
+    ) -> Commit {
+        let mut git = lock(&self.0);
+        let files = git.files(parents.first().map(String::as_str));
+        let mut info = info(None, author, message.to_owned(), 1);
+        info.parents = parents.to_vec();
+        git.add_object(branch, info, files, None)
     }
 
     /// What somebody does who signs: as [`MemoryStateRepo::push`].
@@ -110,6 +125,20 @@ impl MemoryStateRepo {
 }
 
 impl Git {
+    /// A commit, and all before it.
+    fn history(&self, commit: &str) -> BTreeSet<Commit> {
+        let mut seen = BTreeSet::new();
+        let mut left = vec![commit.to_owned()];
+        while let Some(commit) = left.pop() {
+            if let Some(snapshot) = self.commits.get(&commit)
+                && seen.insert(commit)
+            {
+                left.extend(snapshot.info.parents.iter().cloned());
+            }
+        }
+        seen
+    }
+
     fn files(&self, commit: Option<&str>) -> Files {
         let snapshot = commit.and_then(|commit| self.commits.get(commit));
         snapshot.map_or_else(Files::new, |snapshot| snapshot.files.clone())
@@ -222,20 +251,25 @@ impl StateRepo for MemoryStateRepo {
     }
 
     async fn is_ancestor(&self, old: &str, new: &str) -> Result<bool> {
-        let git = lock(&self.0);
-        let mut seen = BTreeSet::new();
-        let mut left = vec![new.to_owned()];
-        while let Some(commit) = left.pop() {
-            if commit == old {
-                return Ok(true);
-            }
-            if let Some(snapshot) = git.commits.get(&commit)
-                && seen.insert(commit)
-            {
-                left.extend(snapshot.info.parents.iter().cloned());
-            }
+        Ok(old == new || lock(&self.0).history(new).contains(old))
+    }
+
+    async fn merge_base(&self, one: &str, other: &str, limit: usize) -> Result<MergeBase> {
+        for commit in [one, other] {
+            self.snapshot(commit)?;
         }
-        Ok(false)
+        let git = lock(&self.0);
+        let (one, other) = (git.history(one), git.history(other));
+        if one.union(&other).count() > limit {
+            return Ok(MergeBase::TooFar);
+        }
+        let shared: Vec<&Commit> = one.intersection(&other).collect();
+        let is_below = |commit: &Commit| {
+            let mut others = shared.iter().filter(|other| **other != commit);
+            others.any(|other| git.history(other).contains(commit))
+        };
+        let best = shared.iter().find(|commit| !is_below(commit));
+        Ok(best.map_or(MergeBase::Nowhere, |best| MergeBase::At((*best).clone())))
     }
 
     async fn object(&self, kind: ObjectKind, name: &str, limit: usize) -> Result<Option<Bytes>> {

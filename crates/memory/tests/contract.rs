@@ -82,6 +82,11 @@ impl Upstream for Somebody {
         self.0.force_push("main", AUTHOR, new(files, "rewritten"))
     }
 
+    async fn grow(&self, parents: &[&str], message: &str) -> Commit {
+        let parents: Vec<Commit> = parents.iter().map(|it| (*it).to_owned()).collect();
+        self.0.push_merge("main", AUTHOR, &parents, message)
+    }
+
     async fn other(&self) -> (String, Commit) {
         let (url, commit) = ("https://example.org/other.git", "ab".repeat(20));
         for git_ref in ["main", "v1"] {

@@ -44,6 +44,9 @@ pub trait Upstream {
     /// Replaces `main` by a commit without parents that has only `files`; the new tip.
     fn rewrite(&self, files: &[(&str, &str)]) -> impl Future<Output = Commit>;
 
+    /// Replaces `main` by a commit with these parents and the files of the first; the new tip.
+    fn grow(&self, parents: &[&str], message: &str) -> impl Future<Output = Commit>;
+
     /// The URL of another repository, and the commit that its branch `main` and its tag `v1` are at.
     fn other(&self) -> impl Future<Output = (String, Commit)>;
 }

@@ -416,6 +416,17 @@ pub enum Committed {
     Moved(Option<Commit>),
 }
 
+/// What two commits have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergeBase {
+    /// This commit: it is in the history of both, and in that of no other such commit.
+    At(Commit),
+    /// Nothing.
+    Nowhere,
+    /// It was not found among as many commits as the caller allows.
+    TooFar,
+}
+
 /// What a ref of a stranger's repository is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolved {
@@ -451,6 +462,15 @@ pub trait StateRepo: Send + Sync {
 
     /// Whether `old` is `new` or one of its ancestors. `false` when `old` is not known any more.
     fn is_ancestor(&self, old: &str, new: &str) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Where the histories of two commits part; of several such commits, one. It is found if both histories have no
+    /// more than `limit` commits together. Who has to read more than `limit` may say so instead.
+    fn merge_base(
+        &self,
+        one: &str,
+        other: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<MergeBase>> + Send;
 
     /// A commit or a folder as git stores it, by its name of 40 hex digits; whoever depends on it hashes it. `None`: there
     /// is none, it is of another kind, or it has more than `limit` bytes.

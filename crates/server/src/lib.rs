@@ -11,6 +11,7 @@
 
 mod api;
 mod blobs;
+mod body;
 mod error;
 mod identity;
 mod logs;
@@ -58,7 +59,7 @@ pub struct State<P: Platform> {
     /// Where clients find large files; `None`: where the store says, or here.
     published_at: Option<String>,
     /// Where the forge knocks; `None`: nobody listens.
-    door: Option<webhook::Door>,
+    door: Option<Arc<dyn Hear>>,
 }
 
 /// Who may cancel and retry: whoever knows a token. It is compared in constant time, and never logged.
@@ -126,7 +127,7 @@ fn bordered<P: Platform>(routes: Routes<P>, control: Arc<Control<P>>, config: Co
         published_at: config
             .published_at
             .map(|url| url.trim_end_matches('/').to_owned()),
-        door: config.forge.map(webhook::Door::new),
+        door: config.forge,
     });
     routes
         .fallback(error::no_such_path)

@@ -1,7 +1,5 @@
 //! The runner API, version 1: see `runner_api::protocol`.
 
-mod body;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +22,7 @@ use runner_api::{
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::body::RUNNERS;
 use crate::identity::claimed;
 use crate::logs::Appended;
 use crate::{Error, State};
@@ -41,7 +40,7 @@ pub(crate) async fn signed<P: Platform>(
 ) -> Result<(RunnerId, Runner, Bytes), Error> {
     let (parts, body) = request.into_parts();
     let claimed = claimed(state, &parts.headers).await?;
-    let body = body::read(body, limit).await?;
+    let body = RUNNERS.read(body, limit).await?;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let call = Call::new(parts.method.as_str(), path, &body);
     let (id, runner) = claimed.proven(state, &call)?;

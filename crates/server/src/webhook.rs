@@ -3,19 +3,16 @@
 use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::to_bytes;
 use axum::extract::{Request, State as Shared};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use ports::Platform;
-use tokio::sync::Semaphore;
 
+use crate::body::FORGE;
 use crate::{Error, State};
 
 /// A forge's largest delivery, in bytes.
 const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
-/// Bodies that are read at the same time: who sends them has shown nothing yet.
-const MAX_READERS: usize = 8;
 
 /// Who listens to the forge. He verifies, keeps what must not be lost, answers at once, and works later.
 pub trait Hear: Send + Sync {
@@ -25,21 +22,6 @@ pub trait Hear: Send + Sync {
         headers: &'a HeaderMap,
         body: &'a [u8],
     ) -> Pin<Box<dyn Future<Output = (u16, String)> + Send + 'a>>;
-}
-
-/// The door and who stands behind it.
-pub(crate) struct Door {
-    hear: Arc<dyn Hear>,
-    readers: Semaphore,
-}
-
-impl Door {
-    pub(crate) fn new(hear: Arc<dyn Hear>) -> Self {
-        Self {
-            hear,
-            readers: Semaphore::new(MAX_READERS),
-        }
-    }
 }
 
 pub(crate) async fn receive<P: Platform>(
@@ -52,17 +34,10 @@ pub(crate) async fn receive<P: Platform>(
         ));
     };
     let (parts, body) = request.into_parts();
-    let length = parts.headers.get(header::CONTENT_LENGTH);
-    let length = length.and_then(|it| it.to_str().ok()?.parse::<usize>().ok());
-    // It is closed with the process alone.
-    let _reading = door.readers.acquire().await;
-    let body = match length {
-        Some(bytes) if bytes > MAX_BODY_BYTES => None,
-        _ => to_bytes(body, MAX_BODY_BYTES).await.ok(),
-    };
-    let (status, words) = match body {
-        None => (413, "a delivery has at most 25 MiB".to_owned()),
-        Some(body) => door.hear.hear(&parts.headers, &body).await,
+    let (status, words) = match FORGE.read(body, MAX_BODY_BYTES).await {
+        Err(Error::BadRequest(_)) => (413, "a delivery has at most 25 MiB".to_owned()),
+        Err(trouble) => return Err(trouble),
+        Ok(body) => door.hear(&parts.headers, &body).await,
     };
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Ok((status, format!("{words}\n")).into_response())

@@ -9,7 +9,8 @@ use memory::{ManualClock, MemoryPlatform, MemoryStateRepo, MemoryStore};
 use pipeline_spec::{RepositoryName, Sha256Digest};
 use ports::{
     Applied, ArtifactStore, Body, Clock, CommitInfo, Committed, Delivery, HandedIn, Held, Ledger,
-    NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored, TaskQueue,
+    MergeBase, NewCommit, PathChange, Place, Platform, Resolved, Result, StateRepo, Stored,
+    TaskQueue,
 };
 
 use crate::gate::Gate;
@@ -337,6 +338,11 @@ impl StateRepo for Gated<MemoryStateRepo> {
         self.gate
             .call("repo.is_ancestor", self.inner.is_ancestor(old, new))
             .await
+    }
+
+    async fn merge_base(&self, one: &str, other: &str, limit: usize) -> Result<MergeBase> {
+        let work = self.inner.merge_base(one, other, limit);
+        self.gate.call("repo.merge_base", work).await
     }
 
     async fn object(

@@ -215,6 +215,7 @@ fn hows(name: &str) -> &'static [How] {
         "info",
         "changes",
         "is_ancestor",
+        "merge_base",
         "read",
         "resolve",
     ];

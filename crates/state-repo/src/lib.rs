@@ -14,8 +14,8 @@ use bytes::Bytes;
 use git::{CommitId, CommitMeta, Credentials, Edit, Outcome, RemoteUrl, Repository};
 use pipeline_spec::limits::MAX_FILE_BYTES;
 use ports::{
-    ChangeKind, Commit, CommitInfo, Committed, Error, NewCommit, ObjectKind, PathChange, Resolved,
-    Result, StateRepo,
+    ChangeKind, Commit, CommitInfo, Committed, Error, MergeBase, NewCommit, ObjectKind, PathChange,
+    Resolved, Result, StateRepo,
 };
 
 pub use lent::{TOKEN_USER, lent};
@@ -140,6 +140,18 @@ impl StateRepo for GitStateRepo {
         let (old, new) = (parse(old)?, parse(new)?);
         self.call(move |repository| repository.is_ancestor(old, new))
             .await
+    }
+
+    async fn merge_base(&self, one: &str, other: &str, limit: usize) -> Result<MergeBase> {
+        let (one, other) = (parse(one)?, parse(other)?);
+        let found = self
+            .call(move |repository| repository.merge_base(one, other, limit))
+            .await?;
+        Ok(match found {
+            git::MergeBase::At(commit) => MergeBase::At(commit.to_string()),
+            git::MergeBase::Nowhere => MergeBase::Nowhere,
+            git::MergeBase::TooFar => MergeBase::TooFar,
+        })
     }
 
     async fn object(&self, kind: ObjectKind, name: &str, limit: usize) -> Result<Option<Bytes>> {

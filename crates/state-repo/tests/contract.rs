@@ -90,6 +90,16 @@ impl Upstream for Person {
         self.import("", &files, "rewritten")
     }
 
+    async fn grow(&self, parents: &[&str], message: &str) -> String {
+        git(&self.origin, &["update-ref", "-d", "refs/heads/main"]);
+        let words = std::iter::once("from").chain(std::iter::repeat("merge"));
+        let from = parents.iter().zip(words);
+        let from: String = from
+            .map(|(parent, word)| format!("{word} {parent}\n"))
+            .collect();
+        self.import(&from, &[], message)
+    }
+
     async fn other(&self) -> (String, String) {
         let (path, commit) = bare_with(&self.home, "other.git", &[("x", "x")]);
         git(&path, &["tag", "-a", "-m", "One", "v1", "main"]);

@@ -189,6 +189,21 @@ pub(super) fn tasks(values: &[Value]) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
+pub(super) fn forge(values: &[Value]) -> Result<Vec<Line>> {
+    let value = only(values)?;
+    // Beside each figure that of who does nothing else: no time of ours can be below it.
+    let bare = at(value, "/webhook/bare_p99_ms")?;
+    let webhook = format!("a webhook answered at 200 a second, p99 (bare axum: {bare:.2})");
+    let git = at(value, "/plan/git_median_ms")? / 1e3;
+    let plan = format!("git push to the check, of 20,000 files, worst (git fetch, diff: {git:.2})");
+    let peak = at(value, "/peak_bytes")? / 1e6;
+    Ok(vec![
+        Line::below(webhook, at(value, "/webhook/p99_ms")?, "ms", 50.0),
+        Line::below(plan, at(value, "/plan/worst_ms")? / 1e3, "s", 3.0),
+        Line::below("peak memory of it", peak, "MB", 300.0),
+    ])
+}
+
 pub(super) fn aws(values: &[Value]) -> Result<Vec<Line>> {
     let value = only(values)?;
     // Beside each figure that of a function which does nothing: no program of ours can be below it.

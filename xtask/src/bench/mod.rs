@@ -22,7 +22,7 @@ type Measure = (
     fn() -> Result<Vec<Value>>,
     fn(&[Value]) -> Result<Vec<Line>>,
 );
-const MEASURES: [Measure; 9] = [
+const MEASURES: [Measure; 10] = [
     ("plan", || control_plane("plan", &[]), lines::plan),
     ("status", || control_plane("status", &[]), lines::status),
     ("recover", || control_plane("recover", &[]), lines::recover),
@@ -31,6 +31,7 @@ const MEASURES: [Measure; 9] = [
     ("build", build, lines::build),
     ("start", || control_plane("start", &[]), lines::start),
     ("tasks", || control_plane("tasks", &[]), lines::tasks),
+    ("forge", || control_plane("forge", &[]), lines::forge),
     ("aws", aws, lines::aws),
 ];
 /// Packages in the repositories that are measured.

@@ -178,13 +178,8 @@ impl Site {
             fetch,
             Step::new("On the App's page, install it on this repository alone."),
             Step::new(
-                "Make a token that may read and write the contents of this repository; Millrace pushes the branch status with it:",
-            )
-            .at(format!("{}/settings/personal-access-tokens/new", self.base))
-            .run(editor(layout, "git.token")),
-            Step::new(
                 "Protect the branch main: a pull request with approvals, reviews by code owners, and the check `millrace / plan`, \
-                 which can be chosen once a pull request has it. Protect status: only the owner of the token may push.",
+                 which can be chosen once a pull request has it. Protect status: only the App may push.",
             )
             .at(format!("{}/settings/branches", self.web())),
             self.names(".github"),
@@ -224,20 +219,22 @@ impl Site {
 
     fn start(&self, layout: &Layout) -> Step {
         let secret = |name: &str| layout.secrets().join(name).display().to_string();
-        let (forge, git, login) = match self.kind {
+        let (forge, login) = match self.kind {
+            // The App's tokens log in at git, too.
             ForgeKind::Github => (
                 "github",
-                "git.token",
                 format!(
                     "--forge-app NUMBER --forge-token-file {}",
                     secret("forge.pem")
                 ),
             ),
-            ForgeKind::Gitea => (
-                "gitea",
-                "forge.token",
-                format!("--forge-token-file {}", secret("forge.token")),
-            ),
+            ForgeKind::Gitea => {
+                let token = secret("forge.token");
+                (
+                    "gitea",
+                    format!("--forge-token-file {token} --state-token-file {token}"),
+                )
+            }
         };
         let api = self.api();
         let api = match api == forge::Address::GITHUB {
@@ -250,10 +247,7 @@ impl Site {
                 layout.root().display(),
                 self.web()
             ))
-            .run(format!(
-                "  --state-token-file {} --forge {forge}{api} \\",
-                secret(git)
-            ))
+            .run(format!("  --forge {forge}{api} \\"))
             .run(format!("  {login} \\"))
             .run(format!(
                 "  --webhook-secret-file {} --public-url {}",

@@ -171,6 +171,10 @@ async fn what_to_click_at_github() {
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
+    assert!(
+        !said.contains("--state-token-file"),
+        "an App pushes: {said}"
+    );
     let page = std::fs::read_to_string(folder.path().join(PAGE)).expect("the page");
     assert!(!page.contains("{{"), "{page}");
     assert!(page.contains(r#"action="https://github.com/organizations/acme/settings/apps/new""#));
@@ -208,6 +212,7 @@ async fn what_to_click_at_gitea() {
         &file.display().to_string(),
         ".gitea/CODEOWNERS",
         "--forge gitea --forge-api https://git.example.org:3000/forge/api/v1 \\\n",
+        "secrets/forge.token --state-token-file ",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }
@@ -232,7 +237,7 @@ async fn programs_get_the_same_steps() {
         "https://build.example.org/webhook"
     );
     let steps = said["forge"]["steps"].as_array().expect("steps");
-    assert_eq!(steps.len(), 8);
+    assert_eq!(steps.len(), 7);
     assert!(
         steps
             .iter()

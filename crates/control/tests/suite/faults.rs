@@ -372,6 +372,11 @@ impl StateRepo for Faulty<MemoryStateRepo> {
         self.faults.call("repo.is_ancestor", work).await
     }
 
+    async fn merge_base(&self, one: &str, other: &str, limit: usize) -> Result<ports::MergeBase> {
+        let work = self.inner.merge_base(one, other, limit);
+        self.faults.call("repo.merge_base", work).await
+    }
+
     async fn object(
         &self,
         kind: ports::ObjectKind,

@@ -5,7 +5,7 @@ use ledger::partition;
 use memory::MemoryForge;
 use ports::{CheckState, Permission, Platform, PullState};
 
-use crate::fixture::{APP, RELEASE, release};
+use crate::fixture::{APP, CONFIG, RELEASE, release};
 use crate::review::{OTHER, RESULTS, merge, one, open, plan, push, review, seen, tell};
 use crate::world::{Act, World};
 
@@ -154,6 +154,35 @@ async fn main_that_is_pushed_over() {
         warnings.iter().any(|found| found.message.contains(words)),
         "{warnings:?}"
     );
+}
+
+/// Of a history that is another, or that nobody reads to its end, no plan is made; who reads the check knows what to do.
+#[tokio::test]
+async fn what_did_not_begin_on_main_is_refused() {
+    let (mut world, forge) = world().await;
+    let config = world.tip("main").await;
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    let files = CONFIG.iter().map(|(path, text)| (*path, Some(*text)));
+    world.force_push(&files.collect::<Vec<_>>());
+    world.quiet().await;
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    assert_eq!(check.state, CheckState::Failed);
+    let words = "it has no commit in common with `main`: rebase it on `main`.\n";
+    assert_eq!(check.summary, words);
+
+    // Main goes on for longer than anybody looks back.
+    let mut tip = config;
+    let repo = world.memory.state_repo().clone();
+    for _ in 0..20_000 {
+        tip = repo.push_merge("main", "Eve <eve@example.org>", &[tip], "more");
+    }
+    world.quiet().await;
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    assert_eq!(check.state, CheckState::Failed);
+    let words = "it began too long ago: among 20000 commits before it and `main` there is none that both have; rebase it on `main`.\n";
+    assert_eq!(check.summary, words);
 }
 
 /// What a commit wished that is pushed over while its work runs.

@@ -11,6 +11,7 @@ mod checkout;
 mod commit;
 mod hold;
 mod killed;
+mod merge_base;
 mod packs;
 mod push;
 mod read;

@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 use super::{RIVALS, Upstream, bytes};
 use crate::ChangeKind::{Added, Modified, Removed};
 use crate::{
-    ChangeKind, Commit, Committed, NewCommit, ObjectKind, PathChange, Resolved, StateRepo,
+    ChangeKind, Commit, Committed, MergeBase, NewCommit, ObjectKind, PathChange, Resolved,
+    StateRepo,
 };
 
 /// 2026-07-01T00:00:00Z.
@@ -27,6 +28,8 @@ where
     differences(&repo, &upstream).await;
     let (repo, upstream) = make().await;
     ancestors(&repo, &upstream).await;
+    let (repo, upstream) = make().await;
+    parted(&repo, &upstream).await;
     let (repo, _) = make().await;
     commits_stack(&repo).await;
     let (repo, upstream) = make().await;
@@ -242,6 +245,53 @@ async fn ancestors(repo: &impl StateRepo, upstream: &impl Upstream) {
     ] {
         let is = repo.is_ancestor(old, new).await.expect("compare history");
         assert_eq!(is, expect, "whether {new} has {old} in its history");
+    }
+}
+
+/// Of `root - trunk`, on which `mine` and `theirs` are, there are two merges; and one commit that has nothing to do
+/// with any of them.
+async fn parted(repo: &impl StateRepo, upstream: &impl Upstream) {
+    let grow = async |parents: &[&str], message| {
+        let commit = upstream.grow(parents, message).await;
+        assert_eq!(head(repo, "main").await.as_ref(), Some(&commit));
+        commit
+    };
+    let root = grow(&[], "root").await;
+    let trunk = grow(&[&root], "trunk").await;
+    let mine = grow(&[&trunk], "mine").await;
+    let theirs = grow(&[&trunk], "theirs").await;
+    let both = grow(&[&mine, &theirs], "both").await;
+    let cross = grow(&[&theirs, &mine], "cross").await;
+    let after = grow(&[&both], "after").await;
+    let lone = grow(&[], "lone").await;
+    let all = 8;
+    for (one, other, expect) in [
+        (&mine, &mine, &[&mine][..]),
+        (&root, &after, &[&root]),
+        (&mine, &theirs, &[&trunk]),
+        (&mine, &both, &[&mine]),
+        (&theirs, &after, &[&theirs]),
+        (&after, &cross, &[&mine, &theirs]),
+        (&lone, &after, &[]),
+    ] {
+        for (one, other) in [(one, other), (other, one)] {
+            let found = repo.merge_base(one, other, all).await;
+            let found = found.expect("compare history");
+            let is_expected = match &found {
+                MergeBase::At(commit) => expect.contains(&commit),
+                MergeBase::Nowhere => expect.is_empty(),
+                MergeBase::TooFar => false,
+            };
+            assert!(is_expected, "{one} and {other}: {found:?}, not {expect:?}");
+        }
+    }
+    let few = repo.merge_base(&after, &lone, 3).await;
+    let few = few.expect("compare history");
+    assert_eq!(few, MergeBase::TooFar, "of 8 commits 3 were allowed");
+    let nowhere = "f".repeat(40);
+    for (one, other) in [(&nowhere, &mine), (&mine, &nowhere)] {
+        let unknown = repo.merge_base(one, other, all).await;
+        assert!(unknown.is_err(), "a commit that nobody made is an error");
     }
 }
 

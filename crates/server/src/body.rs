@@ -1,5 +1,5 @@
-//! Bodies of callers who have proven nothing yet: whoever knows a runner's name may send one. They are bounded
-//! in size, in time, and all together.
+//! Bodies of callers who have proven nothing yet: whoever knows a runner's name, or the address of the forge's door,
+//! may send one. They are bounded in size, in time, and all together.
 
 use std::time::Duration;
 
@@ -12,19 +12,32 @@ use crate::Error;
 
 /// What every call may send without asking for room, in bytes; and the unit in which room is given.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Pieces in memory beyond the first of each call: 64 MiB, four of the largest results at a time.
+/// Pieces in memory beyond the first of each call: 64 MiB, four of the largest results, or two of the largest
+/// deliveries, at a time.
 const PIECES: usize = 1024;
 /// Longest time in which a body comes. The largest one needs 4.5 Mbit/s.
 const TIME: Duration = Duration::from_secs(30);
 
-/// Memory is the process's, and so is the room in it.
-static ROOM: Semaphore = Semaphore::const_new(PIECES);
+/// Memory is the process's, and so is the room in it. Who fills his own leaves that of others alone.
+#[derive(Debug)]
+pub(crate) struct Room(Semaphore);
 
-/// The whole body, at most `limit` bytes.
-///
-/// A body that is slow, or that finds no room, is the world's trouble (5xx): a runner tries again.
-pub(super) async fn read(body: Body, limit: usize) -> Result<Bytes, Error> {
-    within(TIME, gather(body, limit, &ROOM)).await
+/// That of runners.
+pub(crate) static RUNNERS: Room = Room::new();
+/// That of the forge.
+pub(crate) static FORGE: Room = Room::new();
+
+impl Room {
+    const fn new() -> Self {
+        Self(Semaphore::const_new(PIECES))
+    }
+
+    /// The whole body, at most `limit` bytes.
+    ///
+    /// A body that is slow, or that finds no room, is the world's trouble (5xx): who sends it tries again.
+    pub(crate) async fn read(&self, body: Body, limit: usize) -> Result<Bytes, Error> {
+        within(TIME, gather(body, limit, &self.0)).await
+    }
 }
 
 async fn within(
@@ -67,7 +80,7 @@ async fn gather(body: Body, limit: usize, room: &Semaphore) -> Result<Bytes, Err
 
 /// Waiting instead would let bodies that are half there wait for each other.
 fn full() -> Error {
-    tracing::warn!("too many large bodies of runners at once; one was told to come again");
+    tracing::warn!("too many large bodies at once; one was told to come again");
     Error::Unavailable("too many large bodies at once: try again".to_owned())
 }
 
