@@ -52,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
     let comment = serde_json::json!({
         "action": "created",
         "issue": {"number": 1, "pull_request": {}},
-        "comment": {"id": 1, "body": text, "user": {"login": "ada"}},
+        "comment": {"id": 1, "body": text, "created_at": "2026-11-28T09:00:00Z", "user": {"login": "ada"}},
     });
     match look("issue_comment", comment.to_string().as_bytes()) {
         Some(Event::Comment { commands, .. }) => {
@@ -61,6 +61,7 @@ fuzz_target!(|data: &[u8]| {
                 assert!(word.len() < MAX_COMMAND_BYTES && text.contains(word.as_str()));
             }
         }
-        _ => assert!(!text.lines().any(|line| line.trim_end() == "/millrace plan")),
+        // What begins as our own comments do is passed over.
+        _ => assert!(text.starts_with("<!--") || !text.lines().any(|line| line.trim_end() == "/millrace plan")),
     }
 });
