@@ -80,6 +80,10 @@ fn show(c: char) -> String {
 /// parser, and a JSON Schema with the pattern.
 macro_rules! string_type {
     ($type:ident, $pattern:literal, $max:expr, $description:literal) => {
+        $crate::ids::string_type!($type, $pattern, $max, $description, str::parse::<$type>);
+    };
+    // `read`: what reads it from rows and messages, where those may say more than people.
+    ($type:ident, $pattern:literal, $max:expr, $description:literal, $read:expr) => {
         impl $type {
             /// The text as it is written in files.
             pub fn as_str(&self) -> &str {
@@ -114,7 +118,7 @@ macro_rules! string_type {
         impl<'de> serde::Deserialize<'de> for $type {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                $read(&text).map_err(serde::de::Error::custom)
             }
         }
 

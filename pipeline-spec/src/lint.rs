@@ -143,6 +143,8 @@ impl Tree<'_> {
                 }
                 RequestKind::Release => parse_release(path, bytes)
                     .map(|request| _ = releases.insert(path.clone(), request)),
+                // No file is one.
+                RequestKind::Scratch => continue,
             };
             found.extend(result.err().into_iter().flatten());
         }

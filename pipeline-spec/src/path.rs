@@ -20,14 +20,17 @@ pub enum RequestKind {
     Build,
     /// `releases/…`: publish what was built.
     Release,
+    /// `scratch/…`: build what a pull request proposes, for nobody to release. No file can ask for it.
+    Scratch,
 }
 
 impl RequestKind {
-    /// The folder at the top of the state repository that holds these requests.
+    /// The first part of their paths; of what files ask for, the folder that holds them.
     pub fn folder(self) -> &'static str {
         match self {
             Self::Build => "builds",
             Self::Release => "releases",
+            Self::Scratch => "scratch",
         }
     }
 }
@@ -37,23 +40,65 @@ impl fmt::Display for RequestKind {
         f.write_str(match self {
             Self::Build => "build",
             Self::Release => "release",
+            Self::Scratch => "scratch build",
         })
     }
 }
 
 /// Path of a request in the state repository, and its identity for ever:
 /// `builds/<yyyy>/<mm>/<name>.yaml` or `releases/<yyyy>/<mm>/<name>.yaml`.
+///
+/// A scratch build has a path that nobody can write: `scratch/<pull>/<commit>/<yyyy>/<mm>/<name>.yaml`. [`FromStr`], which
+/// reads whatever people name, refuses it; rows and messages have it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestPath(String);
 
 impl RequestPath {
-    /// Build or release, from the first folder.
+    /// What it asks for, from the first folder.
     pub fn kind(&self) -> RequestKind {
-        if self.0.starts_with("builds/") {
-            RequestKind::Build
-        } else {
-            RequestKind::Release
+        match self.0.split('/').next() {
+            Some("builds") => RequestKind::Build,
+            Some("scratch") => RequestKind::Scratch,
+            _ => RequestKind::Release,
         }
+    }
+
+    /// The scratch build of `build` as it is in `commit` (all its hex digits) of a pull request. `None`: it is no build,
+    /// or that is no commit.
+    pub fn scratch(pull: u64, commit: &str, build: &Self) -> Option<Self> {
+        let below = build.0.strip_prefix("builds/")?;
+        is_commit(commit).then(|| Self(format!("scratch/{pull}/{commit}/{below}")))
+    }
+
+    /// Whether nothing of it is ever released.
+    pub fn is_scratch(&self) -> bool {
+        self.kind() == RequestKind::Scratch
+    }
+
+    /// Of a scratch build, the build request that it is of.
+    pub fn scratch_of(&self) -> Option<Self> {
+        let rest = self.0.strip_prefix("scratch/")?;
+        // Behind the pull request and the commit.
+        let below = rest.splitn(3, '/').nth(2)?;
+        Some(Self(format!("builds/{below}")))
+    }
+
+    /// Reads one of a row or a message: scratch builds, too. Of what people name, only where nothing hangs on it but what
+    /// they are shown.
+    pub fn stored(text: &str) -> Result<Self, IdError> {
+        let Some(rest) = text.strip_prefix("scratch/") else {
+            return text.parse();
+        };
+        let error = |reason| IdError::new("the path of a request", text, reason, REQUEST_HELP);
+        let parts: Vec<&str> = rest.splitn(3, '/').collect();
+        let [pull, commit, below] = parts[..] else {
+            return Err(error("it names no pull request and no commit"));
+        };
+        let build: Self = format!("builds/{below}").parse()?;
+        // One path for one build: no zeros in front.
+        let number = pull.parse().ok().filter(|n: &u64| n.to_string() == pull);
+        let path = number.and_then(|number| Self::scratch(number, commit, &build));
+        path.ok_or_else(|| error("it names no pull request and no commit"))
     }
 
     /// The file name without `.yaml`: `openssl-fix`.
@@ -61,6 +106,12 @@ impl RequestPath {
         let file = self.0.rsplit('/').next().unwrap_or(&self.0);
         file.strip_suffix(".yaml").unwrap_or(file)
     }
+}
+
+/// All its hex digits, of SHA-1 or SHA-256.
+fn is_commit(text: &str) -> bool {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    [40, 64].contains(&text.len()) && text.bytes().all(is_hex)
 }
 
 const REQUEST_NAME: NameRule = NameRule {
@@ -120,7 +171,8 @@ string_type!(
     RequestPath,
     "^(builds|releases)/[0-9]{4}/(0[1-9]|1[0-2])/[A-Za-z0-9][A-Za-z0-9._+-]*\\.yaml$",
     MAX_PATH_BYTES,
-    "Path of a request: builds/<yyyy>/<mm>/<name>.yaml or releases/<yyyy>/<mm>/<name>.yaml."
+    "Path of a request: builds/<yyyy>/<mm>/<name>.yaml or releases/<yyyy>/<mm>/<name>.yaml.",
+    RequestPath::stored
 );
 
 /// Path of an advisory: `errata/<yyyy>/<id>.yaml`, such as `errata/2026/ALSA-2026:1234.yaml`.

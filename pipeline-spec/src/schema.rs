@@ -55,6 +55,7 @@ pub fn schema_of(path: &str) -> Option<&'static str> {
         PathKind::Request(path) => match path.kind() {
             RequestKind::Build => "build.json",
             RequestKind::Release => "release.json",
+            RequestKind::Scratch => return None,
         },
         PathKind::KeyFile(_)
         | PathKind::Erratum(_)

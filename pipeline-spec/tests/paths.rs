@@ -88,3 +88,55 @@ fn a_request_knows_its_name() {
     );
     assert_eq!(path.to_string(), "releases/2026/11/openssl-fix.yaml");
 }
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+#[test]
+fn rows_and_messages_know_scratch_builds() {
+    let build: RequestPath = "builds/2026/11/app.yaml".parse().unwrap();
+    let path = RequestPath::scratch(7, COMMIT, &build).unwrap();
+    let text = format!("scratch/7/{COMMIT}/2026/11/app.yaml");
+    assert_eq!(path.as_str(), text);
+    assert_eq!((path.kind(), path.name()), (RequestKind::Scratch, "app"));
+    assert_eq!(path.scratch_of(), Some(build.clone()));
+    assert_eq!(RequestPath::stored(&text), Ok(path.clone()));
+    let json = serde_json::to_string(&path).unwrap();
+    assert_eq!(serde_json::from_str::<RequestPath>(&json).unwrap(), path);
+    assert!(!build.is_scratch() && build.scratch_of().is_none());
+    let release = "releases/2026/11/app.yaml".parse().unwrap();
+    assert_eq!(RequestPath::scratch(7, COMMIT, &release), None);
+    assert_eq!(RequestPath::scratch(7, COMMIT, &path), None);
+    assert_eq!(RequestPath::scratch(7, "main", &build), None);
+    for wrong in [
+        "scratch/2026/11/app.yaml",
+        "scratch/7/main/2026/11/app.yaml",
+        &text.replace("scratch/7/", "scratch/07/"),
+        &text.replace("scratch/7/", "scratch/-7/"),
+        &text.replace("2026", "26"),
+        &text.replace("app.yaml", "../app.yaml"),
+    ] {
+        assert!(RequestPath::stored(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn nobody_can_name_a_scratch_build() {
+    let text = format!("scratch/7/{COMMIT}/2026/11/app.yaml");
+    let error = text.parse::<RequestPath>().unwrap_err();
+    assert!(error.to_string().contains("four parts"), "{error}");
+    assert_eq!(classify(&text), PathKind::Other);
+    assert_eq!(pipeline_spec::schema_of(&text), None);
+    let source = "packages:\n  - source: {git: \"https://git.example.org/app.git\", ref: main}\n";
+    let build = format!("reason: a test\nplatforms:\n  el-10:\n{source}with: [{text}]\n");
+    let release = format!("from: [{text}]\nto: [base]\n");
+    let path = |text: &str| text.parse::<RequestPath>().unwrap();
+    let refused = [
+        pipeline_spec::parse_build(&path("builds/2026/11/b.yaml"), build.as_bytes()).err(),
+        pipeline_spec::parse_release(&path("releases/2026/11/b.yaml"), release.as_bytes()).err(),
+    ];
+    for found in refused {
+        let found = found.expect("it is refused");
+        let about = |it: &pipeline_spec::Diagnostic| it.message.contains("scratch/7/");
+        assert!(found.iter().any(about), "{found:?}");
+    }
+}

@@ -275,6 +275,8 @@ impl<P: Platform> Control<P> {
             RequestKind::Release => {
                 parse_release(path, bytes).map(|r| RequestSpec::Release(Box::new(r)))
             }
+            // No file is one.
+            RequestKind::Scratch => return Err(no_file(path)),
         };
         let spec = match parsed {
             Ok(spec) => spec,
@@ -397,6 +399,7 @@ impl<P: Platform> Control<P> {
                 RequestKind::Build => Phase::Removed,
                 // Also one that was never published: with nothing to take away it ends at once.
                 RequestKind::Release => Phase::Reverting,
+                RequestKind::Scratch => return Err(no_file(path)),
             };
             let row = RequestRow {
                 commit: tip.commit.clone(),
@@ -549,8 +552,16 @@ fn is_as_wished(row: &RequestRow, wish: &Wish, tip: &Tip) -> bool {
         && wish.as_ref().ok() == row.spec.as_ref()
 }
 
-/// Puts a request where people look for it. One whose file is gone is found by its name alone.
+fn no_file(path: &RequestPath) -> Error {
+    Error::Inconsistent(format!("plan {path}: no file asks for a scratch build"))
+}
+
+/// Puts a request where people look for it. One whose file is gone is found by its name alone, and a scratch build by its
+/// pull request.
 pub(crate) fn list(change: &mut Change, row: &RequestRow) {
+    if row.path.is_scratch() {
+        return;
+    }
     let (recent, failed) = (
         Key::recent(&row.path, row.sequence),
         Key::failed(&row.path, row.sequence),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use ledger::{
-    Change, Condition, Event, Expect, Key, Message, Note, Phase, Problem, QueueName, RefRow,
-    RequestSpec, Row, TaskRow, TaskState, transition,
+    Change, Condition, Event, Expect, Key, Note, Phase, Problem, RefRow, RequestSpec, Row, TaskRow,
+    TaskState, transition,
 };
 use pipeline_spec::{BuildRequest, ReleaseRequest, RepositoryName, RequestPath, Source};
 use planner::{
@@ -18,6 +18,7 @@ use runner_api::TaskSpec;
 
 use crate::admit::list;
 use crate::load::{Loaded, unexpected};
+use crate::scratch::ENDED;
 use crate::{Control, MAX_TRIES, Result, contended};
 
 /// Tasks written in one change: each is two rows and may have an effect.
@@ -66,9 +67,11 @@ impl<P: Platform> Control<P> {
     async fn step(&self, loaded: &Loaded) -> Result<Step> {
         match (&loaded.row.phase, &loaded.row.spec) {
             (Phase::Removed, _) => {
-                let event = Event::Cancel {
-                    reason: FILE_REMOVED,
+                let reason = match loaded.row.path.is_scratch() {
+                    true => ENDED,
+                    false => FILE_REMOVED,
                 };
+                let event = Event::Cancel { reason };
                 self.stop_all(loaded, &event).await
             }
             (Phase::Invalid, _) => {
@@ -405,9 +408,6 @@ impl<P: Platform> Control<P> {
 
     /// Writes changes of tasks, as long as the request is the one they were made for.
     async fn write_batches(&self, loaded: &Loaded, changes: &[Change]) -> Result<Step> {
-        let report = Message::Report {
-            request: loaded.row.path.clone(),
-        };
         let mut batches = Vec::new();
         for batch in changes.chunks(BATCH) {
             let mut change = Change::default();
@@ -415,15 +415,8 @@ impl<P: Platform> Control<P> {
             for part in batch {
                 change.merge(part.clone());
             }
-            let reported = Change {
-                effects: vec![ledger::Effect {
-                    queue: QueueName::report(),
-                    message: report.clone(),
-                    not_before: self.now(),
-                    share: ledger::Share::default(),
-                }],
-                ..Change::default()
-            };
+            let mut reported = Change::default();
+            reported.report(&loaded.row.path, self.now());
             change.merge(reported);
             batches.push(change);
         }
@@ -457,7 +450,6 @@ impl<P: Platform> Control<P> {
         if row == loaded.row {
             return Ok(Step::Settled);
         }
-        let now = self.now();
         let mut change = Change::default();
         if row.phase.is_at_rest() {
             change.delete(Key::open(path));
@@ -470,13 +462,7 @@ impl<P: Platform> Control<P> {
             Expect::Version(loaded.version),
             Row::Request(Box::new(row)),
         );
-        change.effect(
-            QueueName::report(),
-            Message::Report {
-                request: path.clone(),
-            },
-            now,
-        );
+        change.report(path, self.now());
         if let Applied::Conflict(_) = self.apply(change).await? {
             return Ok(Step::Conflict);
         }
@@ -536,8 +522,7 @@ fn view(loaded: &Loaded) -> RequestView<'_> {
 
 /// A person's cancel stands; a cancel by the removal of a file that is back does not.
 fn is_revived(row: &TaskRow, loaded: &Loaded) -> bool {
-    let by_removal =
-        matches!(&row.state, TaskState::Canceled { reason, .. } if reason == FILE_REMOVED);
+    let by_removal = matches!(&row.state, TaskState::Canceled { reason, .. } if [FILE_REMOVED, ENDED].contains(&&**reason));
     row.is_past() || (by_removal && loaded.row.phase == Phase::Open)
 }
 

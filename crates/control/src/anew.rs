@@ -1,7 +1,7 @@
 //! Checks that somebody wants to be made again.
 
 use ledger::{Change, Expect, Key, PullRow, Row, WatchRow};
-use ports::{Applied, Platform, StateRepo};
+use ports::{Applied, Check, Platform, StateRepo};
 
 use crate::{Control, Result, plan_check, results_check};
 
@@ -33,6 +33,9 @@ impl<P: Platform> Control<P> {
                 }
                 None => {}
             }
+        }
+        if wants(Check::SCRATCH) {
+            again += self.make_scratch_again(commit).await?;
         }
         if wants_results {
             for commit in planned {
@@ -70,7 +73,12 @@ impl<P: Platform> Control<P> {
     }
 
     /// What others have written meanwhile is as new.
-    async fn put_again(&self, key: Key, version: Option<u64>, row: Row) -> Result<usize> {
+    pub(crate) async fn put_again(
+        &self,
+        key: Key,
+        version: Option<u64>,
+        row: Row,
+    ) -> Result<usize> {
         let mut change = Change::default();
         change.replace(key, Expect::as_read(version), row);
         Ok(match self.apply(change).await? {

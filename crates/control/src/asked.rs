@@ -230,9 +230,11 @@ impl<P: Platform> Control<P> {
                 Wish::Cancel => self.cancel_meant(asked).await?,
                 Wish::Plan => match asked.about {
                     About::Pull { number } => self.plan_again(forge, number).await?,
-                    About::Commit { .. } => Came::NotOpen,
+                    About::Commit { .. } | About::Scratch { .. } => Came::NotOpen,
                 },
-                Wish::Scratch { .. } => Came::NoScratch,
+                Wish::Scratch { commit } => {
+                    self.start_scratch(forge, asked, commit.as_deref()).await?
+                }
                 Wish::Unknown { words } => Came::Unknown(words.clone()),
             };
             if let Came::Retried(_, count) | Came::Canceled(count) = came {
@@ -273,9 +275,16 @@ impl<P: Platform> Control<P> {
         let pulls = self.known_pulls().await?;
         let commit = match about {
             About::Pull { number } => {
-                let pull = pulls.get(number).filter(|(row, _)| row.merged.is_some());
-                let requests = pull.map(|(row, _)| row.requests.iter().cloned().collect());
-                return Ok(requests.unwrap_or_default());
+                return match pulls.get(number) {
+                    Some((row, _)) if row.merged.is_some() => {
+                        Ok(row.requests.iter().cloned().collect())
+                    }
+                    // Until then it has brought nothing else.
+                    _ => self.scratch_meant(|row| row.number == *number).await,
+                };
+            }
+            About::Scratch { commit } => {
+                return self.scratch_meant(|row| row.commit == *commit).await;
             }
             About::Commit { commit } => commit,
         };

@@ -183,7 +183,10 @@ impl<P: Platform> Control<P> {
             request: path.clone(),
         };
         change.effect(QueueName::advance(), message, self.now());
-        self.watch_again(&loaded.row.commit, change).await?;
+        match path.is_scratch() {
+            true => self.tell_scratch_again(path, change).await?,
+            false => self.watch_again(&loaded.row.commit, change).await?,
+        }
         Ok(())
     }
 

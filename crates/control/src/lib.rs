@@ -56,6 +56,7 @@ mod reply;
 mod report;
 mod results_check;
 mod review;
+mod scratch;
 mod shape;
 mod sweep;
 mod tell;

@@ -287,7 +287,10 @@ impl<P: Platform> Control<P> {
         for name in partition::WITH_FILES {
             self.mark_partition(name, &mut marks, &mut names).await?;
         }
-        for path in self.indexed(partition::REQUESTS, "").await? {
+        let mut requests = self.indexed(partition::REQUESTS, "").await?;
+        let scratch = self.scratch_rows().await?.into_iter();
+        requests.extend(scratch.flat_map(|row| row.requests));
+        for path in requests {
             let name = Key::request_partition(&path);
             self.mark_partition(&name, &mut marks, &mut names).await?;
         }

@@ -155,7 +155,9 @@ impl<P: Platform> Control<P> {
     /// Requests that status shows, and whether there are more.
     async fn shown(&self) -> Result<(BTreeSet<RequestPath>, bool)> {
         let mut paths: BTreeSet<RequestPath> = BTreeSet::new();
-        paths.extend(self.indexed(partition::OPEN, "").await?);
+        let open = self.indexed(partition::OPEN, "").await?.into_iter();
+        // The page of its pull request shows a scratch build.
+        paths.extend(open.filter(|path| !path.is_scratch()));
         let mut more = false;
         for (partition, most) in [
             (partition::FAILED, FAILED_SHOWN),

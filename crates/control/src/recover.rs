@@ -185,6 +185,8 @@ impl<P: Platform> Control<P> {
                         RequestKind::Release => {
                             read.releases.insert(path.clone(), answer);
                         }
+                        // No file is one.
+                        RequestKind::Scratch => {}
                     }
                 }
                 Err(message) => recovered.problems.push(Problem {

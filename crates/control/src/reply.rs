@@ -2,10 +2,11 @@
 //!
 //! Pure: what came of it goes in, Markdown comes out. No line begins with a command.
 
-use ledger::Asked;
+use ledger::{Asked, Problem, ScratchRow};
 use pipeline_spec::RequestPath;
 
-use crate::markdown::code;
+use crate::markdown::{code, prose};
+use crate::results_check::shown;
 
 /// Characters that are repeated of what is no command.
 const MAX_WORDS: usize = 60;
@@ -23,10 +24,33 @@ pub(crate) enum Came {
     Planned(String),
     /// The pull request is not open, or not one into the branch of wishes.
     NotOpen,
-    /// Scratch builds are not there yet.
-    NoScratch,
+    /// Of scratch builds.
+    Scratch(Scratch),
     /// It is no command: a stranger's words.
     Unknown(String),
+}
+
+/// What came of a wish for scratch builds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Scratch {
+    /// These were begun.
+    Begun(Box<ScratchRow>),
+    /// Those of this commit were begun before.
+    Before(String),
+    /// It has no build request that can be built; those that cannot be.
+    Nothing(Vec<Problem>),
+    /// It has so many, and so many are built at most.
+    TooMany(usize, usize),
+    /// The pull request is not open, or not one into the branch of wishes.
+    NotOpen,
+    /// It is from a fork, and the commit was not named.
+    OfAFork,
+    /// Another commit was named than its newest.
+    NotTheNewest,
+    /// No commit was planned yet: there is no configuration.
+    NothingPlanned,
+    /// It cannot be looked at, and why.
+    Unread(String),
 }
 
 /// To whoever may not.
@@ -57,7 +81,7 @@ fn sentence(came: &Came) -> String {
             "Nothing that this pull request has brought is failed now: nothing is left to retry.".to_owned()
         }
         Came::Retried(paths, tasks) => {
-            let named: Vec<String> = paths.iter().take(MAX_NAMED).map(|it| code(it.as_str())).collect();
+            let named: Vec<String> = paths.iter().take(MAX_NAMED).map(shown).collect();
             let more = match paths.len().saturating_sub(MAX_NAMED) {
                 0 => String::new(),
                 more => format!(" and {more} more"),
@@ -79,13 +103,64 @@ fn sentence(came: &Came) -> String {
             code(head.get(..12).unwrap_or(head))
         ),
         Came::NotOpen => "There is nothing to plan: this pull request is not open, or it is into another branch than the one that is planned.".to_owned(),
-        Came::NoScratch => "Scratch builds are not there yet.".to_owned(),
+        Came::Scratch(scratch) => of_scratch(scratch),
         Came::Unknown(words) => {
             let said: String = words.chars().take(MAX_WORDS).collect();
             let said = code(format!("/millrace {said}").trim());
             format!(
-                "{said} is no command. There are `/millrace retry`, `/millrace cancel` and `/millrace plan`, each alone on a line."
+                "{said} is no command. There are `/millrace retry`, `/millrace cancel`, `/millrace plan` and `/millrace scratch`, each alone on a line; behind the last one a commit may stand, all digits of its id."
             )
         }
     }
+}
+
+fn of_scratch(scratch: &Scratch) -> String {
+    let short = |commit: &str| code(commit.get(..12).unwrap_or(commit));
+    match scratch {
+        Scratch::Begun(row) => {
+            let builds = match row.requests.len() {
+                1 => "A scratch build of 1 request was begun".to_owned(),
+                n => format!("Scratch builds of {n} requests were begun"),
+            };
+            let commit = short(&row.commit);
+            let left_out = left_out("Not built", &row.left_out);
+            format!(
+                "{builds}, of {commit}. The check **scratch build** follows them, and nothing of them is ever released.{left_out}"
+            )
+        }
+        Scratch::Before(commit) => format!(
+            "Scratch builds of {} were begun before: the check **scratch build** says how they go. `/millrace retry` tries again what failed.",
+            short(commit)
+        ),
+        Scratch::Nothing(broken) if broken.is_empty() => {
+            "There is nothing to build: this pull request adds or changes no build request.".to_owned()
+        }
+        Scratch::Nothing(broken) => {
+            format!("There is nothing that can be built.{}", left_out("Not built", broken))
+        }
+        Scratch::TooMany(many, most) => format!(
+            "It adds or changes {many} build requests, and scratch builds are made of {most} at most: split it."
+        ),
+        Scratch::NotOpen => "There is nothing to build: this pull request is not open, or it is into another branch than the one that is planned.".to_owned(),
+        Scratch::OfAFork => "Nothing was begun: this pull request is from a fork, so name the commit that you have read, all digits of its id, as in `/millrace scratch COMMIT`. Its author can push at any time, and what is built has to be what was read.".to_owned(),
+        Scratch::NotTheNewest => "Nothing was begun: the commit that you name is not the newest of this pull request. Read what was pushed since, and name that.".to_owned(),
+        Scratch::NothingPlanned => "Nothing was begun: no commit of the branch was planned yet, so there is no configuration to build with.".to_owned(),
+        Scratch::Unread(why) => format!("Nothing was begun: {}.", prose(why)),
+    }
+}
+
+/// Behind a sentence.
+fn left_out(words: &str, problems: &[Problem]) -> String {
+    if problems.is_empty() {
+        return String::new();
+    }
+    let named = problems.iter().take(MAX_NAMED);
+    let named: Vec<String> = named
+        .map(|it| format!("{}: {}", code(&it.subject), prose(&it.message)))
+        .collect();
+    let more = match problems.len().saturating_sub(MAX_NAMED) {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    format!(" {words}: {}{more}.", named.join("; "))
 }

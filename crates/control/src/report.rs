@@ -472,6 +472,8 @@ fn noting(branch: &Branch, commit: &str) -> Change {
 /// The file that a message wants to be written.
 fn path_of(message: &Message) -> Option<String> {
     match message {
+        // Nobody sends one of a scratch build, and none has a file.
+        Message::Report { request } if request.is_scratch() => None,
         Message::Report { request } => Some(request.to_string()),
         Message::Configuration => Some(CONFIGURATION.to_owned()),
         _ => None,

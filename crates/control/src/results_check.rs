@@ -32,12 +32,12 @@ const MAX_LINES: usize = 50;
 /// Failed tasks that are shown with the last lines of their logs.
 const MAX_EXCERPTS: usize = 10;
 
-const RETRY: Action = Action {
+pub(crate) const RETRY: Action = Action {
     name: "retry",
     label: "Retry what failed",
     what: "Another attempt at each failed task",
 };
-const CANCEL: Action = Action {
+pub(crate) const CANCEL: Action = Action {
     name: "cancel",
     label: "Cancel",
     what: "Stops all that is not done",
@@ -92,7 +92,7 @@ impl Brought {
         }
     }
 
-    fn is_bad(&self) -> bool {
+    pub(crate) fn is_bad(&self) -> bool {
         matches!(self.standing, Standing::Own(Phase::Failed | Phase::Invalid))
     }
 
@@ -138,18 +138,10 @@ pub(crate) fn results_check<'a>(
     brought: impl Iterator<Item = (&'a RequestPath, &'a Brought)>,
     public_url: Option<&str>,
 ) -> Check {
-    let mut brought: Vec<(&RequestPath, &Brought)> = brought.collect();
-    // Failures first, then what is under way, then by path.
-    brought.sort_by_key(|(path, it)| (!it.is_bad(), it.is_at_rest(), *path));
-    let at_rest = brought.iter().all(|(_, it)| it.is_at_rest());
+    let brought = in_order(brought);
+    let state = state(&brought);
+    let at_rest = state.is_done();
     let bad = brought.iter().any(|(_, it)| it.is_bad());
-    let stopped = brought.iter().any(|(_, it)| it.is_stopped());
-    let state = match (at_rest, bad, stopped) {
-        (false, _, _) => CheckState::Running,
-        (true, true, _) => CheckState::Failed,
-        (true, false, true) => CheckState::Neutral,
-        (true, false, false) => CheckState::Passed,
-    };
     let mut text = String::new();
     if let Some(page) = page {
         planned(&mut text, commit, page);
@@ -175,6 +167,27 @@ pub(crate) fn results_check<'a>(
         actions,
         details: public_url.map(|url| format!("{url}/")),
         digest: String::new(),
+    }
+}
+
+/// Failures first, then what is under way, then by path.
+pub(crate) fn in_order<'a>(
+    brought: impl Iterator<Item = (&'a RequestPath, &'a Brought)>,
+) -> Vec<(&'a RequestPath, &'a Brought)> {
+    let mut brought: Vec<_> = brought.collect();
+    brought.sort_by_key(|(path, it)| (!it.is_bad(), it.is_at_rest(), *path));
+    brought
+}
+
+pub(crate) fn state(brought: &[(&RequestPath, &Brought)]) -> CheckState {
+    let at_rest = brought.iter().all(|(_, it)| it.is_at_rest());
+    let bad = brought.iter().any(|(_, it)| it.is_bad());
+    let stopped = brought.iter().any(|(_, it)| it.is_stopped());
+    match (at_rest, bad, stopped) {
+        (false, _, _) => CheckState::Running,
+        (true, true, _) => CheckState::Failed,
+        (true, false, true) => CheckState::Neutral,
+        (true, false, false) => CheckState::Passed,
     }
 }
 
@@ -222,7 +235,7 @@ fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
     }
 }
 
-fn title(brought: &[(&RequestPath, &Brought)], state: CheckState) -> String {
+pub(crate) fn title(brought: &[(&RequestPath, &Brought)], state: CheckState) -> String {
     if brought.is_empty() {
         return "Nothing to build or release".to_owned();
     }
@@ -250,13 +263,13 @@ fn title(brought: &[(&RequestPath, &Brought)], state: CheckState) -> String {
 }
 
 /// Each failed task with the lines that show why; of the others only which they are.
-fn failures(brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) -> String {
+pub(crate) fn failures(brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) -> String {
     let mut text = String::new();
     for (path, it) in brought.iter().filter(|(_, it)| it.is_bad()) {
         for problem in it.status.problems.iter().take(MAX_LINES) {
             let subject = match problem.subject.starts_with(path.as_str()) {
                 true => code(&problem.subject),
-                false => format!("{} {}", code(path.as_str()), code(&problem.subject)),
+                false => format!("{} {}", shown(path), code(&problem.subject)),
             };
             let _ = writeln!(text, "* ❌ {subject}: {}", prose(&problem.message));
         }
@@ -292,7 +305,11 @@ fn failed_tasks(text: &mut String, failed: &[&StatusTask], public_url: Option<&s
     }
 }
 
-fn table(text: &mut String, brought: &[(&RequestPath, &Brought)], public_url: Option<&str>) {
+pub(crate) fn table(
+    text: &mut String,
+    brought: &[(&RequestPath, &Brought)],
+    public_url: Option<&str>,
+) {
     if brought.is_empty() {
         text.push_str("No request differs from what was planned before.\n");
         return;
@@ -308,7 +325,7 @@ fn table(text: &mut String, brought: &[(&RequestPath, &Brought)], public_url: Op
         "--:|".repeat(archs.len())
     );
     for (path, it) in brought.iter().take(MAX_LINES) {
-        let shown = code(path.as_str());
+        let shown = shown(path);
         let shown = match public_url {
             Some(url) => format!("[{shown}]({url}/request/{path})"),
             None => shown,
@@ -323,6 +340,11 @@ fn table(text: &mut String, brought: &[(&RequestPath, &Brought)], public_url: Op
     if brought.len() > MAX_LINES {
         let _ = writeln!(text, "\nand {} more", brought.len() - MAX_LINES);
     }
+}
+
+/// A request by the name that people gave it.
+pub(crate) fn shown(path: &RequestPath) -> String {
+    code(path.scratch_of().as_ref().unwrap_or(path).as_str())
 }
 
 /// Builds and tests of one architecture: how many are done, or how many failed.
@@ -444,7 +466,7 @@ fn word(it: &Brought) -> String {
 }
 
 /// Why what is not done waits.
-fn waiting(text: &mut String, brought: &[(&RequestPath, &Brought)]) {
+pub(crate) fn waiting(text: &mut String, brought: &[(&RequestPath, &Brought)]) {
     let open = brought.iter().filter(|(_, it)| !it.is_at_rest());
     let notes = open.flat_map(|(_, it)| &it.status.notes);
     let notes: Vec<String> = notes

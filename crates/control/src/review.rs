@@ -80,12 +80,12 @@ enum Stands {
 }
 
 /// A pull request as files over what is planned.
-struct Proposal {
-    files: Checkout,
+pub(crate) struct Proposal {
+    pub(crate) files: Checkout,
     /// Paths that the branch has changed as well since the pull request began.
     both: BTreeSet<String>,
     /// Requests that would be links.
-    links: Vec<String>,
+    pub(crate) links: Vec<String>,
 }
 
 impl<P: Platform> Control<P> {
@@ -94,8 +94,9 @@ impl<P: Platform> Control<P> {
     /// # Errors
     /// If it cannot be read which pull requests there are. What fails for one of them holds up no other.
     pub async fn review<F: Forge>(&self, forge: &F) -> Result<Reviewed> {
-        // Before the pull requests: what is merged meanwhile is seen the next time.
+        // Before the pull requests: what is merged or begun meanwhile is seen the next time.
         let (head, _) = self.head_row().await?;
+        let scratch = self.scratch_rows().await?;
         let pulls = forge.open_pulls(&self.options.branch).await?;
         let mut known = self.known_pulls().await?;
         let mut reviewed = Reviewed {
@@ -119,6 +120,10 @@ impl<P: Platform> Control<P> {
                     reviewed.failed += 1;
                 }
             }
+        }
+        if let Err(error) = self.stop_scratch_of_closed(&scratch, &pulls).await {
+            tracing::warn!(%error, "failed to stop scratch builds of closed pull requests");
+            reviewed.failed += 1;
         }
         for (row, version) in known.into_values() {
             let number = row.number;
@@ -340,7 +345,7 @@ impl<P: Platform> Control<P> {
         base: &str,
         again: Millis,
     ) -> Result<(Check, Option<ReviewedPlan>, Stands)> {
-        Ok(match self.proposal(pull, base).await? {
+        Ok(match self.proposal(&pull.head, base).await? {
             Err(why) => {
                 let check = named(refusal(pull, &why), again);
                 (check, None, Stands::UntilChanged)
@@ -371,15 +376,15 @@ impl<P: Platform> Control<P> {
         })
     }
 
-    /// The files of a pull request over `base`, or why it cannot be looked at.
-    async fn proposal(
+    /// The files of a pull request over `base`, or why it cannot be looked at. `head`: its newest commit.
+    pub(crate) async fn proposal(
         &self,
-        pull: &Pull,
+        head: &str,
         base: &str,
     ) -> Result<std::result::Result<Proposal, String>> {
         let repo = self.platform.state_repo();
         let branch = &self.options.branch;
-        let began = match self.began(base, &pull.head).await? {
+        let began = match self.began(base, head).await? {
             MergeBase::At(commit) => Some(commit),
             MergeBase::Nowhere if base.is_empty() => None,
             MergeBase::Nowhere => {
@@ -393,7 +398,7 @@ impl<P: Platform> Control<P> {
                 )));
             }
         };
-        let changes = repo.changes(began.as_deref(), &pull.head).await?;
+        let changes = repo.changes(began.as_deref(), head).await?;
         if changes.len() > MAX_FILES {
             let many = changes.len();
             return Ok(Err(format!(
@@ -402,14 +407,14 @@ impl<P: Platform> Control<P> {
         }
         let read = changes.iter().filter(|change| is_read(change));
         let read: Vec<String> = read.map(|change| change.path.clone()).collect();
-        repo.prefetch(&pull.head, &read).await?;
+        repo.prefetch(head, &read).await?;
         let (mut files, mut bytes, mut links) = (BTreeMap::new(), 0, Vec::new());
         for change in &changes {
             let file = match (change.kind, is_read(change)) {
                 (ChangeKind::Removed | ChangeKind::NotAFile, _) => None,
                 // Nobody reads what is in it.
                 (_, false) => Some(Bytes::new()),
-                (_, true) => repo.read(&pull.head, &change.path).await?,
+                (_, true) => repo.read(head, &change.path).await?,
             };
             if change.kind == ChangeKind::NotAFile && is_request(&change.path) {
                 links.push(change.path.clone());

@@ -85,6 +85,11 @@ impl<P: Platform> Control<P> {
         {
             tracing::warn!(%error, "failed to forget what is long over");
         }
+        if begun / 60_000 % FORGET_MINUTES == 0
+            && let Err(error) = self.forget_scratch().await
+        {
+            tracing::warn!(%error, "failed to remove scratch builds of long ago");
+        }
         let mut dispatched = self.dispatch().await;
         swept.sent = *dispatched.as_ref().unwrap_or(&0);
         // Last: a large one takes long, and all else is done by then.

@@ -22,14 +22,14 @@ use crate::{Control, Result};
 
 /// A commit's work is looked at so long after the last time, at the earliest. A little less than a minute: a timer of
 /// one minute is early now and then, and would pass over that look.
-const AGAIN_MILLIS: Millis = 55_000;
+pub(crate) const AGAIN_MILLIS: Millis = 55_000;
 /// Pages of one commit that are written in one round: their rows fit into one change. The others follow.
 const PAGES_AT_ONCE: usize = 40;
 
 /// What a round of telling did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
-    /// Planned commits whose work is not done, or was not until now.
+    /// Planned commits whose work is not done, or was not until now, and pull requests whose scratch builds are not.
     pub watched: usize,
     /// Of those, the ones whose check was written or written anew.
     pub written: usize,
@@ -180,11 +180,17 @@ impl Story {
 }
 
 impl<P: Platform> Control<P> {
-    /// Says how the work of planned commits goes, where that has changed.
+    /// Says how the work of planned commits and of scratch builds goes, where that has changed.
     ///
     /// # Errors
     /// If it cannot be read which commits there are. What fails for one of them holds up no other.
     pub async fn tell<F: Forge>(&self, forge: &F) -> Result<Told> {
+        let mut told = self.tell_commits(forge).await?;
+        self.tell_scratch(forge, &mut told).await?;
+        Ok(told)
+    }
+
+    async fn tell_commits<F: Forge>(&self, forge: &F) -> Result<Told> {
         let mut told = Told::default();
         let mut rows = Vec::new();
         for (key, record) in self.all_rows(partition::WATCHED, "").await? {
@@ -228,6 +234,10 @@ impl<P: Platform> Control<P> {
     pub async fn watch_open(&self) -> Result<()> {
         let mut commits = BTreeSet::new();
         for path in self.indexed(partition::OPEN, "").await? {
+            // Its own row keeps it in sight.
+            if path.is_scratch() {
+                continue;
+            }
             let key = Key::request(&path);
             match self.platform.ledger().get(&key).await?.map(|it| it.row) {
                 Some(Row::Request(row)) => commits.insert(row.commit),

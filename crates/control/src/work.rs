@@ -187,6 +187,9 @@ impl<P: Platform> Control<P> {
             let Some((row, version)) = self.task_row(&offer.task).await? else {
                 return Ok(Leased::Gone);
             };
+            if let Err(why) = stands_apart(&row) {
+                return Err(Error::Inconsistent(why));
+            }
             // Who says what it has found may say anything.
             if !queues.contains(&QueueName::work(row.spec.role(), row.spec.arch())) {
                 return Ok(Leased::Foreign);
@@ -426,6 +429,22 @@ impl<P: Platform> Control<P> {
                 artifact.name, artifact.sha256
             )),
         }
+    }
+}
+
+/// Scratch builds are built and tested, and no more; nothing else is made with them.
+fn stands_apart(row: &TaskRow) -> std::result::Result<(), String> {
+    let refuse = |why: &str| Err(format!("lease {}: {why}", row.task));
+    if row.task.request.is_scratch() {
+        return match row.spec {
+            TaskSpec::Source(_) | TaskSpec::Build(_) | TaskSpec::Test(_) => Ok(()),
+            _ => refuse("nothing of a scratch build is ever released"),
+        };
+    }
+    let mut inputs = row.spec.inputs().into_iter();
+    match inputs.any(|input| input.request.is_scratch()) {
+        true => refuse("it would be made with a scratch build"),
+        false => Ok(()),
     }
 }
 

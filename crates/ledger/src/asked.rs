@@ -35,6 +35,11 @@ pub enum About {
         /// Which, in hex digits.
         commit: String,
     },
+    /// Scratch builds of a commit, and nothing else that it has brought.
+    Scratch {
+        /// Which, in hex digits.
+        commit: String,
+    },
 }
 
 /// A comment below a pull request.

@@ -103,6 +103,14 @@ impl Change {
         });
     }
 
+    /// Has the status of a request written. A scratch build has none on the status branch.
+    pub fn report(&mut self, request: &RequestPath, now: Millis) {
+        if !request.is_scratch() {
+            let request = request.clone();
+            self.effect(QueueName::report(), Message::Report { request }, now);
+        }
+    }
+
     /// Adds all of `other`; effects that say the same are kept once.
     pub fn merge(&mut self, other: Change) {
         self.conditions.extend(other.conditions);

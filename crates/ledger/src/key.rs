@@ -38,10 +38,12 @@ pub mod partition {
     pub const ASKED: &str = "asked";
     /// [`crate::Budget`] by what it is of.
     pub const BUDGETS: &str = "budgets";
+    /// [`crate::ScratchRow`] by pull request and commit.
+    pub const SCRATCH: &str = "scratch";
     /// [`crate::DurationsRow`] by package or repository.
     pub const DURATIONS: &str = "durations";
-    /// Those of which a row may name a file of the artifact store. Beside them every request, every repository, and
-    /// what waits for a request has a partition.
+    /// Those of which a row may name a file of the artifact store. Beside them every request has a partition, also each
+    /// that a row of [`SCRATCH`] names, every repository, and what waits for a request.
     pub const WITH_FILES: [&str; 9] = [
         HEAD, LEASES, OUTBOX, OPEN, REQUESTS, RECENT, FAILED, DEAD, TASKS,
     ];
@@ -138,6 +140,11 @@ impl Key {
     /// What was written at the forge: checks, statuses and comments.
     pub fn forge_writes() -> Self {
         Self::new(partition::BUDGETS, "writes")
+    }
+
+    /// Scratch builds of a commit of a pull request.
+    pub fn scratch(number: u64, commit: &str) -> Self {
+        Self::new(partition::SCRATCH, format!("{number:012} {commit}"))
     }
 
     /// A pull request that is open, or merged and not done.

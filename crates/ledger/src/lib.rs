@@ -13,6 +13,7 @@ mod durations;
 pub mod format;
 mod key;
 mod row;
+mod scratch;
 mod share;
 mod told;
 mod transition;
@@ -27,6 +28,7 @@ pub use row::{
     LeaseRow, Note, OutboxRow, Phase, Problem, Record, RefRow, RepositoryRow, RequestRow,
     RequestSpec, Row, StatusBranchRow, Stop, TaskRow, TaskState, Tasks,
 };
+pub use scratch::ScratchRow;
 pub use share::{Share, Tenant};
 pub use told::{Configuration, PlannedRow, PullRow, RequestPlan, ReviewedPlan, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};

@@ -12,7 +12,8 @@ use runner_api::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AskedRow, Budget, DurationsRow, Effect, Message, Millis, PlannedRow, PullRow, QueueName, Share,
+    AskedRow, Budget, DurationsRow, Effect, Message, Millis, PlannedRow, PullRow, QueueName,
+    ScratchRow, Share,
     Tenant, WatchRow,
 };
 
@@ -59,6 +60,8 @@ pub enum Row {
     Asked(AskedRow),
     /// At [`crate::Key::pushes`] and [`crate::Key::forge_writes`].
     Budget(Budget),
+    /// At [`crate::Key::scratch`].
+    Scratch(Box<ScratchRow>),
     /// At [`crate::Key::durations`].
     Durations(DurationsRow),
     /// At [`crate::Key::repository`].

@@ -437,6 +437,19 @@ fn what_was_asked_for_is_written_as_it_was() {
         Message::Asked(Box::new(button)),
         r#"{"message":"asked","id":"button retry c","login":"ada","about":{"about":"commit","commit":"c"},"wishes":[{"wish":"cancel"}]}"#,
     );
+    let pressed = Asked {
+        id: "button cancel c".to_owned(),
+        login: "ada".to_owned(),
+        about: About::Scratch {
+            commit: "c".to_owned(),
+        },
+        wishes: vec![Wish::Cancel],
+        comment: None,
+    };
+    check(
+        Message::Asked(Box::new(pressed)),
+        r#"{"message":"asked","id":"button cancel c","login":"ada","about":{"about":"scratch","commit":"c"},"wishes":[{"wish":"cancel"}]}"#,
+    );
     let row: Row = serde_json::from_str(r#"{"row":"asked","login":"ada","at":5}"#).expect("a row");
     let done = AskedRow {
         login: "ada".to_owned(),
@@ -445,4 +458,21 @@ fn what_was_asked_for_is_written_as_it_was() {
         answer: None,
     };
     assert_eq!(row, Row::Asked(done));
+}
+
+#[test]
+fn scratch_builds_are_written_as_they_were() {
+    let commit = "ab".repeat(20);
+    let path = format!("scratch/7/{commit}/2026/11/app.yaml");
+    let text = format!(
+        r#"{{"row":"scratch","number":7,"commit":"{commit}","base":"b","asked":"comment 1","login":"ada","at":5,"requests":["{path}"],"looked":0,"told":0,"failed":0,"again":0}}"#
+    );
+    let row: Row = serde_json::from_str(&text).expect("a row");
+    assert_eq!(serde_json::to_string(&row).expect("a row"), text);
+    // What is optional may be missing.
+    let short = text.replace(r#","looked":0,"told":0,"failed":0,"again":0"#, "");
+    assert_eq!(serde_json::from_str::<Row>(&short).expect("a row"), row);
+    let message = format!(r#"{{"message":"advance","request":"{path}"}}"#);
+    let read: Message = serde_json::from_str(&message).expect("a message");
+    assert_eq!(serde_json::to_string(&read).expect("a message"), message);
 }

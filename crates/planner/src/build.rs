@@ -49,6 +49,20 @@ pub fn plan_build(
     let mut plan = Plan::empty();
     let known = Known::new(view.tasks, linked);
     let mut waiting = Waiting::No;
+    let is_scratch = |view: &&RequestView<'_>| view.row.path.is_scratch();
+    if let Some(other) = linked
+        .iter()
+        .find(is_scratch)
+        .filter(|_| !is_scratch(&&view))
+    {
+        // No file can name one. If a row does, its packages come into no root of this request all the same.
+        plan.problem(
+            &other.row.path,
+            "it is a scratch build, and nothing but a scratch build is built with one",
+        );
+        conclude(&mut plan, &known, waiting, |_| false);
+        return plan;
+    }
     for open in linked.iter().filter(|linked| !is_built(linked)) {
         let phase = &open.row.phase;
         if matches!(phase, Phase::Removed | Phase::Invalid) {

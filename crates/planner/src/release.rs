@@ -16,7 +16,7 @@ pub use preview::{
 use std::collections::BTreeMap;
 
 use ledger::{Decision, TaskRow, TaskState};
-use pipeline_spec::{Config, Format, ReleaseRequest, Repository, RepositoryName};
+use pipeline_spec::{Config, Format, ReleaseRequest, Repository, RepositoryName, RequestPath};
 use runner_api::{Placed, Publication, Recorded, SignPackagesTask, TaskId, TaskRef, TaskSpec};
 
 use crate::view::{Known, Waiting, conclude};
@@ -121,9 +121,16 @@ impl<'a> Planning<'a> {
             self.plan.problem(&self.view.request.row.path, format!("it changes {count} repositories; {MAX_REPOSITORIES} are allowed: make several releases of it"));
             return Waiting::No;
         }
+        if self.refuse_scratch(self.view.from.iter().map(|view| &view.row.path)) {
+            return Waiting::No;
+        }
         let Some(placed) = self.placed() else {
             return Waiting::Yes;
         };
+        let built = placed.values().flatten();
+        if self.refuse_scratch(built.map(|placed| &placed.built_by.request)) {
+            return Waiting::No;
+        }
         if !self.plan.problems.is_empty() {
             return Waiting::No;
         }
@@ -164,6 +171,23 @@ impl<'a> Planning<'a> {
         }
         Waiting::No
     }
+
+    /// No file can ask for the release of a scratch build. If a row does, nothing follows. Whether one is among `built`,
+    /// or is what would be released.
+    fn refuse_scratch<'b>(&mut self, mut built: impl Iterator<Item = &'b RequestPath>) -> bool {
+        let own = &self.view.request.row.path;
+        let scratch = match own.is_scratch() {
+            true => Some(own.clone()),
+            false => built.find(|path| path.is_scratch()).cloned(),
+        };
+        let Some(scratch) = scratch else {
+            return false;
+        };
+        let why = "it is a scratch build, and nothing of one is ever released";
+        self.plan.problem(scratch, why);
+        true
+    }
+
     /// RPMs carry their signature inside, so they are signed before they are composed. `None`: under way.
     fn signed(
         &mut self,

@@ -71,6 +71,8 @@ pub struct Check {
 }
 
 impl Check {
+    /// The name of the one about scratch builds: what is asked for by its buttons is about those.
+    pub const SCRATCH: &str = "scratch build";
     /// Bytes of a summary that both forges take (GitHub: 65,535 characters).
     pub const MAX_SUMMARY: usize = 65_000;
 }

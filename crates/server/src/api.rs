@@ -44,7 +44,7 @@ pub(crate) async fn find_request<P: Platform>(
     state: &State<P>,
     path: &str,
 ) -> Result<StatusFile, Error> {
-    let path = request_path(path)?;
+    let path = shown_path(path)?;
     let found = state.control.request_status(&path).await?;
     let branch = &state.control.options().branch;
     found.ok_or_else(|| unknown(&path, branch))
@@ -287,10 +287,10 @@ fn admin<P: Platform>(state: &State<P>, headers: &HeaderMap) -> Result<(), Error
     )))
 }
 
-fn request_path(text: &str) -> Result<RequestPath, Error> {
-    text.parse().map_err(|error: pipeline_spec::IdError| {
-        Error::BadRequest(cut(&error.to_string(), MAX_WRONG_NAME_CHARS))
-    })
+/// Of what is only shown: a scratch build, too.
+fn shown_path(text: &str) -> Result<RequestPath, Error> {
+    RequestPath::stored(text)
+        .map_err(|error| Error::BadRequest(cut(&error.to_string(), MAX_WRONG_NAME_CHARS)))
 }
 
 /// A task's id or its beginning.
@@ -306,7 +306,10 @@ fn prefix(text: &str) -> Result<String, Error> {
 }
 
 fn unknown(path: &RequestPath, branch: &str) -> Error {
-    Error::NotFound(format!(
-        "{path} was never planned: is it on the branch {branch}?"
-    ))
+    Error::NotFound(match path.is_scratch() {
+        true => format!(
+            "{path} is not there: scratch builds are removed some days after they were asked for"
+        ),
+        false => format!("{path} was never planned: is it on the branch {branch}?"),
+    })
 }

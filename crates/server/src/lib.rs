@@ -20,6 +20,7 @@ mod prune;
 mod published;
 mod requests;
 mod runner;
+mod scratch;
 mod terminal;
 mod webhook;
 
@@ -166,6 +167,7 @@ fn readings<P: Platform>() -> Routes<P> {
         .route("/task/{id}", get(page::task::<P>))
         .route("/request/{*path}", get(page::request::<P>))
         .route("/log/{id}", get(page::log::<P>))
+        .route("/scratch/{id}/{*name}", get(scratch::file::<P>))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/api/v1/status", get(api::status::<P>))
         .route("/api/v1/head", get(api::head::<P>))

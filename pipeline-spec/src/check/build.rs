@@ -368,7 +368,10 @@ fn linked(
         let finding = if other == path {
             Finding::new(Code::Cycle, "this is the request itself", "remove it here")
         } else if other.kind() != RequestKind::Build {
-            let message = "a release has no results to build with";
+            let message = match other.kind() {
+                RequestKind::Scratch => "nothing but a scratch build is built with one",
+                _ => "a release has no results to build with",
+            };
             Finding::new(
                 Code::InvalidValue,
                 message,

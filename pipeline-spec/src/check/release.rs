@@ -27,7 +27,10 @@ pub fn check_release(
     }
     for (i, from) in request.from.iter().enumerate() {
         let finding = if from.kind() != RequestKind::Build {
-            let message = "a release is made from builds; this is a release";
+            let message = match from.kind() {
+                RequestKind::Scratch => "nothing of a scratch build is ever released",
+                _ => "a release is made from builds; this is a release",
+            };
             Finding::new(
                 Code::InvalidValue,
                 message,

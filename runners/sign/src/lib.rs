@@ -11,6 +11,7 @@
 //!   look the part: a signature over arbitrary bytes could be presented as something else.
 //! * For a repository whose rules the signer has itself ([`Demands`]) nothing is signed without the approvals that they
 //!   demand, which it sees for itself.
+//! * Nothing is signed for a scratch build, and nothing that one has made.
 //! * A private key is in memory while a task needs it, and in no log, message or argument list. One in a vault never is:
 //!   without a vault nothing is asked of any network but the control plane.
 
@@ -29,7 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pipeline_spec::{KeyId, Role as RoleName};
 use runner_agent::{Halt, Job, Role, Running, settle};
-use runner_api::{FailureKind, Outcome, TaskSpec};
+use runner_api::{FailureKind, Grant, Outcome, TaskRef, TaskSpec};
 
 pub use demands::Demands;
 pub use keys::{Error, Keys, NewKey};
@@ -58,6 +59,7 @@ impl Sign {
     }
 
     async fn work(&self, job: &Job) -> Result<Outcome, Halt> {
+        refuse_scratch(job.grant())?;
         self.demands.check(job.grant(), now())?;
         match job.spec() {
             TaskSpec::SignPackages(task) => packages::sign(job, task, &self.keys).await,
@@ -77,6 +79,22 @@ impl Role for Sign {
 
     fn run<'a>(&'a self, job: &'a Job) -> Running<'a> {
         Box::pin(async move { settle(self.work(job).await) })
+    }
+}
+
+/// A scratch build is for trying out. The control plane has walls of its own; this one holds without it.
+fn refuse_scratch(grant: &Grant) -> Result<(), Halt> {
+    let named: Vec<&TaskRef> = match &grant.spec {
+        TaskSpec::SignPackages(task) => task.packages.iter().map(|it| &it.built_by).collect(),
+        TaskSpec::SignMetadata(task) => vec![&task.compose],
+        _ => Vec::new(),
+    };
+    let mut all = std::iter::once(&grant.task).chain(named);
+    match all.find(|task| task.request.is_scratch()) {
+        Some(task) => Err(refused(format!(
+            "Nothing is signed: {task} is a scratch build, and nothing of one is ever released."
+        ))),
+        None => Ok(()),
     }
 }
 

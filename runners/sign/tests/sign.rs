@@ -8,10 +8,12 @@
 
 mod bench;
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 
 use bench::{Bench, TIME, gpgv_accepts, made, refusal, rpm_accepts, trouble};
-use runner_api::ArtifactKind;
+use pipeline_spec::RequestPath;
+use runner_api::{ArtifactKind, Recorded, SignMetadataTask, SignPackagesTask, TaskRef, TaskSpec};
 use runner_sign::{Keys, NewKey};
 use sha2::{Digest as _, Sha256};
 
@@ -94,6 +96,54 @@ async fn a_package_that_is_not_the_recorded_one_is_refused_and_nothing_is_upload
         before + 1,
         "only the blob that the test itself made is new"
     );
+}
+
+#[tokio::test]
+async fn nothing_of_a_scratch_build_is_signed() {
+    let bench = Bench::new();
+    let real = bench.package("aa");
+    let release = bench::task_ref();
+    let build = "builds/2026/11/a.yaml".parse().unwrap();
+    let scratch = TaskRef {
+        request: RequestPath::scratch(7, &"ab".repeat(20), &build).unwrap(),
+        ..release.clone()
+    };
+    let built = |built_by: &TaskRef| {
+        let packages = vec![Recorded {
+            built_by: built_by.clone(),
+            ..real.clone()
+        }];
+        TaskSpec::SignPackages(Box::new(SignPackagesTask {
+            repository: "bridge-12".parse().unwrap(),
+            key: "main".parse().unwrap(),
+            files: None,
+            packages,
+            time: TIME,
+        }))
+    };
+    let index = |compose: &TaskRef| {
+        TaskSpec::SignMetadata(Box::new(SignMetadataTask {
+            repository: "bridge-12".parse().unwrap(),
+            key: "main".parse().unwrap(),
+            files: None,
+            compose: compose.clone(),
+            time: TIME,
+        }))
+    };
+    let before = bench.stored();
+    for (task, spec) in [
+        (&scratch, built(&release)),
+        (&release, built(&scratch)),
+        (&scratch, index(&release)),
+        (&release, index(&scratch)),
+    ] {
+        let inputs = BTreeMap::from([(release.id.clone(), bench.unsigned())]);
+        let outcome = bench.work_of(task.clone(), spec, inputs).await;
+        assert!(
+            refusal(outcome).ends_with("is a scratch build, and nothing of one is ever released.")
+        );
+    }
+    assert_eq!(bench.stored(), before + bench.unsigned().len());
 }
 
 #[tokio::test]

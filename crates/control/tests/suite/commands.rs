@@ -15,17 +15,17 @@ use crate::world::{Act, World};
 
 const DAY: u64 = 24 * 3_600;
 
-fn here(number: u64) -> About {
+pub(crate) fn here(number: u64) -> About {
     About::Pull { number }
 }
 
-fn at(commit: &str) -> About {
+pub(crate) fn at(commit: &str) -> About {
     About::Commit {
         commit: commit.to_owned(),
     }
 }
 
-fn pressed(id: &str, login: &str, about: About, wish: Wish) -> Asked {
+pub(crate) fn pressed(id: &str, login: &str, about: About, wish: Wish) -> Asked {
     Asked {
         id: id.to_owned(),
         login: login.to_owned(),
@@ -36,7 +36,7 @@ fn pressed(id: &str, login: &str, about: About, wish: Wish) -> Asked {
 }
 
 /// Written a moment ago.
-fn written(world: &World, id: u64, login: &str, pull: u64, wish: Wish) -> Asked {
+pub(crate) fn written(world: &World, id: u64, login: &str, pull: u64, wish: Wish) -> Asked {
     let comment = Comment {
         id,
         written: world.memory.clock().now(),
@@ -48,7 +48,7 @@ fn written(world: &World, id: u64, login: &str, pull: u64, wish: Wish) -> Asked 
     }
 }
 
-async fn ask(world: &World, forge: &MemoryForge, asked: &Asked) -> Answer {
+pub(crate) async fn ask(world: &World, forge: &MemoryForge, asked: &Asked) -> Answer {
     let answer = world.control.ask(forge, asked).await;
     answer.expect("no fault is armed")
 }
@@ -281,7 +281,7 @@ async fn a_crash_at_any_call_loses_no_wish() {
 }
 
 /// What was answered to the comment, and whether nothing else was.
-fn told(forge: &MemoryForge, comment: u64) -> Option<String> {
+pub(crate) fn told(forge: &MemoryForge, comment: u64) -> Option<String> {
     let answers = forge.answers().into_iter();
     let mut here = answers.filter(|reply| reply.comment == comment);
     let text = here.next().map(|reply| reply.text);
@@ -312,6 +312,7 @@ async fn whoever_asks_is_told_what_came_of_it() {
         (open.number, vec![Wish::Cancel]),
         (open.number, vec![Wish::Plan]),
         (open.number, vec![Wish::Scratch { commit: None }]),
+        (pull.number, vec![Wish::Scratch { commit: None }]),
         (open.number, vec![unknown("merge `it` @ada")]),
         (open.number, vec![unknown("")]),
         (open.number, vec![Wish::Plan, Wish::Plan, Wish::Cancel]),

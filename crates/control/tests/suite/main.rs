@@ -22,5 +22,6 @@ mod releases;
 mod results;
 mod review;
 mod runners;
+mod scratch;
 mod told;
 mod world;

@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use control::{Answer, Control};
 use ledger::{About, Asked, Comment, Wish, partition};
 use memory::MemoryForge;
+use pipeline_spec::RequestPath;
 use ports::{Clock, Permission, Platform, Pull};
 
 use crate::faults::{Faulty, FaultyPlatform, When};
 use crate::fixture::{APP, RELEASE, release};
 use crate::review::{OTHER, broken, merge, one, open, push, review, tell, text};
-use crate::world::{Act, World};
+use crate::world::{Act, World, path};
 
 /// A world with a pull request.
 struct Stage {
@@ -31,6 +32,7 @@ enum Deed {
     WatchOpen,
     Retry,
     Cancel,
+    Scratch,
 }
 
 /// How the process ends that is hurt.
@@ -113,6 +115,44 @@ fn done() -> Prepared {
     })
 }
 
+/// Opened and reviewed, with two builds that belong together; `is_begun`: an older commit's scratch builds are at work.
+fn proposed(is_begun: bool) -> Prepared {
+    Box::pin(async move {
+        let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+        forge.set_permission("ada", Permission::Write);
+        let with = format!("{}with: [{APP}]\n", one("lib"));
+        let files = [(APP, Some(&*one("app"))), (OTHER, Some(&*with))];
+        let mut pull = open(&mut world, &forge, &files).await;
+        if is_begun {
+            let asked = Asked {
+                id: "comment 0".to_owned(),
+                comment: None,
+                ..asked(&world.control, pull.number, SCRATCH)
+            };
+            let begun = world.control.ask(&forge, &asked).await;
+            begun.expect("no fault is armed");
+            world.script(|_| Act::Hold);
+            world.quiet().await;
+            world.script(|_| Act::Work);
+            push(&mut world, &forge, &mut pull, &[(APP, Some(&one("tool")))]).await;
+        }
+        review(&world, &forge).await;
+        Stage { world, forge, pull }
+    })
+}
+
+/// Scratch builds that were begun, as they are told of.
+fn begun() -> Prepared {
+    Box::pin(async move {
+        let mut stage = proposed(true).await;
+        let asked = asked(&stage.world.control, stage.pull.number, SCRATCH);
+        let begun = stage.world.control.ask(&stage.forge, &asked).await;
+        begun.expect("no fault is armed");
+        stage.world.quiet().await;
+        stage
+    })
+}
+
 /// When it is time to tell again.
 fn later(stage: Prepared) -> Prepared {
     Box::pin(async move {
@@ -132,6 +172,8 @@ fn lost() -> Prepared {
         stage
     })
 }
+
+const SCRATCH: Wish = Wish::Scratch { commit: None };
 
 /// Written a moment ago.
 fn asked(control: &Control<FaultyPlatform>, number: u64, wish: Wish) -> Asked {
@@ -162,6 +204,7 @@ async fn deed(
         Deed::WatchOpen => return control.watch_open().await,
         Deed::Retry => Wish::Retry,
         Deed::Cancel => Wish::Cancel,
+        Deed::Scratch => SCRATCH,
     };
     let answer = control.ask(forge, &asked(control, pull, wish)).await?;
     assert!(matches!(answer, Answer::Done(_) | Answer::Before));
@@ -194,7 +237,7 @@ impl Stage {
         }
         // Who goes on with what another has done says what is left, which is nothing.
         let _ = writeln!(story, "== answers: {}", self.forge.answers().len());
-        let remembered = [partition::PULLS, partition::WATCHED];
+        let remembered = [partition::PULLS, partition::WATCHED, partition::SCRATCH];
         for (key, record) in self.world.rows() {
             if remembered.contains(&key.partition.as_str()) {
                 let _ = writeln!(story, "{key}: {:?}", record.row);
@@ -203,9 +246,15 @@ impl Stage {
         story
     }
 
+    fn scratch(&self) -> impl Iterator<Item = RequestPath> {
+        let of = |build| RequestPath::scratch(self.pull.number, &self.pull.head, &path(build));
+        [APP, OTHER].into_iter().filter_map(of)
+    }
+
     fn attempts(&self) -> u64 {
         let of = |request| self.world.tasks(request).into_iter();
-        let tasks = of(APP).chain(of(RELEASE));
+        let scratch = self.scratch().flat_map(|of| self.world.tasks(of.as_str()));
+        let tasks = of(APP).chain(of(RELEASE)).chain(scratch);
         tasks.map(|row| u64::from(row.state.attempt())).sum()
     }
 }
@@ -260,12 +309,15 @@ async fn telling_survives_a_kill_at_every_call() {
     check(|| later(failed()), Deed::Tell).await;
     check(|| later(done()), Deed::Tell).await;
     check(lost, Deed::WatchOpen).await;
+    check(begun, Deed::Tell).await;
 }
 
 #[tokio::test]
 async fn a_wish_survives_a_kill_at_every_call() {
     check(failed, Deed::Retry).await;
     check(running, Deed::Cancel).await;
+    check(|| proposed(false), Deed::Scratch).await;
+    check(|| proposed(true), Deed::Scratch).await;
 }
 
 /// Between any two calls of one, another process does the same to its end; if `moves`, when `main` has moved on.
@@ -319,4 +371,5 @@ async fn two_at_once_leave_what_one_after_the_other_does() {
     beside(|| merged(false), Deed::Tell, false).await;
     beside(|| merged(true), Deed::Tell, true).await;
     beside(failed, Deed::Retry, false).await;
+    beside(|| proposed(true), Deed::Scratch, false).await;
 }

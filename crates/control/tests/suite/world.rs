@@ -54,8 +54,9 @@ fn telling(memory: &MemoryPlatform, faults: &Faults) -> Control<FaultyPlatform> 
     Control::new(FaultyPlatform::new(memory, faults), options)
 }
 
+/// Of a scratch build, too.
 pub(crate) fn path(text: &str) -> RequestPath {
-    text.parse().expect("a request's path")
+    RequestPath::stored(text).expect("a request's path")
 }
 
 impl World {
@@ -411,7 +412,8 @@ impl World {
         for (key, record) in self.rows() {
             match record.row {
                 Row::Request(row) => {
-                    let status = self.status(row.path.as_str()).await;
+                    let status = self.control.request_status(&row.path).await;
+                    let status = status.expect("no fault is armed").expect("it is known");
                     let _ = writeln!(text, "{} is {}", status.request, status.phase);
                     for problem in &status.problems {
                         let _ =

@@ -1,6 +1,7 @@
 //! From a delivery to messages: where to look, and what somebody asks for.
 
 use ledger::{About, Asked, Comment, Message, Wish};
+use ports::Check;
 
 use super::{Command, Event, FullName, Hook, Verb};
 
@@ -76,8 +77,10 @@ fn asked(event: &Event) -> Option<Asked> {
             let text = on.digest.as_deref().unwrap_or_default();
             let check = on.check.as_deref().unwrap_or_default();
             let id = format!("button {name} {} {check} {text}", on.commit);
-            let about = About::Commit {
-                commit: on.commit.clone(),
+            let commit = on.commit.clone();
+            let about = match check == Check::SCRATCH {
+                true => About::Scratch { commit },
+                false => About::Commit { commit },
             };
             (id.len() <= MAX_ID).then(|| Asked {
                 id,
@@ -214,6 +217,23 @@ mod tests {
         assert_eq!(pressed.map(|it| it.wishes), Some(vec![Wish::Retry]));
         assert_eq!(asked_by(button("merge", "d1")), Some(None));
         assert_eq!(asked_by(button("retry", &"d".repeat(600))), Some(None));
+    }
+
+    #[test]
+    fn a_button_of_scratch_builds_is_about_them_alone() {
+        let about = |name: &str| {
+            let mut event = button("cancel", "d1");
+            if let Event::Action { on, .. } = &mut event {
+                on.check = Some(name.to_owned());
+            }
+            asked_by(event).flatten().map(|it| it.about)
+        };
+        let commit = "a".repeat(40);
+        let scratch = About::Scratch {
+            commit: commit.clone(),
+        };
+        assert_eq!(about(Check::SCRATCH), Some(scratch));
+        assert_eq!(about("build and release"), Some(About::Commit { commit }));
     }
 
     #[test]

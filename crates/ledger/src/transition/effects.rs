@@ -47,7 +47,7 @@ pub(super) fn change_to(row: &TaskRow, version: u64, next: TaskRow, now: Millis)
                 now,
             );
         }
-        change.effect(QueueName::report(), Message::Report { request }, now);
+        change.report(&request, now);
     }
     change.replace(
         Key::task(&task),

@@ -108,9 +108,18 @@ impl Bench {
         spec: TaskSpec,
         inputs: BTreeMap<TaskId, Vec<Artifact>>,
     ) -> Outcome {
+        self.work_of(task_ref(), spec, inputs).await
+    }
+
+    pub(crate) async fn work_of(
+        &self,
+        task: TaskRef,
+        spec: TaskSpec,
+        inputs: BTreeMap<TaskId, Vec<Artifact>>,
+    ) -> Outcome {
         let grant = Grant {
             version: runner_api::VERSION,
-            task: task_ref(),
+            task,
             attempt: 1,
             spec,
             inputs,

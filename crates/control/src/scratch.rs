@@ -1,0 +1,350 @@
+//! Scratch builds: what a pull request proposes is built because somebody who may push asks for it, and never released.
+//!
+//! * **What is built** are the build requests that it adds or changes, as it would be merged, with the configuration of the
+//!   planned commit that it lies over and never its own. So a pull request reaches no platform, key or runner that `main` has
+//!   not.
+//! * **A path of its own** ([`pipeline_spec::RequestPath::scratch`]) that no file, command or call can name keeps it apart. The
+//!   path is hashed into the ids of its tasks, so none of them is ever taken for one of a real build. Where the
+//!   walls are that keep it out of releases and of other builds: `docs/explanation/security.md`.
+//! * **One row** ([`ScratchRow`]) says what belongs to it. It is written first and removed last. Requests are written under the
+//!   condition that it is as it was read, so nothing is begun of what was stopped meanwhile.
+//! * It has no file on the status branch and is in no list. A lost ledger forgets it.
+
+mod check;
+mod end;
+mod tell;
+
+pub(crate) use end::ENDED;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ledger::{
+    About, Asked, Change, Condition, Expect, Key, Message, Phase, Problem, QueueName, RequestRow,
+    RequestSpec, Row, ScratchRow, partition,
+};
+use pipeline_spec::{BuildRequest, Priority, RequestKind, RequestPath};
+use ports::{Applied, Forge, Ledger, Platform, Pull, PullState, StateRepo};
+
+use crate::admit::{MAX_LINKS_INDEXED, problems};
+use crate::files::Files;
+use crate::load::unexpected;
+use crate::notice::not_a_file;
+use crate::reply::{Came, Scratch};
+use crate::{Control, Error, MAX_TRIES, Result, contended};
+
+/// Build requests of one pull request. More are a rebuild of a distribution: that is merged.
+const MAX_REQUESTS: usize = 50;
+
+/// What a pull request would have built.
+struct Proposed {
+    /// By the path that a scratch build of it has.
+    builds: BTreeMap<RequestPath, BuildRequest>,
+    /// What cannot be built, and why.
+    left_out: Vec<Problem>,
+}
+
+impl<P: Platform> Control<P> {
+    /// Begins scratch builds of a pull request. Whoever comes again with the same wish begins nothing new, and is
+    /// answered the same.
+    pub(crate) async fn start_scratch<F: Forge>(
+        &self,
+        forge: &F,
+        asked: &Asked,
+        named: Option<&str>,
+    ) -> Result<Came> {
+        let came = |scratch| Ok(Came::Scratch(scratch));
+        let About::Pull { number } = asked.about else {
+            return came(Scratch::NotOpen);
+        };
+        let open = |pull: &Pull| pull.state == PullState::Open && pull.base == self.options.branch;
+        let Some(pull) = forge.pull(number).await?.filter(open) else {
+            return came(Scratch::NotOpen);
+        };
+        match named {
+            // Else what was read is not what is built: its author can push until the forge is asked.
+            None if !pull.is_own => return came(Scratch::OfAFork),
+            Some(named) if named != pull.head => return came(Scratch::NotTheNewest),
+            _ => {}
+        }
+        let key = Key::scratch(number, &pull.head);
+        for _ in 0..MAX_TRIES {
+            let known = self.scratch_row(&key).await?;
+            let version = known.as_ref().map(|(_, version)| *version);
+            let row = match known {
+                Some((row, _)) if row.stopped.is_none() => row,
+                Some((row, _)) => again(row, asked, self.now()),
+                None => match self.new_scratch(&pull, asked).await? {
+                    Ok(row) => row,
+                    Err(why) => return came(why),
+                },
+            };
+            let mut change = Change::default();
+            change.replace(
+                key.clone(),
+                Expect::as_read(version),
+                Row::Scratch(Box::new(row.clone())),
+            );
+            if self.apply(change).await? == Applied::Done {
+                self.begin_scratch(&key).await?;
+                self.stop_older(&row).await?;
+                return came(match row.asked == asked.id {
+                    true => Scratch::Begun(Box::new(row)),
+                    false => Scratch::Before(row.commit),
+                });
+            }
+        }
+        Err(contended(&key))
+    }
+
+    async fn new_scratch(
+        &self,
+        pull: &Pull,
+        asked: &Asked,
+    ) -> Result<std::result::Result<ScratchRow, Scratch>> {
+        let (head, _) = self.head_row().await?;
+        if head.commit.is_empty() {
+            return Ok(Err(Scratch::NothingPlanned));
+        }
+        let of = (pull.number, &*pull.head);
+        let Proposed { builds, left_out } = match self.scratch_wishes(of, &head.commit).await? {
+            Ok(proposed) => proposed,
+            Err(why) => return Ok(Err(Scratch::Unread(why))),
+        };
+        Ok(match builds.len() {
+            0 => Err(Scratch::Nothing(left_out)),
+            1..=MAX_REQUESTS => Ok(ScratchRow {
+                number: pull.number,
+                commit: pull.head.clone(),
+                base: head.commit,
+                asked: asked.id.clone(),
+                login: asked.login.clone(),
+                at: self.now(),
+                requests: builds.into_keys().collect(),
+                left_out,
+                begun: false,
+                stopped: None,
+                over: false,
+                digest: String::new(),
+                looked: 0,
+                told: 0,
+                failed: 0,
+                again: 0,
+            }),
+            many => Err(Scratch::TooMany(many, MAX_REQUESTS)),
+        })
+    }
+
+    /// The build requests that `commit` of a pull request brings or changes, as it would be merged into `base`, read by the
+    /// configuration of `base`. The inner error: why it cannot be looked at.
+    async fn scratch_wishes(
+        &self,
+        (number, commit): (u64, &str),
+        base: &str,
+    ) -> Result<std::result::Result<Proposed, String>> {
+        let proposal = match self.proposal(commit, base).await? {
+            Ok(proposal) => proposal,
+            Err(why) => return Ok(Err(why)),
+        };
+        let snapshot = self.snapshot(base).await?;
+        let files = Files::Checkout(&proposal.files);
+        let (mut builds, mut broken) = (BTreeMap::new(), BTreeMap::new());
+        for (path, text) in &proposal.files.files {
+            let (Some(path), Some(text)) = (build_path(path), text) else {
+                continue;
+            };
+            let is_there = self.platform.state_repo().read(base, path.as_str()).await?;
+            if is_there.as_ref() == Some(text) {
+                continue;
+            }
+            match self.read_wish(&snapshot.config, files, &path, text).await? {
+                Ok((RequestSpec::Build(build), _)) => _ = builds.insert(path, *build),
+                Ok((RequestSpec::Release(_), _)) => return Err(not_a_build(&path)),
+                Err(found) => _ = broken.insert(path, problems(&found)),
+            }
+        }
+        for path in proposal.links.iter().filter_map(|path| build_path(path)) {
+            broken.insert(path.clone(), vec![not_a_file(path.as_str())]);
+        }
+        leave_out(&mut builds, &mut broken);
+        Ok(Ok(Proposed {
+            builds: apart(builds, (number, commit)),
+            left_out: broken.into_values().flatten().collect(),
+        }))
+    }
+
+    /// Writes those requests of it that are not there yet, unless it was stopped.
+    async fn begin_scratch(&self, key: &Key) -> Result<()> {
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.scratch_row(key).await? else {
+                return Ok(());
+            };
+            if row.begun || row.stopped.is_some() || self.write_scratch(key, row, version).await? {
+                return Ok(());
+            }
+        }
+        Err(contended(key))
+    }
+
+    /// `false`: something was written meanwhile.
+    async fn write_scratch(&self, key: &Key, row: ScratchRow, version: u64) -> Result<bool> {
+        let unchanged = || Condition {
+            key: key.clone(),
+            expect: Expect::Version(version),
+        };
+        let of = (row.number, &*row.commit);
+        let proposed = self.scratch_wishes(of, &row.base).await?;
+        let mut builds = proposed.map_or_else(|_| BTreeMap::new(), |it| it.builds);
+        let time = self.platform.state_repo().info(&row.base).await?.time;
+        for path in &row.requests {
+            let known = self.load(path).await?;
+            let is_there = known.as_ref().map(|it| &it.row.phase);
+            let (Some(build), None | Some(Phase::Removed)) = (builds.remove(path), is_there) else {
+                continue;
+            };
+            let request = RequestRow {
+                path: path.clone(),
+                commit: row.base.clone(),
+                time,
+                author: row.login.clone(),
+                sequence: 0,
+                spec: Some(RequestSpec::Build(Box::new(build))),
+                phase: Phase::Open,
+                problems: Vec::new(),
+                notes: Vec::new(),
+            };
+            let mut change = self.write_request_of_scratch(request, known.map(|it| it.version));
+            change.conditions.push(unchanged());
+            if self.apply(change).await? != Applied::Done {
+                return Ok(false);
+            }
+        }
+        let begun = ScratchRow { begun: true, ..row };
+        let mut change = Change::default();
+        let row = Row::Scratch(Box::new(begun));
+        change.replace(key.clone(), Expect::Version(version), row);
+        Ok(self.apply(change).await? == Applied::Done)
+    }
+
+    fn write_request_of_scratch(&self, row: RequestRow, version: Option<u64>) -> Change {
+        let path = row.path.clone();
+        let index = || Row::Index {
+            request: path.clone(),
+        };
+        let mut change = Change::default();
+        for link in links_of(&row) {
+            change.put(Key::waiter(&link, &path), index());
+        }
+        change.put(Key::open(&path), index());
+        let (key, row) = (Key::request(&path), Row::Request(Box::new(row)));
+        change.replace(key, Expect::as_read(version), row);
+        let request = path.clone();
+        let message = Message::Advance { request };
+        change.effect(QueueName::advance(), message, self.now());
+        change
+    }
+
+    pub(crate) async fn scratch_row(&self, key: &Key) -> Result<Option<(ScratchRow, u64)>> {
+        match self.platform.ledger().get(key).await? {
+            None => Ok(None),
+            Some(record) => match record.row {
+                Row::Scratch(row) => Ok(Some((*row, record.version))),
+                _ => Err(unexpected(key)),
+            },
+        }
+    }
+
+    pub(crate) async fn scratch_rows(&self) -> Result<Vec<ScratchRow>> {
+        let mut rows = Vec::new();
+        for (key, record) in self.all_rows(partition::SCRATCH, "").await? {
+            let Row::Scratch(row) = record.row else {
+                return Err(unexpected(&key));
+            };
+            rows.push(*row);
+        }
+        Ok(rows)
+    }
+
+    /// Requests of those scratch builds of which `is_meant`, but for those that were stopped.
+    pub(crate) async fn scratch_meant(
+        &self,
+        is_meant: impl Fn(&ScratchRow) -> bool,
+    ) -> Result<BTreeSet<RequestPath>> {
+        let rows = self.scratch_rows().await?.into_iter();
+        let meant = rows.filter(|row| row.stopped.is_none() && is_meant(row));
+        Ok(meant.flat_map(|row| row.requests).collect())
+    }
+}
+
+/// What was stopped is wanted again.
+fn again(row: ScratchRow, asked: &Asked, now: ledger::Millis) -> ScratchRow {
+    ScratchRow {
+        asked: asked.id.clone(),
+        login: asked.login.clone(),
+        at: now,
+        begun: false,
+        stopped: None,
+        over: false,
+        looked: 0,
+        ..row
+    }
+}
+
+fn build_path(path: &str) -> Option<RequestPath> {
+    let path: RequestPath = path.parse().ok()?;
+    (path.kind() == RequestKind::Build).then_some(path)
+}
+
+fn not_a_build(path: &RequestPath) -> Error {
+    Error::Inconsistent(format!("read {path}: it is no build request"))
+}
+
+/// Requests that it builds on, as far as they wake it.
+fn links_of(row: &RequestRow) -> Vec<RequestPath> {
+    let links = row.spec.iter().flat_map(crate::admit::links);
+    links.take(MAX_LINKS_INDEXED).collect()
+}
+
+/// Whatever builds on something broken of the same pull request cannot be built either.
+fn leave_out(
+    builds: &mut BTreeMap<RequestPath, BuildRequest>,
+    broken: &mut BTreeMap<RequestPath, Vec<Problem>>,
+) {
+    loop {
+        let next = builds.iter().find_map(|(path, build)| {
+            let mut links = build.with.iter();
+            let link = links.find(|link| broken.contains_key(*link))?;
+            Some((path.clone(), link.clone()))
+        });
+        let Some((path, link)) = next else {
+            return;
+        };
+        builds.remove(&path);
+        let problem = Problem {
+            subject: path.to_string(),
+            message: format!("it builds on {link}, which cannot be built"),
+        };
+        broken.insert(path, vec![problem]);
+    }
+}
+
+/// The same builds under paths of their own: links among them stay among them, and all else goes first.
+fn apart(
+    builds: BTreeMap<RequestPath, BuildRequest>,
+    (number, commit): (u64, &str),
+) -> BTreeMap<RequestPath, BuildRequest> {
+    let scratch = |path: &RequestPath| RequestPath::scratch(number, commit, path);
+    let own: BTreeMap<RequestPath, RequestPath> = builds
+        .keys()
+        .filter_map(|path| Some((path.clone(), scratch(path)?)))
+        .collect();
+    let build = |(path, mut build): (RequestPath, BuildRequest)| {
+        for link in &mut build.with {
+            if let Some(own) = own.get(link) {
+                *link = own.clone();
+            }
+        }
+        build.priority = Priority::Background;
+        Some((own.get(&path)?.clone(), build))
+    };
+    builds.into_iter().filter_map(build).collect()
+}

@@ -1,0 +1,132 @@
+//! How scratch builds go, as people read it on the page of their pull request.
+//!
+//! Pure: what the rows say goes in, a check comes out. What failed is first. A `let _` here is a write into a `String`,
+//! which cannot fail.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use ledger::ScratchRow;
+use pipeline_spec::RequestPath;
+use ports::{Check, CheckState};
+use runner_api::{Artifact, ArtifactKind};
+
+use super::end::KEPT_DAYS;
+use crate::markdown::{code, prose};
+use crate::results_check::{self, Brought, CANCEL, RETRY};
+
+/// Requests that are named because they were left out.
+const MAX_LEFT_OUT: usize = 10;
+/// Packages that are named; the pages of the tasks have all of them.
+const MAX_PACKAGES: usize = 30;
+
+pub(super) fn scratch_check(
+    row: &ScratchRow,
+    brought: &BTreeMap<RequestPath, Brought>,
+    public_url: Option<&str>,
+) -> Check {
+    let all = results_check::in_order(brought.iter());
+    let state = match (row.begun, &row.stopped) {
+        (false, None) => CheckState::Running,
+        _ => results_check::state(&all),
+    };
+    let mut text = String::new();
+    what(&mut text, row);
+    text.push_str(&results_check::failures(&all, public_url));
+    if !all.is_empty() {
+        results_check::table(&mut text, &all, public_url);
+    }
+    left_out(&mut text, row);
+    packages(&mut text, &all, public_url);
+    results_check::waiting(&mut text, &all);
+    let mut actions = Vec::new();
+    if row.stopped.is_none() {
+        let bad = all.iter().any(|(_, it)| it.is_bad());
+        actions.extend(bad.then_some(RETRY));
+        actions.extend((state == CheckState::Running).then_some(CANCEL));
+    }
+    Check {
+        name: Check::SCRATCH.to_owned(),
+        commit: row.commit.clone(),
+        pull: Some(row.number),
+        state,
+        title: title(row, &all, state),
+        summary: text,
+        annotations: Vec::new(),
+        actions,
+        details: public_url.map(|url| format!("{url}/")),
+        digest: String::new(),
+    }
+}
+
+fn title(row: &ScratchRow, all: &[(&RequestPath, &Brought)], state: CheckState) -> String {
+    let mut title = match all {
+        [] => "Under way".to_owned(),
+        all => results_check::title(all, state),
+    };
+    match row.left_out.len() {
+        0 => {}
+        1 => title.push_str(", 1 request left out"),
+        n => _ = write!(title, ", {n} requests left out"),
+    }
+    title
+}
+
+/// What this is, and what it is not.
+fn what(text: &mut String, row: &ScratchRow) {
+    let short = |commit: &str| code(&commit[..commit.len().min(12)]);
+    let _ = writeln!(
+        text,
+        "What this pull request adds and changes, as of {}, built over {} with the configuration of that. {} asked for it.\n",
+        short(&row.commit),
+        short(&row.base),
+        prose(&row.login)
+    );
+    let _ = writeln!(
+        text,
+        "**Nothing of this is ever released.** It is for trying out, and is removed {KEPT_DAYS} days after it was asked for. What is merged is built anew.\n"
+    );
+    if let Some(why) = &row.stopped {
+        let _ = writeln!(text, "It was stopped: {}.\n", prose(why));
+    }
+}
+
+fn left_out(text: &mut String, row: &ScratchRow) {
+    if row.left_out.is_empty() {
+        return;
+    }
+    text.push_str("\n#### Not built\n\n");
+    for problem in row.left_out.iter().take(MAX_LEFT_OUT) {
+        let (subject, why) = (code(&problem.subject), prose(&problem.message));
+        let _ = writeln!(text, "* ❌ {subject}: {why}");
+    }
+    if row.left_out.len() > MAX_LEFT_OUT {
+        let _ = writeln!(text, "* and {} more", row.left_out.len() - MAX_LEFT_OUT);
+    }
+}
+
+/// Binary packages that are there, with where to get them.
+fn packages(text: &mut String, all: &[(&RequestPath, &Brought)], public_url: Option<&str>) {
+    let tasks = all.iter().flat_map(|(_, it)| &it.status.tasks);
+    let done = tasks.filter(|task| task.state == "succeeded");
+    let made = done.flat_map(|task| task.artifacts.iter().map(move |file| (task, file)));
+    let made: Vec<_> = made.filter(|(_, file)| is_package(file)).collect();
+    if made.is_empty() {
+        return;
+    }
+    text.push_str("\n#### Packages\n\n");
+    for (task, file) in made.iter().take(MAX_PACKAGES) {
+        let name = code(&file.name);
+        let _ = match public_url {
+            Some(url) => writeln!(text, "* [{name}]({url}/scratch/{}/{})", task.id, file.name),
+            None => writeln!(text, "* {name}, SHA-256 {}", code(&file.sha256.to_string())),
+        };
+    }
+    if made.len() > MAX_PACKAGES {
+        let _ = writeln!(text, "* and {} more", made.len() - MAX_PACKAGES);
+    }
+}
+
+fn is_package(file: &Artifact) -> bool {
+    matches!(file.kind, ArtifactKind::Rpm | ArtifactKind::Deb)
+}

@@ -1,0 +1,177 @@
+//! The end of scratch builds: what is open of them is stopped, and after some days all of them is removed.
+
+use ledger::{
+    Change, Condition, Expect, Key, Message, Millis, Phase, QueueName, RequestRow, Row, ScratchRow,
+};
+use pipeline_spec::RequestPath;
+use ports::{Applied, Platform, Pull};
+
+use super::links_of;
+use crate::load::Loaded;
+use crate::{Control, MAX_TRIES, Result, contended};
+
+/// Days after which scratch builds are removed, counted from when they were asked for.
+pub(super) const KEPT_DAYS: Millis = 7;
+const KEPT_MILLIS: Millis = KEPT_DAYS * 24 * 3_600_000;
+/// Rows that are removed in one change; of a task there are two.
+const BATCH: usize = 40;
+
+/// Why the tasks of scratch builds that nobody wants any more are canceled. They go on when somebody does.
+pub(crate) const ENDED: &str = "its scratch build was stopped";
+
+const NEWER: &str = "a newer commit was asked for";
+const CLOSED: &str = "the pull request is not open any more";
+const OLD: &str = "it was not done in time";
+
+impl<P: Platform> Control<P> {
+    /// Stops what older commits of the same pull request have open.
+    pub(super) async fn stop_older(&self, newest: &ScratchRow) -> Result<()> {
+        for row in self.scratch_rows().await? {
+            let is_older = row.number == newest.number && row.commit != newest.commit;
+            if is_older && row.stopped.is_none() {
+                self.stop_scratch(&row, NEWER).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops what is open of pull requests that are not. `known` was read before `open`.
+    pub(crate) async fn stop_scratch_of_closed(
+        &self,
+        known: &[ScratchRow],
+        open: &[Pull],
+    ) -> Result<()> {
+        for row in known.iter().filter(|row| row.stopped.is_none()) {
+            if !open.iter().any(|pull| pull.number == row.number) {
+                self.stop_scratch(row, CLOSED).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
+        let key = Key::scratch(row.number, &row.commit);
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.scratch_row(&key).await? else {
+                return Ok(());
+            };
+            if row.stopped.is_some() {
+                return self.end_requests(&row).await;
+            }
+            let stopped = ScratchRow {
+                stopped: Some(why.to_owned()),
+                ..row
+            };
+            let mut change = Change::default();
+            let next = Row::Scratch(Box::new(stopped.clone()));
+            change.replace(key.clone(), Expect::Version(version), next);
+            if self.apply(change).await? == Applied::Done {
+                return self.end_requests(&stopped).await;
+            }
+        }
+        Err(contended(&key))
+    }
+
+    /// What is open of it is canceled: its requests are as those whose files are gone.
+    pub(super) async fn end_requests(&self, row: &ScratchRow) -> Result<()> {
+        for path in &row.requests {
+            let key = Key::request(path);
+            let mut tries = 0..MAX_TRIES;
+            while let Some(loaded) = self.load(path).await?
+                && !loaded.row.phase.is_at_rest()
+            {
+                tries.next().ok_or_else(|| contended(&key))?;
+                let ended = RequestRow {
+                    phase: Phase::Removed,
+                    problems: Vec::new(),
+                    notes: Vec::new(),
+                    ..loaded.row
+                };
+                let mut change = Change::default();
+                let (expect, ended) = (Expect::Version(loaded.version), Box::new(ended));
+                change.replace(key.clone(), expect, Row::Request(ended));
+                let request = path.clone();
+                let message = Message::Advance { request };
+                change.effect(QueueName::advance(), message, self.now());
+                let _or_again = self.apply(change).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what was asked for long ago, so that nothing names its files any more. What is open of it is stopped
+    /// first, and goes the next time.
+    pub(crate) async fn forget_scratch(&self) -> Result<()> {
+        let since = self.now().saturating_sub(KEPT_MILLIS);
+        for row in self.scratch_rows().await? {
+            if row.at >= since {
+                continue;
+            }
+            let mut is_open = false;
+            for path in &row.requests {
+                let loaded = self.load(path).await?;
+                is_open |= loaded.as_ref().is_some_and(is_open_still);
+            }
+            match is_open {
+                true => self.stop_scratch(&row, OLD).await?,
+                false => self.remove_scratch(&row).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Its own row goes last: whoever finds it goes on.
+    async fn remove_scratch(&self, row: &ScratchRow) -> Result<()> {
+        let key = Key::scratch(row.number, &row.commit);
+        let Some((row, version)) = self.scratch_row(&key).await? else {
+            return Ok(());
+        };
+        for path in &row.requests {
+            if !self.remove_request(path).await? {
+                return Ok(());
+            }
+        }
+        let mut change = Change::default();
+        change.conditions.push(Condition {
+            key: key.clone(),
+            expect: Expect::Version(version),
+        });
+        change.delete(key);
+        let _or_the_next_time = self.apply(change).await?;
+        Ok(())
+    }
+
+    /// Its row first: without it nobody writes any other of its rows. `false`: somebody wants it again.
+    async fn remove_request(&self, path: &RequestPath) -> Result<bool> {
+        if let Some(loaded) = self.load(path).await? {
+            let mut change = Change::default();
+            change.conditions.push(crate::advance::unchanged(&loaded));
+            change.delete(Key::request(path));
+            change.delete(Key::open(path));
+            for link in links_of(&loaded.row) {
+                change.delete(Key::waiter(&link, path));
+            }
+            if is_open_still(&loaded) || self.apply(change).await? != Applied::Done {
+                return Ok(false);
+            }
+        }
+        let rows = self.all_rows(&Key::request_partition(path), "").await?;
+        for batch in rows.chunks(BATCH) {
+            let mut change = Change::default();
+            for (key, record) in batch {
+                if let Row::Task(task) = &record.row {
+                    change.delete(Key::task_id(&task.task.id));
+                }
+                change.delete(key.clone());
+            }
+            let _without_conditions = self.apply(change).await?;
+        }
+        Ok(true)
+    }
+}
+
+/// Something of it may still happen by itself.
+pub(super) fn is_open_still(loaded: &Loaded) -> bool {
+    let mut tasks = loaded.tasks.values();
+    !loaded.row.phase.is_at_rest() || tasks.any(|task| !task.state.is_closed())
+}

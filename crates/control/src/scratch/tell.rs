@@ -1,0 +1,171 @@
+//! Whoever reads a pull request sees how its scratch builds go: in a check of their own, told as results are.
+
+use std::collections::BTreeMap;
+
+use ledger::{Change, Expect, Key, Millis, Phase, Row, ScratchRow};
+use pipeline_spec::RequestPath;
+use ports::{Applied, Check, Forge, Platform};
+
+use super::check::scratch_check;
+use super::end::is_open_still;
+use crate::budgets::{Word, pace};
+use crate::results_check::{Brought, Standing};
+use crate::review::named;
+use crate::tell::AGAIN_MILLIS;
+use crate::{Control, MAX_TRIES, Result, Told, contended};
+
+impl<P: Platform> Control<P> {
+    /// Says how scratch builds go, where that has changed, and goes on with what a process that died has left.
+    pub(crate) async fn tell_scratch<F: Forge>(&self, forge: &F, told: &mut Told) -> Result<()> {
+        let rows = self.scratch_rows().await?.into_iter();
+        let mut rows: Vec<ScratchRow> = rows.filter(|row| !row.over).collect();
+        told.watched += rows.len();
+        let pace = pace(told.watched).max(AGAIN_MILLIS);
+        let now = self.now();
+        let since = |row: &ScratchRow| now.saturating_sub(row.looked);
+        rows.retain(|row| row.looked == 0 || !(0..AGAIN_MILLIS).contains(&since(row)));
+        if forge.rests_until().is_some() {
+            return Ok(());
+        }
+        // Whoever was told the longest time ago comes first.
+        rows.sort_by_key(|row| row.told);
+        for row in rows {
+            match self.tell_scratch_of(forge, &row, pace).await {
+                Ok((written, waits)) => {
+                    told.written += usize::from(written);
+                    told.waiting += usize::from(waits);
+                }
+                Err(error) => {
+                    tracing::warn!(pull = row.number, %error, "failed to tell how scratch builds go");
+                    told.failed += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something was said, and whether something waits.
+    async fn tell_scratch_of<F: Forge>(
+        &self,
+        forge: &F,
+        row: &ScratchRow,
+        pace: Millis,
+    ) -> Result<(bool, bool)> {
+        let key = Key::scratch(row.number, &row.commit);
+        match row.stopped {
+            Some(_) => self.end_requests(row).await?,
+            None => self.begin_scratch(&key).await?,
+        }
+        let (mut written, mut must_write) = (false, false);
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.scratch_row(&key).await? else {
+                return Ok((written, false));
+            };
+            let brought = self.brought_by_scratch(&row).await?;
+            let failed = brought.values().map(Brought::failures).sum();
+            let check = scratch_check(&row, &brought, self.options.public_url.as_deref());
+            let check = named(check, row.again);
+            let mut stands = check.digest == row.digest && !must_write;
+            let word = Word::of_results(&check, failed, row.failed);
+            let since = self.now().saturating_sub(row.told);
+            let is_due = word == Word::News || must_write || !(0..pace).contains(&since);
+            let said = match !stands && is_due {
+                true => self.write_word(forge, &check, word).await,
+                false => Ok(false),
+            };
+            let is_said = matches!(said, Ok(true));
+            written |= is_said;
+            stands |= is_said;
+            let is_over = check.state.is_done() && stands;
+            let now = self.now();
+            let next = ScratchRow {
+                looked: now,
+                told: if is_said { now } else { row.told },
+                failed: if stands { failed } else { row.failed },
+                digest: if stands { check.digest } else { row.digest },
+                over: is_over,
+                ..row
+            };
+            let mut change = Change::default();
+            let next = Row::Scratch(Box::new(next));
+            change.replace(key.clone(), Expect::Version(version), next);
+            let applied = self.apply(change).await?;
+            said?;
+            if applied == Applied::Done {
+                return Ok((written, !stands));
+            }
+            // Another process has told it as well, perhaps earlier and now over this: so it is told once more.
+            must_write = true;
+        }
+        Err(contended(&key))
+    }
+
+    /// `false`: it has to wait.
+    async fn write_word<F: Forge>(&self, forge: &F, check: &Check, word: Word) -> Result<bool> {
+        if !self.may_write(forge, forge.writes(check), word).await? {
+            return Ok(false);
+        }
+        forge.write_check(check).await?;
+        Ok(true)
+    }
+
+    async fn brought_by_scratch(&self, row: &ScratchRow) -> Result<BTreeMap<RequestPath, Brought>> {
+        let mut brought = BTreeMap::new();
+        for path in &row.requests {
+            let Some(loaded) = self.load(path).await? else {
+                continue;
+            };
+            let phase = match &loaded.row.phase {
+                Phase::Removed if is_open_still(&loaded) => Phase::Open,
+                Phase::Removed => Phase::Canceled,
+                phase => phase.clone(),
+            };
+            brought.insert(path.clone(), Brought::new(Standing::Own(phase), &loaded));
+        }
+        Ok(brought)
+    }
+
+    /// The last word of it was not the last: something of it is tried again.
+    pub(crate) async fn tell_scratch_again(
+        &self,
+        path: &RequestPath,
+        change: &mut Change,
+    ) -> Result<()> {
+        let rows = self.scratch_rows().await?.into_iter();
+        let of = rows.filter(|row| row.over && row.requests.contains(path));
+        for row in of {
+            let key = Key::scratch(row.number, &row.commit);
+            if let Some((row, version)) = self.scratch_row(&key).await? {
+                let next = Row::Scratch(Box::new(ScratchRow {
+                    over: false,
+                    looked: 0,
+                    ..row
+                }));
+                change.replace(key, Expect::Version(version), next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the check of a commit's scratch builds written anew, even if it says the same.
+    pub(crate) async fn make_scratch_again(&self, commit: &str) -> Result<usize> {
+        let mut again = 0;
+        let rows = self.scratch_rows().await?.into_iter();
+        for row in rows.filter(|row| row.commit == commit) {
+            let key = Key::scratch(row.number, &row.commit);
+            let Some((row, version)) = self.scratch_row(&key).await? else {
+                continue;
+            };
+            let next = ScratchRow {
+                digest: String::new(),
+                looked: 0,
+                over: false,
+                again: self.now().max(row.again + 1),
+                ..row
+            };
+            let next = Row::Scratch(Box::new(next));
+            again += self.put_again(key, Some(version), next).await?;
+        }
+        Ok(again)
+    }
+}

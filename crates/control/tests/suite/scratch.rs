@@ -1,0 +1,677 @@
+//! Scratch builds: who may have them, what is built and with what, that they end, and that nothing of them is released.
+
+use std::collections::BTreeSet;
+
+use control::{Answer, Error, Grace, Pruning, Reported};
+use ledger::{
+    About, Expect, Key, Message, Phase, QueueName, RequestRow, RequestSpec, Row, ScratchRow, Wish,
+    partition,
+};
+use memory::MemoryForge;
+use pipeline_spec::{Priority, RequestPath};
+use ports::TaskQueue;
+use ports::{
+    Applied, Check, CheckState, Clock, Ledger, Permission, Place, Platform, Pull, PullState,
+};
+use runner_api::{Grant, Offer, SignMetadataTask, TaskId, TaskRef, TaskSpec};
+
+use crate::commands::{ask, at, pressed, told, written};
+use crate::fixture::{APP, RELEASE, build, release};
+use crate::review::{OTHER, broken, merge, one, open, push, review, seen, tell, text};
+use crate::world::{Act, World, path};
+
+const DAY: u64 = 24 * 3_600;
+
+async fn stage(files: &[(&str, Option<&str>)]) -> (World, MemoryForge, Pull) {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    forge.set_permission("eve", Permission::Read);
+    let pull = open(&mut world, &forge, files).await;
+    (world, forge, pull)
+}
+
+fn wish(commit: Option<&str>) -> Wish {
+    Wish::Scratch {
+        commit: commit.map(str::to_owned),
+    }
+}
+
+/// What somebody is answered who asks for it now.
+async fn asks(world: &World, forge: &MemoryForge, pull: &Pull, commit: Option<&str>) -> String {
+    let id = 100 + forge.answers().len() as u64;
+    let asked = written(world, id, "ada", pull.number, wish(commit));
+    assert_eq!(ask(world, forge, &asked).await, Answer::Done(0));
+    let said = told(forge, id).expect("it is answered");
+    said.replace(&pull.head[..12], "HEAD")
+}
+
+fn scratch(pull: &Pull, build: &str) -> RequestPath {
+    RequestPath::scratch(pull.number, &pull.head, &path(build)).expect("a build")
+}
+
+fn check(forge: &MemoryForge, pull: &Pull) -> Check {
+    seen(forge, &pull.head, Check::SCRATCH).expect("it is told")
+}
+
+/// As people read it, without what differs from run to run.
+fn shown(world_base: &str, pull: &Pull, check: &Check) -> String {
+    let text = text(check).replace(&pull.head, "HEAD");
+    text.replace(&pull.head[..12], "HEAD")
+        .replace(&world_base[..12], "BASE")
+}
+
+async fn row(world: &World, pull: &Pull) -> Option<ScratchRow> {
+    let key = Key::scratch(pull.number, &pull.head);
+    let record = world.memory.ledger().get(&key).await.expect("memory");
+    record.map(|record| match record.row {
+        Row::Scratch(row) => *row,
+        other => panic!("{other:?}"),
+    })
+}
+
+/// To the minute in which a sweep looks for what is old.
+async fn sweep_of_an_hour(world: &World) {
+    let over = world.memory.clock().now() / 1_000 % 3_600;
+    world.pass(3_600 - over.unsigned_abs());
+    world.control.sweep().await.expect("no fault is armed");
+}
+
+fn with(link: &str, package: &str) -> String {
+    format!("{}with: [{link}]\n", one(package))
+}
+
+#[tokio::test]
+async fn a_pull_request_is_built_and_nothing_of_it_is_released() {
+    let released = release(&[APP, OTHER], &["base"]);
+    let linked = with(APP, "lib");
+    let files = [
+        (APP, Some(&*one("app"))),
+        (OTHER, Some(&*linked)),
+        (RELEASE, Some(&*released)),
+    ];
+    let (mut world, forge, pull) = stage(&files).await;
+    let base = world.tip("main").await;
+    let mut said = asks(&world, &forge, &pull, None).await;
+    tell(&world, &forge).await;
+    said.push_str(&format!(
+        "\n\n{}",
+        shown(&base, &pull, &check(&forge, &pull))
+    ));
+    let before = forge.checks_written();
+    world.quiet().await;
+    world.pass(61);
+    tell(&world, &forge).await;
+    assert_eq!(forge.checks_written(), before + 1);
+    let done = check(&forge, &pull);
+    assert_eq!(done.state, CheckState::Passed, "{}", text(&done));
+    let app = scratch(&pull, APP);
+    let ids = world.tasks(app.as_str()).into_iter();
+    let mut shown = shown(&base, &pull, &done);
+    for id in ids.map(|row| row.task.id) {
+        shown = shown.replace(id.as_str(), "TASK");
+    }
+    for row in world.tasks(scratch(&pull, OTHER).as_str()) {
+        shown = shown.replace(row.task.id.as_str(), "TASK");
+    }
+    said.push_str(&format!("\n\n{shown}"));
+    insta::assert_snapshot!("scratch_passes", said);
+    // Nothing else knows of it.
+    assert!(world.pointer("base").await.is_none());
+    assert_eq!(world.written(app.as_str()).await, None);
+    let listed = [
+        partition::REQUESTS,
+        partition::RECENT,
+        partition::FAILED,
+        partition::OPEN,
+    ];
+    for (key, record) in world.rows() {
+        let is_index = matches!(record.row, Row::Index { .. });
+        assert!(!(is_index && listed.contains(&&*key.partition)), "{key}");
+    }
+    let status = world.control.status().await.expect("no fault is armed");
+    assert!(status.requests.is_empty());
+    // What was said is not said again.
+    world.pass(61);
+    assert_eq!(tell(&world, &forge).await, control::Told::default());
+    // What is merged is built anew.
+    let tasks = |world: &World, path: &str| {
+        let rows = world.tasks(path).into_iter();
+        rows.map(|row| (row.task.id.clone(), row))
+            .collect::<std::collections::BTreeMap<TaskId, _>>()
+    };
+    let of_scratch = tasks(&world, app.as_str());
+    merge(&mut world, &forge, &pull).await;
+    world.quiet().await;
+    assert!(world.pointer("base").await.is_some());
+    let real = tasks(&world, APP);
+    assert_eq!(real.len(), of_scratch.len());
+    assert!(real.keys().all(|id| !of_scratch.contains_key(id)));
+    for row in [APP, OTHER, RELEASE]
+        .iter()
+        .flat_map(|path| world.tasks(path))
+    {
+        let inputs = row.spec.inputs();
+        assert!(inputs.iter().all(|it| !it.request.is_scratch()), "{row:?}");
+    }
+}
+
+#[tokio::test]
+async fn links_stay_among_scratch_builds_and_others_are_real() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    world.merge(&[(OTHER, Some(&one("lib")))]).await;
+    let last = "builds/2026/11/tool.yaml";
+    let (first, second) = (with(OTHER, "app"), with(APP, "tool"));
+    let files = [(APP, Some(&*first)), (last, Some(&*second))];
+    let pull = open(&mut world, &forge, &files).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let inputs = |of: &str, title: &str| {
+        let row = world.task(scratch(&pull, of).as_str(), title);
+        let inputs = row.spec.inputs().into_iter().map(|it| it.request.clone());
+        (inputs.collect::<BTreeSet<_>>(), row.share)
+    };
+    let (first, share) = inputs(APP, "build app for el-10 x86_64");
+    assert_eq!(first, [path(OTHER), scratch(&pull, APP)].into());
+    assert_eq!(
+        (share.tenant.as_str(), share.priority),
+        ("ada", Priority::Background)
+    );
+    let (second, _) = inputs(last, "build tool for el-10 x86_64");
+    assert_eq!(second, [scratch(&pull, APP), scratch(&pull, last)].into());
+}
+
+#[tokio::test]
+async fn it_is_built_with_the_configuration_of_main() {
+    let mine = "format: rpm\narchitectures: [x86_64, aarch64]\nbuildroot: [bash, backdoor]\n";
+    let files = [
+        (APP, Some(&*one("app"))),
+        ("platforms/el-10.yaml", Some(mine)),
+    ];
+    let (mut world, forge, pull) = stage(&files).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let tasks = world.tasks(scratch(&pull, APP).as_str());
+    assert!(tasks.len() > 1);
+    for row in tasks {
+        let json = serde_json::to_string(&row.spec).expect("a task");
+        assert!(!json.contains("backdoor"), "{json}");
+    }
+    // A platform of its own is none.
+    let own = one("app").replace("el-10", "el-11");
+    let files = [(APP, Some(&*own)), ("platforms/el-11.yaml", Some(mine))];
+    let (world, forge, pull) = stage(&files).await;
+    let said = asks(&world, &forge, &pull, None).await;
+    assert!(
+        said.starts_with("There is nothing that can be built. Not built:"),
+        "{said}"
+    );
+    assert_eq!(row(&world, &pull).await, None);
+}
+
+#[tokio::test]
+async fn of_a_fork_the_commit_that_was_read_is_named() {
+    let (mut world, forge, mut pull) = stage(&[(APP, Some(&one("app")))]).await;
+    forge.change_pull(pull.number, |it| it.is_own = false);
+    let read = pull.head.clone();
+    let mut said = asks(&world, &forge, &pull, None).await;
+    push(&mut world, &forge, &mut pull, &[(APP, Some(&one("tool")))]).await;
+    said.push_str(&format!(
+        "\n{}",
+        asks(&world, &forge, &pull, Some(&read)).await
+    ));
+    assert!(
+        world
+            .rows()
+            .keys()
+            .all(|key| key.partition != partition::SCRATCH)
+    );
+    let head = pull.head.clone();
+    said.push_str(&format!(
+        "\n{}",
+        asks(&world, &forge, &pull, Some(&head)).await
+    ));
+    insta::assert_snapshot!("scratch_of_a_fork", said);
+    world.quiet().await;
+    assert!(!world.tasks(scratch(&pull, APP).as_str()).is_empty());
+}
+
+#[tokio::test]
+async fn who_may_not_push_and_what_is_not_open_gets_none() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    let eves = written(&world, 1, "eve", pull.number, wish(None));
+    let refused = Answer::Refused(Permission::Read);
+    assert_eq!(ask(&world, &forge, &eves).await, refused);
+    let robots = written(&world, 2, MemoryForge::PROGRAM, pull.number, wish(None));
+    assert_eq!(ask(&world, &forge, &robots).await, Answer::Program);
+    let begun = |world: &World| {
+        world
+            .rows()
+            .keys()
+            .any(|it| it.partition == partition::SCRATCH)
+    };
+    assert!(!begun(&world));
+    merge(&mut world, &forge, &pull).await;
+    let said = asks(&world, &forge, &pull, None).await;
+    assert!(said.contains("is not open"), "{said}");
+    assert!(!begun(&world));
+}
+
+#[tokio::test]
+async fn what_cannot_be_built_is_named() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    let pull = open(&mut world, &forge, &[("README.md", Some("hello\n"))]).await;
+    let mut said = asks(&world, &forge, &pull, None).await;
+    let many: Vec<String> = (0..51)
+        .map(|n| format!("builds/2026/11/a{n}.yaml"))
+        .collect();
+    let app = one("app");
+    let files: Vec<(&str, Option<&str>)> = many.iter().map(|it| (&**it, Some(&*app))).collect();
+    let pull = open(&mut world, &forge, &files).await;
+    said.push_str(&format!("\n\n{}", asks(&world, &forge, &pull, None).await));
+    let (wrong, behind) = (one("lib").replace("el-10", "el-11"), with(OTHER, "tool"));
+    let files = [
+        (APP, Some(&*app)),
+        (OTHER, Some(&*wrong)),
+        ("builds/2026/11/behind.yaml", Some(&*behind)),
+    ];
+    let pull = open(&mut world, &forge, &files).await;
+    said.push_str(&format!("\n\n{}", asks(&world, &forge, &pull, None).await));
+    said.push_str(&format!("\n\n{}", asks(&world, &forge, &pull, None).await));
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let done = check(&forge, &pull);
+    said.push_str(&format!("\n\n{:?}: {}", done.state, done.title));
+    let left = done
+        .summary
+        .split("#### Not built")
+        .nth(1)
+        .unwrap_or_default();
+    let left = left.split("####").next().unwrap_or_default();
+    insta::assert_snapshot!("scratch_left_out", format!("{said}\n{left}"));
+    let built = row(&world, &pull).await.expect("it was begun").requests;
+    assert_eq!(built, [scratch(&pull, APP)]);
+}
+
+/// All builds fail.
+fn failing(grant: &Grant) -> Act {
+    match grant.spec.title().starts_with("build") {
+        true => Act::Say(broken("no rule to make target")),
+        false => Act::Work,
+    }
+}
+
+#[tokio::test]
+async fn what_failed_is_tried_again_and_stays_apart() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    let base = world.tip("main").await;
+    world.script(failing);
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let failed = check(&forge, &pull);
+    assert_eq!(failed.state, CheckState::Failed);
+    let names: Vec<&str> = failed.actions.iter().map(|it| it.name).collect();
+    assert_eq!(names, ["retry"]);
+    let id = world.task(scratch(&pull, APP).as_str(), "build app for el-10 x86_64");
+    let id = id.task.id.to_string();
+    insta::assert_snapshot!(
+        "scratch_fails",
+        shown(&base, &pull, &failed).replace(&id, "TASK")
+    );
+    // The button of the check, and then a comment.
+    let on = About::Scratch {
+        commit: pull.head.clone(),
+    };
+    let button = pressed("button 1", "ada", on.clone(), Wish::Retry);
+    assert_eq!(ask(&world, &forge, &button).await, Answer::Done(1));
+    tell(&world, &forge).await;
+    assert_eq!(check(&forge, &pull).state, CheckState::Running);
+    world.quiet().await;
+    let asked = written(&world, 1, "ada", pull.number, Wish::Retry);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
+    let said = told(&forge, 1).expect("it is answered");
+    assert_eq!(said, "1 task goes again, of `builds/2026/11/app.yaml`.");
+    world.script(|_| Act::Work);
+    world.quiet().await;
+    world.pass(61);
+    tell(&world, &forge).await;
+    assert_eq!(check(&forge, &pull).state, CheckState::Passed);
+    assert!(world.tasks(APP).is_empty());
+    // It is told again when somebody wants that.
+    let writes = forge.checks_written();
+    let again = world.control.anew(&pull.head, Some(Check::SCRATCH)).await;
+    assert_eq!(again.expect("no fault is armed"), 1);
+    tell(&world, &forge).await;
+    assert_eq!(forge.checks_written(), writes + 1);
+    // A button of the other check is about something else.
+    let other = pressed("button 2", "ada", at(&pull.head), Wish::Cancel);
+    assert_eq!(ask(&world, &forge, &other).await, Answer::Done(0));
+}
+
+#[tokio::test]
+async fn a_person_stops_it_and_has_it_go_on() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    world.script(|_| Act::Hold);
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let asked = written(&world, 1, "ada", pull.number, Wish::Cancel);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
+    world.pass(121);
+    world.heal().await;
+    tell(&world, &forge).await;
+    let stopped = check(&forge, &pull);
+    assert_eq!(stopped.state, CheckState::Neutral, "{}", text(&stopped));
+    world.script(|_| Act::Work);
+    let asked = written(&world, 2, "ada", pull.number, Wish::Retry);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
+    world.quiet().await;
+    tell(&world, &forge).await;
+    assert_eq!(check(&forge, &pull).state, CheckState::Passed);
+}
+
+/// Begun, and at work.
+async fn at_work() -> (World, MemoryForge, Pull) {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    world.script(|_| Act::Hold);
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    tell(&world, &forge).await;
+    assert_eq!(world.held.len(), 1);
+    (world, forge, pull)
+}
+
+/// What was held is let go, and all timers have run.
+async fn ended(world: &mut World, forge: &MemoryForge, pull: &Pull) -> Check {
+    world.heal().await;
+    world.pass(61);
+    tell(world, forge).await;
+    assert_eq!(row(world, pull).await.map(|row| row.over), Some(true));
+    let open: Vec<_> = world.rows().into_keys().collect();
+    assert!(
+        open.iter()
+            .all(|key| key != &Key::open(&scratch(pull, APP)))
+    );
+    check(forge, pull)
+}
+
+#[tokio::test]
+async fn a_newer_commit_a_merge_and_a_closed_page_stop_it() {
+    let mut said = String::new();
+    let (mut world, forge, old) = at_work().await;
+    let base = world.tip("main").await;
+    let mut pull = old.clone();
+    push(&mut world, &forge, &mut pull, &[(APP, Some(&one("tool")))]).await;
+    review(&world, &forge).await;
+    assert_eq!(row(&world, &old).await.and_then(|row| row.stopped), None);
+    asks(&world, &forge, &pull, None).await;
+    said.push_str(&shown(&base, &old, &ended(&mut world, &forge, &old).await));
+    let newer = row(&world, &pull).await.expect("it was begun");
+    assert_eq!(newer.stopped, None);
+    for merges in [true, false] {
+        let (mut world, forge, pull) = at_work().await;
+        match merges {
+            true => merge(&mut world, &forge, &pull).await,
+            false => forge.change_pull(pull.number, |it| it.state = PullState::Closed),
+        }
+        review(&world, &forge).await;
+        let check = ended(&mut world, &forge, &pull).await;
+        assert_eq!(check.state, CheckState::Neutral);
+        assert!(
+            check.summary.contains("is not open any more"),
+            "{}",
+            check.summary
+        );
+        if !merges {
+            // Opened again: who asks anew gets it.
+            forge.change_pull(pull.number, |it| it.state = PullState::Open);
+            let again = asks(&world, &forge, &pull, None).await;
+            assert!(
+                again.starts_with("A scratch build of 1 request was begun"),
+                "{again}"
+            );
+            world.script(|_| Act::Work);
+            let check = ended(&mut world, &forge, &pull).await;
+            assert_eq!(check.state, CheckState::Passed, "{}", text(&check));
+        }
+    }
+    insta::assert_snapshot!("scratch_stopped", said);
+}
+
+#[tokio::test]
+async fn it_is_removed_after_some_days_and_its_files_with_it() {
+    let (mut world, forge, pull) =
+        stage(&[(APP, Some(&with(OTHER, "app"))), (OTHER, Some(&one("lib")))]).await;
+    let before: BTreeSet<Key> = world.rows().into_keys().collect();
+    let files = world.memory.store().digests().len();
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    tell(&world, &forge).await;
+    let held = world.memory.store().digests().len();
+    assert!(held > files);
+    let prune = async |world: &World| {
+        let pruned = world.control.prune(Grace::default(), Pruning::Remove).await;
+        pruned.expect("no fault is armed")
+    };
+    world.pass(6 * DAY);
+    sweep_of_an_hour(&world).await;
+    prune(&world).await;
+    assert_eq!(world.memory.store().digests().len(), held);
+    world.pass(DAY);
+    sweep_of_an_hour(&world).await;
+    let left: BTreeSet<Key> = world.rows().into_keys().collect();
+    let new: Vec<&Key> = left.difference(&before).collect();
+    let remembered = [partition::ASKED, partition::BUDGETS, partition::PULLS];
+    assert!(
+        new.iter().all(|key| remembered.contains(&&*key.partition)),
+        "{new:?}"
+    );
+    prune(&world).await;
+    assert_eq!(world.memory.store().digests().len(), files);
+}
+
+#[tokio::test]
+async fn what_is_never_done_is_stopped_before_it_is_removed() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    world.script(|_| Act::Hold);
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    world.pass(7 * DAY);
+    // The lease is over long ago, and another runner has it now.
+    sweep_of_an_hour(&world).await;
+    assert!(
+        row(&world, &pull)
+            .await
+            .is_some_and(|row| row.stopped.is_some())
+    );
+    world.heal().await;
+    sweep_of_an_hour(&world).await;
+    assert_eq!(row(&world, &pull).await, None);
+    world.quiet().await;
+    assert!(world.tasks(scratch(&pull, APP).as_str()).is_empty());
+    assert!(
+        world
+            .rows()
+            .keys()
+            .all(|key| key.partition != partition::LEASES)
+    );
+}
+
+#[tokio::test]
+async fn force_pushes_and_lost_ledgers_do_not_mistake_it() {
+    let (mut world, forge, pull) = at_work().await;
+    world.force_push(&[(OTHER, Some(&one("lib")))]);
+    let planned = world.control.plan_head().await;
+    planned.expect("no fault is armed");
+    let kept = world.control.request_status(&scratch(&pull, APP)).await;
+    assert_eq!(kept.expect("no fault").expect("it is there").phase, "open");
+    world.script(|_| Act::Work);
+    world.heal().await;
+    world.lose_ledger().await;
+    world = world.telling();
+    world.heal().await;
+    assert!(
+        world
+            .rows()
+            .keys()
+            .all(|key| !key.partition.contains("scratch"))
+    );
+    assert_eq!(world.phase(OTHER).await, "succeeded");
+    tell(&world, &forge).await;
+}
+
+#[tokio::test]
+async fn a_report_of_it_writes_nothing() {
+    let (mut world, _, pull) = at_work().await;
+    let request = scratch(&pull, APP);
+    let place = Place::at(world.memory.clock().now());
+    let message = Message::Report { request };
+    let queue = world.memory.queue();
+    queue
+        .send(&QueueName::report(), &message, &place)
+        .await
+        .expect("memory");
+    let reported = world.control.report(std::time::Duration::ZERO).await;
+    assert_eq!(reported.expect("no fault is armed"), Reported::Nothing);
+    assert_eq!(queue.depth(&QueueName::report()).await.expect("memory"), 0);
+    world.quiet().await;
+}
+
+/// Puts rows into the ledger that no control plane writes.
+async fn forge_row(world: &World, key: Key, row: Row) {
+    let mut change = ledger::Change::default();
+    change.replace(key, Expect::Absent, row);
+    let now = world.memory.clock().now();
+    let applied = world.memory.ledger().apply(change, now).await;
+    assert_eq!(applied.expect("memory"), Applied::Done);
+}
+
+async fn forge_request(world: &World, of: &str, spec: RequestSpec) -> RequestPath {
+    let request = RequestRow {
+        path: path(of),
+        commit: world.tip("main").await,
+        time: 0,
+        author: "Eve <eve@example.org>".to_owned(),
+        sequence: 9,
+        spec: Some(spec),
+        phase: Phase::Open,
+        problems: Vec::new(),
+        notes: Vec::new(),
+    };
+    let key = Key::request(&request.path);
+    forge_row(world, key, Row::Request(Box::new(request))).await;
+    world
+        .control
+        .advance(&path(of))
+        .await
+        .expect("no fault is armed");
+    path(of)
+}
+
+/// A row that names a scratch build where no file can.
+fn forged<T: serde::de::DeserializeOwned + serde::Serialize>(
+    real: &T,
+    named: &str,
+    by: &RequestPath,
+) -> T {
+    let text = serde_json::to_string(real).expect("a row");
+    assert!(text.contains(named));
+    serde_json::from_str(&text.replace(named, by.as_str())).expect("rows know scratch builds")
+}
+
+#[tokio::test]
+async fn a_row_that_would_release_a_scratch_build_releases_nothing() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let scratch = scratch(&pull, APP);
+    let text = release(&[APP], &["base"]);
+    let real = pipeline_spec::parse_release(&path(RELEASE), text.as_bytes()).expect("a release");
+    let real = forged(&real, APP, &scratch);
+    let spec = RequestSpec::Release(Box::new(real));
+    forge_request(&world, RELEASE, spec.clone()).await;
+    world.quiet().await;
+    let status = world.status(RELEASE).await;
+    assert_eq!(status.phase, "failed");
+    assert!(
+        status.problems[0]
+            .message
+            .contains("nothing of one is ever released")
+    );
+    assert!(world.tasks(RELEASE).is_empty());
+    // Nor is a scratch build a release itself.
+    let own = RequestPath::scratch(9, &pull.head, &path(APP)).expect("a build");
+    forge_request(&world, own.as_str(), spec).await;
+    let status = world.control.request_status(&own).await;
+    let status = status.expect("no fault").expect("it is there");
+    assert_eq!(status.phase, "failed");
+    assert!(world.pointer("base").await.is_none());
+    // Nor is a build made with one.
+    let text = format!("{}with: [{OTHER}]\n", one("app"));
+    let real = pipeline_spec::parse_build(&path(APP), text.as_bytes()).expect("a build");
+    let real = forged(&real, OTHER, &scratch);
+    forge_request(&world, APP, RequestSpec::Build(Box::new(real))).await;
+    let status = world.status(APP).await;
+    assert_eq!(status.phase, "failed");
+    assert!(
+        status.problems[0]
+            .message
+            .contains("nothing but a scratch build")
+    );
+    assert!(world.tasks(APP).is_empty());
+}
+
+#[tokio::test]
+async fn no_runner_gets_a_task_that_signs_for_a_scratch_build() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let request = scratch(&pull, APP);
+    let build = world.task(request.as_str(), "build app for el-10 x86_64");
+    let spec = TaskSpec::SignMetadata(Box::new(SignMetadataTask {
+        repository: "base".parse().expect("a name"),
+        key: "main".parse().expect("an id"),
+        files: None,
+        compose: build.task.clone(),
+        time: 0,
+    }));
+    for of in [request, path(RELEASE)] {
+        let task = TaskRef {
+            id: TaskId::of(&of, &spec),
+            request: of,
+        };
+        let row = ledger::TaskRow::planned(task.clone(), spec.clone(), "a test".to_owned(), 0);
+        let row = ledger::TaskRow {
+            state: ledger::TaskState::Ready {
+                attempt: 1,
+                not_before: 0,
+            },
+            ..row
+        };
+        forge_row(&world, Key::task(&task), Row::Task(Box::new(row))).await;
+        let signer = "signer".parse().expect("an id");
+        let runner = world.control.runner(&signer).await;
+        let runner = runner.expect("no fault").expect("it is enrolled");
+        let offer = Offer {
+            task,
+            attempt: 1,
+            priority: Priority::Normal,
+        };
+        let leased = world.control.lease(&signer, &runner, &offer).await;
+        let error = leased.expect_err("it is refused");
+        assert!(matches!(error, Error::Inconsistent(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn the_same_build_has_another_identity() {
+    let real: RequestPath = path(APP);
+    let (mut world, forge, pull) = stage(&[(APP, Some(&build(&["app"])))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    for row in world.tasks(scratch(&pull, APP).as_str()) {
+        assert_eq!(row.task.id, TaskId::of(&row.task.request, &row.spec));
+        assert_ne!(row.task.id, TaskId::of(&real, &row.spec));
+    }
+}
