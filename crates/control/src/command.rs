@@ -152,7 +152,11 @@ impl<P: Platform> Control<P> {
             Phase::Open | Phase::Reverting => loaded.row.phase.clone(),
             Phase::Succeeded => Phase::Open,
             // A revert that failed is tried again as one: its file is not at its commit.
-            Phase::Failed | Phase::Canceled if self.is_gone(loaded).await? => Phase::Reverting,
+            Phase::Failed | Phase::Canceled
+                if !path.is_scratch() && self.is_gone(loaded).await? =>
+            {
+                Phase::Reverting
+            }
             Phase::Failed | Phase::Canceled => Phase::Open,
             Phase::Invalid
             | Phase::Publishing(_)

@@ -119,7 +119,7 @@ fn of_scratch(scratch: &Scratch) -> String {
     match scratch {
         Scratch::Begun(row) => {
             let builds = match row.requests.len() {
-                1 => "A scratch build of 1 request was begun".to_owned(),
+                1 => "Scratch builds of 1 request were begun".to_owned(),
                 n => format!("Scratch builds of {n} requests were begun"),
             };
             let commit = short(&row.commit);

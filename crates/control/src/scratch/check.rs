@@ -77,17 +77,17 @@ fn what(text: &mut String, row: &ScratchRow) {
     let short = |commit: &str| code(&commit[..commit.len().min(12)]);
     let _ = writeln!(
         text,
-        "What this pull request adds and changes, as of {}, built over {} with the configuration of that. {} asked for it.\n",
+        "Builds of what this pull request adds and changes, as {0} would be merged into {1}, with the configuration of {1}. {2} asked for them.\n",
         short(&row.commit),
         short(&row.base),
         prose(&row.login)
     );
     let _ = writeln!(
         text,
-        "**Nothing of this is ever released.** It is for trying out, and is removed {KEPT_DAYS} days after it was asked for. What is merged is built anew.\n"
+        "**Nothing of them is ever released.** They are for trying out, and are removed {KEPT_DAYS} days after they were asked for. What is merged is built anew.\n"
     );
     if let Some(why) = &row.stopped {
-        let _ = writeln!(text, "It was stopped: {}.\n", prose(why));
+        let _ = writeln!(text, "They were stopped: {}.\n", prose(why));
     }
 }
 

@@ -28,7 +28,8 @@ impl<P: Platform> Control<P> {
     pub(super) async fn stop_older(&self, newest: &ScratchRow) -> Result<()> {
         for row in self.scratch_rows().await? {
             let is_older = row.number == newest.number && row.commit != newest.commit;
-            if is_older && row.stopped.is_none() {
+            // What a process that died has marked as stopped is stopped now.
+            if is_older && (row.stopped.is_none() || !row.over) {
                 self.stop_scratch(&row, NEWER).await?;
             }
         }

@@ -139,6 +139,7 @@ impl<P: Platform> Control<P> {
                 let next = Row::Scratch(Box::new(ScratchRow {
                     over: false,
                     looked: 0,
+                    told: 0,
                     ..row
                 }));
                 change.replace(key, Expect::Version(version), next);

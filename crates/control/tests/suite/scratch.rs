@@ -368,7 +368,8 @@ async fn a_person_stops_it_and_has_it_go_on() {
     assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
     world.quiet().await;
     tell(&world, &forge).await;
-    assert_eq!(check(&forge, &pull).state, CheckState::Passed);
+    let done = check(&forge, &pull);
+    assert_eq!(done.state, CheckState::Passed, "{}", text(&done));
 }
 
 /// Begun, and at work.
@@ -428,7 +429,7 @@ async fn a_newer_commit_a_merge_and_a_closed_page_stop_it() {
             forge.change_pull(pull.number, |it| it.state = PullState::Open);
             let again = asks(&world, &forge, &pull, None).await;
             assert!(
-                again.starts_with("A scratch build of 1 request was begun"),
+                again.starts_with("Scratch builds of 1 request were begun"),
                 "{again}"
             );
             world.script(|_| Act::Work);
@@ -501,9 +502,16 @@ async fn what_is_never_done_is_stopped_before_it_is_removed() {
 #[tokio::test]
 async fn force_pushes_and_lost_ledgers_do_not_mistake_it() {
     let (mut world, forge, pull) = at_work().await;
-    world.force_push(&[(OTHER, Some(&one("lib")))]);
-    let planned = world.control.plan_head().await;
-    planned.expect("no fault is armed");
+    let before = world.tip("main").await;
+    world.push(&[("README.md", Some("hello\n"))]);
+    let planned = async |world: &World| {
+        let planned = world.control.plan_head().await;
+        planned.expect("no fault is armed");
+    };
+    planned(&world).await;
+    world.memory.state_repo().reset("main", &before);
+    world.push(&[(OTHER, Some(&one("lib")))]);
+    planned(&world).await;
     let kept = world.control.request_status(&scratch(&pull, APP)).await;
     assert_eq!(kept.expect("no fault").expect("it is there").phase, "open");
     world.script(|_| Act::Work);

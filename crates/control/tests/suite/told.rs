@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use control::{Answer, Control};
-use ledger::{About, Asked, Comment, Wish, partition};
+use ledger::{About, Asked, Comment, Row, Wish, partition};
 use memory::MemoryForge;
 use pipeline_spec::RequestPath;
 use ports::{Clock, Permission, Platform, Pull};
@@ -240,7 +240,12 @@ impl Stage {
         let remembered = [partition::PULLS, partition::WATCHED, partition::SCRATCH];
         for (key, record) in self.world.rows() {
             if remembered.contains(&key.partition.as_str()) {
-                let _ = writeln!(story, "{key}: {:?}", record.row);
+                let mut row = record.row;
+                if let Row::Scratch(row) = &mut row {
+                    // What failed is told a minute later.
+                    (row.looked, row.told) = (0, 0);
+                }
+                let _ = writeln!(story, "{key}: {row:?}");
             }
         }
         story
