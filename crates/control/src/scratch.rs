@@ -128,6 +128,7 @@ impl<P: Platform> Control<P> {
                 looked: 0,
                 told: 0,
                 failed: 0,
+                writing: 0,
                 again: 0,
             }),
             many => Err(Scratch::TooMany(many, MAX_REQUESTS)),

@@ -13,8 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AskedRow, Budget, DurationsRow, Effect, Message, Millis, PlannedRow, PullRow, QueueName,
-    ScratchRow, Share,
-    Tenant, WatchRow,
+    ScratchRow, Share, Tenant, WatchRow,
 };
 
 /// A row as stored: its version counts writes, from 1.

@@ -49,7 +49,14 @@ pub struct ScratchRow {
     /// Tasks that had failed, as it was last said.
     #[serde(default)]
     pub failed: usize,
+    /// A process writes its check until then, at the latest; 0: none does.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub writing: Millis,
     /// When somebody last wanted its check to be made again; 0: never.
     #[serde(default)]
     pub again: Millis,
+}
+
+fn is_zero(millis: &Millis) -> bool {
+    *millis == 0
 }

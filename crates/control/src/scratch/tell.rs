@@ -12,7 +12,8 @@ use crate::budgets::{Word, pace};
 use crate::results_check::{Brought, Standing};
 use crate::review::named;
 use crate::tell::AGAIN_MILLIS;
-use crate::{Control, MAX_TRIES, Result, Told, contended};
+use crate::writer::{WRITING_MILLIS, Writer};
+use crate::{Control, Result, Told};
 
 impl<P: Platform> Control<P> {
     /// Says how scratch builds go, where that has changed, and goes on with what a process that died has left.
@@ -56,48 +57,54 @@ impl<P: Platform> Control<P> {
             Some(_) => self.end_requests(row).await?,
             None => self.begin_scratch(&key).await?,
         }
-        let (mut written, mut must_write) = (false, false);
-        for _ in 0..MAX_TRIES {
-            let Some((row, version)) = self.scratch_row(&key).await? else {
-                return Ok((written, false));
-            };
-            let brought = self.brought_by_scratch(&row).await?;
-            let failed = brought.values().map(Brought::failures).sum();
-            let check = scratch_check(&row, &brought, self.options.public_url.as_deref());
-            let check = named(check, row.again);
-            let mut stands = check.digest == row.digest && !must_write;
-            let word = Word::of_results(&check, failed, row.failed);
-            let since = self.now().saturating_sub(row.told);
-            let is_due = word == Word::News || must_write || !(0..pace).contains(&since);
-            let said = match !stands && is_due {
-                true => self.write_word(forge, &check, word).await,
-                false => Ok(false),
-            };
-            let is_said = matches!(said, Ok(true));
-            written |= is_said;
-            stands |= is_said;
-            let is_over = check.state.is_done() && stands;
-            let now = self.now();
-            let next = ScratchRow {
-                looked: now,
-                told: if is_said { now } else { row.told },
-                failed: if stands { failed } else { row.failed },
-                digest: if stands { check.digest } else { row.digest },
-                over: is_over,
-                ..row
-            };
-            let mut change = Change::default();
-            let next = Row::Scratch(Box::new(next));
-            change.replace(key.clone(), Expect::Version(version), next);
-            let applied = self.apply(change).await?;
-            said?;
-            if applied == Applied::Done {
-                return Ok((written, !stands));
-            }
-            // Another process has told it as well, perhaps earlier and now over this: so it is told once more.
-            must_write = true;
+        let Some((mut row, mut version)) = self.scratch_row(&key).await? else {
+            return Ok((false, false));
+        };
+        let writer = self.writer(row.writing);
+        if writer == Writer::Another {
+            return Ok((false, true));
         }
-        Err(contended(&key))
+        let brought = self.brought_by_scratch(&row).await?;
+        let failed = brought.values().map(Brought::failures).sum();
+        let check = scratch_check(&row, &brought, self.options.public_url.as_deref());
+        let check = named(check, row.again);
+        let word = Word::of_results(&check, failed, row.failed);
+        let since = self.now().saturating_sub(row.told);
+        let is_due = word == Word::News || !(0..pace).contains(&since);
+        let mut stands = check.digest == row.digest && writer == Writer::None;
+        let mut said = Ok(false);
+        if is_due && !stands {
+            row.writing = self.now() + WRITING_MILLIS;
+            if !self.note_scratch(&key, version, &row).await? {
+                return Ok((false, true));
+            }
+            version += 1;
+            said = self.write_word(forge, &check, word).await;
+            // What failed may have been done.
+            row.writing = said.as_ref().map_or(self.now(), |_| 0);
+        }
+        let is_said = matches!(said, Ok(true));
+        stands |= is_said;
+        row.looked = self.now();
+        if is_said {
+            row.told = row.looked;
+        }
+        if stands {
+            row.failed = failed;
+            row.over = check.state.is_done();
+            row.digest = check.digest;
+        }
+        let is_noted = self.note_scratch(&key, version, &row).await?;
+        said?;
+        Ok((is_said, !stands || !is_noted))
+    }
+
+    /// `false`: it was written meanwhile.
+    async fn note_scratch(&self, key: &Key, version: u64, row: &ScratchRow) -> Result<bool> {
+        let mut change = Change::default();
+        let row = Row::Scratch(Box::new(row.clone()));
+        change.replace(key.clone(), Expect::Version(version), row);
+        Ok(self.apply(change).await? == Applied::Done)
     }
 
     /// `false`: it has to wait.
