@@ -27,4 +27,5 @@ mod border;
 mod credentials;
 mod pages;
 mod published;
+mod scratch;
 mod served;
