@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+use std::process::Command;
 
 use fake_forge::forge::{Change, Forge, Kind, Manner, NewPull, Page};
 
@@ -13,6 +14,7 @@ const BUILD: &str = "builds/2026/11/tiny.yaml";
 const RELEASE: &str = "releases/2026/11/tiny.yaml";
 const SECRET: &str = "It's a secret of more than sixteen characters";
 const PLAN: &str = "millrace / plan";
+const SCRATCH: &str = "millrace / scratch build";
 const RESULTS: &str = "millrace / build and release";
 /// Seconds after which the forge is asked when it tells nothing.
 const POLL: &str = "5";
@@ -100,6 +102,34 @@ impl Site {
         seen
     }
 
+    /// Its packages are built before the merge, for whoever wants to try them, and no client sees them.
+    fn try_out(&self, pull: u64) {
+        let machine = &self.machine;
+        self.forge.comment(pull, Forge::OWNER, "/millrace scratch");
+        let seen = self.wait(pull, SCRATCH, "done", |it| it.is_good);
+        assert_eq!(seen.title, "Done: 3 of 3 tasks done");
+        let links = seen
+            .text
+            .match_indices(&format!("({}/scratch/", machine.url()));
+        let paths = links.filter_map(|(at, _)| {
+            let from = at + 1 + machine.url().len();
+            seen.text[from..].split_once(')').map(|(path, _)| path)
+        });
+        let mut packages = paths.filter(|path| path.ends_with(".deb"));
+        let package = packages.next().expect("a link to a package");
+        let file = machine.path("tried.deb");
+        let bytes = machine.get_bytes(package).expect("it can be fetched");
+        std::fs::write(&file, bytes).expect("a file");
+        let field = Command::new("dpkg-deb")
+            .arg("-f")
+            .arg(&file)
+            .arg("Package")
+            .output();
+        assert_eq!(said(&field.expect("dpkg is there")).trim(), "tiny");
+        assert_eq!(machine.apt_candidate("tiny"), None);
+        assert!(!said(&machine.millrace(&["status"])).contains("scratch"));
+    }
+
     fn merge(&self, pull: u64, request: &str, phase: &str) -> Page {
         self.forge.merge(pull);
         self.machine.expect(request, phase);
@@ -125,6 +155,9 @@ fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Page> {
     forge.push_to_pull(build, &Change::new("Mend").write(BUILD, &good));
     let planned = site.wait(build, PLAN, "mended", |it| it.is_good);
     assert!(planned.title.starts_with("1 source"), "{}", planned.title);
+    if manner != Manner::Never {
+        site.try_out(build);
+    }
     let built = site.merge(build, BUILD, "succeeded");
 
     let wish = format!("from: [{BUILD}]\nto: [debian-12]\n");

@@ -76,13 +76,20 @@ impl Machine {
 
     /// A page of the running control plane, without a program in between; `None` when it is not up.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
+        String::from_utf8(self.get_bytes(path)?).ok()
+    }
+
+    /// The same of a file.
+    pub(crate) fn get_bytes(&self, path: &str) -> Option<Vec<u8>> {
         let mut stream = TcpStream::connect(&self.listen).ok()?;
         let request = format!("GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.listen);
         stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.contains(" 200 ").then(|| body.to_owned())
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let end = answer.windows(4).position(|some| some == b"\r\n\r\n")?;
+        let body = answer.split_off(end + 4);
+        let head = String::from_utf8_lossy(&answer);
+        head.contains(" 200 ").then_some(body)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
