@@ -108,13 +108,9 @@ impl Site {
         self.forge.comment(pull, Forge::OWNER, "/millrace scratch");
         let seen = self.wait(pull, SCRATCH, "done", |it| it.is_good);
         assert_eq!(seen.title, "Done: 3 of 3 tasks done");
-        let links = seen
-            .text
-            .match_indices(&format!("({}/scratch/", machine.url()));
-        let paths = links.filter_map(|(at, _)| {
-            let from = at + 1 + machine.url().len();
-            seen.text[from..].split_once(')').map(|(path, _)| path)
-        });
+        let site = format!("({}", machine.url());
+        let links = seen.text.split(&site).skip(1);
+        let paths = links.filter_map(|it| it.split_once(')').map(|(path, _)| path));
         let mut packages = paths.filter(|path| path.ends_with(".deb"));
         let package = packages.next().expect("a link to a package");
         let file = machine.path("tried.deb");

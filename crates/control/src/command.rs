@@ -204,7 +204,8 @@ impl<P: Platform> Control<P> {
         if !self.options.checks || self.platform.ledger().get(&key).await?.is_some() {
             return Ok(());
         }
-        change.put(key, Row::Watch(self.unwatched(commit).await?));
+        let row = Row::Watch(self.unwatched(commit).await?);
+        change.replace(key, Expect::Absent, row);
         Ok(())
     }
 

@@ -180,9 +180,9 @@ impl<P: Platform> Control<P> {
         match (came, merge) {
             (Came::NotYet, _) => return Ok(()),
             (Came::With(commit, requests), Some((_, head))) => {
-                let watch = match self.watch_row(&commit).await? {
-                    Some((row, _)) => row,
-                    None => self.unwatched(&commit).await?,
+                let (watch, seen) = match self.watch_row(&commit).await? {
+                    Some((row, version)) => (row, Some(version)),
+                    None => (self.unwatched(&commit).await?, None),
                 };
                 // So that it is told at once, here too.
                 let watch = WatchRow {
@@ -190,7 +190,9 @@ impl<P: Platform> Control<P> {
                     looked: 0,
                     ..watch
                 };
-                change.put(Key::watch(&commit), Row::Watch(watch));
+                // Not over what another process notes while it writes: the next look tries again.
+                let watch = Row::Watch(watch);
+                change.replace(Key::watch(&commit), Expect::as_read(seen), watch);
                 let row = PullRow {
                     head,
                     requests,

@@ -9,9 +9,9 @@ use ports::Platform;
 
 use crate::Control;
 
-/// How long one process may write: longer than [`BEGIN_MILLIS`] and any request to a forge together.
-pub(crate) const WRITING_MILLIS: Millis = 2 * 60_000;
-/// After so long it begins no request any more.
+/// How long one process may write: longer than [`BEGIN_MILLIS`] and the minute that a forge's adapter has for one check.
+pub(crate) const WRITING_MILLIS: Millis = 150_000;
+/// After so long it begins no check any more.
 pub(crate) const BEGIN_MILLIS: Millis = 60_000;
 
 /// Who writes now.

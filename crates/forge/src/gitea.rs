@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 use self::wire::Http;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::Answer;
-use crate::line::{Call, Line};
+use crate::line::{Call, Line, in_time};
 use crate::reply;
 use crate::text::{self, PREFIX};
 
@@ -291,12 +291,15 @@ impl<C: Clock> Forge for Gitea<C> {
 
     async fn write_check(&self, check: &Check) -> Result<()> {
         let operation = "write a check";
-        let _one = self.writing.lock().await;
-        let is_there = self.write_status(operation, check).await?;
-        match check.pull.filter(|_| is_there) {
-            Some(number) => self.write_comment(operation, number, check).await,
-            None => Ok(()),
-        }
+        in_time(operation, async {
+            let _one = self.writing.lock().await;
+            let is_there = self.write_status(operation, check).await?;
+            match check.pull.filter(|_| is_there) {
+                Some(number) => self.write_comment(operation, number, check).await,
+                None => Ok(()),
+            }
+        })
+        .await
     }
 
     /// The status, and the comment.
@@ -429,6 +432,9 @@ impl WirePull {
             (_, true, Some(commit)) => PullState::Merged(commit),
             _ => PullState::Closed,
         };
+        // By `git push origin HEAD:refs/for/main` whoever may only read proposes without a fork: what is proposed is in no
+        // branch then, as when a branch is gone.
+        let has_branch = !self.head.name.starts_with("refs/");
         Pull {
             number: self.number,
             title: self.title,
@@ -437,8 +443,31 @@ impl WirePull {
                 .map_or_else(|| "ghost".to_owned(), |user| user.login),
             head: self.head.sha,
             base: self.base.name,
-            is_own: self.base.repo_id > 0 && self.head.repo_id == self.base.repo_id,
+            is_own: has_branch && self.base.repo_id > 0 && self.head.repo_id == self.base.repo_id,
             state,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_proposed_without_a_branch_is_nobodys_own() {
+        let is_own = |name: &str, repo: i64| {
+            let json = serde_json::json!({
+                "number": 7, "title": "a change", "state": "open", "merge_commit_sha": null,
+                "user": {"login": "eve"},
+                "head": {"sha": "1".repeat(40), "ref": name, "repo_id": repo},
+                "base": {"sha": "2".repeat(40), "ref": "main", "repo_id": 5},
+            });
+            let pull: WirePull = serde_json::from_value(json).expect("as Gitea says it");
+            pull.into_pull().is_own
+        };
+        assert!(is_own("topic", 5));
+        assert!(!is_own("topic", 6));
+        assert!(!is_own("topic", 0));
+        assert!(!is_own("refs/pull/7/head", 5));
     }
 }

@@ -19,7 +19,7 @@ use self::wire::Octo;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::Answer;
 use crate::app;
-use crate::line::{Call, Line};
+use crate::line::{Call, Line, in_time};
 use crate::reply;
 use crate::text::PREFIX;
 
@@ -298,14 +298,17 @@ impl<C: Clock> Forge for GitHub<C> {
 
     async fn write_check(&self, check: &Check) -> Result<()> {
         let operation = "write a check";
-        let _one = self.writing.lock().await;
-        match self.run(operation, check).await? {
-            Found::NoCommit | Found::Step(Step::Nothing) => Ok(()),
-            Found::Step(Step::New) => self.write(operation, check, None, 0).await,
-            Found::Step(Step::Change(id, sent)) => {
-                self.write(operation, check, Some(id), sent).await
+        in_time(operation, async {
+            let _one = self.writing.lock().await;
+            match self.run(operation, check).await? {
+                Found::NoCommit | Found::Step(Step::Nothing) => Ok(()),
+                Found::Step(Step::New) => self.write(operation, check, None, 0).await,
+                Found::Step(Step::Change(id, sent)) => {
+                    self.write(operation, check, Some(id), sent).await
+                }
             }
-        }
+        })
+        .await
     }
 
     fn writes(&self, check: &Check) -> usize {

@@ -20,6 +20,18 @@ use crate::limits::{Limits, Wait, Writes};
 const CONNECT: Duration = Duration::from_secs(10);
 /// From the first byte sent to the last received.
 const WHOLE: Duration = Duration::from_secs(30);
+/// A check is written within this time, with all requests that it takes, or it failed: `control` lets another process
+/// write when twice as much is over.
+const CHECK: Duration = Duration::from_secs(60);
+
+/// `work`, or an error once [`CHECK`] is over.
+pub(crate) async fn in_time<T>(
+    operation: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let late = |_| Error::transient(operation, "the forge took too long for all of it");
+    tokio::time::timeout(CHECK, work).await.map_err(late)?
+}
 /// Redirects of one request: a repository that was renamed twice.
 const MAX_REDIRECTS: usize = 3;
 

@@ -26,7 +26,7 @@ locals {
     resources = [var.table_arn]
     conditions = {
       # What is tried again is told of at the forge again.
-      "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(local.has_forge ? ["/planned", "/watched"] : [], local.work_partitions) }
+      "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(local.has_forge ? ["/planned", "/scratch", "/watched"] : [], local.work_partitions) }
       # Without it, a request that names no rows would satisfy "all of them".
       Null = { "dynamodb:LeadingKeys" = ["false"] }
     }
