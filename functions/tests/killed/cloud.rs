@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use emulator::{Emulator, Kind};
 use fake_forge::forge::Forge as GitHub;
-use ledger::{Key, Message, QueueName, Row};
+use ledger::{Change, Key, Message, QueueName, Row, partition};
 use platform_aws::{
     Access, Clients, DynamoLedger, Installation, Patience, S3Store, SqsQueue, provision_bucket,
     provision_queues, provision_table,
@@ -282,6 +282,24 @@ impl Cloud {
     /// The same with nothing that hangs on the moment.
     pub(crate) async fn timeless_rows(&self) -> Vec<String> {
         self.rows_with(without_times).await
+    }
+
+    /// Minutes go by: whoever was killed while it wrote checks keeps nobody out any more.
+    pub(crate) async fn writers_are_lost(&self) {
+        let ledger = self.ledger();
+        for partition in [partition::PULLS, partition::WATCHED] {
+            let found = ledger.list(partition, "", None, usize::MAX).await;
+            for (key, mut record) in found.unwrap() {
+                match &mut record.row {
+                    Row::Pull(row) => row.writing = row.writing.min(1),
+                    Row::Watch(row) => row.writing = row.writing.min(1),
+                    _ => continue,
+                }
+                let mut change = Change::default();
+                change.put(key, record.row);
+                ledger.apply(change, 0).await.unwrap();
+            }
+        }
     }
 
     async fn rows_with(&self, change: impl Fn(&mut Value)) -> Vec<String> {

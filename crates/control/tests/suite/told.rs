@@ -219,7 +219,7 @@ impl Stage {
 
     /// The rounds that come anyway, until all is told.
     async fn end(&mut self) {
-        for _ in 0..3 {
+        for _ in 0..4 {
             self.world.heal().await;
             review(&self.world, &self.forge).await;
             self.world.pass(61);
