@@ -226,13 +226,26 @@ async fn of_a_fork_the_commit_that_was_read_is_named() {
             .keys()
             .all(|key| key.partition != partition::SCRATCH)
     );
-    let head = pull.head.clone();
-    said.push_str(&format!(
-        "\n{}",
-        asks(&world, &forge, &pull, Some(&head)).await
-    ));
+    let fixed = "c".repeat(40);
+    world.source("tool", &fixed, 'c');
+    // Of the second a branch may have the name.
+    let long = one("tool").replace("main", &"c".repeat(64));
+    for files in [
+        [(APP, one("tool")), (OTHER, one("lib"))],
+        [(APP, one("tool").replace("main", &fixed)), (OTHER, long)],
+    ] {
+        let files = files.each_ref().map(|(path, text)| (*path, Some(&**text)));
+        push(&mut world, &forge, &mut pull, &files).await;
+        let head = pull.head.clone();
+        said.push_str(&format!(
+            "\n{}",
+            asks(&world, &forge, &pull, Some(&head)).await
+        ));
+    }
     insta::assert_snapshot!("scratch_of_a_fork", said);
     world.quiet().await;
+    let begun = row(&world, &pull).await.expect("it was begun");
+    assert_eq!(begun.requests, [scratch(&pull, APP)]);
     assert!(!world.tasks(scratch(&pull, APP).as_str()).is_empty());
 }
 
