@@ -30,6 +30,7 @@ use crate::files::Files;
 use crate::load::unexpected;
 use crate::notice::not_a_file;
 use crate::reply::{Came, Scratch};
+use crate::results_check::shown;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
 /// Build requests of one pull request. More are a rebuild of a distribution: that is merged.
@@ -201,13 +202,19 @@ impl<P: Platform> Control<P> {
             expect: Expect::Version(version),
         };
         let proposed = self.scratch_wishes(&row).await?;
-        let mut builds = proposed.map_or_else(|_| BTreeMap::new(), |it| it.builds);
+        let mut builds = match proposed {
+            Ok(proposed) => proposed.builds,
+            Err(why) => return self.stop_unwritten(&row, &why).await,
+        };
         let time = self.platform.state_repo().info(&row.base).await?.time;
         for path in &row.requests {
             let known = self.load(path).await?;
-            let is_there = known.as_ref().map(|it| &it.row.phase);
-            let (Some(build), None | Some(Phase::Removed)) = (builds.remove(path), is_there) else {
+            if matches!(&known, Some(it) if it.row.phase != Phase::Removed) {
                 continue;
+            }
+            let Some(build) = builds.remove(path) else {
+                let why = format!("{} cannot be built any more", shown(path));
+                return self.stop_unwritten(&row, &why).await;
             };
             let request = RequestRow {
                 path: path.clone(),
@@ -231,6 +238,12 @@ impl<P: Platform> Control<P> {
         let row = Row::Scratch(Box::new(begun));
         change.replace(key.clone(), Expect::Version(version), row);
         Ok(self.apply(change).await? == Applied::Done)
+    }
+
+    /// What it was begun with does not come out again. Whoever reads the check is told why nothing follows.
+    async fn stop_unwritten(&self, row: &ScratchRow, why: &str) -> Result<bool> {
+        self.stop_scratch(row, why).await?;
+        Ok(true)
     }
 
     fn write_request_of_scratch(&self, row: RequestRow, version: Option<u64>) -> Change {

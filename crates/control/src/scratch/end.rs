@@ -50,7 +50,7 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
+    pub(crate) async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
         let key = Key::scratch(row.number, &row.commit);
         for _ in 0..MAX_TRIES {
             let Some((row, version)) = self.scratch_row(&key).await? else {

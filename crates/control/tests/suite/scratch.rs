@@ -307,6 +307,45 @@ async fn what_cannot_be_built_is_named() {
     assert_eq!(built, [scratch(&pull, APP)]);
 }
 
+#[tokio::test]
+async fn what_was_never_written_has_not_passed() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let known = row(&world, &pull).await.expect("it was begun");
+    let mut said = Vec::new();
+    for (begun, stopped) in [
+        (false, Some("ada asked for it")),
+        (true, None),
+        (false, None),
+    ] {
+        // The last of them is begun now, and its pull request has another file.
+        let next = ScratchRow {
+            requests: vec![scratch(&pull, OTHER)],
+            begun,
+            stopped: stopped.map(str::to_owned),
+            ..known.clone()
+        };
+        let mut change = ledger::Change::default();
+        let key = Key::scratch(pull.number, &pull.head);
+        change.put(key, Row::Scratch(Box::new(next)));
+        let now = world.memory.clock().now();
+        let applied = world.memory.ledger().apply(change, now).await;
+        assert_eq!(applied.expect("memory"), Applied::Done);
+        tell(&world, &forge).await;
+        let check = check(&forge, &pull);
+        let why = check.summary.lines().find(|it| it.contains("stopped"));
+        let (state, title, why) = (check.state, check.title.clone(), why.unwrap_or_default());
+        said.push(format!("{state:?}: {title}. {why}"));
+    }
+    let expected = [
+        "Neutral: Stopped: 1 of 1 requests were not begun. They were stopped: ada asked for it.",
+        "Failed: 1 of 1 requests are missing. ",
+        "Neutral: Stopped: 1 of 1 requests were not begun. They were stopped: `builds/2026/11/other.yaml` cannot be built any more.",
+    ];
+    assert_eq!(said, expected);
+}
+
 /// All builds fail.
 fn failing(grant: &Grant) -> Act {
     match grant.spec.title().starts_with("build") {
