@@ -57,8 +57,8 @@ impl<P: Platform> Control<P> {
         let About::Pull { number } = asked.about else {
             return came(Scratch::NotOpen);
         };
-        let open = |pull: &Pull| pull.state == PullState::Open && pull.base == self.options.branch;
-        let Some(pull) = forge.pull(number).await?.filter(open) else {
+        let pull = forge.pull(number).await?;
+        let Some(pull) = pull.filter(|pull| self.is_open(pull)) else {
             return came(Scratch::NotOpen);
         };
         match named {
@@ -95,6 +95,11 @@ impl<P: Platform> Control<P> {
             }
         }
         Err(contended(&key))
+    }
+
+    /// Whether it may still be merged into the branch of wishes.
+    fn is_open(&self, pull: &Pull) -> bool {
+        pull.state == PullState::Open && pull.base == self.options.branch
     }
 
     async fn new_scratch(

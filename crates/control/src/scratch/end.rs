@@ -4,7 +4,7 @@ use ledger::{
     Change, Condition, Expect, Key, Message, Millis, Phase, QueueName, RequestRow, Row, ScratchRow,
 };
 use pipeline_spec::RequestPath;
-use ports::{Applied, Platform, Pull};
+use ports::{Applied, Forge, Platform, Pull};
 
 use super::links_of;
 use crate::load::Loaded;
@@ -36,18 +36,32 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Stops what is open of pull requests that are not. `known` was read before `open`.
-    pub(crate) async fn stop_scratch_of_closed(
+    /// Stops what is open of pull requests that are not. `known` was read before `open`. Answers of how many it could not
+    /// be seen.
+    pub(crate) async fn stop_scratch_of_closed<F: Forge>(
         &self,
+        forge: &F,
         known: &[ScratchRow],
         open: &[Pull],
-    ) -> Result<()> {
+    ) -> usize {
+        let mut failed = 0;
         for row in known.iter().filter(|row| row.stopped.is_none()) {
-            if !open.iter().any(|pull| pull.number == row.number) {
-                self.stop_scratch(row, CLOSED).await?;
+            if !open.iter().any(|pull| pull.number == row.number)
+                && let Err(error) = self.stop_scratch_if_closed(forge, row).await
+            {
+                tracing::warn!(pull = row.number, %error, "failed to see whether scratch builds are still wanted");
+                failed += 1;
             }
         }
-        Ok(())
+        failed
+    }
+
+    /// A list whose pages change while they are read may lack one that is open: the forge is asked for that one.
+    async fn stop_scratch_if_closed<F: Forge>(&self, forge: &F, row: &ScratchRow) -> Result<()> {
+        match forge.pull(row.number).await? {
+            Some(pull) if self.is_open(&pull) => Ok(()),
+            _ => self.stop_scratch(row, CLOSED).await,
+        }
     }
 
     pub(crate) async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {

@@ -493,6 +493,24 @@ async fn a_newer_commit_a_merge_and_a_closed_page_stop_it() {
 }
 
 #[tokio::test]
+async fn a_list_that_lacks_its_pull_request_does_not_stop_it() {
+    let (world, forge, pull) = at_work().await;
+    forge.leave_off_the_list(pull.number);
+    let reviewed = review(&world, &forge).await;
+    assert_eq!((reviewed.open, reviewed.failed), (0, 0));
+    let stopped = async || row(&world, &pull).await.and_then(|row| row.stopped);
+    assert_eq!(stopped().await, None);
+    // Nor does a forge that does not answer, and it is said that it did not.
+    let error = ports::Error::transient("read a pull request", "a test");
+    forge.fail_after(1, error);
+    assert_eq!(review(&world, &forge).await.failed, 1);
+    assert_eq!(stopped().await, None);
+    forge.change_pull(pull.number, |it| it.state = PullState::Closed);
+    review(&world, &forge).await;
+    assert!(stopped().await.is_some());
+}
+
+#[tokio::test]
 async fn it_is_removed_after_some_days_and_its_files_with_it() {
     let (mut world, forge, pull) =
         stage(&[(APP, Some(&with(OTHER, "app"))), (OTHER, Some(&one("lib")))]).await;
