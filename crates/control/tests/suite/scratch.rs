@@ -326,12 +326,7 @@ async fn what_was_never_written_has_not_passed() {
             stopped: stopped.map(str::to_owned),
             ..known.clone()
         };
-        let mut change = ledger::Change::default();
-        let key = Key::scratch(pull.number, &pull.head);
-        change.put(key, Row::Scratch(Box::new(next)));
-        let now = world.memory.clock().now();
-        let applied = world.memory.ledger().apply(change, now).await;
-        assert_eq!(applied.expect("memory"), Applied::Done);
+        put_row(&world, &next).await;
         tell(&world, &forge).await;
         let check = check(&forge, &pull);
         let why = check.summary.lines().find(|it| it.contains("stopped"));
@@ -531,6 +526,13 @@ async fn it_is_removed_after_some_days_and_its_files_with_it() {
     assert_eq!(world.memory.store().digests().len(), held);
     world.pass(DAY);
     sweep_of_an_hour(&world).await;
+    // Until it is seen as stopped nothing goes: who asks now gets all of it.
+    let stopped = row(&world, &pull).await.and_then(|row| row.stopped);
+    assert_eq!(stopped.as_deref(), Some("they are too old"));
+    prune(&world).await;
+    assert_eq!(world.memory.store().digests().len(), held);
+    tell(&world, &forge).await;
+    sweep_of_an_hour(&world).await;
     let left: BTreeSet<Key> = world.rows().into_keys().collect();
     let new: Vec<&Key> = left.difference(&before).collect();
     let remembered = [partition::ASKED, partition::BUDGETS, partition::PULLS];
@@ -540,6 +542,39 @@ async fn it_is_removed_after_some_days_and_its_files_with_it() {
     );
     prune(&world).await;
     assert_eq!(world.memory.store().digests().len(), files);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_again_is_not_removed() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    world.pass(7 * DAY);
+    sweep_of_an_hour(&world).await;
+    tell(&world, &forge).await;
+    let again = asks(&world, &forge, &pull, None).await;
+    assert!(again.starts_with("Scratch builds of 1 request were begun"));
+    let other = RequestPath::scratch(pull.number, &pull.head, &path(OTHER)).expect("a build");
+    let lost = Row::Index {
+        request: other.clone(),
+    };
+    let known = row(&world, &pull).await.expect("it is there");
+    sweep_of_an_hour(&world).await;
+    assert_eq!(row(&world, &pull).await, Some(known.clone()));
+    assert!(!world.tasks(scratch(&pull, APP).as_str()).is_empty());
+    // What is left of a request whose own row is gone goes as well.
+    forge_row(&world, Key::open(&other), lost).await;
+    let old = ScratchRow {
+        requests: vec![scratch(&pull, APP), other],
+        ..known
+    };
+    put_row(&world, &old).await;
+    world.pass(14 * DAY);
+    sweep_of_an_hour(&world).await;
+    sweep_of_an_hour(&world).await;
+    assert_eq!(row(&world, &pull).await, None);
+    let left = world.rows();
+    assert!(left.keys().all(|key| key.partition != partition::OPEN));
 }
 
 #[tokio::test]
@@ -557,6 +592,10 @@ async fn what_is_never_done_is_stopped_before_it_is_removed() {
             .is_some_and(|row| row.stopped.is_some())
     );
     world.heal().await;
+    sweep_of_an_hour(&world).await;
+    assert!(row(&world, &pull).await.is_some());
+    // Nobody can be told its end.
+    world.pass(7 * DAY);
     sweep_of_an_hour(&world).await;
     assert_eq!(row(&world, &pull).await, None);
     world.quiet().await;
@@ -614,6 +653,15 @@ async fn a_report_of_it_writes_nothing() {
     assert_eq!(reported.expect("no fault is armed"), Reported::Nothing);
     assert_eq!(queue.depth(&QueueName::report()).await.expect("memory"), 0);
     world.quiet().await;
+}
+
+async fn put_row(world: &World, row: &ScratchRow) {
+    let mut change = ledger::Change::default();
+    let key = Key::scratch(row.number, &row.commit);
+    change.put(key, Row::Scratch(Box::new(row.clone())));
+    let now = world.memory.clock().now();
+    let applied = world.memory.ledger().apply(change, now).await;
+    assert_eq!(applied.expect("memory"), Applied::Done);
 }
 
 /// Puts rows into the ledger that no control plane writes.
