@@ -121,10 +121,7 @@ impl<P: Platform> Control<P> {
                 }
             }
         }
-        if let Err(error) = self.stop_scratch_of_closed(&scratch, &pulls).await {
-            tracing::warn!(%error, "failed to stop scratch builds of closed pull requests");
-            reviewed.failed += 1;
-        }
+        reviewed.failed += self.stop_scratch_of_closed(forge, &scratch, &pulls).await;
         for (row, version) in known.into_values() {
             let number = row.number;
             if row.merged.is_none()

@@ -22,7 +22,7 @@ use ledger::{
     About, Asked, Change, Condition, Expect, Key, Message, Phase, Problem, QueueName, RequestRow,
     RequestSpec, Row, ScratchRow, partition,
 };
-use pipeline_spec::{BuildRequest, Priority, RequestKind, RequestPath};
+use pipeline_spec::{BuildRequest, Priority, RequestKind, RequestPath, Source};
 use ports::{Applied, Forge, Ledger, Platform, Pull, PullState, StateRepo};
 
 use crate::admit::{MAX_LINKS_INDEXED, problems};
@@ -30,6 +30,7 @@ use crate::files::Files;
 use crate::load::unexpected;
 use crate::notice::not_a_file;
 use crate::reply::{Came, Scratch};
+use crate::results_check::shown;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
 /// Build requests of one pull request. More are a rebuild of a distribution: that is merged.
@@ -56,8 +57,8 @@ impl<P: Platform> Control<P> {
         let About::Pull { number } = asked.about else {
             return came(Scratch::NotOpen);
         };
-        let open = |pull: &Pull| pull.state == PullState::Open && pull.base == self.options.branch;
-        let Some(pull) = forge.pull(number).await?.filter(open) else {
+        let pull = forge.pull(number).await?;
+        let Some(pull) = pull.filter(|pull| self.is_open(pull)) else {
             return came(Scratch::NotOpen);
         };
         match named {
@@ -96,6 +97,11 @@ impl<P: Platform> Control<P> {
         Err(contended(&key))
     }
 
+    /// Whether it may still be merged into the branch of wishes.
+    fn is_open(&self, pull: &Pull) -> bool {
+        pull.state == PullState::Open && pull.base == self.options.branch
+    }
+
     async fn new_scratch(
         &self,
         pull: &Pull,
@@ -105,43 +111,48 @@ impl<P: Platform> Control<P> {
         if head.commit.is_empty() {
             return Ok(Err(Scratch::NothingPlanned));
         }
-        let of = (pull.number, &*pull.head);
-        let Proposed { builds, left_out } = match self.scratch_wishes(of, &head.commit).await? {
+        let row = ScratchRow {
+            number: pull.number,
+            commit: pull.head.clone(),
+            is_own: pull.is_own,
+            base: head.commit,
+            asked: asked.id.clone(),
+            login: asked.login.clone(),
+            at: self.now(),
+            requests: Vec::new(),
+            left_out: Vec::new(),
+            begun: false,
+            stopped: None,
+            over: false,
+            digest: String::new(),
+            looked: 0,
+            told: 0,
+            failed: 0,
+            writing: 0,
+            again: 0,
+        };
+        let Proposed { builds, left_out } = match self.scratch_wishes(&row).await? {
             Ok(proposed) => proposed,
             Err(why) => return Ok(Err(Scratch::Unread(why))),
         };
         Ok(match builds.len() {
             0 => Err(Scratch::Nothing(left_out)),
             1..=MAX_REQUESTS => Ok(ScratchRow {
-                number: pull.number,
-                commit: pull.head.clone(),
-                base: head.commit,
-                asked: asked.id.clone(),
-                login: asked.login.clone(),
-                at: self.now(),
                 requests: builds.into_keys().collect(),
                 left_out,
-                begun: false,
-                stopped: None,
-                over: false,
-                digest: String::new(),
-                looked: 0,
-                told: 0,
-                failed: 0,
-                writing: 0,
-                again: 0,
+                ..row
             }),
             many => Err(Scratch::TooMany(many, MAX_REQUESTS)),
         })
     }
 
-    /// The build requests that `commit` of a pull request brings or changes, as it would be merged into `base`, read by the
-    /// configuration of `base`. The inner error: why it cannot be looked at.
+    /// The build requests that its commit brings or changes, as it would be merged into its base, read by the
+    /// configuration of the base. The inner error: why it cannot be looked at.
     async fn scratch_wishes(
         &self,
-        (number, commit): (u64, &str),
-        base: &str,
+        row: &ScratchRow,
     ) -> Result<std::result::Result<Proposed, String>> {
+        let (commit, base) = (&*row.commit, &*row.base);
         let proposal = match self.proposal(commit, base).await? {
             Ok(proposal) => proposal,
             Err(why) => return Ok(Err(why)),
@@ -158,7 +169,10 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             match self.read_wish(&snapshot.config, files, &path, text).await? {
-                Ok((RequestSpec::Build(build), _)) => _ = builds.insert(path, *build),
+                Ok((RequestSpec::Build(build), _)) => match moving(&path, &build) {
+                    Some(problem) if !row.is_own => _ = broken.insert(path, vec![problem]),
+                    _ => _ = builds.insert(path, *build),
+                },
                 Ok((RequestSpec::Release(_), _)) => return Err(not_a_build(&path)),
                 Err(found) => _ = broken.insert(path, problems(&found)),
             }
@@ -168,7 +182,7 @@ impl<P: Platform> Control<P> {
         }
         leave_out(&mut builds, &mut broken);
         Ok(Ok(Proposed {
-            builds: apart(builds, (number, commit)),
+            builds: apart(builds, (row.number, commit)),
             left_out: broken.into_values().flatten().collect(),
         }))
     }
@@ -192,15 +206,20 @@ impl<P: Platform> Control<P> {
             key: key.clone(),
             expect: Expect::Version(version),
         };
-        let of = (row.number, &*row.commit);
-        let proposed = self.scratch_wishes(of, &row.base).await?;
-        let mut builds = proposed.map_or_else(|_| BTreeMap::new(), |it| it.builds);
+        let proposed = self.scratch_wishes(&row).await?;
+        let mut builds = match proposed {
+            Ok(proposed) => proposed.builds,
+            Err(why) => return self.stop_unwritten(&row, &why).await,
+        };
         let time = self.platform.state_repo().info(&row.base).await?.time;
         for path in &row.requests {
             let known = self.load(path).await?;
-            let is_there = known.as_ref().map(|it| &it.row.phase);
-            let (Some(build), None | Some(Phase::Removed)) = (builds.remove(path), is_there) else {
+            if matches!(&known, Some(it) if it.row.phase != Phase::Removed) {
                 continue;
+            }
+            let Some(build) = builds.remove(path) else {
+                let why = format!("{} cannot be built any more", shown(path));
+                return self.stop_unwritten(&row, &why).await;
             };
             let request = RequestRow {
                 path: path.clone(),
@@ -224,6 +243,12 @@ impl<P: Platform> Control<P> {
         let row = Row::Scratch(Box::new(begun));
         change.replace(key.clone(), Expect::Version(version), row);
         Ok(self.apply(change).await? == Applied::Done)
+    }
+
+    /// What it was begun with does not come out again. Whoever reads the check is told why nothing follows.
+    async fn stop_unwritten(&self, row: &ScratchRow, why: &str) -> Result<bool> {
+        self.stop_scratch(row, why).await?;
+        Ok(true)
     }
 
     fn write_request_of_scratch(&self, row: RequestRow, version: Option<u64>) -> Change {
@@ -303,6 +328,25 @@ fn not_a_build(path: &RequestPath) -> Error {
 fn links_of(row: &RequestRow) -> Vec<RequestPath> {
     let links = row.spec.iter().flat_map(crate::admit::links);
     links.take(MAX_LINKS_INDEXED).collect()
+}
+
+/// What of it whoever owns the source can change after somebody has read it: a branch or a tag. Of a name that is no
+/// commit to git ([`pipeline_spec::GitRef::as_commit`] takes longer ones too) there may be a branch.
+fn moving(path: &RequestPath, build: &BuildRequest) -> Option<Problem> {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    build.packages.iter().find_map(|package| {
+        let Source::Git { git, git_ref, .. } = &package.source else {
+            return None;
+        };
+        let name = git_ref.as_str();
+        let is_fixed = name.len() == 40 && name.bytes().all(is_hex);
+        (!is_fixed).then(|| Problem {
+            subject: path.to_string(),
+            message: format!(
+                "the ref `{name}` of {git} can be moved after you have read it, and this pull request is from a fork: write the commit as `ref`, all 40 digits of its id"
+            ),
+        })
+    })
 }
 
 /// Whatever builds on something broken of the same pull request cannot be built either.

@@ -15,6 +15,9 @@ pub struct ScratchRow {
     pub number: u64,
     /// The commit of it that is built, all its hex digits.
     pub commit: String,
+    /// It is of a branch of the repository itself. Of all others only what cannot be changed any more is built.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
     /// The planned commit that it is laid over, whose configuration it is built with.
     pub base: String,
     /// Names what asked for it ([`crate::Asked::id`]).

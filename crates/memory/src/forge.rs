@@ -28,6 +28,7 @@ struct State {
     commits: u64,
     /// What the next calls are answered with; none: as always.
     errors: VecDeque<Option<Error>>,
+    unlisted: BTreeSet<u64>,
 }
 
 impl MemoryForge {
@@ -48,6 +49,11 @@ impl MemoryForge {
         if let Some(pull) = lock(&self.0).pulls.get_mut(&number) {
             change(pull);
         }
+    }
+
+    /// The list of open pull requests lacks it from now on, as a list may that changes between its pages.
+    pub fn leave_off_the_list(&self, number: u64) {
+        lock(&self.0).unlisted.insert(number);
     }
 
     /// What `login` may do from now on.
@@ -113,7 +119,9 @@ impl Forge for MemoryForge {
     async fn open_pulls(&self, base: &str) -> Result<Vec<Pull>> {
         let state = self.called()?;
         let open = |pull: &&Pull| pull.base == base && pull.state == PullState::Open;
-        Ok(state.pulls.values().filter(open).cloned().collect())
+        let listed = |pull: &&Pull| !state.unlisted.contains(&pull.number);
+        let pulls = state.pulls.values().filter(open).filter(listed);
+        Ok(pulls.cloned().collect())
     }
 
     async fn pull(&self, number: u64) -> Result<Option<Pull>> {

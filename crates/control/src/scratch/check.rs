@@ -26,10 +26,7 @@ pub(super) fn scratch_check(
     public_url: Option<&str>,
 ) -> Check {
     let all = results_check::in_order(brought.iter());
-    let state = match (row.begun, &row.stopped) {
-        (false, None) => CheckState::Running,
-        _ => results_check::state(&all),
-    };
+    let state = state(row, &all);
     let mut text = String::new();
     what(&mut text, row);
     text.push_str(&results_check::failures(&all, public_url));
@@ -59,10 +56,36 @@ pub(super) fn scratch_check(
     }
 }
 
+fn state(row: &ScratchRow, all: &[(&RequestPath, &Brought)]) -> CheckState {
+    let state = results_check::state(all);
+    // What is not there has not passed.
+    let is_short = state == CheckState::Passed && missing(row, all) > 0;
+    match (row.begun, &row.stopped) {
+        (false, None) => CheckState::Running,
+        (_, Some(_)) if is_short => CheckState::Neutral,
+        (true, None) if is_short => CheckState::Failed,
+        _ => state,
+    }
+}
+
+/// Requests of it that are not there.
+fn missing(row: &ScratchRow, all: &[(&RequestPath, &Brought)]) -> usize {
+    row.requests.len().saturating_sub(all.len())
+}
+
 fn title(row: &ScratchRow, all: &[(&RequestPath, &Brought)], state: CheckState) -> String {
-    let mut title = match all {
-        [] => "Under way".to_owned(),
-        all => results_check::title(all, state),
+    let mut title = match (missing(row, all), &row.stopped) {
+        (missing, Some(_)) if missing > 0 => {
+            format!(
+                "Stopped: {missing} of {} requests were not begun",
+                row.requests.len()
+            )
+        }
+        (missing, None) if missing > 0 && state.is_done() => {
+            format!("{missing} of {} requests are missing", row.requests.len())
+        }
+        _ if all.is_empty() => "Under way".to_owned(),
+        _ => results_check::title(all, state),
     };
     match row.left_out.len() {
         0 => {}

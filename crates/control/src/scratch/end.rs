@@ -4,7 +4,7 @@ use ledger::{
     Change, Condition, Expect, Key, Message, Millis, Phase, QueueName, RequestRow, Row, ScratchRow,
 };
 use pipeline_spec::RequestPath;
-use ports::{Applied, Platform, Pull};
+use ports::{Applied, Forge, Platform, Pull};
 
 use super::links_of;
 use crate::load::Loaded;
@@ -12,7 +12,9 @@ use crate::{Control, MAX_TRIES, Result, contended};
 
 /// Days after which scratch builds are removed, counted from when they were asked for.
 pub(super) const KEPT_DAYS: Millis = 7;
-const KEPT_MILLIS: Millis = KEPT_DAYS * 24 * 3_600_000;
+const DAY_MILLIS: Millis = 24 * 3_600_000;
+/// Days after which they are removed also if nobody could be told their end.
+const GIVEN_UP_DAYS: Millis = 14;
 /// Rows that are removed in one change; of a task there are two.
 const BATCH: usize = 40;
 
@@ -21,7 +23,7 @@ pub(crate) const ENDED: &str = "its scratch build was stopped";
 
 const NEWER: &str = "a newer commit was asked for";
 const CLOSED: &str = "the pull request is not open any more";
-const OLD: &str = "it was not done in time";
+const OLD: &str = "they are too old";
 
 impl<P: Platform> Control<P> {
     /// Stops what older commits of the same pull request have open.
@@ -36,21 +38,35 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Stops what is open of pull requests that are not. `known` was read before `open`.
-    pub(crate) async fn stop_scratch_of_closed(
+    /// Stops what is open of pull requests that are not. `known` was read before `open`. Answers of how many it could not
+    /// be seen.
+    pub(crate) async fn stop_scratch_of_closed<F: Forge>(
         &self,
+        forge: &F,
         known: &[ScratchRow],
         open: &[Pull],
-    ) -> Result<()> {
+    ) -> usize {
+        let mut failed = 0;
         for row in known.iter().filter(|row| row.stopped.is_none()) {
-            if !open.iter().any(|pull| pull.number == row.number) {
-                self.stop_scratch(row, CLOSED).await?;
+            if !open.iter().any(|pull| pull.number == row.number)
+                && let Err(error) = self.stop_scratch_if_closed(forge, row).await
+            {
+                tracing::warn!(pull = row.number, %error, "failed to see whether scratch builds are still wanted");
+                failed += 1;
             }
         }
-        Ok(())
+        failed
     }
 
-    async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
+    /// A list whose pages change while they are read may lack one that is open: the forge is asked for that one.
+    async fn stop_scratch_if_closed<F: Forge>(&self, forge: &F, row: &ScratchRow) -> Result<()> {
+        match forge.pull(row.number).await? {
+            Some(pull) if self.is_open(&pull) => Ok(()),
+            _ => self.stop_scratch(row, CLOSED).await,
+        }
+    }
+
+    pub(crate) async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
         let key = Key::scratch(row.number, &row.commit);
         for _ in 0..MAX_TRIES {
             let Some((row, version)) = self.scratch_row(&key).await? else {
@@ -100,12 +116,12 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Removes what was asked for long ago, so that nothing names its files any more. What is open of it is stopped
-    /// first, and goes the next time.
+    /// Removes what was asked for long ago, so that nothing names its files any more. It is stopped first, and goes when
+    /// nothing of it is open and its last word was said: whoever asks again in between gets all of it.
     pub(crate) async fn forget_scratch(&self) -> Result<()> {
-        let since = self.now().saturating_sub(KEPT_MILLIS);
+        let since = |days| self.now().saturating_sub(days * DAY_MILLIS);
         for row in self.scratch_rows().await? {
-            if row.at >= since {
+            if row.at >= since(KEPT_DAYS) {
                 continue;
             }
             let mut is_open = false;
@@ -113,61 +129,86 @@ impl<P: Platform> Control<P> {
                 let loaded = self.load(path).await?;
                 is_open |= loaded.as_ref().is_some_and(is_open_still);
             }
-            match is_open {
-                true => self.stop_scratch(&row, OLD).await?,
-                false => self.remove_scratch(&row).await?,
+            let is_told = row.over || row.at < since(GIVEN_UP_DAYS);
+            match row.stopped.is_some() && is_told && !is_open {
+                true => self.remove_scratch(&row).await?,
+                false => self.stop_scratch(&row, OLD).await?,
             }
         }
         Ok(())
     }
 
-    /// Its own row goes last: whoever finds it goes on.
-    async fn remove_scratch(&self, row: &ScratchRow) -> Result<()> {
-        let key = Key::scratch(row.number, &row.commit);
+    /// Its own row goes last: whoever finds it goes on. As long as it is as it was read: else somebody wants it again.
+    async fn remove_scratch(&self, old: &ScratchRow) -> Result<()> {
+        let key = Key::scratch(old.number, &old.commit);
         let Some((row, version)) = self.scratch_row(&key).await? else {
             return Ok(());
         };
+        if row != *old {
+            return Ok(());
+        }
+        let unchanged = Condition {
+            key: key.clone(),
+            expect: Expect::Version(version),
+        };
         for path in &row.requests {
-            if !self.remove_request(path).await? {
+            if !self.remove_request(path, &row, &unchanged).await? {
                 return Ok(());
             }
         }
-        let mut change = Change::default();
-        change.conditions.push(Condition {
-            key: key.clone(),
-            expect: Expect::Version(version),
-        });
+        let mut change = under(&unchanged);
         change.delete(key);
         let _or_the_next_time = self.apply(change).await?;
         Ok(())
     }
 
     /// Its row first: without it nobody writes any other of its rows. `false`: somebody wants it again.
-    async fn remove_request(&self, path: &RequestPath) -> Result<bool> {
-        if let Some(loaded) = self.load(path).await? {
-            let mut change = Change::default();
-            change.conditions.push(crate::advance::unchanged(&loaded));
-            change.delete(Key::request(path));
-            change.delete(Key::open(path));
-            for link in links_of(&loaded.row) {
-                change.delete(Key::waiter(&link, path));
+    async fn remove_request(
+        &self,
+        path: &RequestPath,
+        row: &ScratchRow,
+        unchanged: &Condition,
+    ) -> Result<bool> {
+        let mut change = under(unchanged);
+        change.delete(Key::request(path));
+        change.delete(Key::open(path));
+        let links = match self.load(path).await? {
+            Some(loaded) if is_open_still(&loaded) => return Ok(false),
+            Some(loaded) => {
+                change.conditions.push(crate::advance::unchanged(&loaded));
+                links_of(&loaded.row)
             }
-            if is_open_still(&loaded) || self.apply(change).await? != Applied::Done {
-                return Ok(false);
-            }
+            // What else it was linked to only its row says.
+            None => row.requests.clone(),
+        };
+        for link in links {
+            change.delete(Key::waiter(&link, path));
+        }
+        if self.apply(change).await? != Applied::Done {
+            return Ok(false);
         }
         let rows = self.all_rows(&Key::request_partition(path), "").await?;
         for batch in rows.chunks(BATCH) {
-            let mut change = Change::default();
+            let mut change = under(unchanged);
             for (key, record) in batch {
                 if let Row::Task(task) = &record.row {
                     change.delete(Key::task_id(&task.task.id));
                 }
                 change.delete(key.clone());
             }
-            let _without_conditions = self.apply(change).await?;
+            if self.apply(change).await? != Applied::Done {
+                return Ok(false);
+            }
         }
         Ok(true)
+    }
+}
+
+/// A change that applies only then.
+fn under(condition: &Condition) -> Change {
+    Change {
+        conditions: vec![condition.clone()],
+        ..Change::default()
     }
 }
 

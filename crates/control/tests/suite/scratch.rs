@@ -226,13 +226,26 @@ async fn of_a_fork_the_commit_that_was_read_is_named() {
             .keys()
             .all(|key| key.partition != partition::SCRATCH)
     );
-    let head = pull.head.clone();
-    said.push_str(&format!(
-        "\n{}",
-        asks(&world, &forge, &pull, Some(&head)).await
-    ));
+    let fixed = "c".repeat(40);
+    world.source("tool", &fixed, 'c');
+    // Of the second a branch may have the name.
+    let long = one("tool").replace("main", &"c".repeat(64));
+    for files in [
+        [(APP, one("tool")), (OTHER, one("lib"))],
+        [(APP, one("tool").replace("main", &fixed)), (OTHER, long)],
+    ] {
+        let files = files.each_ref().map(|(path, text)| (*path, Some(&**text)));
+        push(&mut world, &forge, &mut pull, &files).await;
+        let head = pull.head.clone();
+        said.push_str(&format!(
+            "\n{}",
+            asks(&world, &forge, &pull, Some(&head)).await
+        ));
+    }
     insta::assert_snapshot!("scratch_of_a_fork", said);
     world.quiet().await;
+    let begun = row(&world, &pull).await.expect("it was begun");
+    assert_eq!(begun.requests, [scratch(&pull, APP)]);
     assert!(!world.tasks(scratch(&pull, APP).as_str()).is_empty());
 }
 
@@ -292,6 +305,40 @@ async fn what_cannot_be_built_is_named() {
     insta::assert_snapshot!("scratch_left_out", format!("{said}\n{left}"));
     let built = row(&world, &pull).await.expect("it was begun").requests;
     assert_eq!(built, [scratch(&pull, APP)]);
+}
+
+#[tokio::test]
+async fn what_was_never_written_has_not_passed() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    let known = row(&world, &pull).await.expect("it was begun");
+    let mut said = Vec::new();
+    for (begun, stopped) in [
+        (false, Some("ada asked for it")),
+        (true, None),
+        (false, None),
+    ] {
+        // The last of them is begun now, and its pull request has another file.
+        let next = ScratchRow {
+            requests: vec![scratch(&pull, OTHER)],
+            begun,
+            stopped: stopped.map(str::to_owned),
+            ..known.clone()
+        };
+        put_row(&world, &next).await;
+        tell(&world, &forge).await;
+        let check = check(&forge, &pull);
+        let why = check.summary.lines().find(|it| it.contains("stopped"));
+        let (state, title, why) = (check.state, check.title.clone(), why.unwrap_or_default());
+        said.push(format!("{state:?}: {title}. {why}"));
+    }
+    let expected = [
+        "Neutral: Stopped: 1 of 1 requests were not begun. They were stopped: ada asked for it.",
+        "Failed: 1 of 1 requests are missing. ",
+        "Neutral: Stopped: 1 of 1 requests were not begun. They were stopped: `builds/2026/11/other.yaml` cannot be built any more.",
+    ];
+    assert_eq!(said, expected);
 }
 
 /// All builds fail.
@@ -441,6 +488,24 @@ async fn a_newer_commit_a_merge_and_a_closed_page_stop_it() {
 }
 
 #[tokio::test]
+async fn a_list_that_lacks_its_pull_request_does_not_stop_it() {
+    let (world, forge, pull) = at_work().await;
+    forge.leave_off_the_list(pull.number);
+    let reviewed = review(&world, &forge).await;
+    assert_eq!((reviewed.open, reviewed.failed), (0, 0));
+    let stopped = async || row(&world, &pull).await.and_then(|row| row.stopped);
+    assert_eq!(stopped().await, None);
+    // Nor does a forge that does not answer, and it is said that it did not.
+    let error = ports::Error::transient("read a pull request", "a test");
+    forge.fail_after(1, error);
+    assert_eq!(review(&world, &forge).await.failed, 1);
+    assert_eq!(stopped().await, None);
+    forge.change_pull(pull.number, |it| it.state = PullState::Closed);
+    review(&world, &forge).await;
+    assert!(stopped().await.is_some());
+}
+
+#[tokio::test]
 async fn it_is_removed_after_some_days_and_its_files_with_it() {
     let (mut world, forge, pull) =
         stage(&[(APP, Some(&with(OTHER, "app"))), (OTHER, Some(&one("lib")))]).await;
@@ -461,6 +526,13 @@ async fn it_is_removed_after_some_days_and_its_files_with_it() {
     assert_eq!(world.memory.store().digests().len(), held);
     world.pass(DAY);
     sweep_of_an_hour(&world).await;
+    // Until it is seen as stopped nothing goes: who asks now gets all of it.
+    let stopped = row(&world, &pull).await.and_then(|row| row.stopped);
+    assert_eq!(stopped.as_deref(), Some("they are too old"));
+    prune(&world).await;
+    assert_eq!(world.memory.store().digests().len(), held);
+    tell(&world, &forge).await;
+    sweep_of_an_hour(&world).await;
     let left: BTreeSet<Key> = world.rows().into_keys().collect();
     let new: Vec<&Key> = left.difference(&before).collect();
     let remembered = [partition::ASKED, partition::BUDGETS, partition::PULLS];
@@ -470,6 +542,39 @@ async fn it_is_removed_after_some_days_and_its_files_with_it() {
     );
     prune(&world).await;
     assert_eq!(world.memory.store().digests().len(), files);
+}
+
+#[tokio::test]
+async fn what_is_asked_for_again_is_not_removed() {
+    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.quiet().await;
+    world.pass(7 * DAY);
+    sweep_of_an_hour(&world).await;
+    tell(&world, &forge).await;
+    let again = asks(&world, &forge, &pull, None).await;
+    assert!(again.starts_with("Scratch builds of 1 request were begun"));
+    let other = RequestPath::scratch(pull.number, &pull.head, &path(OTHER)).expect("a build");
+    let lost = Row::Index {
+        request: other.clone(),
+    };
+    let known = row(&world, &pull).await.expect("it is there");
+    sweep_of_an_hour(&world).await;
+    assert_eq!(row(&world, &pull).await, Some(known.clone()));
+    assert!(!world.tasks(scratch(&pull, APP).as_str()).is_empty());
+    // What is left of a request whose own row is gone goes as well.
+    forge_row(&world, Key::open(&other), lost).await;
+    let old = ScratchRow {
+        requests: vec![scratch(&pull, APP), other],
+        ..known
+    };
+    put_row(&world, &old).await;
+    world.pass(14 * DAY);
+    sweep_of_an_hour(&world).await;
+    sweep_of_an_hour(&world).await;
+    assert_eq!(row(&world, &pull).await, None);
+    let left = world.rows();
+    assert!(left.keys().all(|key| key.partition != partition::OPEN));
 }
 
 #[tokio::test]
@@ -487,6 +592,10 @@ async fn what_is_never_done_is_stopped_before_it_is_removed() {
             .is_some_and(|row| row.stopped.is_some())
     );
     world.heal().await;
+    sweep_of_an_hour(&world).await;
+    assert!(row(&world, &pull).await.is_some());
+    // Nobody can be told its end.
+    world.pass(7 * DAY);
     sweep_of_an_hour(&world).await;
     assert_eq!(row(&world, &pull).await, None);
     world.quiet().await;
@@ -544,6 +653,15 @@ async fn a_report_of_it_writes_nothing() {
     assert_eq!(reported.expect("no fault is armed"), Reported::Nothing);
     assert_eq!(queue.depth(&QueueName::report()).await.expect("memory"), 0);
     world.quiet().await;
+}
+
+async fn put_row(world: &World, row: &ScratchRow) {
+    let mut change = ledger::Change::default();
+    let key = Key::scratch(row.number, &row.commit);
+    change.put(key, Row::Scratch(Box::new(row.clone())));
+    let now = world.memory.clock().now();
+    let applied = world.memory.ledger().apply(change, now).await;
+    assert_eq!(applied.expect("memory"), Applied::Done);
 }
 
 /// Puts rows into the ledger that no control plane writes.
