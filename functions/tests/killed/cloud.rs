@@ -13,7 +13,7 @@ use platform_aws::{
     Access, Clients, DynamoLedger, Installation, Patience, S3Store, SqsQueue, provision_bucket,
     provision_queues, provision_table,
 };
-use ports::{Ledger as _, TaskQueue as _};
+use ports::{Applied, Ledger as _, TaskQueue as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -297,7 +297,7 @@ impl Cloud {
                 }
                 let mut change = Change::default();
                 change.put(key, record.row);
-                ledger.apply(change, 0).await.unwrap();
+                assert_eq!(ledger.apply(change, 0).await.unwrap(), Applied::Done);
             }
         }
     }

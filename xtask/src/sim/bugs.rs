@@ -16,8 +16,10 @@ use super::patch::{Bug, Build, VARIABLE, in_builds, read_all};
 use crate::sh::{cmd, output, target, top, write};
 
 /// Crates that the simulator is made of.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 11] = [
     "pipeline-spec",
+    "crates/approvals",
+    "crates/openpgp",
     "crates/runner-api",
     "crates/ledger",
     "crates/planner",
