@@ -28,7 +28,7 @@ pub(super) fn scratch_check(
     let all = results_check::in_order(brought.iter());
     let state = state(row, &all);
     let mut text = String::new();
-    what(&mut text, row);
+    what(&mut text, row, state);
     text.push_str(&results_check::failures(&all, public_url));
     if !all.is_empty() {
         results_check::table(&mut text, &all, public_url);
@@ -96,7 +96,7 @@ fn title(row: &ScratchRow, all: &[(&RequestPath, &Brought)], state: CheckState) 
 }
 
 /// What this is, and what it is not.
-fn what(text: &mut String, row: &ScratchRow) {
+fn what(text: &mut String, row: &ScratchRow, state: CheckState) {
     let short = |commit: &str| code(&commit[..commit.len().min(12)]);
     let _ = writeln!(
         text,
@@ -109,7 +109,10 @@ fn what(text: &mut String, row: &ScratchRow) {
         text,
         "**Nothing of them is ever released.** They are for trying out, and are removed {KEPT_DAYS} days after they were asked for. What is merged is built anew.\n"
     );
-    if let Some(why) = &row.stopped {
+    // Of what was done before nothing was stopped.
+    if let Some(why) = &row.stopped
+        && state != CheckState::Passed
+    {
         let _ = writeln!(text, "They were stopped: {}.\n", prose(why));
     }
 }

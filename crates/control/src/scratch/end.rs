@@ -75,8 +75,11 @@ impl<P: Platform> Control<P> {
             if row.stopped.is_some() {
                 return self.end_requests(&row).await;
             }
+            // Said once more, without buttons: what has failed is not tried again.
             let stopped = ScratchRow {
                 stopped: Some(why.to_owned()),
+                over: false,
+                looked: 0,
                 ..row
             };
             let mut change = Change::default();
