@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use ledger::{
-    About, Asked, AskedRow, Change, DeadLetterRow, Expect, Key, Millis, Row, Wish, partition,
+    About, Asked, AskedRow, Change, DeadLetterRow, Expect, Key, Millis, Row, ScratchRow, Wish,
+    partition,
 };
 use pipeline_spec::RequestPath;
 use ports::{Applied, Forge, Ledger, Permission, Platform, Reply};
@@ -237,7 +238,7 @@ impl<P: Platform> Control<P> {
                 }
                 Wish::Unknown { words } => Came::Unknown(words.clone()),
             };
-            if let Came::Retried(_, count) | Came::Canceled(count) = came {
+            if let Came::Retried(_, count) | Came::Canceled(count) | Came::Stopped(count) = came {
                 tasks += count;
             }
             all.push(came);
@@ -257,6 +258,11 @@ impl<P: Platform> Control<P> {
     }
 
     async fn cancel_meant(&self, asked: &Asked) -> Result<Came> {
+        if let Some(rows) = self.scratch_about(&asked.about).await? {
+            let why = format!("{} asked for it", asked.login);
+            let stopped = self.stop_scratch_under_way(&rows, &why).await?;
+            return Ok(stopped.map_or(Came::Canceled(0), Came::Stopped));
+        }
         let reason = format!("{} asked for it at the forge", asked.login);
         let mut tasks = 0;
         for path in self.meant(&asked.about).await? {
@@ -272,21 +278,16 @@ impl<P: Platform> Control<P> {
 
     /// Requests that somebody means.
     async fn meant(&self, about: &About) -> Result<BTreeSet<RequestPath>> {
+        if let Some(rows) = self.scratch_about(about).await? {
+            return Ok(rows.into_iter().flat_map(|row| row.requests).collect());
+        }
         let pulls = self.known_pulls().await?;
         let commit = match about {
             About::Pull { number } => {
-                return match pulls.get(number) {
-                    Some((row, _)) if row.merged.is_some() => {
-                        Ok(row.requests.iter().cloned().collect())
-                    }
-                    // Until then it has brought nothing else.
-                    _ => self.scratch_meant(|row| row.number == *number).await,
-                };
+                let row = pulls.get(number).map(|(row, _)| row);
+                return Ok(row.iter().flat_map(|row| row.requests.clone()).collect());
             }
-            About::Scratch { commit } => {
-                return self.scratch_meant(|row| row.commit == *commit).await;
-            }
-            About::Commit { commit } => commit,
+            About::Commit { commit } | About::Scratch { commit } => commit,
         };
         let headed = pulls
             .values()
@@ -296,6 +297,28 @@ impl<P: Platform> Control<P> {
             return Ok(row.requests.iter().cloned().collect());
         }
         self.brought_by(commit).await
+    }
+
+    /// Scratch builds that somebody means; `None`: he means what was merged. Until then a pull request has brought
+    /// nothing else.
+    async fn scratch_about(&self, about: &About) -> Result<Option<Vec<ScratchRow>>> {
+        let mut rows = self.scratch_rows().await?;
+        rows.retain(|row| row.stopped.is_none());
+        match about {
+            About::Pull { number } => {
+                let pulls = self.known_pulls().await?;
+                if pulls
+                    .get(number)
+                    .is_some_and(|(row, _)| row.merged.is_some())
+                {
+                    return Ok(None);
+                }
+                rows.retain(|row| row.number == *number);
+            }
+            About::Scratch { commit } => rows.retain(|row| row.commit == *commit),
+            About::Commit { .. } => return Ok(None),
+        }
+        Ok(Some(rows))
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Came {
     Retried(Vec<RequestPath>, usize),
     /// So many tasks were stopped.
     Canceled(usize),
+    /// Scratch builds were stopped, and so many tasks of them.
+    Stopped(usize),
     /// The pull request was looked at: this is its newest commit.
     Planned(String),
     /// The pull request is not open, or not one into the branch of wishes.
@@ -98,6 +100,14 @@ fn sentence(came: &Came) -> String {
         }
         Came::Canceled(1) => "1 task was stopped.".to_owned(),
         Came::Canceled(tasks) => format!("{tasks} tasks were stopped."),
+        Came::Stopped(tasks) => {
+            let tasks = match tasks {
+                0 => "before any of their tasks began".to_owned(),
+                1 => "and 1 task of them".to_owned(),
+                tasks => format!("and {tasks} tasks of them"),
+            };
+            format!("The scratch builds were stopped, {tasks}. Who asks for them again has them go on.")
+        }
         Came::Planned(head) => format!(
             "The plan was made anew, of {}.",
             code(head.get(..12).unwrap_or(head))

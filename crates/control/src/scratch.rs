@@ -16,7 +16,7 @@ mod tell;
 
 pub(crate) use end::ENDED;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ledger::{
     About, Asked, Change, Condition, Expect, Key, Message, Phase, Problem, QueueName, RequestRow,
@@ -288,16 +288,6 @@ impl<P: Platform> Control<P> {
             rows.push(*row);
         }
         Ok(rows)
-    }
-
-    /// Requests of those scratch builds of which `is_meant`, but for those that were stopped.
-    pub(crate) async fn scratch_meant(
-        &self,
-        is_meant: impl Fn(&ScratchRow) -> bool,
-    ) -> Result<BTreeSet<RequestPath>> {
-        let rows = self.scratch_rows().await?.into_iter();
-        let meant = rows.filter(|row| row.stopped.is_none() && is_meant(row));
-        Ok(meant.flat_map(|row| row.requests).collect())
     }
 }
 

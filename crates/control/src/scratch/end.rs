@@ -66,7 +66,32 @@ impl<P: Platform> Control<P> {
         }
     }
 
-    pub(crate) async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
+    /// Stops those of which something is open, or not even written yet. Answers how many tasks were open; `None`: nothing
+    /// was.
+    pub(crate) async fn stop_scratch_under_way(
+        &self,
+        rows: &[ScratchRow],
+        why: &str,
+    ) -> Result<Option<usize>> {
+        let mut stopped = None;
+        for row in rows {
+            let (mut is_open, mut tasks) = (!row.begun, 0);
+            for path in &row.requests {
+                if let Some(loaded) = self.load(path).await? {
+                    is_open |= is_open_still(&loaded);
+                    let open = loaded.tasks.values().filter(|it| !it.state.is_closed());
+                    tasks += open.count();
+                }
+            }
+            if is_open {
+                self.stop_scratch(row, why).await?;
+                *stopped.get_or_insert(0) += tasks;
+            }
+        }
+        Ok(stopped)
+    }
+
+    pub(super) async fn stop_scratch(&self, row: &ScratchRow, why: &str) -> Result<()> {
         let key = Key::scratch(row.number, &row.commit);
         for _ in 0..MAX_TRIES {
             let Some((row, version)) = self.scratch_row(&key).await? else {

@@ -401,22 +401,63 @@ async fn what_failed_is_tried_again_and_stays_apart() {
 async fn a_person_stops_it_and_has_it_go_on() {
     let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
     world.script(|_| Act::Hold);
-    asks(&world, &forge, &pull, None).await;
-    world.quiet().await;
-    let asked = written(&world, 1, "ada", pull.number, Wish::Cancel);
-    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
-    world.pass(121);
-    world.heal().await;
-    tell(&world, &forge).await;
-    let stopped = check(&forge, &pull);
-    assert_eq!(stopped.state, CheckState::Neutral, "{}", text(&stopped));
+    for (id, tasks) in [(1, 0), (2, 1)] {
+        let said = asks(&world, &forge, &pull, None).await;
+        assert!(said.contains("were begun, of"), "{said}");
+        // The first time nobody has planned it yet.
+        if tasks > 0 {
+            world.quiet().await;
+        }
+        let asked = written(&world, id, "ada", pull.number, Wish::Cancel);
+        assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(tasks));
+        let said = told(&forge, id).expect("it is answered");
+        assert!(
+            said.starts_with("The scratch builds were stopped"),
+            "{said}"
+        );
+        world.quiet().await;
+        world.pass(121);
+        world.heal().await;
+        tell(&world, &forge).await;
+        let stopped = check(&forge, &pull);
+        assert_eq!(stopped.state, CheckState::Neutral, "{}", text(&stopped));
+        assert!(
+            stopped
+                .summary
+                .contains("They were stopped: ada asked for it.")
+        );
+        assert!(stopped.actions.is_empty());
+    }
+    let asked = written(&world, 3, "ada", pull.number, Wish::Cancel);
+    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(0));
+    let said = told(&forge, 3).expect("it is answered");
+    assert!(said.contains("nothing is left to cancel"), "{said}");
     world.script(|_| Act::Work);
-    let asked = written(&world, 2, "ada", pull.number, Wish::Retry);
-    assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
+    asks(&world, &forge, &pull, None).await;
     world.quiet().await;
     tell(&world, &forge).await;
     let done = check(&forge, &pull);
     assert_eq!(done.state, CheckState::Passed, "{}", text(&done));
+}
+
+#[tokio::test]
+async fn what_was_stopped_after_it_had_failed_has_no_button() {
+    let (mut world, forge, old) = stage(&[(APP, Some(&one("app")))]).await;
+    world.script(failing);
+    asks(&world, &forge, &old, None).await;
+    world.quiet().await;
+    tell(&world, &forge).await;
+    assert_eq!(row(&world, &old).await.map(|row| row.over), Some(true));
+    assert_eq!(check(&forge, &old).actions.len(), 1);
+    let mut pull = old.clone();
+    push(&mut world, &forge, &mut pull, &[(APP, Some(&one("tool")))]).await;
+    asks(&world, &forge, &pull, None).await;
+    world.pass(61);
+    tell(&world, &forge).await;
+    let check = check(&forge, &old);
+    assert_eq!(check.state, CheckState::Failed);
+    assert!(check.actions.is_empty());
+    assert!(check.summary.contains("a newer commit was asked for"));
 }
 
 /// Begun, and at work.
