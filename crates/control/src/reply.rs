@@ -39,8 +39,8 @@ pub(crate) enum Scratch {
     Begun(Box<ScratchRow>),
     /// Those of this commit were begun before.
     Before(String),
-    /// It has no build request that can be built; those that cannot be.
-    Nothing(Vec<Problem>),
+    /// It has no build request that can be built; those that cannot be, and how many more.
+    Nothing(Vec<Problem>, usize),
     /// It has so many, and so many are built at most.
     TooMany(usize, usize),
     /// The pull request is not open, or not one into the branch of wishes.
@@ -133,7 +133,7 @@ fn of_scratch(scratch: &Scratch) -> String {
                 n => format!("Scratch builds of {n} requests were begun"),
             };
             let commit = short(&row.commit);
-            let left_out = left_out("Not built", &row.left_out);
+            let left_out = left_out("Not built", &row.left_out, row.more_left_out);
             format!(
                 "{builds}, of {commit}. The check **scratch build** follows them, and nothing of them is ever released.{left_out}"
             )
@@ -142,11 +142,11 @@ fn of_scratch(scratch: &Scratch) -> String {
             "Scratch builds of {} were begun before: the check **scratch build** says how they go. `/millrace retry` tries again what failed.",
             short(commit)
         ),
-        Scratch::Nothing(broken) if broken.is_empty() => {
+        Scratch::Nothing(broken, _) if broken.is_empty() => {
             "There is nothing to build: this pull request adds or changes no build request.".to_owned()
         }
-        Scratch::Nothing(broken) => {
-            format!("There is nothing that can be built.{}", left_out("Not built", broken))
+        Scratch::Nothing(broken, more) => {
+            format!("There is nothing that can be built.{}", left_out("Not built", broken, *more))
         }
         Scratch::TooMany(many, most) => format!(
             "It adds or changes {many} build requests, and scratch builds are made of {most} at most: split it."
@@ -160,7 +160,7 @@ fn of_scratch(scratch: &Scratch) -> String {
 }
 
 /// Behind a sentence.
-fn left_out(words: &str, problems: &[Problem]) -> String {
+fn left_out(words: &str, problems: &[Problem], more: usize) -> String {
     if problems.is_empty() {
         return String::new();
     }
@@ -168,7 +168,7 @@ fn left_out(words: &str, problems: &[Problem]) -> String {
     let named: Vec<String> = named
         .map(|it| format!("{}: {}", code(&it.subject), prose(&it.message)))
         .collect();
-    let more = match problems.len().saturating_sub(MAX_NAMED) {
+    let more = match problems.len().saturating_sub(MAX_NAMED) + more {
         0 => String::new(),
         more => format!("; and {more} more"),
     };

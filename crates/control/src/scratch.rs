@@ -36,6 +36,10 @@ use crate::{Control, Error, MAX_TRIES, Result, contended};
 /// Build requests of one pull request. More are a rebuild of a distribution: that is merged.
 const MAX_REQUESTS: usize = 50;
 
+/// Problems of what cannot be built that its row keeps, and characters of each: a row has an end.
+const MAX_LEFT_OUT: usize = 50;
+const MAX_PROBLEM_CHARS: usize = 500;
+
 /// What a pull request would have built.
 struct Proposed {
     /// By the path that a scratch build of it has.
@@ -121,6 +125,7 @@ impl<P: Platform> Control<P> {
             at: self.now(),
             requests: Vec::new(),
             left_out: Vec::new(),
+            more_left_out: 0,
             begun: false,
             stopped: None,
             over: false,
@@ -131,15 +136,22 @@ impl<P: Platform> Control<P> {
             writing: 0,
             again: 0,
         };
-        let Proposed { builds, left_out } = match self.scratch_wishes(&row).await? {
+        let Proposed {
+            builds,
+            mut left_out,
+        } = match self.scratch_wishes(&row).await? {
             Ok(proposed) => proposed,
             Err(why) => return Ok(Err(Scratch::Unread(why))),
         };
+        let more_left_out = left_out.len().saturating_sub(MAX_LEFT_OUT);
+        left_out.truncate(MAX_LEFT_OUT);
+        left_out.iter_mut().for_each(cut);
         Ok(match builds.len() {
-            0 => Err(Scratch::Nothing(left_out)),
+            0 => Err(Scratch::Nothing(left_out, more_left_out)),
             1..=MAX_REQUESTS => Ok(ScratchRow {
                 requests: builds.into_keys().collect(),
                 left_out,
+                more_left_out,
                 ..row
             }),
             many => Err(Scratch::TooMany(many, MAX_REQUESTS)),
@@ -302,6 +314,14 @@ fn again(row: ScratchRow, asked: &Asked, now: ledger::Millis) -> ScratchRow {
         over: false,
         looked: 0,
         ..row
+    }
+}
+
+fn cut(problem: &mut Problem) {
+    let end = problem.message.char_indices().nth(MAX_PROBLEM_CHARS);
+    if let Some((end, _)) = end {
+        problem.message.truncate(end);
+        problem.message.push('…');
     }
 }
 

@@ -441,8 +441,18 @@ fn stands_apart(row: &TaskRow) -> std::result::Result<(), String> {
             _ => refuse("nothing of a scratch build is ever released"),
         };
     }
-    let mut inputs = row.spec.inputs().into_iter();
-    match inputs.any(|input| input.request.is_scratch()) {
+    let signed = match &row.spec {
+        TaskSpec::SignPackages(task) => &task.packages[..],
+        _ => &[],
+    };
+    let signed = signed.iter().map(|package| &package.built_by);
+    match row
+        .spec
+        .inputs()
+        .into_iter()
+        .chain(signed)
+        .any(|input| input.request.is_scratch())
+    {
         true => refuse("it would be made with a scratch build"),
         false => Ok(()),
     }

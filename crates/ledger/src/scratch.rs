@@ -31,6 +31,9 @@ pub struct ScratchRow {
     /// Build requests that cannot be built, each with why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<Problem>,
+    /// So many more are not named, so that the row stays small.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_left_out: usize,
     /// All of its requests were written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub begun: bool,
@@ -58,6 +61,10 @@ pub struct ScratchRow {
     /// When somebody last wanted its check to be made again; 0: never.
     #[serde(default)]
     pub again: Millis,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn is_zero(millis: &Millis) -> bool {

@@ -87,7 +87,7 @@ fn title(row: &ScratchRow, all: &[(&RequestPath, &Brought)], state: CheckState) 
         _ if all.is_empty() => "Under way".to_owned(),
         _ => results_check::title(all, state),
     };
-    match row.left_out.len() {
+    match row.left_out.len() + row.more_left_out {
         0 => {}
         1 => title.push_str(", 1 request left out"),
         n => _ = write!(title, ", {n} requests left out"),
@@ -126,8 +126,9 @@ fn left_out(text: &mut String, row: &ScratchRow) {
         let (subject, why) = (code(&problem.subject), prose(&problem.message));
         let _ = writeln!(text, "* ❌ {subject}: {why}");
     }
-    if row.left_out.len() > MAX_LEFT_OUT {
-        let _ = writeln!(text, "* and {} more", row.left_out.len() - MAX_LEFT_OUT);
+    let more = row.left_out.len().saturating_sub(MAX_LEFT_OUT) + row.more_left_out;
+    if more > 0 {
+        let _ = writeln!(text, "* and {more} more");
     }
 }
 
@@ -144,7 +145,10 @@ fn packages(text: &mut String, all: &[(&RequestPath, &Brought)], public_url: Opt
     for (task, file) in made.iter().take(MAX_PACKAGES) {
         let name = code(&file.name);
         let _ = match public_url {
-            Some(url) => writeln!(text, "* [{name}]({url}/scratch/{}/{})", task.id, file.name),
+            Some(url) => {
+                let file = percent_encoded(&file.name);
+                writeln!(text, "* [{name}]({url}/scratch/{}/{file})", task.id)
+            }
             None => writeln!(text, "* {name}, SHA-256 {}", code(&file.sha256.to_string())),
         };
     }
@@ -155,4 +159,32 @@ fn packages(text: &mut String, all: &[(&RequestPath, &Brought)], public_url: Opt
 
 fn is_package(file: &Artifact) -> bool {
     matches!(file.kind, ArtifactKind::Rpm | ArtifactKind::Deb)
+}
+
+/// As one part of an address's path: a stranger's name ends no link.
+fn percent_encoded(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                out.push(char::from(byte));
+            }
+            _ => _ = write!(out, "%{byte:02X}"),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_a_file_ends_no_link() {
+        let name = percent_encoded("a-1.0~rc1_2+b.rpm) [x](é/?#%");
+        assert_eq!(
+            name,
+            "a-1.0~rc1_2%2Bb.rpm%29%20%5Bx%5D%28%C3%A9%2F%3F%23%25"
+        );
+    }
 }

@@ -139,7 +139,8 @@ impl<P: Platform> Control<P> {
         change: &mut Change,
     ) -> Result<()> {
         let rows = self.scratch_rows().await?.into_iter();
-        let of = rows.filter(|row| row.over && row.requests.contains(path));
+        // Also of one that is not over: whoever tells its last word now has not seen this.
+        let of = rows.filter(|row| row.requests.contains(path));
         for row in of {
             let key = Key::scratch(row.number, &row.commit);
             if let Some((row, version)) = self.scratch_row(&key).await? {

@@ -13,7 +13,9 @@ use ports::TaskQueue;
 use ports::{
     Applied, Check, CheckState, Clock, Ledger, Permission, Place, Platform, Pull, PullState,
 };
-use runner_api::{Grant, Offer, SignMetadataTask, TaskId, TaskRef, TaskSpec};
+use runner_api::{
+    Grant, Offer, Recorded, SignMetadataTask, SignPackagesTask, TaskId, TaskRef, TaskSpec,
+};
 
 use crate::commands::{ask, at, pressed, told, written};
 use crate::fixture::{APP, RELEASE, build, release};
@@ -339,6 +341,34 @@ async fn what_was_never_written_has_not_passed() {
         "Neutral: Stopped: 1 of 1 requests were not begun. They were stopped: `builds/2026/11/other.yaml` cannot be built any more.",
     ];
     assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn a_row_names_only_so_many_that_cannot_be_built() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    let many: Vec<String> = (0..55)
+        .map(|n| format!("builds/2026/11/a{n}.yaml"))
+        .collect();
+    let (app, wrong) = (one("app"), one("lib").replace("el-10", &"l".repeat(600)));
+    let mut files: Vec<(&str, Option<&str>)> =
+        many.iter().map(|it| (&**it, Some(&*wrong))).collect();
+    files.push((APP, Some(&*app)));
+    let pull = open(&mut world, &forge, &files).await;
+    let said = asks(&world, &forge, &pull, None).await;
+    assert!(said.ends_with("; and 50 more."), "{said}");
+    let row = row(&world, &pull).await.expect("it was begun");
+    assert_eq!((row.left_out.len(), row.more_left_out), (50, 5));
+    let longest = row.left_out.iter().map(|it| it.message.chars().count());
+    assert!(longest.max() <= Some(501));
+    tell(&world, &forge).await;
+    let check = check(&forge, &pull);
+    assert!(
+        check.title.ends_with(", 55 requests left out"),
+        "{}",
+        check.title
+    );
+    assert!(check.summary.contains("* and 45 more"));
 }
 
 /// All builds fail.
@@ -803,7 +833,22 @@ async fn no_runner_gets_a_task_that_signs_for_a_scratch_build() {
         compose: build.task.clone(),
         time: 0,
     }));
-    for of in [request, path(RELEASE)] {
+    let packages = TaskSpec::SignPackages(Box::new(SignPackagesTask {
+        repository: "base".parse().expect("a name"),
+        key: "main".parse().expect("an id"),
+        files: None,
+        packages: vec![Recorded {
+            artifact: build.artifacts()[0].clone(),
+            built_by: build.task.clone(),
+        }],
+        time: 0,
+    }));
+    for (of, spec) in [
+        (request.clone(), spec.clone()),
+        (path(RELEASE), spec),
+        (request, packages.clone()),
+        (path(RELEASE), packages),
+    ] {
         let task = TaskRef {
             id: TaskId::of(&of, &spec),
             request: of,
