@@ -30,7 +30,9 @@ pub(crate) async fn in_time<T>(
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let late = |_| Error::transient(operation, "the forge took too long for all of it");
-    tokio::time::timeout(CHECK, work).await.map_err(late)?
+    tokio::time::timeout(CHECK, Box::pin(work))
+        .await
+        .map_err(late)?
 }
 /// Redirects of one request: a repository that was renamed twice.
 const MAX_REDIRECTS: usize = 3;
