@@ -171,18 +171,11 @@ impl<P: Platform> Control<P> {
     /// Forgets what was asked for long ago.
     pub(crate) async fn forget_asked(&self) -> Result<()> {
         let since = self.now().saturating_sub(REMEMBERED_MILLIS);
-        for (key, record) in self.all_rows(partition::ASKED, "").await? {
-            let Row::Asked(row) = record.row else {
-                return Err(unexpected(&key));
-            };
-            if row.at < since {
-                let mut change = Change::default();
-                change.delete(key);
-                // Whoever writes it now writes the same.
-                let _without_conditions = self.apply(change).await?;
-            }
-        }
-        Ok(())
+        let at = |row: &Row| match row {
+            Row::Asked(row) => Some(row.at),
+            _ => None,
+        };
+        self.forget_rows(partition::ASKED, since, at).await
     }
 
     /// Whether what was given up of it is of no interest any more.

@@ -38,17 +38,10 @@ impl<P: Platform> Control<P> {
     /// Forgets what was planned long ago.
     pub(crate) async fn forget_planned(&self) -> Result<()> {
         let since = self.now().saturating_sub(REMEMBERED_MILLIS);
-        for (key, record) in self.all_rows(partition::PLANNED, "").await? {
-            let Row::Planned(row) = record.row else {
-                return Err(unexpected(&key));
-            };
-            if row.at < since {
-                let mut change = Change::default();
-                change.delete(key);
-                // Whoever plans it now writes the same.
-                let _without_conditions = self.apply(change).await?;
-            }
-        }
-        Ok(())
+        let at = |row: &Row| match row {
+            Row::Planned(row) => Some(row.at),
+            _ => None,
+        };
+        self.forget_rows(partition::PLANNED, since, at).await
     }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ledger::{Event, Millis, QueueName, Refusal, Row, TaskRow, TaskState, partition, transition};
+use ledger::{
+    Change, Event, Millis, QueueName, Refusal, Row, TaskRow, TaskState, partition, transition,
+};
 use ports::{Applied, ArtifactStore, Platform, TaskQueue};
 use runner_api::handed;
 
@@ -99,6 +101,27 @@ impl<P: Platform> Control<P> {
             swept.sent += *dispatched.as_ref().unwrap_or(&0);
         }
         dispatched.map(|_| swept)
+    }
+
+    /// Forgets rows of a partition that are older than `since`. `at`: when one was written, of the kind that is there.
+    pub(crate) async fn forget_rows(
+        &self,
+        partition: &str,
+        since: Millis,
+        at: impl Fn(&Row) -> Option<Millis>,
+    ) -> Result<()> {
+        for (key, record) in self.all_rows(partition, "").await? {
+            let Some(at) = at(&record.row) else {
+                return Err(unexpected(&key));
+            };
+            if at < since {
+                let mut change = Change::default();
+                change.delete(key);
+                // Whoever writes it now writes the same.
+                let _without_conditions = self.apply(change).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets what nobody asks about any more.

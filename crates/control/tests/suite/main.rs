@@ -24,4 +24,5 @@ mod review;
 mod runners;
 mod scratch;
 mod told;
+mod walls;
 mod world;

@@ -2,29 +2,25 @@
 
 use std::collections::BTreeSet;
 
-use control::{Answer, Error, Grace, Pruning, Reported};
-use ledger::{
-    About, Expect, Key, Message, Phase, QueueName, RequestRow, RequestSpec, Row, ScratchRow, Wish,
-    partition,
-};
+use control::{Answer, Grace, Pruning, Reported};
+use ledger::{About, Key, Message, QueueName, Row, ScratchRow, Wish, partition};
 use memory::MemoryForge;
 use pipeline_spec::{Priority, RequestPath};
 use ports::TaskQueue;
 use ports::{
     Applied, Check, CheckState, Clock, Ledger, Permission, Place, Platform, Pull, PullState,
 };
-use runner_api::{
-    Grant, Offer, Recorded, SignMetadataTask, SignPackagesTask, TaskId, TaskRef, TaskSpec,
-};
+use runner_api::{Grant, TaskId};
 
-use crate::commands::{ask, at, pressed, told, written};
-use crate::fixture::{APP, RELEASE, build, release};
+use crate::commands::{ask, at, pressed, sweep_of_the_hour, told, written};
+use crate::fixture::{APP, RELEASE, release};
 use crate::review::{OTHER, broken, merge, one, open, push, review, seen, tell, text};
+use crate::walls::forge_row;
 use crate::world::{Act, World, path};
 
 const DAY: u64 = 24 * 3_600;
 
-async fn stage(files: &[(&str, Option<&str>)]) -> (World, MemoryForge, Pull) {
+pub(crate) async fn stage(files: &[(&str, Option<&str>)]) -> (World, MemoryForge, Pull) {
     let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
     forge.set_permission("ada", Permission::Write);
     forge.set_permission("eve", Permission::Read);
@@ -39,7 +35,12 @@ fn wish(commit: Option<&str>) -> Wish {
 }
 
 /// What somebody is answered who asks for it now.
-async fn asks(world: &World, forge: &MemoryForge, pull: &Pull, commit: Option<&str>) -> String {
+pub(crate) async fn asks(
+    world: &World,
+    forge: &MemoryForge,
+    pull: &Pull,
+    commit: Option<&str>,
+) -> String {
     let id = 100 + forge.answers().len() as u64;
     let asked = written(world, id, "ada", pull.number, wish(commit));
     assert_eq!(ask(world, forge, &asked).await, Answer::Done(0));
@@ -47,7 +48,7 @@ async fn asks(world: &World, forge: &MemoryForge, pull: &Pull, commit: Option<&s
     said.replace(&pull.head[..12], "HEAD")
 }
 
-fn scratch(pull: &Pull, build: &str) -> RequestPath {
+pub(crate) fn scratch(pull: &Pull, build: &str) -> RequestPath {
     RequestPath::scratch(pull.number, &pull.head, &path(build)).expect("a build")
 }
 
@@ -69,13 +70,6 @@ async fn row(world: &World, pull: &Pull) -> Option<ScratchRow> {
         Row::Scratch(row) => *row,
         other => panic!("{other:?}"),
     })
-}
-
-/// To the minute in which a sweep looks for what is old.
-async fn sweep_of_an_hour(world: &World) {
-    let over = world.memory.clock().now() / 1_000 % 3_600;
-    world.pass(3_600 - over.unsigned_abs());
-    world.control.sweep().await.expect("no fault is armed");
 }
 
 fn with(link: &str, package: &str) -> String {
@@ -592,18 +586,18 @@ async fn it_is_removed_after_some_days_and_its_files_with_it() {
         pruned.expect("no fault is armed")
     };
     world.pass(6 * DAY);
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     prune(&world).await;
     assert_eq!(world.memory.store().digests().len(), held);
     world.pass(DAY);
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     // Until it is seen as stopped nothing goes: who asks now gets all of it.
     let stopped = row(&world, &pull).await.and_then(|row| row.stopped);
     assert_eq!(stopped.as_deref(), Some("they are too old"));
     prune(&world).await;
     assert_eq!(world.memory.store().digests().len(), held);
     tell(&world, &forge).await;
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     let left: BTreeSet<Key> = world.rows().into_keys().collect();
     let new: Vec<&Key> = left.difference(&before).collect();
     let remembered = [partition::ASKED, partition::BUDGETS, partition::PULLS];
@@ -621,7 +615,7 @@ async fn what_is_asked_for_again_is_not_removed() {
     asks(&world, &forge, &pull, None).await;
     world.quiet().await;
     world.pass(7 * DAY);
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     tell(&world, &forge).await;
     let again = asks(&world, &forge, &pull, None).await;
     assert!(again.starts_with("Scratch builds of 1 request were begun"));
@@ -630,7 +624,7 @@ async fn what_is_asked_for_again_is_not_removed() {
         request: other.clone(),
     };
     let known = row(&world, &pull).await.expect("it is there");
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     assert_eq!(row(&world, &pull).await, Some(known.clone()));
     assert!(!world.tasks(scratch(&pull, APP).as_str()).is_empty());
     // What is left of a request whose own row is gone goes as well.
@@ -641,8 +635,8 @@ async fn what_is_asked_for_again_is_not_removed() {
     };
     put_row(&world, &old).await;
     world.pass(14 * DAY);
-    sweep_of_an_hour(&world).await;
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     assert_eq!(row(&world, &pull).await, None);
     let left = world.rows();
     assert!(left.keys().all(|key| key.partition != partition::OPEN));
@@ -656,18 +650,18 @@ async fn what_is_never_done_is_stopped_before_it_is_removed() {
     world.quiet().await;
     world.pass(7 * DAY);
     // The lease is over long ago, and another runner has it now.
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     assert!(
         row(&world, &pull)
             .await
             .is_some_and(|row| row.stopped.is_some())
     );
     world.heal().await;
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     assert!(row(&world, &pull).await.is_some());
     // Nobody can be told its end.
     world.pass(7 * DAY);
-    sweep_of_an_hour(&world).await;
+    sweep_of_the_hour(&world).await;
     assert_eq!(row(&world, &pull).await, None);
     world.quiet().await;
     assert!(world.tasks(scratch(&pull, APP).as_str()).is_empty());
@@ -733,157 +727,4 @@ async fn put_row(world: &World, row: &ScratchRow) {
     let now = world.memory.clock().now();
     let applied = world.memory.ledger().apply(change, now).await;
     assert_eq!(applied.expect("memory"), Applied::Done);
-}
-
-/// Puts rows into the ledger that no control plane writes.
-async fn forge_row(world: &World, key: Key, row: Row) {
-    let mut change = ledger::Change::default();
-    change.replace(key, Expect::Absent, row);
-    let now = world.memory.clock().now();
-    let applied = world.memory.ledger().apply(change, now).await;
-    assert_eq!(applied.expect("memory"), Applied::Done);
-}
-
-async fn forge_request(world: &World, of: &str, spec: RequestSpec) -> RequestPath {
-    let request = RequestRow {
-        path: path(of),
-        commit: world.tip("main").await,
-        time: 0,
-        author: "Eve <eve@example.org>".to_owned(),
-        sequence: 9,
-        spec: Some(spec),
-        phase: Phase::Open,
-        problems: Vec::new(),
-        notes: Vec::new(),
-    };
-    let key = Key::request(&request.path);
-    forge_row(world, key, Row::Request(Box::new(request))).await;
-    world
-        .control
-        .advance(&path(of))
-        .await
-        .expect("no fault is armed");
-    path(of)
-}
-
-/// A row that names a scratch build where no file can.
-fn forged<T: serde::de::DeserializeOwned + serde::Serialize>(
-    real: &T,
-    named: &str,
-    by: &RequestPath,
-) -> T {
-    let text = serde_json::to_string(real).expect("a row");
-    assert!(text.contains(named));
-    serde_json::from_str(&text.replace(named, by.as_str())).expect("rows know scratch builds")
-}
-
-#[tokio::test]
-async fn a_row_that_would_release_a_scratch_build_releases_nothing() {
-    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
-    asks(&world, &forge, &pull, None).await;
-    world.quiet().await;
-    let scratch = scratch(&pull, APP);
-    let text = release(&[APP], &["base"]);
-    let real = pipeline_spec::parse_release(&path(RELEASE), text.as_bytes()).expect("a release");
-    let real = forged(&real, APP, &scratch);
-    let spec = RequestSpec::Release(Box::new(real));
-    forge_request(&world, RELEASE, spec.clone()).await;
-    world.quiet().await;
-    let status = world.status(RELEASE).await;
-    assert_eq!(status.phase, "failed");
-    assert!(
-        status.problems[0]
-            .message
-            .contains("nothing of one is ever released")
-    );
-    assert!(world.tasks(RELEASE).is_empty());
-    // Nor is a scratch build a release itself.
-    let own = RequestPath::scratch(9, &pull.head, &path(APP)).expect("a build");
-    forge_request(&world, own.as_str(), spec).await;
-    let status = world.control.request_status(&own).await;
-    let status = status.expect("no fault").expect("it is there");
-    assert_eq!(status.phase, "failed");
-    assert!(world.pointer("base").await.is_none());
-    // Nor is a build made with one.
-    let text = format!("{}with: [{OTHER}]\n", one("app"));
-    let real = pipeline_spec::parse_build(&path(APP), text.as_bytes()).expect("a build");
-    let real = forged(&real, OTHER, &scratch);
-    forge_request(&world, APP, RequestSpec::Build(Box::new(real))).await;
-    let status = world.status(APP).await;
-    assert_eq!(status.phase, "failed");
-    assert!(
-        status.problems[0]
-            .message
-            .contains("nothing but a scratch build")
-    );
-    assert!(world.tasks(APP).is_empty());
-}
-
-#[tokio::test]
-async fn no_runner_gets_a_task_that_signs_for_a_scratch_build() {
-    let (mut world, forge, pull) = stage(&[(APP, Some(&one("app")))]).await;
-    asks(&world, &forge, &pull, None).await;
-    world.quiet().await;
-    let request = scratch(&pull, APP);
-    let build = world.task(request.as_str(), "build app for el-10 x86_64");
-    let spec = TaskSpec::SignMetadata(Box::new(SignMetadataTask {
-        repository: "base".parse().expect("a name"),
-        key: "main".parse().expect("an id"),
-        files: None,
-        compose: build.task.clone(),
-        time: 0,
-    }));
-    let packages = TaskSpec::SignPackages(Box::new(SignPackagesTask {
-        repository: "base".parse().expect("a name"),
-        key: "main".parse().expect("an id"),
-        files: None,
-        packages: vec![Recorded {
-            artifact: build.artifacts()[0].clone(),
-            built_by: build.task.clone(),
-        }],
-        time: 0,
-    }));
-    for (of, spec) in [
-        (request.clone(), spec.clone()),
-        (path(RELEASE), spec),
-        (request, packages.clone()),
-        (path(RELEASE), packages),
-    ] {
-        let task = TaskRef {
-            id: TaskId::of(&of, &spec),
-            request: of,
-        };
-        let row = ledger::TaskRow::planned(task.clone(), spec.clone(), "a test".to_owned(), 0);
-        let row = ledger::TaskRow {
-            state: ledger::TaskState::Ready {
-                attempt: 1,
-                not_before: 0,
-            },
-            ..row
-        };
-        forge_row(&world, Key::task(&task), Row::Task(Box::new(row))).await;
-        let signer = "signer".parse().expect("an id");
-        let runner = world.control.runner(&signer).await;
-        let runner = runner.expect("no fault").expect("it is enrolled");
-        let offer = Offer {
-            task,
-            attempt: 1,
-            priority: Priority::Normal,
-        };
-        let leased = world.control.lease(&signer, &runner, &offer).await;
-        let error = leased.expect_err("it is refused");
-        assert!(matches!(error, Error::Inconsistent(_)), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn the_same_build_has_another_identity() {
-    let real: RequestPath = path(APP);
-    let (mut world, forge, pull) = stage(&[(APP, Some(&build(&["app"])))]).await;
-    asks(&world, &forge, &pull, None).await;
-    world.quiet().await;
-    for row in world.tasks(scratch(&pull, APP).as_str()) {
-        assert_eq!(row.task.id, TaskId::of(&row.task.request, &row.spec));
-        assert_ne!(row.task.id, TaskId::of(&real, &row.spec));
-    }
 }
