@@ -10,7 +10,7 @@ use fake_forge::forge::{Change, Forge, Kind, Manner};
 use super::Demo;
 use super::reviewed::{ORDER, Packager};
 use crate::aws::MINUTE;
-use crate::sh::write;
+use crate::sh::{cmd, output, write};
 use crate::terraform::Verdict;
 use crate::{aws, bridge};
 
@@ -103,9 +103,12 @@ impl Demo {
         let mistake = ["debian-12", "debian-21"];
         let (built, page) = packager.mends(&format!("Build {name}"), &build, &request, mistake)?;
         seen.push(page.title);
-        seen.push(packager.merges(built, &build, "succeeded")?.title);
         // Nobody hears a command that no webhook tells of.
         let is_heard = manner != Manner::Never;
+        if is_heard {
+            self.is_tried_out(packager, built, &name)?;
+        }
+        seen.push(packager.merges(built, &build, "succeeded")?.title);
         if is_heard {
             packager.asks_for_a_retry(built)?;
         }
@@ -121,11 +124,34 @@ impl Demo {
         seen.push(packager.merges(reverted, &release, "reverted")?.title);
         seen.push(format!("apt: {:?}", self.apt_sees(&installed.url, &name)?));
         if is_heard {
-            let answers = packager.answers(built)?;
-            ensure!(answers == 1, "a command is answered {answers} times");
+            // A try and a retry, and one answer to each.
+            let (asked, answered) = packager.asked_and_answered(built);
+            ensure!(
+                (asked, answered) == (2, 2),
+                "{asked} commands are answered {answered} times"
+            );
         }
         delivered(forge, manner, before)?;
         Ok(seen)
+    }
+
+    /// Its package is there for whoever wants to try it, and for no client of a repository.
+    fn is_tried_out(&self, packager: &Packager<'_>, pull: u64, name: &str) -> Result<()> {
+        let (page, built) = packager.tries_out(pull)?;
+        ensure!(built == format!("{name} 1.0"), "{built} was built");
+        ensure!(page.title == "Done: 3 of 3 tasks done", "{}", page.title);
+        let url = &packager.installed.url;
+        let index = output(&mut cmd(
+            "curl",
+            &[
+                "--silent",
+                "--location",
+                &format!("{url}/repos/debian/12/dists/bookworm/main/binary-amd64/Packages"),
+            ],
+        ))?;
+        let is_there = index.lines().any(|line| line == format!("Package: {name}"));
+        ensure!(!is_there, "{name} is in a repository before it was merged");
+        Ok(())
     }
 
     /// A build request for a new package of this name.

@@ -10,6 +10,7 @@ use crate::aws::Installation;
 use crate::sh::{bin, cmd, output};
 
 const PLAN: &str = "millrace / plan";
+const SCRATCH: &str = "millrace / scratch build";
 const RESULTS: &str = "millrace / build and release";
 const LOOK: Duration = Duration::from_millis(500);
 /// Says in which order webhooks come that were held back.
@@ -77,6 +78,31 @@ impl Packager<'_> {
         Ok(page)
     }
 
+    /// Has the packages of `pull` built before the merge, fetches one as a person would, and answers its name and version
+    /// as dpkg reads them.
+    pub(super) fn tries_out(&self, pull: u64) -> Result<(Page, String)> {
+        self.forge.comment(pull, Forge::OWNER, "/millrace scratch");
+        let page = self.sees(pull, SCRATCH, "done", |page| page.is_good)?;
+        println!("{}", page.text);
+        let links = page.text.split('(').skip(1);
+        let mut links = links.filter_map(|it| it.split_once(')').map(|(link, _)| link));
+        let link = links.find(|link| link.contains("/scratch/") && link.ends_with(".deb"));
+        let link = link.context("the page of a scratch build leads to no package")?;
+        let file = self.demo.path("tried.deb");
+        let fetch = [
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--location",
+            "--output",
+        ];
+        output(cmd("curl", &fetch).arg(&file).arg(link))?;
+        let field = |name: &str| output(cmd("dpkg-deb", &["--field"]).arg(&file).arg(name));
+        let named = format!("{} {}", field("Package")?, field("Version")?);
+        println!("#{pull}: {link} has {named}");
+        Ok((page, named))
+    }
+
     /// Somebody who may asks for another try of what failed, which is nothing, and is answered.
     pub(super) fn asks_for_a_retry(&self, pull: u64) -> Result<()> {
         let asked = self.forge.comment(pull, Forge::OWNER, "/millrace retry");
@@ -91,13 +117,12 @@ impl Packager<'_> {
         Ok(())
     }
 
-    /// How many comments have come since somebody asked for something there.
-    pub(super) fn answers(&self, pull: u64) -> Result<usize> {
-        let mut comments = self.forge.comments(pull).into_iter();
-        comments
-            .find(|it| it.author == Forge::OWNER)
-            .context("nobody has asked")?;
-        Ok(comments.count())
+    /// Comments of people who asked for something there, and comments of others since the first of them.
+    pub(super) fn asked_and_answered(&self, pull: u64) -> (usize, usize) {
+        let comments = self.forge.comments(pull).into_iter();
+        let since = comments.skip_while(|it| it.author != Forge::OWNER);
+        let (asked, answered): (Vec<_>, Vec<_>) = since.partition(|it| it.author == Forge::OWNER);
+        (asked.len(), answered.len())
     }
 
     /// Waits until the control plane knows what is on `main`. Before that, pull requests are held against nothing.
