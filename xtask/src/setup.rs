@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::sh::{self, cmd};
 
 /// Debian packages and what each is for.
-const PACKAGES: [(&str, &str); 28] = [
+const PACKAGES: [(&str, &str); 29] = [
     ("apt-utils", "apt-ftparchive, a judge of Debian indexes"),
     ("binfmt-support", "emulated architectures"),
     ("bubblewrap", "the locked room of a build"),
@@ -25,6 +25,7 @@ const PACKAGES: [(&str, &str); 28] = [
     ("git", "the judge of our git"),
     ("gnupg", "a judge of signatures"),
     ("iproute2", "network namespaces"),
+    ("jq", "the lines that fetch an App's key"),
     ("libc6-dev", "C in some crates"),
     ("mmdebstrap", "roots for Debian packages"),
     ("pkg-config", "C in some crates"),

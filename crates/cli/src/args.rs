@@ -124,11 +124,11 @@ pub(crate) struct InitArgs {
     /// printed.
     #[arg(long, value_enum, requires_all = ["state", "public_url"], help_heading = "Forge")]
     pub(crate) forge: Option<ForgeKind>,
-    /// Address that the state repository will have there, as `https://github.com/acme/state.git`.
-    #[arg(long, value_name = "URL", requires = "forge", value_parser = words::plain_url, help_heading = "Forge")]
+    /// Address that the state repository will have there, over http(s): `https://github.com/acme/state.git`.
+    #[arg(long, value_name = "URL", requires = "forge", value_parser = words::state_url, help_heading = "Forge")]
     pub(crate) state: Option<String>,
     /// Where the forge and people will reach this control plane, as `https://build.example.org`.
-    #[arg(long, value_name = "URL", requires = "forge", value_parser = words::plain_url, help_heading = "Forge")]
+    #[arg(long, value_name = "URL", requires = "forge", value_parser = words::public_url, help_heading = "Forge")]
     pub(crate) public_url: Option<String>,
 }
 
@@ -204,7 +204,7 @@ pub(crate) struct ForgeArgs {
     )]
     pub(crate) forge_token_file: Option<PathBuf>,
     /// Number of the GitHub App whose private key that file is.
-    #[arg(long, value_name = "ID", requires = "forge")]
+    #[arg(long, value_name = "ID", requires = "forge", value_parser = words::app)]
     pub(crate) forge_app: Option<u64>,
     /// File with the secret that the forge signs its webhooks with: one line for each that is valid. Without it
     /// nobody listens, and the forge is asked from time to time.

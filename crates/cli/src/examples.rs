@@ -29,7 +29,7 @@ Examples:
   millrace init /srv/example --name 'Example Linux'
   millrace init ~/distro --jobs 4 --emulated arm64
   terraform output -json installation | millrace init ~/distro --installation -
-  millrace init /srv/example --forge github --state https://github.com/acme/state.git \
+  millrace init /srv/example --forge github --state https://github.com/acme/state.git \\
       --public-url https://build.example.org
 
 The programs millrace-runner and millrace-signer are looked for beside millrace: each makes its own

@@ -11,7 +11,7 @@ use crate::Verdict;
 use crate::args::LintArgs;
 use crate::failure::Failure;
 use crate::init::editors::schema_files;
-use crate::render::{Output, note};
+use crate::render::{Output, count, note};
 
 /// Files of a checkout that are read at most.
 const MAX_FILES: usize = 1_000_000;
@@ -68,7 +68,10 @@ fn text(diagnostics: &[Diagnostic], files: usize, args: &LintArgs, color: Color)
     };
     let hidden = match diagnostics.len() - shown.len() {
         0 => String::new(),
-        n => format!("; {n} note(s) on what cannot be used yet: millrace lint --notes"),
+        n => format!(
+            "; {} on what cannot be used yet: millrace lint --notes",
+            count(n, "note")
+        ),
     };
     text.push_str(&format!("{files} files read: {found}{hidden}\n"));
     text

@@ -15,7 +15,7 @@ use crate::Verdict;
 use crate::args::RecoverArgs;
 use crate::failure::{Failure, Kind};
 use crate::local::{Layout, private_directory};
-use crate::render::{Output, clean};
+use crate::render::{Output, clean, count};
 use crate::state::StatePlace;
 use crate::up::configuration;
 
@@ -153,11 +153,4 @@ fn text(recovered: &Recovered, aside: Option<&PathBuf>, output: &Output) -> Stri
     }
     text.push_str("start `millrace up` again\n");
     text
-}
-
-fn count(n: usize, what: &str) -> String {
-    match n {
-        1 => format!("1 {what}"),
-        n => format!("{n} {what}s"),
-    }
 }

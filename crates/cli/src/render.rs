@@ -93,6 +93,14 @@ pub(crate) fn clean(text: &str) -> String {
         .collect()
 }
 
+/// `1 task`, `2 tasks`.
+pub(crate) fn count(n: usize, what: &str) -> String {
+    match n {
+        1 => format!("1 {what}"),
+        n => format!("{n} {what}s"),
+    }
+}
+
 /// A commit's first digits, as git shows them.
 pub(crate) fn short(commit: &str) -> &str {
     commit.get(..12).unwrap_or(commit)

@@ -11,7 +11,7 @@ use crate::Verdict;
 use crate::args::StatusArgs;
 use crate::client::Client;
 use crate::names::{find_request, request_path};
-use crate::render::{Output, clean, priority, short, state_word};
+use crate::render::{Output, clean, count, priority, short, state_word};
 
 /// Failed requests whose first failure is shown.
 const EXPLAINED: usize = 20;
@@ -136,8 +136,8 @@ fn warnings(warnings: &[Problem]) -> String {
     if !of_files.is_empty() {
         let _ = writeln!(
             text,
-            "{} remark(s) on files: `millrace lint --notes` in a checkout shows them",
-            of_files.len()
+            "{} on files: `millrace lint --notes` in a checkout shows them",
+            count(of_files.len(), "remark")
         );
     }
     text

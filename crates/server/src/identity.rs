@@ -26,11 +26,9 @@ pub(crate) async fn claimed<P: Platform>(
     let claim = auth::parse(value.unwrap_or_default())
         .map_err(|error| Error::Unauthorized(error.to_string()))?;
     let id = &claim.runner;
-    let runner = state.control.runner(id).await?.ok_or_else(|| {
-        Error::Unauthorized(format!(
-            "runner {id} is not enrolled: add runners/{id}.yaml to the state repository"
-        ))
-    })?;
+    let Some(runner) = state.control.runner(id).await? else {
+        return Err(unknown(state, id).await?);
+    };
     let claimed = Claimed { claim, runner };
     // The time is looked at before the signature, which cannot fit yet: the body's digest is not known.
     let unknown = Call::new("", "", b"");
@@ -38,6 +36,17 @@ pub(crate) async fn claimed<P: Platform>(
         Err(error @ auth::Error::Skew(_)) => Err(Error::Unauthorized(error.to_string())),
         _ => Ok(claimed),
     }
+}
+
+/// Until a configuration is planned nobody can be known, and whoever waits is.
+async fn unknown<P: Platform>(state: &State<P>, id: &RunnerId) -> Result<Error, Error> {
+    if state.control.planned_commit().await?.is_empty() {
+        let words = "no configuration is planned yet: try again in a moment";
+        return Ok(Error::Unavailable(words.to_owned()));
+    }
+    Ok(Error::Unauthorized(format!(
+        "runner {id} is not enrolled: add runners/{id}.yaml to the state repository"
+    )))
 }
 
 impl Claimed {

@@ -311,7 +311,9 @@ async fn take(shared: &Shared) -> Grant {
                 let words = trouble.to_string();
                 if told.as_ref() != Some(&words) {
                     match trouble {
-                        Trouble::Away(_) => tracing::warn!("failed to ask for work: {words}"),
+                        Trouble::Away(_) | Trouble::Passing(_) => {
+                            tracing::warn!("failed to ask for work: {words}");
+                        }
                         _ => tracing::error!("failed to ask for work: {words}"),
                     }
                     told = Some(words);

@@ -52,17 +52,33 @@ pub(crate) fn name(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }
 
+/// Where this control plane will be.
+pub(crate) fn public_url(text: &str) -> Result<String, String> {
+    plain_url(text).ok_or_else(|| {
+        "write an http(s) address without a login, as https://build.example.org".to_owned()
+    })
+}
+
+/// Where the state repository will be.
+pub(crate) fn state_url(text: &str) -> Result<String, String> {
+    plain_url(text).ok_or_else(|| {
+        "write an http(s) address without a login, as https://github.com/acme/state.git; ssh is not taken"
+            .to_owned()
+    })
+}
+
 /// An http(s) address without a login, of characters that need no quotes in a shell or on a page; without a slash at its end.
-pub(crate) fn plain_url(text: &str) -> Result<String, String> {
+fn plain_url(text: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:[]".contains(&byte);
-    let url = text.parse::<reqwest::Url>().ok();
-    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-    match url.is_some() && text.bytes().all(is_plain) {
-        true => Ok(text.trim_end_matches('/').to_owned()),
-        false => {
-            Err("write an http(s) address without a login, as https://build.example.org".to_owned())
-        }
-    }
+    let url = text.parse::<reqwest::Url>().ok()?;
+    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
+    (is_web && text.bytes().all(is_plain)).then(|| text.trim_end_matches('/').to_owned())
+}
+
+/// The number of a GitHub App.
+pub(crate) fn app(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "write the App's number, as 123456; it is on the App's page".to_owned())
 }
 
 /// A number of minutes or MiB, as `2.5`.
@@ -144,7 +160,7 @@ mod tests {
         let kept = plain_url("https://git.example.org:3000/a/state.git/");
         assert_eq!(
             kept.as_deref(),
-            Ok("https://git.example.org:3000/a/state.git")
+            Some("https://git.example.org:3000/a/state.git")
         );
         for wrong in [
             "",
@@ -156,7 +172,21 @@ mod tests {
             "https://x.org/'",
             "https://x.org/a b",
         ] {
-            assert!(plain_url(wrong).is_err(), "{wrong:?}");
+            assert!(plain_url(wrong).is_none(), "{wrong:?}");
+        }
+        let check = |found: Result<String, String>, expect: &str| {
+            assert!(found.is_err_and(|said| said.contains(expect)), "{expect}");
+        };
+        let ssh = "git@github.com:acme/state.git";
+        check(state_url(ssh), "https://github.com/acme/state.git; ssh is");
+        check(public_url(ssh), "https://build.example.org");
+    }
+
+    #[test]
+    fn numbers_of_apps() {
+        assert_eq!(app("123456"), Ok(123_456));
+        for wrong in ["NUMBER", "", "0", "-1"] {
+            assert!(app(wrong).is_err_and(|said| said.contains("as 123456")));
         }
     }
 

@@ -1,5 +1,7 @@
 //! What to do at the forge that the state repository will be on: steps, and the page that makes a GitHub App.
 
+use std::net::IpAddr;
+
 use anyhow::Context;
 use forge::app;
 use forge::webhook::FullName;
@@ -21,6 +23,9 @@ const LINE_CHARS: usize = 96;
 /// The events that Gitea's form calls by these names.
 const GITEA_EVENTS: &str =
     "Push, Create, Delete, Pull Request, Pull Request Synchronized, Pull Request Comment";
+
+/// What the template's CODEOWNERS leaves to administrators, as Gitea's protection of a branch wants it.
+const GITEA_PATTERNS: &str = "keys/**;runners/**;policy.yaml;millrace.yaml;.gitea/**;.millrace/**";
 
 /// Leaves the files of the other forge out. Of both, each forge reads its own alone.
 pub(super) fn keep(files: &mut Vec<(String, Vec<u8>)>, forge: Option<ForgeKind>) {
@@ -121,6 +126,9 @@ impl Site {
         let mut text =
             "next, so that pull requests get checks (docs/how-to/on-a-forge.md says more):\n"
                 .to_owned();
+        if let Some(warning) = self.warning() {
+            text.push_str(&format!("\nwarning: {}\n", wrapped(&warning)));
+        }
         for (number, step) in (1..).zip(self.steps(layout)) {
             text.push_str(&format!("\n{number}. {}\n", wrapped(&step.what)));
             let lines = step.at.into_iter().map(|at| format!("   {at}\n"));
@@ -133,28 +141,71 @@ impl Site {
     pub(super) fn json(&self, layout: &Layout) -> serde_json::Value {
         serde_json::json!({
             "repository": self.repository.to_string(), "webhook": app::webhook_url(&self.public),
-            "steps": self.steps(layout),
+            "warning": self.warning(), "steps": self.steps(layout),
         })
     }
 
+    /// Of a control plane that the forge does not reach.
+    fn warning(&self) -> Option<String> {
+        let what = match self.kind {
+            ForgeKind::Github => {
+                "GitHub cannot reach it, and makes no App with a webhook there. Give --public-url a name of the internet, though \
+                 nothing answers at it yet, and"
+            }
+            ForgeKind::Gitea => "A Gitea elsewhere cannot reach it: add no webhook, and",
+        };
+        is_near(&self.public).then(|| {
+            format!(
+                "{} is an address of this machine or of a private network. {what} leave out --webhook-secret-file at the start. \
+                 The forge is then asked once a minute; comments with /millrace need webhooks.",
+                self.public
+            )
+        })
+    }
+
+    /// The branches are protected last: until then the first commits are pushed, and the check that `main` can demand
+    /// is known to the forge once a pull request has it.
     fn steps(&self, layout: &Layout) -> Vec<Step> {
-        let mut steps = vec![self.push(layout)];
+        let mut steps = vec![self.names(layout), self.push(layout)];
         steps.extend(match self.kind {
             ForgeKind::Github => self.github(layout),
             ForgeKind::Gitea => self.gitea(layout),
         });
-        steps.push(self.start(layout));
+        steps.extend([self.start(layout), self.protect()]);
         steps
     }
 
+    /// One chain: what fails must not have the rest run in another folder.
+    fn names(&self, layout: &Layout) -> Step {
+        let folder = match self.kind {
+            ForgeKind::Github => ".github",
+            ForgeKind::Gitea => ".gitea",
+        };
+        Step::new(format!(
+            "Write your people's names into {folder}/CODEOWNERS. The workflow `lint` fails until .millrace/package names a \
+                 package, which `cargo xtask packages --release` makes: these lines remove the workflow, since Millrace's own \
+                 check says the same. To keep it, write `editor .millrace/package &&` in the place of the third line."
+        ))
+        .run(format!(
+            "git clone {} my-distribution && cd my-distribution &&",
+            layout.state().display()
+        ))
+        .run(format!("  editor {folder}/CODEOWNERS &&"))
+        .run(format!("  git rm -q {folder}/workflows/lint.yaml &&"))
+        .run("  git commit -q -a -m 'Names of our people' && git push -q".to_owned())
+    }
+
     fn push(&self, layout: &Layout) -> Step {
-        let new = match self.kind {
-            ForgeKind::Github => "new",
-            ForgeKind::Gitea => "repo/create",
+        let (new, plans) = match self.kind {
+            ForgeKind::Github => (
+                "new",
+                "; in a private one GitHub protects branches for paid plans alone",
+            ),
+            ForgeKind::Gitea => ("repo/create", ""),
         };
         let state = layout.state();
         Step::new(format!(
-            "Make the repository {}, without any file in it, and push:",
+            "Make the repository {}, without any file in it, and push. It may be public or private{plans}. No secret is in it.",
             self.repository
         ))
         .at(format!("{}/{new}", self.base))
@@ -167,22 +218,22 @@ impl Site {
 
     fn github(&self, layout: &Layout) -> Vec<Step> {
         let page = layout.root().join(PAGE_FILE);
+        let owner = self.repository.owner();
         let mut fetch = Step::new(
-            "Within an hour, fetch the App's key and secret. CODE is at the end of the address that GitHub sent you to; \
-                 what is printed is the App's number, and its page:",
+            "Within an hour, fetch the App's key and secret, with curl and jq. CODE is at the end of the address that GitHub sent \
+                 you to. What is printed is the App's number, and its page:",
         );
         fetch.run = self.conversion(layout);
         vec![
-            Step::new("Make the GitHub App: open this page in a browser, and press its button.")
-                .at(format!("file://{}", page.display())),
+            Step::new(format!(
+                "Make the GitHub App: open this page in a browser, and press the first button if {owner} is an organization, the \
+                     second if it is your own account."
+            ))
+            .at(format!("file://{}", page.display())),
             fetch,
-            Step::new("On the App's page, install it on this repository alone."),
             Step::new(
-                "Protect the branch main: a pull request with approvals, reviews by code owners, and the check `millrace / plan`, \
-                 which can be chosen once a pull request has it. Protect status: only the App may push.",
-            )
-            .at(format!("{}/settings/branches", self.web())),
-            self.names(".github"),
+                "On the App's page, choose *Install App*, and install it on this repository alone.",
+            ),
         ]
     }
 
@@ -202,19 +253,25 @@ impl Site {
                 secret.display(),
             ))
             .at(format!("{}/settings/hooks/gitea/new", self.web())),
-            Step::new(
-                "Protect the branch main: approvals, and the status `millrace / plan`. Protect status: only Millrace's user may push.",
-            )
-            .at(format!("{}/settings/branches", self.web())),
-            self.names(".gitea"),
         ]
     }
 
-    fn names(&self, folder: &str) -> Step {
-        Step::new(format!(
-            "Write your people into {folder}/CODEOWNERS, and into .millrace/package what the workflow {folder}/workflows/lint.yaml \
-                 runs (or remove the workflow: Millrace's own check says the same)."
-        ))
+    /// Nobody approves what is their own: whoever is alone must not ask for approvals.
+    fn protect(&self) -> Step {
+        let words = match self.kind {
+            ForgeKind::Github => {
+                "Protect the branch main: a pull request with approvals, reviews by code owners, and the check `millrace / plan`, \
+                 which can be chosen once a pull request has it. If you are alone, ask for a pull request and the check, and for \
+                 no approvals and no code owners: nobody approves their own. Protect status: only the App may push."
+                    .to_owned()
+            }
+            ForgeKind::Gitea => format!(
+                "Protect the branch main: approvals, the status `millrace / plan`, and the file patterns {GITEA_PATTERNS}, which \
+                 administrators alone then change. If you are alone, ask for 0 approvals: nobody approves their own. Protect \
+                 status: only Millrace's user may push."
+            ),
+        };
+        Step::new(words).at(format!("{}/settings/branches", self.web()))
     }
 
     fn start(&self, layout: &Layout) -> Step {
@@ -241,7 +298,11 @@ impl Site {
             true => String::new(),
             false => format!(" --forge-api {api}"),
         };
-        Step::new("Start:")
+        let number = match self.kind {
+            ForgeKind::Github => " NUMBER is what step 4 printed.",
+            ForgeKind::Gitea => "",
+        };
+        Step::new(format!("Start.{number}"))
             .run(format!(
                 "millrace up --data {} --state {}.git \\",
                 layout.root().display(),
@@ -256,18 +317,25 @@ impl Site {
             ))
     }
 
-    /// Lines that exchange the code for what belongs to the App.
+    /// Lines that exchange the code for what belongs to the App. GitHub gives it once: a line that fails ends them, nothing
+    /// that is there is written over before all of the new is, and `app.json` stays until all is taken out of it.
     fn conversion(&self, layout: &Layout) -> Vec<String> {
         vec![
-            format!("cd {} && umask 077", layout.secrets().display()),
             format!(
-                "curl -fsS -X POST {}/app-manifests/CODE/conversions > app.json",
+                "(umask 077 && cd {} && jq -n empty &&",
+                layout.secrets().display()
+            ),
+            format!(
+                " curl -fsS -o app.json -X POST {}/app-manifests/CODE/conversions &&",
                 self.api()
             ),
+            " jq -er .pem app.json > pem.new && jq -er .webhook_secret app.json > secret.new &&"
+                .to_owned(),
             format!(
-                "jq -er .pem app.json > forge.pem && jq -er .webhook_secret app.json > {WEBHOOK_SECRET}"
+                " test -s pem.new && test -s secret.new && mv -f pem.new forge.pem && mv -f secret.new {WEBHOOK_SECRET} &&"
             ),
-            "jq -er '.id, .html_url' app.json && rm app.json".to_owned(),
+            " jq -er '\"number \\(.id), page \\(.html_url)\"' app.json && rm -f app.json)"
+                .to_owned(),
         ]
     }
 
@@ -303,6 +371,24 @@ impl Site {
             (ForgeKind::Github, base) => format!("{base}/api/v3"),
             (ForgeKind::Gitea, base) => format!("{base}/api/v1"),
         }
+    }
+}
+
+/// Whether an address says by itself that the internet does not reach it. What a name stands for is not looked up.
+fn is_near(address: &str) -> bool {
+    let Ok(url) = address.parse::<reqwest::Url>() else {
+        return false;
+    };
+    let host = url.host_str().unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(ip)) => {
+            ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
+        }
+        Ok(IpAddr::V6(ip)) => {
+            let is_local = ip.is_unique_local() || ip.is_unicast_link_local();
+            ip.is_loopback() || ip.is_unspecified() || is_local
+        }
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
 

@@ -103,7 +103,7 @@ async fn remarks_on_files_are_counted_and_other_warnings_shown() {
     // A key without its public half: `lint` has the place and the words.
     person.world.merge(&[("keys/main.asc", None)]).await;
     let said = person.says(&["status"]).await;
-    assert!(said.out.contains("1 remark(s) on files"), "{said:?}");
+    assert!(said.out.contains("1 remark on files"), "{said:?}");
     assert!(!said.out.contains("main.asc"), "{said:?}");
     let page = person.served.text("/").await;
     assert!(

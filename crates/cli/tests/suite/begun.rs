@@ -246,6 +246,187 @@ async fn programs_get_the_same_steps() {
     );
 }
 
+/// Of the step that says `words`, the lines to paste.
+async fn lines(words: &[&str], what: &str) -> (tempfile::TempDir, String) {
+    let (folder, said) = well(&[words, &["--json"]].concat()).await;
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let steps = said["forge"]["steps"].as_array().expect("steps");
+    let step = steps
+        .iter()
+        .find(|step| step["what"].as_str().is_some_and(|it| it.contains(what)));
+    let lines = step.expect("the step")["run"].as_array().expect("lines");
+    let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
+    (folder, lines.join("\n"))
+}
+
+/// Pastes `lines` into a shell where `program` is a script; what follows them says where the shell is then.
+fn pasted(folder: &Path, lines: &str, (program, script): (&str, &str)) -> std::process::Output {
+    let programs = folder.join("programs");
+    std::fs::create_dir_all(&programs).expect("a folder");
+    let file = programs.join(program);
+    std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("a program");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let path = std::env::var("PATH").expect("programs");
+    std::process::Command::new("bash")
+        .arg("-c")
+        .arg(format!(
+            "{lines}\nended=$?; echo \"$PWD $(umask)\"; exit $ended"
+        ))
+        .current_dir(folder)
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_NAME"), "Ada")))
+        .envs(["AUTHOR", "COMMITTER"].map(|who| (format!("GIT_{who}_EMAIL"), "ada@example.org")))
+        .output()
+        .expect("bash starts")
+}
+
+/// GitHub gives the key once: whatever comes later must not cost it.
+#[tokio::test]
+async fn the_apps_key_survives_a_second_paste() {
+    const GIVEN: &str =
+        r#"{"id":123456,"pem":"-----KEY-----","webhook_secret":"s3cret","html_url":"https://x"}"#;
+    // As curl does it: the file after `-o` is written when something has come.
+    let answers = |answer: &str| {
+        format!(
+            "while [ $# -gt 0 ] && [ \"$1\" != -o ]; do shift; done\nprintf %s '{answer}' > \"${{2:-/dev/stdout}}\""
+        )
+    };
+    let jq = std::process::Command::new("jq").arg("--version").output();
+    assert!(jq.is_ok(), "`jq` is missing: apt-get install jq");
+    let refuses = "echo 'curl: (22) 404' >&2; exit 22";
+    let no_key = GIVEN.replace("\"-----KEY-----\"", "null");
+    let (folder, lines) = lines(&GITHUB, "fetch the App's key").await;
+    let secrets = folder.path().join("new/secrets");
+    let kept = || {
+        ["forge.pem", "webhook.secret"].map(|name| {
+            std::fs::read_to_string(secrets.join(name)).unwrap_or_else(|_| "none".to_owned())
+        })
+    };
+    let check = |script: &str, is_well: bool, expect: [&str; 2]| {
+        let before = pasted(folder.path(), "true", ("curl", script)).stdout;
+        let ended = pasted(folder.path(), &lines, ("curl", script));
+        assert_eq!(ended.status.success(), is_well, "{script}: {ended:?}");
+        assert_eq!(kept(), expect, "{script}");
+        assert!(ended.stdout.ends_with(&before), "{script}: {ended:?}");
+        String::from_utf8(ended.stdout).expect("text")
+    };
+    let (none, given) = (["none"; 2], ["-----KEY-----\n", "s3cret\n"]);
+    check(refuses, false, none);
+    check(&answers(""), false, none);
+    check(&answers(&no_key), false, none);
+    let said = check(&answers(GIVEN), true, given);
+    assert!(
+        said.starts_with("number 123456, page https://x\n"),
+        "{said}"
+    );
+    assert!(!said.contains("s3cret"), "{said}");
+    for name in ["forge.pem", "webhook.secret"] {
+        let mode = std::fs::metadata(secrets.join(name)).expect("it is there");
+        assert_eq!(mode.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+    for script in [refuses, &answers(""), &answers(&no_key)] {
+        check(script, false, given);
+    }
+}
+
+#[tokio::test]
+async fn the_page_has_the_same_lines() {
+    let (folder, lines) = lines(&GITHUB, "fetch the App's key").await;
+    let page = std::fs::read_to_string(folder.path().join(PAGE)).expect("the page");
+    let lines = lines
+        .replace('&', "&amp;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;");
+    assert!(page.contains(&lines), "{page}");
+    let root = folder.path().join("new").display().to_string();
+    let guide = include_str!("../../../../docs/how-to/on-a-forge.md").replace("\n   ", "\n");
+    let lines = lines
+        .replace("&amp;", "&")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"");
+    assert!(
+        guide.contains(&lines.replace(&root, "/srv/example")),
+        "{lines}"
+    );
+}
+
+#[tokio::test]
+async fn names_are_committed_before_anything_is_pushed() {
+    for (words, folder_of) in [(&GITHUB[..], ".github"), (&GITEA, ".gitea")] {
+        let (folder, lines) = lines(words, "CODEOWNERS").await;
+        let ended = pasted(folder.path(), &lines, ("editor", "echo '* @ada' > \"$1\""));
+        assert!(ended.status.success(), "{ended:?}");
+        let (_, files) = files(folder.path());
+        assert_eq!(files[&format!("{folder_of}/CODEOWNERS")], "* @ada\n");
+        assert!(!files.contains_key(&format!("{folder_of}/workflows/lint.yaml")));
+        // A second time there is such a folder: nothing of where the shell is then is touched.
+        let ended = pasted(folder.path(), &lines, ("editor", "echo touched >&2"));
+        assert!(!ended.status.success(), "{ended:?}");
+        assert!(
+            !String::from_utf8_lossy(&ended.stderr).contains("touched"),
+            "{ended:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_branches_are_protected_last() {
+    let patterns = "keys/**;runners/**;policy.yaml;millrace.yaml;.gitea/**;.millrace/**";
+    let guide = include_str!("../../../../docs/how-to/on-a-forge.md");
+    assert!(guide.contains(patterns));
+    for (words, expect) in [(&GITHUB[..], "no approvals"), (&GITEA, patterns)] {
+        let (_folder, said) = well(words).await;
+        let places = [
+            "CODEOWNERS",
+            "push https://",
+            " millrace up ",
+            "Protect the branch",
+        ];
+        let places = places.map(|word| said.find(word).unwrap_or_else(|| panic!("{word}: {said}")));
+        assert!(places.is_sorted(), "{places:?}: {said}");
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(expect), "{said}");
+        assert!(said.contains("If you are alone"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_no_forge_reaches_is_told_of() {
+    let at = |public| {
+        GITHUB.map(|word| {
+            if word.ends_with("build.example.org") {
+                public
+            } else {
+                word
+            }
+        })
+    };
+    for near in [
+        "http://127.0.0.1:7878",
+        "http://localhost:7878",
+        "http://192.168.1.4",
+        "http://[::1]:7878",
+        "http://[fd00::1]",
+    ] {
+        let (_folder, said) = well(&at(near)).await;
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("warning: "), "{near}: {said}");
+        assert!(
+            said.contains("leave out --webhook-secret-file"),
+            "{near}: {said}"
+        );
+    }
+    for far in [
+        "https://build.example.org",
+        "http://192.0.2.1",
+        "http://[2001:db8::1]",
+    ] {
+        let (_folder, said) = well(&at(far)).await;
+        assert!(!said.contains("warning: "), "{far}: {said}");
+    }
+}
+
 #[tokio::test]
 async fn a_forge_wants_its_addresses() {
     let (_, said) = init(&["--forge", "gitea", "--state", "https://x.org/a/b"]).await;
@@ -256,7 +437,7 @@ async fn a_forge_wants_its_addresses() {
         (
             "git@github.com:acme/state.git",
             2,
-            "write an http(s) address",
+            "as https://github.com/acme/state.git; ssh is not taken",
         ),
         (
             "https://user:secret@github.com/acme/state",

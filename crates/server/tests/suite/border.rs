@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ed25519_dalek::SigningKey;
+use memory::MemoryPlatform;
 use pipeline_spec::{Priority, RunnerId, Sha256Digest};
 use ports::{ArtifactStore as _, Clock as _, Platform as _};
 use runner_api::auth::{self, Call};
@@ -132,6 +133,25 @@ async fn a_strangers_body_is_not_read() {
     .await;
     check("/api/v1/cancel", "", "needs the header").await;
     check("/api/v1/prune", "", "needs the header").await;
+}
+
+/// A control plane that has just begun: it does not say of runners that they are strangers.
+#[tokio::test]
+async fn before_the_first_plan_nobody_is_refused_for_good() {
+    let mut world = World::new().await;
+    world.memory = MemoryPlatform::new();
+    let served = Served::new(&world).await;
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let call = Call::new("POST", "/runner/v1/take", b"{}");
+    let now = world.memory.clock().now() / 1000;
+    let proof = auth::header(&key, &"builder".parse().expect("an id"), now, &call);
+    let header = format!("authorization: {proof}\r\n");
+    let answer = without_body(&served, "/runner/v1/take", &header, "1000").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(
+        answer.contains("no configuration is planned yet"),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
