@@ -1,6 +1,8 @@
 //! What a person asks of running work: cancel, retry. Wishes about *what* is built are commits.
 
-use ledger::{Change, Event, Expect, Key, Message, Phase, QueueName, Row, partition, transition};
+use ledger::{
+    Change, Event, Expect, Key, Message, Phase, QueueName, Row, WatchRow, partition, transition,
+};
 use pipeline_spec::RequestPath;
 use ports::{Applied, Ledger, Platform, StateRepo};
 use runner_api::TaskRef;
@@ -194,18 +196,28 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Whoever reads a commit's check sees what comes of a retry.
+    /// Whoever reads a commit's check sees what comes of a retry, also when it says the same: the button of one text is
+    /// pressed once.
     async fn watch_again(
         &self,
         commit: &str,
         change: &mut Change,
     ) -> std::result::Result<(), Error> {
-        let key = Key::watch(commit);
-        if !self.options.checks || self.platform.ledger().get(&key).await?.is_some() {
+        if !self.options.checks {
             return Ok(());
         }
-        let row = Row::Watch(self.unwatched(commit).await?);
-        change.replace(key, Expect::Absent, row);
+        let known = self.watch_row(commit).await?;
+        let version = known.as_ref().map(|(_, version)| *version);
+        let row = match known {
+            Some((row, _)) => row,
+            None => self.unwatched(commit).await?,
+        };
+        let row = WatchRow {
+            again: self.now().max(row.again + 1),
+            ..row
+        };
+        let expect = Expect::as_read(version);
+        change.replace(Key::watch(commit), expect, Row::Watch(row));
         Ok(())
     }
 

@@ -25,6 +25,8 @@ use crate::{Control, Result};
 pub(crate) const AGAIN_MILLIS: Millis = 55_000;
 /// Pages of one commit that are written in one round: their rows fit into one change. The others follow.
 const PAGES_AT_ONCE: usize = 40;
+/// Pages of one commit that may fail in one round. Each counts as written, and at a forge that is away all fail.
+const FAILURES_AT_ONCE: usize = 5;
 
 /// What a round of telling did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -319,24 +321,28 @@ impl<P: Platform> Control<P> {
         Ok(said)
     }
 
-    /// Writes the pages that say something else, until the forge gets no more for now, or its time is nearly over.
+    /// Writes the pages that say something else, until the forge gets no more for now, or its time is nearly over. A page
+    /// that cannot be written holds up none of the others. Answers the first failure.
     async fn write<F: Forge>(&self, forge: &F, story: &mut Story) -> Result<()> {
         let (word, begun) = (story.word, self.now());
         let pages = story.pages.iter_mut().filter(|page| !page.stands);
+        let mut failures = Vec::new();
         for page in pages.take(PAGES_AT_ONCE) {
-            if self.now() > begun + BEGIN_MILLIS {
-                return Ok(());
+            let is_late = self.now() > begun + BEGIN_MILLIS;
+            if is_late || failures.len() == FAILURES_AT_ONCE {
+                break;
             }
-            if !self
-                .may_write(forge, forge.writes(&page.check), word)
-                .await?
-            {
-                return Ok(());
+            let writes = forge.writes(&page.check);
+            if !self.may_write(forge, writes, word).await? {
+                break;
             }
-            forge.write_check(&page.check).await?;
-            (page.stands, page.is_new) = (true, true);
+            match forge.write_check(&page.check).await {
+                Ok(()) => (page.stands, page.is_new) = (true, true),
+                Err(error) => failures.push(error),
+            }
         }
-        Ok(())
+        let first = failures.into_iter().next();
+        first.map_or(Ok(()), |error| Err(error.into()))
     }
 
     async fn story(&self, row: &WatchRow) -> Result<Story> {

@@ -29,6 +29,8 @@ const A_PAGE: usize = 50;
 const MAX_PAGES: usize = 60;
 /// Pages of statuses of one commit.
 const MAX_STATUS_PAGES: usize = 20;
+/// Pull requests whose comment is remembered. Of others it is looked for among all comments.
+const MAX_KEPT: usize = 1_000;
 /// Characters of a status's description.
 const MAX_DESCRIPTION: usize = 140;
 
@@ -37,8 +39,11 @@ pub struct Gitea<C> {
     line: Line<Http, C>,
     token: Secret,
     login: OnceCell<String>,
-    writing: tokio::sync::Mutex<()>,
+    writing: tokio::sync::Mutex<Kept>,
 }
+
+/// Which comment is kept up to date, by pull request: so that what strangers write there is not read each time.
+type Kept = BTreeMap<u64, u64>;
 
 impl<C: Clock> Gitea<C> {
     /// Asks nothing yet. `token` belongs to a user for Millrace alone, with the scopes `write:repository`, `write:issue`
@@ -182,7 +187,7 @@ impl<C: Clock> Gitea<C> {
     async fn write_comment(
         &self,
         operation: &'static str,
-        number: u64,
+        (number, kept): (u64, &mut Kept),
         check: &Check,
     ) -> Result<()> {
         let pull = self.read_pull(operation, number).await?;
@@ -191,9 +196,18 @@ impl<C: Clock> Gitea<C> {
         }
         let address = self.line.address();
         let comments = address.path(format_args!("/issues/{number}/comments"));
-        let ours = self.our_comment(operation, &comments).await?;
+        let ours = match self.kept_comment(operation, kept.get(&number)).await? {
+            Some(ours) => Some(ours),
+            None => self.our_comment(operation, &comments).await?,
+        };
         let before = ours.as_ref().map_or("", |comment| comment.body.as_str());
         let body = comment::with_section(before, check);
+        if kept.len() == MAX_KEPT {
+            kept.clear();
+        }
+        if let Some(ours) = &ours {
+            kept.insert(number, ours.id);
+        }
         if comment::is_same(before, &body) {
             return Ok(());
         }
@@ -205,12 +219,34 @@ impl<C: Clock> Gitea<C> {
             None => Call::with(operation, Method::POST, comments, json!({ "body": body })),
         };
         match self.find(call).await? {
-            Some(_) => Ok(()),
+            Some(answer) => {
+                let ours: WireComment = self.json(operation, &answer)?;
+                kept.insert(number, ours.id);
+                Ok(())
+            }
             None => {
                 let cause = "somebody deleted the comment or the pull request meanwhile";
                 Err(Error::transient(operation, cause))
             }
         }
+    }
+
+    /// The comment of this number, if it is there still and the one that is kept up to date.
+    async fn kept_comment(
+        &self,
+        operation: &'static str,
+        id: Option<&u64>,
+    ) -> Result<Option<WireComment>> {
+        let Some(id) = id else { return Ok(None) };
+        let path = self
+            .line
+            .address()
+            .path(format_args!("/issues/comments/{id}"));
+        let Some(answer) = self.find(Call::get(operation, path)).await? else {
+            return Ok(None);
+        };
+        let comment: WireComment = self.json(operation, &answer)?;
+        Ok(Some(comment).filter(WireComment::is_kept))
     }
 
     async fn our_comment(
@@ -220,8 +256,7 @@ impl<C: Clock> Gitea<C> {
     ) -> Result<Option<WireComment>> {
         let answer = self.must(Call::get(operation, comments.to_owned())).await?;
         let ours = self.ours(operation, &answer).await?;
-        let is_kept = |comment: &WireComment| comment.body.lines().next() == Some(comment::MARK);
-        Ok(ours.into_iter().find(is_kept))
+        Ok(ours.into_iter().find(WireComment::is_kept))
     }
 
     /// Of a list of comments those that we wrote.
@@ -292,10 +327,13 @@ impl<C: Clock> Forge for Gitea<C> {
     async fn write_check(&self, check: &Check) -> Result<()> {
         let operation = "write a check";
         in_time(operation, async {
-            let _one = self.writing.lock().await;
+            let mut kept = self.writing.lock().await;
             let is_there = self.write_status(operation, check).await?;
             match check.pull.filter(|_| is_there) {
-                Some(number) => self.write_comment(operation, number, check).await,
+                Some(number) => {
+                    let here = (number, &mut *kept);
+                    self.write_comment(operation, here, check).await
+                }
                 None => Ok(()),
             }
         })
@@ -342,7 +380,10 @@ impl<C: Clock> Forge for Gitea<C> {
         let _one = self.writing.lock().await;
         let comments = format!("/issues/{}/comments", reply.pull);
         let comments = self.line.address().path(format_args!("{comments}"));
-        let Some(answer) = self.find(Call::get(operation, comments.clone())).await? else {
+        // An answer is later than what it answers.
+        let since = in_query(&reply::since(reply));
+        let later = format!("{comments}?since={since}");
+        let Some(answer) = self.find(Call::get(operation, later)).await? else {
             return Ok(());
         };
         let mut ours = self.ours(operation, &answer).await?.into_iter();
@@ -372,6 +413,13 @@ struct WireComment {
     id: u64,
     body: String,
     user: Option<WireUser>,
+}
+
+impl WireComment {
+    /// Whether it is the one that is kept up to date, if it is ours.
+    fn is_kept(&self) -> bool {
+        self.body.lines().next() == Some(comment::MARK)
+    }
 }
 
 /// A status as it is read; it is written with `state` in the place of `status`.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use ledger::Millis;
 use ports::{Check, Clock, Error, Forge, Permission, Pull, PullState, Reply, Result};
 use reqwest::{Method, StatusCode};
@@ -163,8 +162,7 @@ impl<C: Clock> GitHub<C> {
     /// Whether a comment has its answer; none: its pull request is gone. A person's token writes as that person, so then
     /// the first line alone says whose it is.
     async fn is_answered(&self, operation: &'static str, reply: &Reply) -> Result<Option<bool>> {
-        let since = Timestamp::from_millisecond(reply.written).unwrap_or(Timestamp::UNIX_EPOCH);
-        let since = in_query(&since.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+        let since = in_query(&reply::since(reply));
         for page in 1..=MAX_COMMENT_PAGES {
             let path = self.line.address().path(format_args!(
                 "/issues/{}/comments?since={since}&per_page={COMMENTS_A_PAGE}&page={page}",

@@ -27,16 +27,36 @@ fn cut(text: &str, max: usize) -> String {
     if text.len() <= max {
         return text.to_owned();
     }
-    // A fence that stays open is closed, so that the sentence is not code.
-    let fence = "\n```";
-    let room = max - CUT.len() - fence.len();
-    let head = first_bytes(text, room);
-    let head = head.rfind('\n').map_or(head, |end| &head[..end]);
-    let fences = head
-        .lines()
-        .filter(|line| line.trim_start().starts_with("```"));
-    let close = if fences.count() % 2 == 1 { fence } else { "" };
-    format!("{head}{close}{CUT}")
+    let mut room = max - CUT.len();
+    loop {
+        let head = first_bytes(text, room);
+        let head = head.rfind('\n').map_or(head, |end| &head[..end]);
+        // A fence that stays open is closed, so that what follows is not code.
+        let close = open_fence(head).map_or_else(String::new, |fence| format!("\n{fence}"));
+        if head.len() + close.len() <= max - CUT.len() {
+            return format!("{head}{close}{CUT}");
+        }
+        room = head.len().saturating_sub(close.len());
+    }
+}
+
+/// Indentation and backticks of the block of code that is open at the end of `text`. It ends by as many backticks or
+/// more, and where it is in a list, by those that are indented as its items are.
+fn open_fence(text: &str) -> Option<&str> {
+    let mut open = None;
+    for line in text.lines() {
+        let mark = line.trim_start();
+        let rest = mark.trim_start_matches('`');
+        let ticks = mark.len() - rest.len();
+        match open {
+            None if ticks >= 3 && !rest.contains('`') => {
+                open = Some((&line[..line.len() - rest.len()], ticks));
+            }
+            Some((_, needed)) if ticks >= needed && rest.trim().is_empty() => open = None,
+            _ => {}
+        }
+    }
+    open.map(|(fence, _)| fence)
 }
 
 fn first_bytes(text: &str, max: usize) -> &str {
@@ -68,6 +88,17 @@ mod tests {
         assert!(shown.ends_with(&format!("of a table{CUT}")));
         let code = format!("```\n{long}```\n");
         assert!(cut(&code, 1_000).ends_with(&format!("of a table\n```{CUT}")));
+        // As excerpts of logs are: indented, with more backticks than stand in them.
+        let log = format!(
+            "* it failed\n\n  ````text\n  ```\n  {}",
+            long.replace('\n', "\n  ")
+        );
+        assert!(cut(&log, 1_000).ends_with(&format!("of a table\n  ````{CUT}")));
+        let after = format!("  ````text\n  ```\n  ````\n{long}");
+        assert!(cut(&after, 1_000).ends_with(&format!("\none line of a table{CUT}")));
+        let wide = format!("{}\n{long}", "`".repeat(700));
+        let shown = cut(&wide, 1_000);
+        assert!(shown.len() <= 1_000 && shown.ends_with(CUT), "{shown}");
         let letters = "ä".repeat(9_999);
         let shown = cut(&letters, 1_000);
         assert!(shown.len() <= 1_000 && shown.ends_with(&format!("ä{CUT}")));

@@ -9,7 +9,9 @@ use common::World;
 use fake_forge::forge::{Fault, Forge as Fake, Kind};
 use forge::{Login, Secret};
 use ports::contract::{ForgeWorld, Home};
-use ports::{Annotation, Check, CheckState, Error, FORGE_WRITES, Forge, Level, Result};
+use ports::{
+    Annotation, Check, CheckState, Clock as _, Error, FORGE_WRITES, Forge, Level, Reply, Result,
+};
 
 /// An adapter of either forge.
 enum Either {
@@ -424,4 +426,33 @@ async fn two_who_write_one_check_through_one_adapter_make_one() {
         let statuses = world.fake.status_count(&check.commit);
         assert_eq!(runs + statuses, 1, "{kind:?}");
     }
+}
+
+/// At Gitea all comments of a pull request come in one answer, and everybody may write one.
+#[tokio::test]
+async fn strangers_do_not_stop_the_comment_that_is_kept_up_to_date() {
+    let world = World::new(Kind::Gitea);
+    let gitea = world.gitea();
+    let mut check = check(&world, 0).await;
+    let number = check.pull.expect("it is of one");
+    gitea.write_check(&check).await.expect("no fault is armed");
+    world.fake.comment(number, "eve", &"x".repeat(33 << 20));
+    world.later(60);
+    "2 mistakes".clone_into(&mut check.title);
+    "See the other lines.".clone_into(&mut check.summary);
+    "d2".clone_into(&mut check.digest);
+    gitea.write_check(&check).await.expect("it goes on");
+    let comments = world.fake.comments(number);
+    assert!(comments[0].body.contains("See the other lines."));
+    let asked = world.fake.comment(number, "ada", "/millrace plan");
+    let reply = Reply {
+        pull: number,
+        comment: asked,
+        written: world.clock.now(),
+        text: "It is planned.".to_owned(),
+    };
+    for _ in 0..2 {
+        gitea.answer(&reply).await.expect("it goes on");
+    }
+    assert_eq!(world.answers(number).await, ["It is planned."]);
 }

@@ -219,6 +219,7 @@ mod tests {
                 commit: "a".repeat(40),
                 check: Some("plan".to_owned()),
                 digest: Some("d".to_owned()),
+                writing: None,
                 pulls: Vec::new(),
             },
             login: "ada".to_owned(),
@@ -229,7 +230,7 @@ mod tests {
         check(github, pull(), (false, &["look"]));
         check(github, deleted("topic"), (false, &[]));
         check(github, deleted("main"), (true, &[]));
-        let button = format!("asked button retry {} plan d", "a".repeat(40));
+        let button = format!("asked button retry {} plan d 0 0", "a".repeat(40));
         check(github, pressed(), (false, &["look", &button]));
         check("null", push("main"), (true, &[]));
         check("null", push("topic"), (false, &[]));

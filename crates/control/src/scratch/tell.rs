@@ -132,7 +132,7 @@ impl<P: Platform> Control<P> {
         Ok(brought)
     }
 
-    /// The last word of it was not the last: something of it is tried again.
+    /// The last word of it was not the last: something of it is tried again, and told also when it says the same.
     pub(crate) async fn tell_scratch_again(
         &self,
         path: &RequestPath,
@@ -148,6 +148,7 @@ impl<P: Platform> Control<P> {
                     over: false,
                     looked: 0,
                     told: 0,
+                    again: self.now().max(row.again + 1),
                     ..row
                 }));
                 change.replace(key, Expect::Version(version), next);

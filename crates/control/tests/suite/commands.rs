@@ -10,7 +10,7 @@ use runner_api::Grant;
 
 use crate::faults::When;
 use crate::fixture::APP;
-use crate::review::{broken, merge, one, open, review, tell};
+use crate::review::{OTHER, RESULTS, broken, merge, one, open, review, seen, tell};
 use crate::world::{Act, World};
 
 const DAY: u64 = 24 * 3_600;
@@ -125,6 +125,54 @@ async fn who_may_push_may_retry_and_each_wish_is_done_once() {
     // A commit that is not planned is nobody's.
     let stray = pressed("button 5", "ada", at(&"1".repeat(40)), Wish::Cancel);
     assert_eq!(ask(&world, &forge, &stray).await, Answer::Done(0));
+}
+
+/// The button of a text is pressed once: what fails in the same way again has to have another text.
+#[tokio::test]
+async fn what_fails_again_is_told_anew_though_it_says_the_same() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let mut said = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    for nth in 0..3 {
+        let button = pressed(&format!("button {nth}"), "ada", at(&pull.head), Wish::Retry);
+        assert_eq!(ask(&world, &forge, &button).await, Answer::Done(1));
+        // It fails before anybody looks.
+        world.quiet().await;
+        tell(&world, &forge).await;
+        let again = seen(&forge, &pull.head, RESULTS).expect("it is told");
+        assert_eq!(again.summary, said.summary);
+        assert_ne!(again.digest, said.digest);
+        said = again;
+        world.pass(61);
+    }
+}
+
+/// The same while other work of the page goes on.
+#[tokio::test]
+async fn what_fails_again_beside_open_work_is_told_anew() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    forge.set_permission("ada", Permission::Write);
+    let files = [(APP, Some(&*one("app"))), (OTHER, Some(&*one("lib")))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    world.script(|grant| match grant.spec.title().contains("lib") {
+        true => Act::Hold,
+        false => Act::Say(broken("no")),
+    });
+    merge(&mut world, &forge, &pull).await;
+    world.quiet().await;
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let said = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    assert!(said.title.contains("1 failed so far"), "{}", said.title);
+    let button = pressed("button", "ada", at(&pull.head), Wish::Retry);
+    assert_eq!(ask(&world, &forge, &button).await, Answer::Done(1));
+    world.quiet().await;
+    world.pass(61);
+    tell(&world, &forge).await;
+    let again = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    assert_eq!(again.title, said.title);
+    assert_ne!(again.digest, said.digest);
 }
 
 #[tokio::test]

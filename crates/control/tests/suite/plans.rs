@@ -24,7 +24,7 @@ fn slowly(world: &mut World) {
 }
 
 /// Somebody merges it in one commit, whatever was merged before.
-async fn squash(
+pub(crate) async fn squash(
     world: &mut World,
     forge: &MemoryForge,
     pull: &Pull,

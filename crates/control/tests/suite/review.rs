@@ -9,6 +9,7 @@ use ports::{Check, CheckState, Platform, Pull, PullState};
 use runner_api::{Failure, FailureKind, Outcome};
 
 use crate::fixture::{APP, RELEASE, build_on, release};
+use crate::plans::squash;
 use crate::world::{Act, World, path};
 
 pub(crate) const OTHER: &str = "builds/2026/11/other.yaml";
@@ -304,4 +305,26 @@ pub(crate) fn broken(line: &str) -> Outcome {
         },
         artifacts: Vec::new(),
     }
+}
+
+/// A page that the forge does not take holds up no other one of the same commit.
+#[tokio::test]
+async fn one_page_that_fails_holds_up_no_other() {
+    let mut written = Vec::new();
+    for call in 0..3 {
+        let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+        let files = [(APP, Some(&*one("app")))];
+        let pull = open(&mut world, &forge, &files).await;
+        review(&world, &forge).await;
+        squash(&mut world, &forge, &pull, &files).await;
+        review(&world, &forge).await;
+        forge.fail_after(call, ports::Error::transient("write a check", "no"));
+        let told = tell(&world, &forge).await;
+        let pages = [pull.head.clone(), world.tip("main").await];
+        let there = pages
+            .iter()
+            .filter(|at| seen(&forge, at, RESULTS).is_some());
+        written.push((there.count(), told.failed));
+    }
+    assert_eq!(written, [(1, 1), (1, 1), (2, 0)]);
 }

@@ -400,6 +400,11 @@ async fn what_failed_is_tried_again_and_stays_apart() {
     tell(&world, &forge).await;
     assert_eq!(check(&forge, &pull).state, CheckState::Running);
     world.quiet().await;
+    world.pass(61);
+    tell(&world, &forge).await;
+    // The button of a text is pressed once.
+    assert_eq!(check(&forge, &pull).summary, failed.summary);
+    assert_ne!(check(&forge, &pull).digest, failed.digest);
     let asked = written(&world, 1, "ada", pull.number, Wish::Retry);
     assert_eq!(ask(&world, &forge, &asked).await, Answer::Done(1));
     let said = told(&forge, 1).expect("it is answered");

@@ -130,13 +130,14 @@ fn whole(check: &Check, piece: &[Annotation]) -> Value {
         "external_id": check.digest,
         "status": status,
         "output": output(check, piece),
+        // Also while it runs: what is under way can be stopped. An empty list takes those of an earlier text away.
+        "actions": actions(check),
     });
     if let Some(details) = &check.details {
         body["details_url"] = details.as_str().into();
     }
     if let Some(conclusion) = conclusion {
         body["conclusion"] = conclusion.into();
-        body["actions"] = actions(check);
     }
     body
 }
@@ -409,7 +410,7 @@ mod tests {
         });
         assert_eq!(body, expect);
         let running = super::bodies(&check(CheckState::Running, 0), 0);
-        assert_eq!(running[0].get("actions"), None);
+        assert_eq!(running[0]["actions"], body["actions"]);
         assert_eq!(running[0].get("conclusion"), None);
     }
 }

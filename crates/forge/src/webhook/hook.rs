@@ -131,8 +131,19 @@ pub struct Checked {
     pub check: Option<String>,
     /// Which text of it the person saw: [`ports::Check::digest`]. Another one may be there by now.
     pub digest: Option<String>,
+    /// Which writing of that text, as the forge tells them apart.
+    pub writing: Option<Writing>,
     /// Pull requests with that commit, as far as the forge names them: none of forks.
     pub pulls: Vec<u64>,
+}
+
+/// One of several times that a check said the same, as after a retry that failed in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Writing {
+    /// The number of the check run. Work that goes again after a check was completed has a new one.
+    pub run: u64,
+    /// When it was completed, in milliseconds since 1970 by the forge's clock, if it is.
+    pub completed: Option<i64>,
 }
 
 /// What happened to a branch.

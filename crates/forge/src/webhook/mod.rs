@@ -19,7 +19,7 @@ mod wanted;
 
 pub use command::{Command, MAX_COMMAND_BYTES, MAX_COMMANDS, Verb};
 pub use deliveries::Deliveries;
-pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, PullAction};
+pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, PullAction, Writing};
 pub use read::{Headers, MAX_BODY_BYTES, read, receive};
 pub use refusal::Refusal;
 pub use secrets::{Secrets, signature};

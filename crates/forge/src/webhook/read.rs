@@ -8,6 +8,7 @@ use super::command::commands;
 use super::payload::{MAX_LIST, Payload};
 use super::{
     BranchChange, Checked, Event, FullName, Hook, Kind, Presence, PullAction, Refusal, Secrets,
+    Writing,
 };
 
 /// GitHub's largest delivery, in bytes. A larger body is of nobody, and is not looked through.
@@ -135,10 +136,16 @@ fn checked(payload: &Payload<'_>, at: &str) -> Result<Checked, Refusal> {
     let pulls = payload.list(&format!("/{at}/pull_requests"));
     let name = payload.text(&format!("/{at}/name")).ok();
     let digest = payload.text(&format!("/{at}/external_id")).ok();
+    let run = payload.number(&format!("/{at}/id"));
+    let writing = run.ok().filter(|_| at == "check_run").map(|run| Writing {
+        run,
+        completed: payload.time(&format!("/{at}/completed_at")).ok(),
+    });
     Ok(Checked {
         commit: payload.commit(&format!("/{at}/head_sha"))?,
         check: name.and_then(|name| Some(name.strip_prefix(PREFIX)?.to_owned())),
         digest: digest.map(str::to_owned),
+        writing,
         pulls: pulls.filter_map(|pull| pull["number"].as_u64()).collect(),
     })
 }

@@ -3,9 +3,9 @@
 use ledger::{About, Asked, Comment, Message, Wish};
 use ports::Check;
 
-use super::{Command, Event, FullName, Hook, Verb};
+use super::{Checked, Command, Event, FullName, Hook, Verb};
 
-/// Bytes of what names a button that was pressed. Those of our own checks have about 130.
+/// Bytes of what names a button that was pressed. Those of our own checks have about 160.
 const MAX_ID: usize = 500;
 
 /// What `hook` is to be answered with work for: nothing, or a look at the forge and what somebody asks for there.
@@ -73,10 +73,8 @@ fn asked(event: &Event) -> Option<Asked> {
                 "cancel" => Wish::Cancel,
                 _ => return None,
             };
-            // The button of one text is pressed once: a text that says something else has another digest.
-            let text = on.digest.as_deref().unwrap_or_default();
             let check = on.check.as_deref().unwrap_or_default();
-            let id = format!("button {name} {} {check} {text}", on.commit);
+            let id = format!("button {name} {} {check} {}", on.commit, writing(on));
             let commit = on.commit.clone();
             let about = match check == Check::SCRATCH {
                 true => About::Scratch { commit },
@@ -92,6 +90,15 @@ fn asked(event: &Event) -> Option<Asked> {
         }
         _ => None,
     }
+}
+
+/// The button of one writing is pressed once. All of it is in what was signed, so a delivery that comes again under
+/// another id is the same press; what comes of a press is another writing, though it may say the same.
+fn writing(on: &Checked) -> String {
+    let text = on.digest.as_deref().unwrap_or_default();
+    let run = on.writing.map_or(0, |writing| writing.run);
+    let completed = on.writing.and_then(|writing| writing.completed);
+    format!("{text} {run} {}", completed.unwrap_or_default())
 }
 
 /// Words that a command does not know make another one of it: who writes `cancel curl` does not want all canceled.
@@ -127,7 +134,7 @@ fn is_commit(word: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Checked, Kind};
+    use super::super::{Kind, Writing};
     use super::*;
 
     fn hook(event: Event) -> Hook {
@@ -159,6 +166,7 @@ mod tests {
                 commit: "a".repeat(40),
                 check: Some("build and release".to_owned()),
                 digest: Some(digest.to_owned()),
+                writing: None,
                 pulls: Vec::new(),
             },
             login: "ada".to_owned(),
@@ -220,6 +228,26 @@ mod tests {
     }
 
     #[test]
+    fn a_button_of_what_was_written_anew_is_another_one() {
+        let id = |run: u64, completed: Option<i64>, digest: &str| {
+            let mut event = button("retry", digest);
+            if let Event::Action { on, .. } = &mut event {
+                on.writing = Some(Writing { run, completed });
+            }
+            asked_by(event).flatten().expect("it asks").id
+        };
+        let ids = [
+            id(1, Some(9), "d1"),
+            id(2, Some(9), "d1"),
+            id(1, Some(10), "d1"),
+            id(1, None, "d1"),
+            id(1, Some(9), "d2"),
+        ];
+        assert_eq!(std::collections::BTreeSet::from(ids.clone()).len(), 5);
+        assert_eq!(ids[0], id(1, Some(9), "d1"));
+    }
+
+    #[test]
     fn a_button_of_scratch_builds_is_about_them_alone() {
         let about = |name: &str| {
             let mut event = button("cancel", "d1");
@@ -243,6 +271,7 @@ mod tests {
                 commit: "c".repeat(40),
                 check: check.map(str::to_owned),
                 digest: None,
+                writing: None,
                 pulls: Vec::new(),
             };
             messages(&hook(Event::Rerequested(checked)), None).pop()

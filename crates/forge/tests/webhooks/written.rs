@@ -2,7 +2,7 @@
 
 use forge::webhook::{
     BranchChange, Checked, Command, Event, FullName, Hook, Kind, MAX_COMMANDS, Presence,
-    PullAction, Verb,
+    PullAction, Verb, Writing,
 };
 use serde_json::{Value, json};
 
@@ -127,15 +127,20 @@ fn checks() {
         commit: COMMIT.to_owned(),
         check: Some("plan".to_owned()),
         digest: Some("d1".to_owned()),
+        writing: Some(Writing {
+            run: 4,
+            completed: Some(1_795_989_600_000),
+        }),
         pulls: vec![7, 8],
     };
     let all = Checked {
         commit: COMMIT.to_owned(),
         check: None,
         digest: None,
+        writing: None,
         pulls: vec![],
     };
-    let run = json!({"head_sha": COMMIT, "name": "millrace / plan", "external_id": "d1", "pull_requests": [{"number": 7}, {"number": 8}]});
+    let run = json!({"id": 4, "completed_at": "2026-11-29T22:00:00Z", "head_sha": COMMIT, "name": "millrace / plan", "external_id": "d1", "pull_requests": [{"number": 7}, {"number": 8}]});
     both(
         "check_run",
         json!({"action": "rerequested", "check_run": run}),
@@ -143,7 +148,7 @@ fn checks() {
     );
     both(
         "check_suite",
-        json!({"action": "rerequested", "check_suite": {"head_sha": COMMIT, "pull_requests": []}}),
+        json!({"action": "rerequested", "check_suite": {"id": 5, "head_sha": COMMIT, "pull_requests": []}}),
         Event::Rerequested(all),
     );
     let login = "octo".to_owned();

@@ -42,7 +42,12 @@ pub(crate) fn route(world: &mut World, call: &Call) -> Reply {
         }
         ("POST", ["statuses", sha]) => new_status(world, sha, &call.body),
         ("GET", ["commits", name, "statuses"] | ["statuses", name]) => statuses(world, call, name),
-        ("GET", ["issues", number, "comments"]) => comments(world, number),
+        ("GET", ["issues", number, "comments"]) => comments(world, call, number),
+        ("GET", ["issues", "comments", id]) => {
+            let comment = world.comments.iter().find(|c| c.id.to_string() == *id);
+            let comment = comment.ok_or_else(not_found)?;
+            Ok(Answer::new(200, show::comment(world, comment)))
+        }
         ("POST", ["issues", number, "comments"]) => new_comment(world, number, &call.body),
         ("PATCH", ["issues", "comments", id]) => edit_comment(world, id, &call.body),
         ("GET", ["collaborators", login, "permission"]) => permission(world, login),
@@ -144,11 +149,21 @@ fn statuses(world: &World, call: &Call, name: &str) -> Reply {
     Ok(paged(call, &url, list.collect(), "limit"))
 }
 
-/// All of them: Gitea has no pages here.
-fn comments(world: &World, number: &str) -> Reply {
+/// Oldest first; of a time `since` those that were changed then or later. Gitea has no pages here.
+fn comments(world: &World, call: &Call, number: &str) -> Reply {
     let pull = pull_of(world, number)?;
-    let comments = world.comments.iter().filter(|c| c.pull == pull);
-    let list: Vec<Value> = comments.map(|c| show::comment(world, c)).collect();
+    let since = match call.asked("since") {
+        "" => i64::MIN,
+        since => {
+            let since = since.parse::<jiff::Timestamp>();
+            since
+                .map_err(|_| refusal(422, "since is no time"))?
+                .as_second()
+        }
+    };
+    let comments = world.comments.iter();
+    let meant = comments.filter(|c| c.pull == pull && c.updated >= since);
+    let list: Vec<Value> = meant.map(|c| show::comment(world, c)).collect();
     Ok(Answer::new(200, list.into()))
 }
 
