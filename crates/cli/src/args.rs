@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::examples;
 
-mod words;
+pub(crate) mod words;
 
 /// Where `millrace up` listens unless told otherwise.
 pub(crate) const LISTEN: &str = "127.0.0.1:7878";

@@ -25,8 +25,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::Verdict;
-use crate::args::UpArgs;
+use crate::args::{UpArgs, words::plain_url};
 use crate::client::TOKEN;
+use crate::failure::{Failure, Kind};
 use crate::init::{BUILDER, SIGNER};
 use crate::keeper::{Jobs, Keeper};
 use crate::local::{Layout, private_directory};
@@ -39,8 +40,9 @@ use loops::{
 pub(crate) use pulls::forge_address;
 use pulls::{At, Ear, News};
 
-pub(crate) async fn run(args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
+pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
     start_logging();
+    args.forge.public_url = public_url(args.forge.public_url.as_deref())?;
     let layout = Layout::new(&args.data)?;
     anyhow::ensure!(layout.is_made(), layout.not_made());
     let token = admin_token(&layout)?;
@@ -239,6 +241,12 @@ pub(crate) async fn configuration(state_repo: &GitStateRepo, branch: &str) -> Op
     }
     let (config, _) = Config::load(files.iter().map(|(path, bytes)| (*path, &bytes[..])));
     Some(config)
+}
+
+/// Links in checks begin with it. What was written is not repeated: there may be a login in it.
+fn public_url(told: Option<&str>) -> anyhow::Result<Option<String>> {
+    let plain = told.map(plain_url).transpose();
+    plain.map_err(|why| Failure::new(Kind::Usage, format!("use --public-url: {why}")).into())
 }
 
 fn options(config: Option<&Config>, args: &UpArgs, place: &StatePlace) -> Options {

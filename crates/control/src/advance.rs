@@ -238,7 +238,7 @@ impl<P: Platform> Control<P> {
             };
             let key = (git.to_string(), git_ref.to_string());
             let asked = self.now();
-            if refs.contains_key(&key) || self.away.rests(&key.0, asked) {
+            if refs.contains_key(&key) || self.away.rests(&key.0, asked).is_some() {
                 continue;
             }
             match self.platform.state_repo().resolve(&key.0, &key.1).await {
@@ -251,7 +251,7 @@ impl<P: Platform> Control<P> {
                 }
                 // The plan says that it is still to be looked up; sweep comes back.
                 Err(error) => {
-                    self.away.note(&key.0, asked, self.now());
+                    self.away.note(&key.0, &error, (asked, self.now()));
                     tracing::warn!(url = %key.0, %error, "a ref could not be looked up");
                 }
             }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use ledger::{
-    About, Asked, AskedRow, Change, DeadLetterRow, Expect, Key, Millis, Row, ScratchRow, Wish,
-    partition,
+    About, Asked, AskedRow, Change, DeadLetterRow, Expect, Key, Millis, PullRow, Row, ScratchRow,
+    Wish, partition,
 };
 use pipeline_spec::RequestPath;
 use ports::{Applied, Forge, Ledger, Permission, Platform, Reply};
@@ -12,7 +12,8 @@ use ports::{Applied, Forge, Ledger, Permission, Platform, Reply};
 use crate::budgets::{Word, no_more};
 use crate::load::unexpected;
 use crate::reply::{self, Came};
-use crate::{CommandError, Control, Error, Result, contended};
+use crate::results_check::Standing;
+use crate::{CommandError, Control, Error, MAX_TRIES, Result, contended};
 
 /// What somebody asks for by a comment is done within this time after it was written, or never: whoever waited longer
 /// has gone another way. GitHub delivers again what is three days old.
@@ -64,7 +65,13 @@ impl<P: Platform> Control<P> {
             return Ok(answer);
         }
         let (came, tasks) = self.fulfil_all(forge, asked).await?;
-        tracing::info!(login = asked.login, ?came, "asked for at the forge");
+        let wishes: Vec<&str> = asked.wishes.iter().map(Wish::word).collect();
+        tracing::info!(
+            login = asked.login,
+            wishes = wishes.join(", "),
+            tasks,
+            "asked for at the forge"
+        );
         let text = asked.comment.is_some().then(|| reply::answer(asked, &came));
         let done = AskedRow {
             under_way: false,
@@ -146,6 +153,7 @@ impl<P: Platform> Control<P> {
             at: self.now(),
             under_way: false,
             answer: None,
+            comment: 0,
         };
         let row = AskedRow {
             answer: Some(reply::REFUSAL.to_owned()),
@@ -205,21 +213,53 @@ impl<P: Platform> Control<P> {
             at: self.now(),
             under_way: true,
             answer: None,
+            comment: 0,
         };
-        let mut change = Change::default();
-        change.replace(key.clone(), Expect::Absent, Row::Asked(row.clone()));
-        if self.apply(change).await? == Applied::Done {
-            return Ok((row, 1));
+        for _ in 0..MAX_TRIES {
+            let mut change = Change::default();
+            change.replace(key.clone(), Expect::Absent, Row::Asked(row.clone()));
+            let newest = self.newest_comment(asked).await?;
+            if let (Some(at), Some(comment)) = (newest_key(&asked.about), &asked.comment)
+                && newest
+                    .as_ref()
+                    .is_none_or(|(newest, _)| newest.comment < comment.id)
+            {
+                let expect = Expect::as_read(newest.map(|(_, version)| version));
+                let row = AskedRow {
+                    under_way: false,
+                    comment: comment.id,
+                    ..row.clone()
+                };
+                change.replace(at, expect, Row::Asked(row));
+            }
+            if self.apply(change).await? == Applied::Done {
+                return Ok((row, 1));
+            }
+            if let Some(found) = self.asked_row(key).await? {
+                return Ok(found);
+            }
         }
-        let found = self.asked_row(key).await?;
-        found.ok_or_else(|| contended(key))
+        Err(contended(key))
+    }
+
+    /// The newest comment there whose wish was begun. What is older and comes later, or again, undoes nothing of it.
+    async fn newest_comment(&self, asked: &Asked) -> Result<Option<(AskedRow, u64)>> {
+        match newest_key(&asked.about) {
+            Some(key) => self.asked_row(&key).await,
+            None => Ok(None),
+        }
     }
 
     /// What came of each wish, and how many tasks go again or were stopped.
     async fn fulfil_all<F: Forge>(&self, forge: &F, asked: &Asked) -> Result<(Vec<Came>, usize)> {
         let (mut all, mut tasks) = (Vec::new(), 0);
+        let newest = self.newest_comment(asked).await?;
+        let is_overtaken = newest.is_some_and(|(row, _)| is_older(asked, row.comment));
         for wish in &asked.wishes {
             let came = match wish {
+                Wish::Retry | Wish::Cancel | Wish::Scratch { .. } if is_overtaken => {
+                    Came::Overtaken
+                }
                 Wish::Retry => self.retry_meant(asked).await?,
                 Wish::Cancel => self.cancel_meant(asked).await?,
                 Wish::Plan => match asked.about {
@@ -277,8 +317,10 @@ impl<P: Platform> Control<P> {
         let pulls = self.known_pulls().await?;
         let commit = match about {
             About::Pull { number } => {
-                let row = pulls.get(number).map(|(row, _)| row);
-                return Ok(row.iter().flat_map(|row| row.requests.clone()).collect());
+                return match pulls.get(number) {
+                    Some((row, _)) => self.still_of(row).await,
+                    None => Ok(BTreeSet::new()),
+                };
             }
             About::Commit { commit } | About::Scratch { commit } => commit,
         };
@@ -286,10 +328,27 @@ impl<P: Platform> Control<P> {
             .values()
             .map(|(row, _)| row)
             .find(|row| row.head == *commit && row.merged.is_some());
-        if let Some(row) = headed {
-            return Ok(row.requests.iter().cloned().collect());
+        match headed {
+            Some(row) => self.still_of(row).await,
+            None => self.brought_by(commit).await,
         }
-        self.brought_by(commit).await
+    }
+
+    /// Requests of a merged pull request that no later commit has changed.
+    async fn still_of(&self, pull: &PullRow) -> Result<BTreeSet<RequestPath>> {
+        let mut still = BTreeSet::new();
+        let Some(merged) = &pull.merged else {
+            return Ok(still);
+        };
+        for path in &pull.requests {
+            let Some(loaded) = self.load(path).await? else {
+                continue;
+            };
+            if let Standing::Own(_) = self.standing(merged, &loaded).await? {
+                still.insert(path.clone());
+            }
+        }
+        Ok(still)
     }
 
     /// Scratch builds that somebody means; `None`: he means what was merged. Until then a pull request has brought
@@ -313,6 +372,22 @@ impl<P: Platform> Control<P> {
         }
         Ok(Some(rows))
     }
+}
+
+/// Where the newest comment of a pull request is noted.
+fn newest_key(about: &About) -> Option<Key> {
+    match about {
+        About::Pull { number } => Some(Key::asked(&format!("newest of {number}"))),
+        About::Commit { .. } | About::Scratch { .. } => None,
+    }
+}
+
+/// Forges count comments upwards.
+fn is_older(asked: &Asked, newest: u64) -> bool {
+    asked
+        .comment
+        .as_ref()
+        .is_some_and(|comment| comment.id < newest)
 }
 
 /// None: nothing of it failed, or is open.

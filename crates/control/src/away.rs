@@ -13,24 +13,36 @@ const SILENT_MILLIS: Millis = 5_000;
 
 /// What this process remembers of them.
 #[derive(Debug, Default)]
-pub(crate) struct Away(Mutex<BTreeMap<String, Millis>>);
+pub(crate) struct Away(Mutex<BTreeMap<String, Resting>>);
+
+#[derive(Debug)]
+struct Resting {
+    until: Millis,
+    /// Why it failed.
+    why: String,
+}
 
 impl Away {
-    /// Whether `url` failed, or its host was silent, a moment before `now`.
-    pub(crate) fn rests(&self, url: &str, now: Millis) -> bool {
+    /// Why `url` failed, or its host was silent, a moment before `now`. `None`: it may be asked.
+    pub(crate) fn rests(&self, url: &str, now: Millis) -> Option<String> {
         let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.retain(|_, until| now < *until);
-        resting.contains_key(url) || resting.contains_key(host(url))
+        resting.retain(|_, it| now < it.until);
+        let found = resting.get(url).or_else(|| resting.get(host(url)));
+        found.map(|it| it.why.clone())
     }
 
     /// It was asked at `asked` and had failed at `now`.
-    pub(crate) fn note(&self, url: &str, asked: Millis, now: Millis) {
+    pub(crate) fn note(&self, url: &str, why: &impl ToString, (asked, now): (Millis, Millis)) {
         let who = match now.saturating_sub(asked) < SILENT_MILLIS {
             true => url,
             false => host(url),
         };
         let mut resting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.insert(who.to_owned(), now.saturating_add(REST_MILLIS));
+        let rests = Resting {
+            until: now.saturating_add(REST_MILLIS),
+            why: why.to_string(),
+        };
+        resting.insert(who.to_owned(), rests);
     }
 }
 
@@ -52,21 +64,22 @@ mod tests {
         let away = Away::default();
         let (one, other) = ("https://a.example.org/x.git", "https://a.example.org/y.git");
         let now = SILENT_MILLIS;
-        assert!(!away.rests(one, now));
-        away.note(one, 0, now);
-        assert!(away.rests(other, now), "it is the host that is silent");
-        assert!(!away.rests("https://b.example.org/x.git", now));
-        assert!(away.rests(one, now + REST_MILLIS - 1));
-        assert!(!away.rests(one, now + REST_MILLIS));
+        assert_eq!(away.rests(one, now), None);
+        away.note(one, &"it took too long", (0, now));
+        let why = Some("it took too long".to_owned());
+        assert_eq!(away.rests(other, now), why, "it is the host that is silent");
+        assert_eq!(away.rests("https://b.example.org/x.git", now), None);
+        assert_eq!(away.rests(one, now + REST_MILLIS - 1), why);
+        assert_eq!(away.rests(one, now + REST_MILLIS), None);
     }
 
     #[test]
     fn an_address_that_fails_at_once_is_left_alone_by_itself() {
         let away = Away::default();
         let (one, other) = ("https://a.example.org/x.git", "https://a.example.org/y.git");
-        away.note(one, 0, SILENT_MILLIS - 1);
-        assert!(away.rests(one, SILENT_MILLIS));
-        assert!(!away.rests(other, SILENT_MILLIS));
+        away.note(one, &"refused", (0, SILENT_MILLIS - 1));
+        assert!(away.rests(one, SILENT_MILLIS).is_some());
+        assert_eq!(away.rests(other, SILENT_MILLIS), None);
     }
 
     #[test]

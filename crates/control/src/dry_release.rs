@@ -34,6 +34,10 @@ impl<P: Platform> Control<P> {
             (Some(loaded), _) => loaded.clone(),
             (None, _) => self.newcomer(&request.path, wish).await?,
         };
+        let builds = wish.map_or(&[][..], |wish| &wish.from);
+        let names = self.concerned(&loaded, wish).await?;
+        let about = builds.iter().chain([&request.path]).cloned().collect();
+        request.leans = self.leans(&about, &names).await?;
         let (preview, from) = self
             .preview(config, files, (wish, &loaded), Own::There)
             .await?;
@@ -80,7 +84,6 @@ impl<P: Platform> Control<P> {
         }
         for (name, preview) in preview.repositories {
             let signs_packages = preview.format == Format::Rpm && wish.is_some();
-            let builds = wish.map_or(&[][..], |wish| &wish.from);
             let repository = (name.as_str(), signs_packages);
             jobs.add_release(&request.path, builds, repository, &preview.smoke);
             let tasks = tasks(name.as_str(), &preview, &request.path, wish);

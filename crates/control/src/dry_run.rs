@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Note, Phase, Problem, RequestPlan, RequestRow, RequestSpec, Tasks};
+use ledger::{Leans, Note, Phase, Problem, RequestPlan, RequestRow, RequestSpec, Tasks};
 use pipeline_spec::{
     Architecture, BuildRequest, Config, Diagnostic, PackageName, PackageRequest, PlatformName,
     Priority, RepositoryName, RequestKind, RequestPath, Severity, Source,
@@ -107,6 +107,9 @@ pub struct DryRunRequest {
     /// A host did not answer: another look may say otherwise.
     #[serde(skip)]
     pub is_unsure: bool,
+    /// A release or its revert: what beside files its plan is made of.
+    #[serde(skip)]
+    pub leans: Leans,
     /// What follows later and why.
     pub notes: Vec<Note>,
     /// First tasks, and those that follow once the sources are known.
@@ -303,6 +306,7 @@ impl<P: Platform> Control<P> {
                 priority: Priority::Normal,
                 problems: Vec::new(),
                 is_unsure: false,
+                leans: Leans::default(),
                 notes: Vec::new(),
                 tasks: Vec::new(),
                 work: DryRunWork::default(),
@@ -379,21 +383,15 @@ impl<P: Platform> Control<P> {
                 continue;
             };
             let key = (git.to_string(), git_ref.to_string());
+            if refs.contains_key(&key) {
+                continue;
+            }
             let known = loaded.as_ref().and_then(|loaded| loaded.refs.get(&key));
             let resolution = match known {
                 Some(row) => Resolution::Commit(row.commit.clone()),
                 // The planner says that it is still to be looked up.
                 None if look_up == Refs::Leave => continue,
-                None => match self.platform.state_repo().resolve(&key.0, &key.1).await {
-                    Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
-                    Ok(Resolved::Missing(message)) => Resolution::Missing(message),
-                    Err(error) => {
-                        request.is_unsure = true;
-                        Resolution::Missing(format!(
-                            "{git_ref} of {git} cannot be looked up now: {error}"
-                        ))
-                    }
-                },
+                None => self.look_up(&key, request).await,
             };
             refs.insert(key, resolution);
         }
@@ -444,6 +442,28 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(())
+    }
+
+    /// Asks the host of a source. One that is silent is asked once, and not for each package.
+    async fn look_up(
+        &self,
+        key @ (git, git_ref): &(String, String),
+        request: &mut DryRunRequest,
+    ) -> Resolution {
+        let asked = self.now();
+        let why = match self.away.rests(git, asked) {
+            Some(why) => why,
+            None => match self.platform.state_repo().resolve(&key.0, &key.1).await {
+                Ok(Resolved::Commit(commit)) => return Resolution::Commit(commit),
+                Ok(Resolved::Missing(message)) => return Resolution::Missing(message),
+                Err(error) => {
+                    self.away.note(git, &error, (asked, self.now()));
+                    error.to_string()
+                }
+            },
+        };
+        request.is_unsure = true;
+        Resolution::Missing(format!("{git_ref} of {git} cannot be looked up now: {why}"))
     }
 
     /// What no request says: files that nobody reads, repositories that go off the air.

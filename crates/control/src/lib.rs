@@ -40,6 +40,7 @@ mod durations;
 mod files;
 mod forecast;
 mod jobs;
+mod leans;
 mod load;
 mod markdown;
 mod merged;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger::{Change, Expect, Key, PullRow, Row, WatchRow};
+use ledger::{Change, Expect, Key, Leans, PullRow, Row, WatchRow};
 use pipeline_spec::RequestPath;
 use ports::{Forge, Platform, Pull, StateRepo};
 
@@ -56,6 +56,7 @@ impl<P: Platform> Control<P> {
             requests,
             merged: Some(planned.to_owned()),
             plan: None,
+            leans: Leans::default(),
             again: 0,
             writing: 0,
         };

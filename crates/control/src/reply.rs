@@ -28,6 +28,8 @@ pub(crate) enum Came {
     NotOpen,
     /// Of scratch builds.
     Scratch(Scratch),
+    /// A newer comment was done before: nothing of it is undone.
+    Overtaken,
     /// It is no command: a stranger's words.
     Unknown(String),
 }
@@ -90,37 +92,51 @@ fn sentence(came: &Came) -> String {
             };
             let tasks = match tasks {
                 0 => "What was missing is looked up again".to_owned(),
-                1 => "1 task goes again".to_owned(),
-                tasks => format!("{tasks} tasks go again"),
+                1 => "1 task is tried again".to_owned(),
+                tasks => format!("{tasks} tasks are tried again"),
             };
             format!("{tasks}, of {}{more}.", named.join(", "))
         }
         Came::Canceled(0) => {
             "Nothing that this pull request has brought is under way now: nothing is left to cancel.".to_owned()
         }
-        Came::Canceled(1) => "1 task was stopped.".to_owned(),
-        Came::Canceled(tasks) => format!("{tasks} tasks were stopped."),
+        Came::Canceled(1) => "1 task is canceled.".to_owned(),
+        Came::Canceled(tasks) => format!("{tasks} tasks are canceled."),
         Came::Stopped(tasks) => {
             let tasks = match tasks {
-                0 => "before any of their tasks began".to_owned(),
-                1 => "and 1 task of them".to_owned(),
-                tasks => format!("and {tasks} tasks of them"),
+                0 => String::new(),
+                1 => ": 1 task was canceled".to_owned(),
+                tasks => format!(": {tasks} tasks were canceled"),
             };
-            format!("The scratch builds were stopped, {tasks}. Who asks for them again has them go on.")
+            format!("Scratch builds are stopped{tasks}. `/millrace scratch` lets them go on.")
         }
         Came::Planned(head) => format!(
             "The plan was made anew, of {}.",
             code(head.get(..12).unwrap_or(head))
         ),
-        Came::NotOpen => "There is nothing to plan: this pull request is not open, or it is into another branch than the one that is planned.".to_owned(),
+        Came::NotOpen => "There is nothing to plan: this pull request is not open, or does not target the branch that Millrace plans.".to_owned(),
         Came::Scratch(scratch) => of_scratch(scratch),
-        Came::Unknown(words) => {
-            let said: String = words.chars().take(MAX_WORDS).collect();
-            let said = code(format!("/millrace {said}").trim());
-            format!(
-                "{said} is no command. There are `/millrace retry`, `/millrace cancel`, `/millrace plan` and `/millrace scratch`, each alone on a line; behind the last one a commit may stand, all digits of its id."
-            )
+        Came::Overtaken => {
+            "Nothing was done: a newer command on this pull request came before this one. If you still want it, write it again.".to_owned()
         }
+        Came::Unknown(words) => no_command(words),
+    }
+}
+
+fn no_command(words: &str) -> String {
+    let said: String = words.chars().take(MAX_WORDS).collect();
+    let said = code(format!("/millrace {said}").trim());
+    let (word, rest) = words.split_once(' ').unwrap_or((words, ""));
+    match word {
+        "scratch" => format!(
+            "{said} was not understood, so nothing was built. `/millrace scratch` may be followed by one commit, all digits of its id."
+        ),
+        "retry" | "cancel" | "plan" if !rest.is_empty() => format!(
+            "{said} was not understood, so nothing was done. `/millrace {word}` stands alone on its line, and means all that this pull request has brought."
+        ),
+        _ => format!(
+            "{said} is no command. There are `/millrace retry`, `/millrace cancel`, `/millrace plan` and `/millrace scratch`, each alone on a line. `/millrace scratch` may be followed by a commit, all digits of its id."
+        ),
     }
 }
 
@@ -135,11 +151,11 @@ fn of_scratch(scratch: &Scratch) -> String {
             let commit = short(&row.commit);
             let left_out = left_out("Not built", &row.left_out, row.more_left_out);
             format!(
-                "{builds}, of {commit}. The check **scratch build** follows them, and nothing of them is ever released.{left_out}"
+                "{builds}, of {commit}. The check **millrace / scratch build** follows them, and nothing of them is ever released.{left_out}"
             )
         }
         Scratch::Before(commit) => format!(
-            "Scratch builds of {} were begun before: the check **scratch build** says how they go. `/millrace retry` tries again what failed.",
+            "Scratch builds of {} were begun before: the check **millrace / scratch build** says how they go. `/millrace retry` tries again what failed.",
             short(commit)
         ),
         Scratch::Nothing(broken, _) if broken.is_empty() => {
@@ -151,7 +167,7 @@ fn of_scratch(scratch: &Scratch) -> String {
         Scratch::TooMany(many, most) => format!(
             "It adds or changes {many} build requests, and scratch builds are made of {most} at most: split it."
         ),
-        Scratch::NotOpen => "There is nothing to build: this pull request is not open, or it is into another branch than the one that is planned.".to_owned(),
+        Scratch::NotOpen => "There is nothing to build: this pull request is not open, or does not target the branch that Millrace plans.".to_owned(),
         Scratch::OfAFork => "Nothing was begun: this pull request is from a fork, so name the commit that you have read, all digits of its id, as in `/millrace scratch COMMIT`. Its author can push at any time, and what is built has to be what was read.".to_owned(),
         Scratch::NotTheNewest => "Nothing was begun: the commit that you name is not the newest of this pull request. Read what was pushed since, and name that.".to_owned(),
         Scratch::NothingPlanned => "Nothing was begun: no commit of the branch was planned yet, so there is no configuration to build with.".to_owned(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ledger::{
-    Change, Condition, Expect, Key, Millis, PullRow, ReviewedPlan, Row, WatchRow, partition,
+    Change, Condition, Expect, Key, Leans, Millis, PullRow, ReviewedPlan, Row, WatchRow, partition,
 };
 use pipeline_spec::{RequestPath, Sha256Digest, is_config_path};
 use ports::{
@@ -70,6 +70,15 @@ enum Came {
     With(String, Vec<RequestPath>),
 }
 
+/// What is to be said of a pull request.
+struct Look {
+    check: Check,
+    /// None: it cannot be planned.
+    plan: Option<ReviewedPlan>,
+    leans: Leans,
+    stands: Stands,
+}
+
 /// How long what was said of a pull request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stands {
@@ -105,13 +114,12 @@ impl<P: Platform> Control<P> {
         };
         for pull in &pulls {
             let row = known.remove(&pull.number);
-            let is_told = row.as_ref().is_some_and(|(row, _)| {
-                row.head == pull.head && row.base == head.commit && !row.digest.is_empty()
-            });
-            if is_told {
-                continue;
-            }
-            match self.review_one(forge, pull, row).await {
+            let said = match self.is_told(pull, &head.commit, row.as_ref()).await {
+                Ok(true) => continue,
+                Ok(false) => self.review_one(forge, pull, row).await,
+                Err(error) => Err(error),
+            };
+            match said {
                 Ok(Said::Now) => reviewed.written += 1,
                 Ok(Said::Before) => {}
                 Ok(Said::Later) => reviewed.waiting += 1,
@@ -132,6 +140,20 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(reviewed)
+    }
+
+    /// Whether what was said of it stands.
+    async fn is_told(
+        &self,
+        pull: &Pull,
+        base: &str,
+        known: Option<&(PullRow, u64)>,
+    ) -> Result<bool> {
+        let Some((row, _)) = known else {
+            return Ok(false);
+        };
+        let is_same = row.head == pull.head && row.base == base && !row.digest.is_empty();
+        Ok(is_same && !self.has_moved(&row.leans).await?)
     }
 
     /// Plans one pull request anew and writes its check, as if nothing had been said of it. Answers its newest commit;
@@ -194,6 +216,7 @@ impl<P: Platform> Control<P> {
                     head,
                     requests,
                     merged: Some(commit),
+                    leans: Leans::default(),
                     ..row
                 };
                 change.replace(key, Expect::Version(version), Row::Pull(row));
@@ -279,7 +302,12 @@ impl<P: Platform> Control<P> {
         }
         let (head, _) = self.head_row().await?;
         let again = known.as_ref().map_or(0, |(row, _)| row.again);
-        let (check, plan, stands) = self.check_of(pull, &head.commit, again).await?;
+        let Look {
+            check,
+            plan,
+            leans,
+            stands,
+        } = self.look_at(pull, &head.commit, again).await?;
         let is_said = writer == Writer::None
             && known
                 .as_ref()
@@ -296,6 +324,7 @@ impl<P: Platform> Control<P> {
             requests: Vec::new(),
             merged: None,
             plan,
+            leans,
             again,
             writing: 0,
         };
@@ -338,17 +367,14 @@ impl<P: Platform> Control<P> {
     /// What is to be said of a pull request over the planned commit `base`.
     ///
     /// `again`: of the row. How long the work takes is no reason to write a check anew: it is not in the digest.
-    async fn check_of(
-        &self,
-        pull: &Pull,
-        base: &str,
-        again: Millis,
-    ) -> Result<(Check, Option<ReviewedPlan>, Stands)> {
+    async fn look_at(&self, pull: &Pull, base: &str, again: Millis) -> Result<Look> {
         Ok(match self.proposal(&pull.head, base).await? {
-            Err(why) => {
-                let check = named(refusal(pull, &why), again);
-                (check, None, Stands::UntilChanged)
-            }
+            Err(why) => Look {
+                check: named(refusal(pull, &why), again),
+                plan: None,
+                leans: Leans::default(),
+                stands: Stands::UntilChanged,
+            },
             Ok(proposal) => {
                 // Anybody may open a pull request, and write any address into it.
                 let refs = match pull.is_own {
@@ -366,11 +392,18 @@ impl<P: Platform> Control<P> {
                 run.forecast = forecast;
                 let check = plan_check(pull, &run, &proposal.both);
                 let plan = reviewed(&run, &pull.head);
+                let mut leans = Leans::default();
+                run.requests.iter().for_each(|it| leans.add(&it.leans));
                 let stands = match run.requests.iter().any(|request| request.is_unsure) {
                     true => Stands::UntilTheNextLook,
                     false => Stands::UntilChanged,
                 };
-                (Check { digest, ..check }, Some(plan), stands)
+                Look {
+                    check: Check { digest, ..check },
+                    plan: Some(plan),
+                    leans,
+                    stands,
+                }
             }
         })
     }

@@ -450,7 +450,7 @@ impl<P: Platform> Control<P> {
     }
 
     /// Whether a request is still as `commit` has it.
-    async fn standing(&self, commit: &str, loaded: &Loaded) -> Result<Standing> {
+    pub(crate) async fn standing(&self, commit: &str, loaded: &Loaded) -> Result<Standing> {
         let by = &loaded.row.commit;
         let repo = self.platform.state_repo();
         Ok(match by == commit || repo.is_ancestor(by, commit).await? {

@@ -115,7 +115,7 @@ impl fmt::Display for Address {
 
 fn api_url(api: &str) -> Result<Url, ConfigError> {
     let error = |address: String, cause| ConfigError::Address { address, cause };
-    let mut url = Url::parse(api).map_err(|_| error(api.to_owned(), "it is no URL"))?;
+    let mut url = Url::parse(api).map_err(|_| error(shown(api), "it is no URL"))?;
     if !url.username().is_empty() || url.password().is_some() {
         let shown = url.host_str().unwrap_or_default().to_owned();
         return Err(error(
@@ -124,14 +124,28 @@ fn api_url(api: &str) -> Result<Url, ConfigError> {
         ));
     }
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        return Err(error(api.to_owned(), "it is neither http nor https"));
+        return Err(error(shown(api), "it is neither http nor https"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(error(api.to_owned(), "it goes on behind its path"));
+        return Err(error(shown(api), "it goes on behind its path"));
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
     Ok(url)
+}
+
+/// An address that somebody wrote, without a login and without what is behind its path: both may be secret.
+pub(crate) fn shown(address: &str) -> String {
+    let whole = |text: &str| match text.find(['?', '#']) {
+        Some(end) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    };
+    match address.rsplit_once('@') {
+        // Where the login ends is not sure.
+        Some((before, _)) if before.contains(['?', '#']) => "…".to_owned(),
+        Some((_, host)) => format!("…@{}", whole(host)),
+        None => whole(address),
+    }
 }
 
 /// Owners, repositories and logins: what both forges take, and nothing that means something in a path.
@@ -183,6 +197,26 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_shown() {
+        let check = |address: &str, expect: &str| assert_eq!(shown(address), expect);
+        check(
+            "https://forge.example.org/api",
+            "https://forge.example.org/api",
+        );
+        check("https://me:secret@forge:99999/api", "…@forge:99999/api");
+        check("ssh:me:secret@forge", "…@forge");
+        check(
+            "https://forge/acme/state.git?token=secret",
+            "https://forge/acme/state.git…",
+        );
+        check("https://forge/acme/state.git?token=se@cret", "…");
+        check("https://me:se?cret@forge/a/b", "…");
+        let error = Address::new("https://me:secret@forge:99999/api", "acme/state");
+        let said = error.expect_err("no port has this number").to_string();
+        assert!(!said.contains("secret"), "{said}");
+    }
 
     #[test]
     fn addresses() {

@@ -51,9 +51,33 @@ impl Answer {
     /// Its JSON. What cannot be read is most often a proxy's page in the place of the forge's.
     pub(crate) fn json<T: DeserializeOwned>(&self, operation: &str, forge: &str) -> Result<T> {
         serde_json::from_slice(&self.body).map_err(|error| {
+            let error = without_values(&error);
             let cause = format!("the answer is not what {forge} answers there: {error}");
             Error::transient(operation, cause)
         })
+    }
+
+    /// Its JSON as a list, each entry by itself: one that cannot be read hides no other. With those that can, why the
+    /// others cannot.
+    pub(crate) fn list<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        forge: &str,
+    ) -> Result<(Vec<T>, Vec<String>)> {
+        let entries: Vec<serde_json::Value> = self.json(operation, forge)?;
+        let (mut read, mut odd) = (Vec::new(), Vec::new());
+        for (place, entry) in entries.into_iter().enumerate() {
+            match serde_json::from_value(entry) {
+                Ok(entry) => read.push(entry),
+                Err(error) => odd.push(format!("entry {}: {}", place + 1, without_values(&error))),
+            }
+        }
+        Ok((read, odd))
+    }
+
+    /// Whether it lists anything at all.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        self.body.trim_ascii() == b"[]"
     }
 
     /// What the forge says, on one line.
@@ -65,7 +89,8 @@ impl Answer {
         let said = serde_json::from_slice(&self.body);
         let said = said.map_or_else(|_| String::new(), |said: Said| said.message);
         let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        one_line.chars().take(MAX_MESSAGE).collect()
+        let shown = one_line.chars().filter(|&c| is_shown(c));
+        shown.take(MAX_MESSAGE).collect()
     }
 
     /// The forge has another page of this list.
@@ -93,6 +118,36 @@ impl Answer {
     /// A header that is a number.
     pub(crate) fn number(&self, header: &str) -> Option<i64> {
         self.headers.get(header)?.to_str().ok()?.trim().parse().ok()
+    }
+}
+
+/// Says of which pull requests nothing can be said.
+pub(crate) fn passed_over(odd: &[String]) {
+    if !odd.is_empty() {
+        tracing::warn!(
+            odd = odd.join("; "),
+            "the forge lists pull requests that cannot be read: they are passed over"
+        );
+    }
+}
+
+/// A terminal obeys control characters, and a reader is misled by those that turn the direction of a line.
+fn is_shown(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !c.is_control() && !turns
+}
+
+/// What serde says without what it has read: that may be a token, or megabytes.
+fn without_values(error: &serde_json::Error) -> String {
+    let said = error.to_string();
+    match error.is_data() && !said.starts_with("missing field") {
+        true => format!(
+            "something else than expected at line {} column {}",
+            error.line(),
+            error.column()
+        ),
+        false => said,
     }
 }
 
@@ -140,6 +195,29 @@ mod tests {
         check(r#"{"message": 3}"#, "");
         let long = format!(r#"{{"message": "{}"}}"#, "ä".repeat(9_999));
         check(&long, &"ä".repeat(300));
+        check(r#"{"message": "no \u001b[2J\u009b\u202eway"}"#, "no [2Jway");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_repeated_and_hides_nothing_else() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Entry {
+            number: u64,
+        }
+        let token = Answer::made(200, &[], r#""ghs_SECRET""#).json::<Entry>("log in", "GitHub");
+        let said = token.expect_err("no entry").to_string();
+        assert!(
+            !said.contains("SECRET") && said.contains("line 1"),
+            "{said}"
+        );
+        let body = r#"[{"number": 1}, {"number": "SECRET"}, {}, {"number": 2}]"#;
+        let (read, odd) = Answer::made(200, &[], body)
+            .list::<Entry>("list", "GitHub")
+            .expect("a list");
+        assert_eq!(read, [Entry { number: 1 }, Entry { number: 2 }]);
+        assert_eq!(odd.len(), 2);
+        assert!(odd[1].contains("missing field `number`"), "{odd:?}");
+        assert!(!odd[0].contains("SECRET"), "{odd:?}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::OnceCell;
 
 use self::wire::Http;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
-use crate::answer::Answer;
+use crate::answer::{Answer, passed_over};
 use crate::line::{Call, Line, in_time};
 use crate::reply;
 use crate::text::{self, PREFIX};
@@ -290,8 +290,9 @@ impl<C: Clock> Forge for Gitea<C> {
                 "/pulls?state=open&base_branch={base_is}&page={page}&limit={A_PAGE}"
             ));
             let answer = self.must(Call::get(operation, path)).await?;
-            let listed: Vec<WirePull> = self.json(operation, &answer)?;
-            let is_last = !answer.has_next() || listed.is_empty();
+            let (listed, odd) = answer.list::<WirePull>(operation, "Gitea")?;
+            passed_over(&odd);
+            let is_last = !answer.has_next() || answer.is_empty_list();
             let listed = listed.into_iter().map(WirePull::into_pull);
             // An older Gitea does not know `base_branch`, and lists them all.
             pulls.extend(

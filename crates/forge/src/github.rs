@@ -16,7 +16,7 @@ use self::checks::{Runs, Step};
 use self::login::Account;
 use self::wire::Octo;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
-use crate::answer::Answer;
+use crate::answer::{Answer, passed_over};
 use crate::app;
 use crate::line::{Call, Line, in_time};
 use crate::reply;
@@ -255,7 +255,8 @@ impl<C: Clock> Forge for GitHub<C> {
             if !answer.status.is_success() {
                 return Err(self.refusal(operation, &answer));
             }
-            let listed: Vec<WirePull> = answer.json(operation, "GitHub")?;
+            let (listed, odd) = answer.list::<WirePull>(operation, "GitHub")?;
+            passed_over(&odd);
             let listed = listed.into_iter().map(WirePull::into_pull);
             pulls.extend(
                 listed

@@ -6,7 +6,7 @@ use ledger::Millis;
 use ports::{Check, Clock, Error, Forge, Permission, Pull, Reply, Result};
 use serde::Deserialize;
 
-use crate::address::{Address, ConfigError, Secret};
+use crate::address::{Address, ConfigError, Secret, shown};
 use crate::gitea::Gitea;
 use crate::github::{GitHub, Login};
 use crate::webhook::{FullName, Kind};
@@ -33,7 +33,7 @@ impl Site {
     /// # Errors
     /// If one of them can be told by nothing that was written.
     pub fn place(&self, state: &str) -> std::result::Result<(String, String), ConfigError> {
-        let no = || ConfigError::NoRepository(state.to_owned());
+        let no = || ConfigError::NoRepository(shown(state));
         let repository = self.repository(state).ok_or_else(no)?;
         let api = match (self.kind, &self.api) {
             (_, Some(api)) => api.clone(),

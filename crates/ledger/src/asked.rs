@@ -81,6 +81,19 @@ pub enum Wish {
     },
 }
 
+impl Wish {
+    /// As it is written behind `/millrace`, without words of a stranger's.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Retry => "retry",
+            Self::Cancel => "cancel",
+            Self::Plan => "plan",
+            Self::Scratch { .. } => "scratch",
+            Self::Unknown { .. } => "no command",
+        }
+    }
+}
+
 /// How far something is that was asked for at the forge, so that it is done once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskedRow {
@@ -94,4 +107,11 @@ pub struct AskedRow {
     /// It is done, and whoever asked is not told yet what came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<String>,
+    /// Of the row of a pull request's newest comment: its number at the forge. 0: it is another row.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub comment: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }

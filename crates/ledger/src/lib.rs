@@ -30,7 +30,7 @@ pub use row::{
 };
 pub use scratch::ScratchRow;
 pub use share::{Share, Tenant};
-pub use told::{Configuration, PlannedRow, PullRow, RequestPlan, ReviewedPlan, WatchRow};
+pub use told::{Configuration, Leans, PlannedRow, PullRow, RequestPlan, ReviewedPlan, WatchRow};
 pub use transition::{Event, Refusal, limits, transition};
 
 /// Milliseconds since 1970, UTC.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_spec::RequestPath;
+use pipeline_spec::{RepositoryName, RequestPath};
 use serde::{Deserialize, Serialize};
 
 use crate::{Millis, Problem};
@@ -28,6 +28,9 @@ pub struct PullRow {
     /// The plan that people were shown last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan: Option<ReviewedPlan>,
+    /// What its plan was made of beside files. Once it is merged: nothing.
+    #[serde(default, skip_serializing_if = "Leans::is_nothing")]
+    pub leans: Leans,
     /// When somebody last wanted its check to be made again; 0: never.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub again: Millis,
@@ -38,6 +41,36 @@ pub struct PullRow {
 
 fn is_zero(millis: &Millis) -> bool {
     *millis == 0
+}
+
+/// What the plan of a release is made of beside files, as it stood then.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leans {
+    /// The phase of the release itself and of each build that it names, in a word; empty: the ledger did not know it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub requests: BTreeMap<RequestPath, String>,
+    /// The generation of each repository that it changes; 0: nothing was published there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub repositories: BTreeMap<RepositoryName, u64>,
+}
+
+impl Leans {
+    /// Whether it is made of files alone.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What `other` is made of, too. What both are made of stays as it stood at first.
+    pub fn add(&mut self, other: &Self) {
+        for (path, phase) in &other.requests {
+            let known = self.requests.entry(path.clone());
+            known.or_insert_with(|| phase.clone());
+        }
+        for (name, generation) in &other.repositories {
+            let known = self.repositories.entry(name.clone());
+            known.or_insert(*generation);
+        }
+    }
 }
 
 /// What a plan said that people looked at, as far as what runs after the merge is held against it.

@@ -456,6 +456,7 @@ fn what_was_asked_for_is_written_as_it_was() {
         at: 5,
         under_way: false,
         answer: None,
+        comment: 0,
     };
     assert_eq!(row, Row::Asked(done));
 }

@@ -175,6 +175,44 @@ async fn what_fails_again_beside_open_work_is_told_anew() {
     assert_ne!(again.digest, said.digest);
 }
 
+/// Somebody cancels, thinks better of it, and webhooks come the other way round.
+#[tokio::test]
+async fn an_older_command_that_comes_late_undoes_nothing() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    let [cancel, retry] = [(3, Wish::Cancel), (4, Wish::Retry)]
+        .map(|(id, wish)| written(&world, id, "ada", pull.number, wish));
+    world.script(|_| Act::Hold);
+    assert_eq!(ask(&world, &forge, &retry).await, Answer::Done(1));
+    world.quiet().await;
+    assert_eq!(ask(&world, &forge, &cancel).await, Answer::Done(0));
+    assert_eq!(world.phase(APP).await, "open");
+    let said = told(&forge, 3).expect("it is answered");
+    assert!(said.contains("newer command"), "{said}");
+    // One that is newer does what it says.
+    let newest = written(&world, 5, "ada", pull.number, Wish::Cancel);
+    assert_ne!(ask(&world, &forge, &newest).await, Answer::Done(0));
+}
+
+/// What a later pull request brought is not stopped on the page of an earlier one.
+#[tokio::test]
+async fn a_command_means_what_its_own_pull_request_brought() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let first = failed(&mut world, &forge).await;
+    let again = one("app").replace("reason: a test", "reason: again");
+    let second = open(&mut world, &forge, &[(APP, Some(&again))]).await;
+    review(&world, &forge).await;
+    world.script(|_| Act::Hold);
+    merge(&mut world, &forge, &second).await;
+    world.quiet().await;
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let on_first = written(&world, 3, "ada", first.number, Wish::Cancel);
+    assert_eq!(ask(&world, &forge, &on_first).await, Answer::Done(0));
+    let on_second = written(&world, 4, "ada", second.number, Wish::Cancel);
+    assert_ne!(ask(&world, &forge, &on_second).await, Answer::Done(0));
+}
+
 #[tokio::test]
 async fn what_was_asked_for_outlives_the_process_and_is_done_once() {
     let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
@@ -233,7 +271,8 @@ async fn what_was_asked_for_is_forgotten_when_it_cannot_come_again() {
     };
     world.pass(29 * DAY);
     sweep_of_the_hour(&world).await;
-    assert_eq!(remembered(&world).await, 1);
+    // Itself, and that it is the newest there.
+    assert_eq!(remembered(&world).await, 2);
     world.pass(DAY);
     sweep_of_the_hour(&world).await;
     assert_eq!(remembered(&world).await, 0);
@@ -294,7 +333,10 @@ async fn a_forge_that_is_away_at_any_call_delays_a_wish_and_its_answer() {
         assert_eq!(waiting(&world).await, 0, "call {call}");
         assert_eq!(forge.answers().len(), 1, "call {call}");
         let text = told(&forge, 7).expect("it is answered");
-        assert!(text.starts_with("1 task goes again"), "call {call}: {text}");
+        assert!(
+            text.starts_with("1 task is tried again"),
+            "call {call}: {text}"
+        );
     }
     panic!("it never ends");
 }

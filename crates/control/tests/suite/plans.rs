@@ -7,8 +7,8 @@ use ports::{CheckState, Platform, Pull, PullState};
 use runner_api::Grant;
 
 use crate::fixture::{APP, CONFIG, RELEASE, build, build_on, release};
-use crate::review::{OTHER, RESULTS, one, open, plan, push, review, seen, tell, text};
-use crate::world::{Act, World};
+use crate::review::{OTHER, RESULTS, broken, one, open, plan, push, review, seen, tell, text};
+use crate::world::{Act, World, path};
 
 /// A build takes ten minutes, all else one.
 fn slowly(world: &mut World) {
@@ -208,4 +208,69 @@ async fn a_release_that_comes_between_is_told() {
         .await;
     squash(&mut world, &forge, &pull, &files).await;
     insta::assert_snapshot!("told_between", told(&mut world, &forge, &pull).await);
+}
+
+/// Nothing is pushed and nothing merged: a build is mended by a retry, and another release is published.
+#[tokio::test]
+async fn a_plan_of_a_release_follows_its_builds_and_repositories() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world.script(|_| Act::Say(broken("no")));
+    world.merge(&[(APP, Some(&one("app")))]).await;
+    let wish = release(&[APP], &["base"]);
+    let pull = open(&mut world, &forge, &[(RELEASE, Some(&wish))]).await;
+    review(&world, &forge).await;
+    let said = plan(&forge, &pull);
+    assert_eq!(said.state, CheckState::Failed, "{}", said.summary);
+
+    world.script(|_| Act::Hold);
+    let retried = world.control.retry_request(&path(APP)).await;
+    assert!(retried.expect("it failed") > 0);
+    world.quiet().await;
+    assert_eq!(review(&world, &forge).await.written, 1);
+    let said = plan(&forge, &pull);
+    assert_eq!(said.state, CheckState::Passed, "{}", said.summary);
+    assert!(
+        said.summary.contains("once it is built"),
+        "{}",
+        said.summary
+    );
+
+    world.script(|_| Act::Work);
+    world.finish_held().await;
+    world.quiet().await;
+    assert_eq!(world.phase(APP).await, "succeeded");
+    assert_eq!(review(&world, &forge).await.written, 1);
+    let said = plan(&forge, &pull);
+    assert!(
+        !said.summary.contains("once it is built"),
+        "{}",
+        said.summary
+    );
+    // Nothing has moved since.
+    assert_eq!(review(&world, &forge).await.written, 0);
+}
+
+/// It is planned before it was published, and the branch does not move when it is.
+#[tokio::test]
+async fn a_plan_of_a_release_follows_what_is_published() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world.merge(&[(APP, Some(&one("app")))]).await;
+    world.script(|_| Act::Hold);
+    let first = "releases/2026/12/app.yaml";
+    world
+        .merge(&[(first, Some(&release(&[APP], &["base"])))])
+        .await;
+    let pull = open(&mut world, &forge, &[(first, None)]).await;
+    review(&world, &forge).await;
+    let before = plan(&forge, &pull).summary;
+    assert!(before.contains("nothing of it is published"), "{before}");
+    world.script(|_| Act::Work);
+    while !world.held.is_empty() {
+        world.finish_held().await;
+        world.quiet().await;
+    }
+    assert_eq!(world.phase(first).await, "published");
+    assert_eq!(review(&world, &forge).await.written, 1);
+    let after = plan(&forge, &pull).summary;
+    assert!(after.contains("➖ removed"), "{after}");
 }

@@ -71,6 +71,8 @@ async fn a_host_that_is_away_is_asked_again() {
     }
     assert_eq!(forge.checks_written(), 1);
     world.faults.disarm();
+    // It is left alone for a minute.
+    world.pass(61);
     review(&world, &forge).await;
     assert_eq!(plan(&forge, &pull).state, CheckState::Passed);
     review(&world, &forge).await;
