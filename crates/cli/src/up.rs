@@ -25,7 +25,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use crate::Verdict;
-use crate::args::{UpArgs, words::plain_url};
+use crate::args::{UpArgs, words};
 use crate::client::TOKEN;
 use crate::failure::{Failure, Kind};
 use crate::init::{BUILDER, SIGNER};
@@ -245,7 +245,7 @@ pub(crate) async fn configuration(state_repo: &GitStateRepo, branch: &str) -> Op
 
 /// Links in checks begin with it. What was written is not repeated: there may be a login in it.
 fn public_url(told: Option<&str>) -> anyhow::Result<Option<String>> {
-    let plain = told.map(plain_url).transpose();
+    let plain = told.map(words::public_url).transpose();
     plain.map_err(|why| Failure::new(Kind::Usage, format!("use --public-url: {why}")).into())
 }
 

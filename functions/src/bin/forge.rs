@@ -87,7 +87,7 @@ impl Desk {
                 self.review().await;
                 SqsBatchResponse::default()
             }
-            Start::Queue(event) => self.answer(Batch::of(event)).await,
+            Start::Queue(event) => Box::pin(self.answer(Batch::of(event))).await,
         };
         match self.plane.tell(&*self.forge).await {
             Ok(told) => tracing::info!(?told, "told how work goes"),
