@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use axum::http::HeaderMap;
 use control::Control;
 use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, receive};
@@ -131,13 +131,10 @@ impl Ear {
     /// With the secrets in `file`.
     pub(crate) fn told(file: &Path, args: &ForgeArgs, place: &StatePlace) -> anyhow::Result<Self> {
         let text = private_text(file)?;
-        ensure!(
-            text.lines().any(|line| line.trim().len() >= 16),
-            "{} has no secret of 16 characters or more: `openssl rand -hex 32` makes one",
-            file.display()
-        );
+        let secrets = Secrets::strong(&text)
+            .with_context(|| format!("read the webhook's secrets in {}", file.display()))?;
         let own = site(args).and_then(|site| site.full_name(&place.repository));
-        Ok(Self(Secrets::from_lines(&text), own))
+        Ok(Self(secrets, own))
     }
 
     /// What is asked for waits in the queue of `control`.
