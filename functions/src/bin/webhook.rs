@@ -1,7 +1,7 @@
 //! The door for the forge: it verifies a delivery and says where to look. A lost delivery costs time: the sweep and the
 //! forge's timer look too.
 
-use forge::webhook::{Event, FullName, Hook, Secrets, WeakSecret, messages, receive};
+use forge::webhook::{Event, FullName, Hook, Secrets, WeakSecret, messages, other_name, receive};
 use functions::{Boot, Secret, Settings};
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 use ledger::{Message, QueueName};
@@ -14,6 +14,10 @@ const PATIENCE: Patience = Patience {
     attempt_millis: 1_500,
     first_wait_millis: 50,
 };
+
+/// Where a person writes the state repository's name.
+const NAMED_BY: &str =
+    "`url` of the variable `state_repository`, and into its `forge_repository` if it is there";
 
 /// What a delivery is held against, and whom it may wake.
 struct Door {
@@ -76,15 +80,21 @@ impl Door {
             _ => {}
         }
         let for_forge = self.for_forge(&hook);
+        let other_name = other_name(&hook, self.own.as_ref(), NAMED_BY);
         for message in &for_forge {
             let at = Place::at(WallClock.now());
             self.queue.send(&QueueName::forge(), message, &at).await?;
         }
-        match (self.is_for_plan(&hook.event), for_forge.is_empty()) {
-            (true, _) => {
-                self.queue.wake().await?;
-                answer(202, "the state repository will be looked at")
-            }
+        let is_for_plan = self.is_for_plan(&hook.event);
+        if is_for_plan {
+            self.queue.wake().await?;
+        }
+        if let Some(words) = other_name {
+            tracing::warn!("{words}");
+            return answer(202, &words);
+        }
+        match (is_for_plan, for_forge.is_empty()) {
+            (true, _) => answer(202, "the state repository will be looked at"),
             (false, false) => answer(202, "it will be looked at"),
             (false, true) => answer(200, "Millrace does nothing for this"),
         }

@@ -23,4 +23,4 @@ pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, Pul
 pub use read::{Headers, MAX_BODY_BYTES, read, receive};
 pub use refusal::Refusal;
 pub use secrets::{Secrets, WeakSecret, signature};
-pub use wanted::messages;
+pub use wanted::{messages, other_name};
