@@ -1,7 +1,7 @@
 //! The door for the forge: it verifies a delivery and says where to look. A lost delivery costs time: the sweep and the
 //! forge's timer look too.
 
-use forge::webhook::{Event, FullName, Hook, Secrets, messages, receive};
+use forge::webhook::{Event, FullName, Hook, Secrets, WeakSecret, messages, other_name, receive};
 use functions::{Boot, Secret, Settings};
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 use ledger::{Message, QueueName};
@@ -14,6 +14,10 @@ const PATIENCE: Patience = Patience {
     attempt_millis: 1_500,
     first_wait_millis: 50,
 };
+
+/// Where a person writes the state repository's name.
+const NAMED_BY: &str =
+    "`url` of the variable `state_repository`, and into its `forge_repository` if it is there";
 
 /// What a delivery is held against, and whom it may wake.
 struct Door {
@@ -36,22 +40,23 @@ async fn main() -> Result<(), Error> {
         ..boot.settings.installation()
     };
     let clients = Clients::new(installation, Access::Surroundings);
-    let door = Door::new(&boot.settings, &secrets, SqsQueue::new(clients));
+    let door = Door::new(&boot.settings, &secrets, SqsQueue::new(clients))
+        .map_err(|weak| format!("failed to read the parameter of webhook_secret: {weak}"))?;
     run(service_fn(|request| door.take(request))).await
 }
 
 impl Door {
-    fn new(settings: &Settings, secrets: &str, queue: SqsQueue) -> Self {
+    fn new(settings: &Settings, secrets: &str, queue: SqsQueue) -> Result<Self, WeakSecret> {
         let state = &settings.state_repository;
         let site = settings.forge.as_ref();
-        Self {
-            secrets: Secrets::from_lines(secrets),
+        Ok(Self {
+            secrets: Secrets::strong(secrets)?,
             branch: state.branch.clone(),
             status_branch: state.status_branch.clone(),
             has_forge: site.is_some(),
             own: site.and_then(|site| site.full_name(&state.url)),
             queue,
-        }
+        })
     }
 
     async fn take(&self, request: Request) -> Result<Response<String>, Error> {
@@ -75,15 +80,21 @@ impl Door {
             _ => {}
         }
         let for_forge = self.for_forge(&hook);
+        let other_name = other_name(&hook, self.own.as_ref(), NAMED_BY);
         for message in &for_forge {
             let at = Place::at(WallClock.now());
             self.queue.send(&QueueName::forge(), message, &at).await?;
         }
-        match (self.is_for_plan(&hook.event), for_forge.is_empty()) {
-            (true, _) => {
-                self.queue.wake().await?;
-                answer(202, "the state repository will be looked at")
-            }
+        let is_for_plan = self.is_for_plan(&hook.event);
+        if is_for_plan {
+            self.queue.wake().await?;
+        }
+        if let Some(words) = other_name {
+            tracing::warn!("{words}");
+            return answer(202, &words);
+        }
+        match (is_for_plan, for_forge.is_empty()) {
+            (true, _) => answer(202, "the state repository will be looked at"),
             (false, false) => answer(202, "it will be looked at"),
             (false, true) => answer(200, "Millrace does nothing for this"),
         }
@@ -125,6 +136,9 @@ mod tests {
 
     use super::*;
 
+    const OLD: &str = "the secret of last year";
+    const NEW: &str = "the secret of this year";
+
     /// Nobody listens there: whoever calls the queue fails.
     fn no_queue() -> SqsQueue {
         let installation = serde_json::json!({
@@ -147,7 +161,7 @@ mod tests {
             "state_repository": {{"url": "https://git.example.org/acme/state.git"}}, "forge": {forge}}}"#
         );
         let settings = Settings::parse(&document).expect("a document");
-        Door::new(&settings, "old\nnew", no_queue())
+        Door::new(&settings, &format!("{OLD}\n{NEW}"), no_queue()).expect("secrets")
     }
 
     /// The status, or `None` if the queue was called.
@@ -172,14 +186,14 @@ mod tests {
             r#"{"ref":"refs/heads/main","after":"6113728f27ae82c7b1a177c8d03f9e96e0adf246"}"#;
         let status_push =
             r#"{"ref":"refs/heads/status","after":"6113728f27ae82c7b1a177c8d03f9e96e0adf246"}"#;
-        assert_eq!(status("push", "old", push).await, None);
-        assert_eq!(status("push", "new", push).await, None);
-        assert_eq!(status("push", "new", status_push).await, Some(200));
+        assert_eq!(status("push", OLD, push).await, None);
+        assert_eq!(status("push", NEW, push).await, None);
+        assert_eq!(status("push", NEW, status_push).await, Some(200));
         assert_eq!(status("push", "another", push).await, Some(401));
-        assert_eq!(status("push", "new", "{}").await, Some(422));
-        assert_eq!(status("push", "new", "Hello").await, Some(400));
-        assert_eq!(status("ping", "new", "{}").await, Some(200));
-        assert_eq!(status("star", "new", "{}").await, Some(200));
+        assert_eq!(status("push", NEW, "{}").await, Some(422));
+        assert_eq!(status("push", NEW, "Hello").await, Some(400));
+        assert_eq!(status("ping", NEW, "{}").await, Some(200));
+        assert_eq!(status("star", NEW, "{}").await, Some(200));
     }
 
     #[test]

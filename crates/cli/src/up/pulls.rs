@@ -5,10 +5,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use axum::http::HeaderMap;
 use control::Control;
-use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, receive};
+use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, other_name, receive};
 use forge::{AnyForge, Kind, Secret, Site};
 use ledger::{Message, QueueName};
 use platform_local::WallClock;
@@ -22,6 +22,8 @@ use crate::state::{StatePlace, private_text};
 
 /// How work goes is looked at this often. The forge is called for what has changed alone.
 const TELL: Duration = Duration::from_secs(5);
+/// Where a person writes the state repository's name.
+const NAMED_BY: &str = "--state, and into --forge-repository if it is there";
 /// Between two rounds, however much is told.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -131,13 +133,10 @@ impl Ear {
     /// With the secrets in `file`.
     pub(crate) fn told(file: &Path, args: &ForgeArgs, place: &StatePlace) -> anyhow::Result<Self> {
         let text = private_text(file)?;
-        ensure!(
-            text.lines().any(|line| line.trim().len() >= 16),
-            "{} has no secret of 16 characters or more: `openssl rand -hex 32` makes one",
-            file.display()
-        );
+        let secrets = Secrets::strong(&text)
+            .with_context(|| format!("read the webhook's secrets in {}", file.display()))?;
         let own = site(args).and_then(|site| site.full_name(&place.repository));
-        Ok(Self(Secrets::from_lines(&text), own))
+        Ok(Self(secrets, own))
     }
 
     /// What is asked for waits in the queue of `control`.
@@ -182,7 +181,13 @@ impl<P: Platform> Ears<P> {
         self.deliveries().remember(&hook.delivery);
         self.news.pushed.notify_one();
         self.news.forge.notify_one();
-        (202, "the state repository will be looked at".to_owned())
+        match other_name(&hook, self.own.as_ref(), NAMED_BY) {
+            Some(words) => {
+                tracing::warn!("{words}");
+                (202, words)
+            }
+            None => (202, "the state repository will be looked at".to_owned()),
+        }
     }
 
     /// What people ask for is on the disk before the forge is answered. That something happened is looked for anyway.
@@ -234,6 +239,11 @@ mod tests {
     }
 
     async fn status(ears: &Ears<MemoryPlatform>, id: &str, repository: &str) -> u16 {
+        answer(ears, id, repository).await.0
+    }
+
+    /// To `/millrace retry`.
+    async fn answer(ears: &Ears<MemoryPlatform>, id: &str, repository: &str) -> (u16, String) {
         let body = json!({
             "action": "created",
             "issue": {"number": 3, "pull_request": {}},
@@ -254,7 +264,7 @@ mod tests {
         ] {
             headers.insert(name, value.parse().expect("a header"));
         }
-        ears.take(&headers, body.as_bytes()).await.0
+        ears.take(&headers, body.as_bytes()).await
     }
 
     #[tokio::test]
@@ -266,5 +276,17 @@ mod tests {
         assert_eq!(status(&ears, "one", "acme/state").await, 202);
         assert_eq!(status(&ears, "two", "acme/other").await, 202);
         assert_eq!(waiting(&ears).await, 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_under_another_name_is_told_so() {
+        let ears = ears();
+        let (status, words) = answer(&ears, "one", "acme/renamed").await;
+        assert_eq!(status, 202);
+        assert_eq!(
+            words,
+            "nothing is done: this is of acme/renamed, and the state repository is acme/state. If it was renamed, write the new name into --state, and into --forge-repository if it is there"
+        );
+        assert_eq!(waiting(&ears).await, 0);
     }
 }

@@ -97,7 +97,7 @@ pub enum Event {
         /// Which; if none is named, it may be any.
         repositories: Vec<FullName>,
     },
-    /// The git repository has a new name or owner: [`Hook::repository`] is the new one.
+    /// The git repository has a new name or owner: [`Hook::repository`] is the new one. See [`super::other_name`].
     Renamed {
         /// What it was called.
         from: FullName,

@@ -22,5 +22,5 @@ pub use deliveries::Deliveries;
 pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, PullAction, Writing};
 pub use read::{Headers, MAX_BODY_BYTES, read, receive};
 pub use refusal::Refusal;
-pub use secrets::{Secrets, signature};
-pub use wanted::messages;
+pub use secrets::{Secrets, WeakSecret, signature};
+pub use wanted::{messages, other_name};

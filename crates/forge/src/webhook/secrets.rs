@@ -15,6 +15,25 @@ const SIGNATURES: [(&str, &str); 2] = [
     ("x-gitea-signature", ""),
 ];
 
+/// Characters of a secret, at least: 64 bits, if they are hexadecimal digits.
+const MIN_CHARS: usize = 16;
+
+/// Why what was written down cannot be the secrets of a webhook. It repeats none of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum WeakSecret {
+    /// Nothing is there.
+    #[error("no secret is in it: `openssl rand -hex 32` makes one")]
+    None,
+    /// One that can be guessed.
+    #[error(
+        "the secret in line {line} has fewer than {MIN_CHARS} characters: `openssl rand -hex 32` makes one"
+    )]
+    Short {
+        /// Counted from 1.
+        line: usize,
+    },
+}
+
 /// The secrets that are valid now. While one is being changed there are two.
 #[derive(Clone)]
 pub struct Secrets(Vec<String>);
@@ -27,6 +46,19 @@ impl fmt::Debug for Secrets {
 }
 
 impl Secrets {
+    /// As [`Self::from_lines`], of what a person wrote down: whoever guesses one of them may ask for anything.
+    pub fn strong(text: &str) -> Result<Self, WeakSecret> {
+        let is_short = |line: &str| (1..MIN_CHARS).contains(&line.trim().chars().count());
+        if let Some(at) = text.lines().position(is_short) {
+            return Err(WeakSecret::Short { line: at + 1 });
+        }
+        let secrets = Self::from_lines(text);
+        match secrets.0.is_empty() {
+            true => Err(WeakSecret::None),
+            false => Ok(secrets),
+        }
+    }
+
     /// One on each line, without the white space around it. An empty line is none: everybody could sign with that.
     pub fn from_lines(text: &str) -> Self {
         let lines = text.lines().map(str::trim);
@@ -184,5 +216,22 @@ mod tests {
     #[test]
     fn secrets_are_not_shown() {
         assert_eq!(format!("{:?}", Secrets::from_lines(SECRET)), "Secrets(1)");
+    }
+
+    #[test]
+    fn every_secret_is_long() {
+        let check = |text: &str, expect: Result<usize, WeakSecret>| {
+            let count = Secrets::strong(text).map(|secrets| secrets.0.len());
+            assert_eq!(count, expect, "{text:?}");
+        };
+        let long = "0123456789abcdef";
+        check(long, Ok(1));
+        check(&format!("{long}\n\n  {SECRET}  \n"), Ok(2));
+        check(&format!("{long}\nx\n"), Err(WeakSecret::Short { line: 2 }));
+        check(
+            &format!("\n{} ", &long[1..]),
+            Err(WeakSecret::Short { line: 2 }),
+        );
+        check(" \n\n", Err(WeakSecret::None));
     }
 }

@@ -11,13 +11,14 @@ const MAX_ID: usize = 500;
 /// What `hook` is to be answered with work for: nothing, or a look at the forge and what somebody asks for there.
 ///
 /// `own` is the state repository's name. One webhook may be of several repositories, and what people ask for in another
-/// one is not meant here. Without a name all is.
+/// one is not meant here. Without a name all is. A button is meant wherever it is: it names a commit, and whoever
+/// pressed it has to have the right to push here.
 pub fn messages(hook: &Hook, own: Option<&FullName>) -> Vec<Message> {
     if matches!(hook.event, Event::Ping | Event::Other { .. }) {
         return Vec::new();
     }
     let mut messages = vec![Message::Look];
-    if !is_elsewhere(hook, own) {
+    if is_meant(hook, own) {
         let asked = asked(&hook.event).map(Box::new);
         messages.extend(asked.map(Message::Asked));
         messages.extend(again(&hook.event));
@@ -25,15 +26,38 @@ pub fn messages(hook: &Hook, own: Option<&FullName>) -> Vec<Message> {
     messages
 }
 
-/// Forges tell names apart without regard to capitals.
-fn is_elsewhere(hook: &Hook, own: Option<&FullName>) -> bool {
+/// What a person is to be told of the repository's name, in a sentence: it has another one now, or what was asked for
+/// was passed over since it was in another repository. `options` say where the name is written down.
+pub fn other_name(hook: &Hook, own: Option<&FullName>, options: &str) -> Option<String> {
+    let (there, own) = (hook.repository.as_ref()?, own?);
+    match &hook.event {
+        Event::Renamed { from } if is_same(from, own) && !is_same(there, own) => Some(format!(
+            "{own} is called {there} now: write the new name into {options}; until then commands there are passed over"
+        )),
+        event
+            if !is_meant(hook, Some(own)) && (asked(event).is_some() || again(event).is_some()) =>
+        {
+            Some(format!(
+                "nothing is done: this is of {there}, and the state repository is {own}. If it was renamed, write the new name into {options}"
+            ))
+        }
+        _ => None,
+    }
+}
+
+fn is_meant(hook: &Hook, own: Option<&FullName>) -> bool {
     match (&hook.repository, own) {
         (Some(there), Some(own)) => {
-            let (there, own) = (there.to_string(), own.to_string());
-            !there.eq_ignore_ascii_case(&own)
+            matches!(hook.event, Event::Action { .. }) || is_same(there, own)
         }
-        _ => false,
+        _ => true,
     }
+}
+
+/// Forges tell names apart without regard to capitals.
+fn is_same(one: &FullName, other: &FullName) -> bool {
+    let (one, other) = (one.to_string(), other.to_string());
+    one.eq_ignore_ascii_case(&other)
 }
 
 fn again(event: &Event) -> Option<Message> {
@@ -292,6 +316,30 @@ mod tests {
             |owner: &str, name: &str| messages(&asks, FullName::new(owner, name).as_ref()).len();
         assert_eq!(count("acme", "State"), 2);
         assert_eq!(count("acme", "other"), 1);
+        let own = FullName::new("acme", "other");
+        let pressed = messages(&hook(button("retry", "d1")), own.as_ref());
+        assert_eq!(pressed.len(), 2, "it names a commit");
         assert_eq!(messages(&hook(Event::Ping), None), []);
+    }
+
+    #[test]
+    fn another_name_is_told() {
+        let check = |event: Event, own: &str, expect: Option<&str>| {
+            let own: FullName = own.parse().expect("a name");
+            let told = other_name(&hook(event), Some(&own), "`--state`");
+            assert_eq!(told.as_deref(), expect, "{own}");
+        };
+        let renamed = || Event::Renamed {
+            from: "acme/old".parse().expect("a name"),
+        };
+        let words = "acme/old is called Acme/state now: write the new name into `--state`; until then commands there are passed over";
+        check(renamed(), "acme/old", Some(words));
+        check(renamed(), "acme/state", None);
+        check(renamed(), "acme/another", None);
+        let words = "nothing is done: this is of Acme/state, and the state repository is acme/old. If it was renamed, write the new name into `--state`";
+        check(comment("/millrace retry"), "acme/old", Some(words));
+        check(comment("/millrace retry"), "acme/state", None);
+        check(button("retry", "d1"), "acme/old", None);
+        check(Event::Ping, "acme/old", None);
     }
 }
