@@ -50,7 +50,9 @@ fn is_meant(hook: &Hook, own: Option<&FullName>) -> bool {
         (Some(there), Some(own)) => {
             matches!(hook.event, Event::Action { .. }) || is_same(there, own)
         }
-        _ => true,
+        // Nobody knows of which one it is.
+        (None, Some(_)) => false,
+        (_, None) => true,
     }
 }
 
