@@ -204,6 +204,8 @@ impl<P: Platform> Control<P> {
         if !self.options.checks || self.platform.ledger().get(&key).await?.is_some() {
             return Ok(());
         }
+        // Its page tells of the pull request that was merged as it is.
+        self.bring_back(commit).await?;
         let row = Row::Watch(self.unwatched(commit).await?);
         change.replace(key, Expect::Absent, row);
         Ok(())

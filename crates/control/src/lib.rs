@@ -43,6 +43,7 @@ mod jobs;
 mod load;
 mod markdown;
 mod merged;
+mod missed;
 mod needs;
 mod notice;
 mod orphans;
