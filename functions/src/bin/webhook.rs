@@ -204,7 +204,7 @@ mod tests {
             let hook = Hook {
                 kind: forge::Kind::GitHub,
                 delivery: "1".to_owned(),
-                repository: None,
+                repository: "acme/state".parse().ok(),
                 sender: None,
                 event,
             };
