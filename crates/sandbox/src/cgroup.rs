@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::limits::Limits;
 
 const PARENT: &str = "millrace";
+/// Runners that end at one moment on one machine.
+const MAX_TRIES: usize = 8;
 /// Where version 2 wants the runner itself: a group with limits for its children may have no processes.
 const SELF: &str = "millrace-runner";
 /// The kernel frees a group a moment after its last process.
@@ -240,7 +242,7 @@ impl Group {
             hierarchy.renew()?;
             // Version 2 has one directory for both controllers.
             if !group.members.iter().any(|(_, _, known)| *known == path) {
-                std::fs::create_dir(&path)?;
+                make_below(hierarchy, &path)?;
             }
             group
                 .members
@@ -298,6 +300,17 @@ impl Drop for Group {
             remove(path);
         }
     }
+}
+
+/// A runner that ends removes the parent while it is empty, which may be between its renewal and this.
+fn make_below(hierarchy: &Hierarchy, path: &Path) -> io::Result<()> {
+    for _ in 0..MAX_TRIES {
+        match std::fs::create_dir(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => hierarchy.renew()?,
+            made => return made,
+        }
+    }
+    std::fs::create_dir(path)
 }
 
 fn settings(hierarchy: &Hierarchy, limits: &Limits) -> Vec<(&'static str, String, bool)> {
