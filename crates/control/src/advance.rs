@@ -13,7 +13,7 @@ use planner::{
     HoldsTurn, Plan, Planned, Progress, ReleaseView, RepositoryView, RequestView, Resolution,
     plan_build, plan_release,
 };
-use ports::{Applied, ArtifactStore, Ledger, Platform, Resolved, StateRepo};
+use ports::{Applied, ArtifactStore, Ledger, Platform, Resolved};
 use runner_api::TaskSpec;
 
 use crate::admit::list;
@@ -237,11 +237,10 @@ impl<P: Platform> Control<P> {
                 continue;
             };
             let key = (git.to_string(), git_ref.to_string());
-            let asked = self.now();
-            if refs.contains_key(&key) || self.away.rests(&key.0, asked).is_some() {
+            if refs.contains_key(&key) {
                 continue;
             }
-            match self.platform.state_repo().resolve(&key.0, &key.1).await {
+            match self.ask_host(&key).await {
                 Ok(Resolved::Commit(commit)) => {
                     let commit = self.record_ref(&loaded.row.path, &key, commit).await?;
                     refs.insert(key, Resolution::Commit(commit));
@@ -250,10 +249,7 @@ impl<P: Platform> Control<P> {
                     refs.insert(key, Resolution::Missing(message));
                 }
                 // The plan says that it is still to be looked up; sweep comes back.
-                Err(error) => {
-                    self.away.note(&key.0, &error, (asked, self.now()));
-                    tracing::warn!(url = %key.0, %error, "a ref could not be looked up");
-                }
+                Err(_why) => {}
             }
         }
         Ok(refs)

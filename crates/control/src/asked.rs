@@ -220,6 +220,7 @@ impl<P: Platform> Control<P> {
             change.replace(key.clone(), Expect::Absent, Row::Asked(row.clone()));
             let newest = self.newest_comment(asked).await?;
             if let (Some(at), Some(comment)) = (newest_key(&asked.about), &asked.comment)
+                && asked.wishes.iter().any(changes_work)
                 && newest
                     .as_ref()
                     .is_none_or(|(newest, _)| newest.comment < comment.id)
@@ -242,7 +243,7 @@ impl<P: Platform> Control<P> {
         Err(contended(key))
     }
 
-    /// The newest comment there whose wish was begun. What is older and comes later, or again, undoes nothing of it.
+    /// The newest comment there that changes work, and was begun. What is older and comes later, or again, undoes nothing of it.
     async fn newest_comment(&self, asked: &Asked) -> Result<Option<(AskedRow, u64)>> {
         match newest_key(&asked.about) {
             Some(key) => self.asked_row(&key).await,
@@ -257,9 +258,7 @@ impl<P: Platform> Control<P> {
         let is_overtaken = newest.is_some_and(|(row, _)| is_older(asked, row.comment));
         for wish in &asked.wishes {
             let came = match wish {
-                Wish::Retry | Wish::Cancel | Wish::Scratch { .. } if is_overtaken => {
-                    Came::Overtaken
-                }
+                wish if is_overtaken && changes_work(wish) => Came::Overtaken,
                 Wish::Retry => self.retry_meant(asked).await?,
                 Wish::Cancel => self.cancel_meant(asked).await?,
                 Wish::Plan => match asked.about {
@@ -379,6 +378,14 @@ fn newest_key(about: &About) -> Option<Key> {
     match about {
         About::Pull { number } => Some(Key::asked(&format!("newest of {number}"))),
         About::Commit { .. } | About::Scratch { .. } => None,
+    }
+}
+
+/// Whether it undoes, or is undone by, another one that changes work.
+fn changes_work(wish: &Wish) -> bool {
+    match wish {
+        Wish::Retry | Wish::Cancel | Wish::Scratch { .. } => true,
+        Wish::Plan | Wish::Unknown { .. } => false,
     }
 }
 

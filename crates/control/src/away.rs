@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use ledger::Millis;
+use ports::{Platform, Resolved, StateRepo};
+
+use crate::Control;
 
 /// What did not answer is left alone for so long. The sweep comes back.
 const REST_MILLIS: Millis = 60_000;
@@ -43,6 +46,26 @@ impl Away {
             why: why.to_string(),
         };
         resting.insert(who.to_owned(), rests);
+    }
+}
+
+impl<P: Platform> Control<P> {
+    /// What a branch or tag of a source is. A host that is silent is asked once, and not for each package on it. The
+    /// error: why it cannot be known now.
+    pub(crate) async fn ask_host(
+        &self,
+        (url, git_ref): &(String, String),
+    ) -> Result<Resolved, String> {
+        let asked = self.now();
+        if let Some(why) = self.away.rests(url, asked) {
+            return Err(why);
+        }
+        let found = self.platform.state_repo().resolve(url, git_ref).await;
+        found.map_err(|error| {
+            self.away.note(url, &error, (asked, self.now()));
+            tracing::warn!(url, %error, "a ref could not be looked up");
+            error.to_string()
+        })
     }
 }
 

@@ -444,26 +444,19 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    /// Asks the host of a source. One that is silent is asked once, and not for each package.
     async fn look_up(
         &self,
         key @ (git, git_ref): &(String, String),
         request: &mut DryRunRequest,
     ) -> Resolution {
-        let asked = self.now();
-        let why = match self.away.rests(git, asked) {
-            Some(why) => why,
-            None => match self.platform.state_repo().resolve(&key.0, &key.1).await {
-                Ok(Resolved::Commit(commit)) => return Resolution::Commit(commit),
-                Ok(Resolved::Missing(message)) => return Resolution::Missing(message),
-                Err(error) => {
-                    self.away.note(git, &error, (asked, self.now()));
-                    error.to_string()
-                }
-            },
-        };
-        request.is_unsure = true;
-        Resolution::Missing(format!("{git_ref} of {git} cannot be looked up now: {why}"))
+        match self.ask_host(key).await {
+            Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
+            Ok(Resolved::Missing(message)) => Resolution::Missing(message),
+            Err(why) => {
+                request.is_unsure = true;
+                Resolution::Missing(format!("{git_ref} of {git} cannot be looked up now: {why}"))
+            }
+        }
     }
 
     /// What no request says: files that nobody reads, repositories that go off the air.

@@ -32,6 +32,8 @@ use crate::{Control, Result};
 const MAX_FILES: usize = 5_000;
 /// Bytes of them all.
 const MAX_BYTES: usize = 64 << 20;
+/// Builds and repositories that plans of releases are made of, for one pull request: some 60 bytes each in its row.
+const MAX_LEANS: usize = 1_000;
 /// Commits that are read for the one where a pull request began. One that began further back is refused: a stranger's
 /// history may be as long as he likes, and is looked at again whenever the branch moves.
 const MAX_COMMITS: usize = 20_000;
@@ -394,10 +396,14 @@ impl<P: Platform> Control<P> {
                 let plan = reviewed(&run, &pull.head);
                 let mut leans = Leans::default();
                 run.requests.iter().for_each(|it| leans.add(&it.leans));
-                let stands = match run.requests.iter().any(|request| request.is_unsure) {
+                let is_unsure = run.requests.iter().any(|request| request.is_unsure);
+                // A row has an end. Of so much nothing is kept, and it is planned at each look.
+                let leans = Some(leans).filter(|leans| leans.count() <= MAX_LEANS);
+                let stands = match is_unsure || leans.is_none() {
                     true => Stands::UntilTheNextLook,
                     false => Stands::UntilChanged,
                 };
+                let leans = leans.unwrap_or_default();
                 Look {
                     check: Check { digest, ..check },
                     plan: Some(plan),

@@ -60,6 +60,11 @@ impl Leans {
         *self == Self::default()
     }
 
+    /// How many requests and repositories there are.
+    pub fn count(&self) -> usize {
+        self.requests.len() + self.repositories.len()
+    }
+
     /// What `other` is made of, too. What both are made of stays as it stood at first.
     pub fn add(&mut self, other: &Self) {
         for (path, phase) in &other.requests {

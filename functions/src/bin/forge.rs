@@ -105,10 +105,9 @@ impl Desk {
 
     async fn answer(&self, mut batch: Batch) -> SqsBatchResponse {
         let deliveries = batch.deliveries();
-        let answered = self
-            .plane
-            .answer_forge_received(&*self.forge, &deliveries)
-            .await;
+        // What may take long lies on the heap.
+        let work = self.plane.answer_forge_received(&*self.forge, &deliveries);
+        let answered = Box::pin(work).await;
         match answered {
             Ok(answered) => {
                 tracing::info!(?answered, "answered the forge");

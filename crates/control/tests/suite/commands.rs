@@ -189,6 +189,9 @@ async fn an_older_command_that_comes_late_undoes_nothing() {
     assert_eq!(world.phase(APP).await, "open");
     let said = told(&forge, 3).expect("it is answered");
     assert!(said.contains("newer command"), "{said}");
+    // To have a plan made changes no work: what was written before it, and comes later, is done.
+    let plan = written(&world, 9, "ada", pull.number, Wish::Plan);
+    ask(&world, &forge, &plan).await;
     // One that is newer does what it says.
     let newest = written(&world, 5, "ada", pull.number, Wish::Cancel);
     assert_ne!(ask(&world, &forge, &newest).await, Answer::Done(0));
