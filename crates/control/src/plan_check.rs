@@ -51,7 +51,9 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
         text.push_str(&one(request));
     }
     // Not which commit it lies over: every merge would have the checks of all other pull requests written anew.
-    let _ = writeln!(text, "Plan {}.", code(&run.digest));
+    if !run.digest.is_empty() {
+        let _ = writeln!(text, "Plan {}.", code(&run.digest));
+    }
     Check {
         state: match mistakes.is_empty() {
             true => CheckState::Passed,

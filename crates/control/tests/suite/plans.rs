@@ -274,3 +274,64 @@ async fn a_plan_of_a_release_follows_what_is_published() {
     let after = plan(&forge, &pull).summary;
     assert!(after.contains("➖ removed"), "{after}");
 }
+
+#[tokio::test]
+async fn a_plan_of_a_broken_configuration_has_no_digest() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let wrong = "format: rpm\narchitectures: []\nbuildroot: [bash]\n";
+    let files = [("platforms/el-11.yaml", Some(wrong))];
+    let pull = open(&mut world, &forge, &files).await;
+    review(&world, &forge).await;
+    insta::assert_snapshot!("plan_broken", text(&plan(&forge, &pull)));
+}
+
+/// What was built is not built again.
+#[tokio::test]
+async fn a_plan_counts_what_is_reused() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    world
+        .merge(&[(APP, Some(&build_on("el-10: [x86_64]", &["app"])))])
+        .await;
+    let wider = build_on("el-10: [x86_64, aarch64]", &["app"]);
+    let pull = open(&mut world, &forge, &[(APP, Some(&wider))]).await;
+    review(&world, &forge).await;
+    insta::assert_snapshot!("plan_reused", text(&plan(&forge, &pull)));
+}
+
+/// One is released anew, one replaced, one goes down and one is taken away.
+#[tokio::test]
+async fn a_plan_of_releases_names_each_version() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let [lib, newer] = [OTHER, "builds/2026/12/app.yaml"];
+    let [of_lib, of_newer] = ["releases/2026/11/lib.yaml", "releases/2026/12/app.yaml"];
+    let (first, second) = (release(&[APP], &["base"]), release(&[newer], &["base"]));
+    world
+        .merge(&[(APP, Some(&one("app"))), (lib, Some(&one("lib")))])
+        .await;
+    world.merge(&[(RELEASE, Some(&first))]).await;
+    world
+        .merge(&[(of_lib, Some(&release(&[lib], &["base", "extra"])))])
+        .await;
+    world
+        .upstream
+        .versions
+        .insert("app".to_owned(), "2.0-1".to_owned());
+    world.source("app", "main", '2');
+    world.merge(&[(newer, Some(&one("app")))]).await;
+    let said = async |world: &mut World, files: &[(&str, Option<&str>)]| {
+        let pull = open(world, &forge, files).await;
+        review(world, &forge).await;
+        text(&plan(&forge, &pull))
+    };
+    let to_both = release(&[newer], &["base", "extra"]);
+    let files = [(of_newer, Some(&*to_both)), (of_lib, None)];
+    insta::assert_snapshot!("plan_released", said(&mut world, &files).await);
+    world.merge(&[(of_newer, Some(&second))]).await;
+    let again = "releases/2026/12/old.yaml";
+    let files = [(again, Some(&*first))];
+    insta::assert_snapshot!("plan_hidden", said(&mut world, &files).await);
+    insta::assert_snapshot!(
+        "plan_goes_down",
+        said(&mut world, &[(of_newer, None)]).await
+    );
+}
