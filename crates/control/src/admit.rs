@@ -15,7 +15,7 @@ use ports::{Applied, ChangeKind, CommitInfo, PathChange, Platform, StateRepo};
 use crate::files::Files;
 use crate::load::Loaded;
 use crate::notice::not_a_file;
-use crate::told_configuration::are_of_files;
+use crate::told_configuration::are_of_commit;
 use crate::turns::Turns;
 use crate::{Control, Error, MAX_TRIES, Result, contended};
 
@@ -74,19 +74,14 @@ impl<P: Platform> Control<P> {
         let snapshot = match self.snapshot(&tip).await {
             Ok(snapshot) => snapshot,
             Err(Error::Config { diagnostics, .. }) => {
-                let problems = problems(&diagnostics);
-                let noted = self.note_problems(&mut head, problems.clone()).await?;
-                if noted {
-                    self.watch_broken(&tip, &problems).await?;
-                }
-                return Ok(noted.then_some(Planned::Broken(problems)));
+                return self
+                    .note_broken(&mut head, &tip, problems(&diagnostics))
+                    .await;
             }
             Err(error) => return Err(error),
         };
         if let Some(problem) = self.unapproved_configuration(&head.row, &tip).await? {
-            let problems = vec![problem];
-            let noted = self.note_problems(&mut head, problems.clone()).await?;
-            return Ok(noted.then_some(Planned::Broken(problems)));
+            return self.note_broken(&mut head, &tip, vec![problem]).await;
         }
         let guarded = !snapshot.config.policy.approvals.is_empty();
         let info = repo.info(&tip).await?;
@@ -156,6 +151,20 @@ impl<P: Platform> Control<P> {
         Ok(Some(Planned::New(tip.commit, paths.len())))
     }
 
+    /// Nothing is planned with the configuration of `tip`, and the commit says why.
+    async fn note_broken(
+        &self,
+        head: &mut Head,
+        tip: &str,
+        problems: Vec<Problem>,
+    ) -> Result<Option<Planned>> {
+        let noted = self.note_problems(head, problems.clone()).await?;
+        if noted {
+            self.watch_broken(tip, &problems).await?;
+        }
+        Ok(noted.then_some(Planned::Broken(problems)))
+    }
+
     /// The branch is not there. Before the first commit that is nothing new.
     async fn note_gone(&self, head: &mut Head) -> Result<Option<Planned>> {
         if head.row.commit.is_empty() {
@@ -182,17 +191,22 @@ impl<P: Platform> Control<P> {
         if says(&head.row) != says(&next) {
             change.effect(QueueName::report(), Message::Configuration, self.now());
         }
-        let is_mended = next.problems.is_empty() && are_of_files(&head.row.problems);
+        let is_mended = next.problems.is_empty() && are_of_commit(&head.row.problems);
         // One that is planned again, as after a broken one was taken back, was told of.
         let is_another = next.commit != head.row.commit;
         if self.options.checks && is_another && (next.sequence > head.row.sequence || is_mended) {
+            let configuration = is_mended.then_some(Configuration::Mended);
             let row = WatchRow {
                 from: head.row.commit.clone(),
-                configuration: is_mended.then_some(Configuration::Mended),
+                configuration: configuration.clone(),
                 ..WatchRow::new(&next.commit)
             };
             change.put(Key::watch(&next.commit), Row::Watch(row));
-            self.remember_planned(&next.commit, &head.row.commit, &mut change);
+            let over = (&*next.commit, &*head.row.commit);
+            self.remember_planned(over, configuration, &mut change);
+            if is_mended {
+                self.settle_unapproved(over, &mut change).await?;
+            }
         }
         if head.row.recovered && !next.recovered {
             // Now all requests are known, and the branch is compared once more: see `wanted`.

@@ -210,7 +210,11 @@ impl<P: Platform> Control<P> {
         let version = known.as_ref().map(|(_, version)| *version);
         let row = match known {
             Some((row, _)) => row,
-            None => self.unwatched(commit).await?,
+            None => {
+                // Its page tells of the pull request that was merged as it is.
+                self.bring_back(commit).await?;
+                self.unwatched(commit).await?
+            }
         };
         let row = WatchRow {
             again: self.now().max(row.again + 1),

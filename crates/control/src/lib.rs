@@ -44,6 +44,7 @@ mod leans;
 mod load;
 mod markdown;
 mod merged;
+mod missed;
 mod needs;
 mod notice;
 mod orphans;

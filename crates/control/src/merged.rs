@@ -14,20 +14,29 @@ use crate::{Control, Result};
 const MAX_COMMITS: usize = 50;
 
 impl<P: Platform> Control<P> {
-    /// Asks the forge which pull requests a planned commit came with, and notes those that nobody knows.
-    pub(crate) async fn find_merged<F: Forge>(&self, forge: &F, row: &WatchRow) -> Result<()> {
+    /// Asks the forge which pull requests a planned commit came with, and notes those that are not among `known`. Answers
+    /// how many there are.
+    pub(crate) async fn find_merged<F: Forge>(
+        &self,
+        forge: &F,
+        row: &WatchRow,
+        known: BTreeSet<u64>,
+    ) -> Result<usize> {
+        let mut found = 0;
         let brought = self.brought(row).await?;
         if brought.is_empty() {
-            return Ok(());
+            return Ok(found);
         }
-        let known: BTreeSet<u64> = self.known_pulls().await?.into_keys().collect();
         for (commit, parent) in self.planned_with(row).await? {
             let Some(pull) = forge.pull_of(&commit).await? else {
                 continue;
             };
-            if known.contains(&pull.number) || pull.base != self.options.branch {
+            let is_known =
+                known.contains(&pull.number) || self.is_done_pull(&pull.head, pull.number).await?;
+            if is_known || pull.base != self.options.branch {
                 continue;
             }
+            found += 1;
             let base = match row.from.is_empty() {
                 true => parent.unwrap_or_default(),
                 false => row.from.clone(),
@@ -35,7 +44,7 @@ impl<P: Platform> Control<P> {
             self.note_merged(pull, (&row.commit, base), &brought)
                 .await?;
         }
-        Ok(())
+        Ok(found)
     }
 
     async fn note_merged(
@@ -59,6 +68,7 @@ impl<P: Platform> Control<P> {
             leans: Leans::default(),
             again: 0,
             writing: 0,
+            missed: 0,
         };
         let mut change = Change::default();
         change.replace(Key::pull(row.number), Expect::Absent, Row::Pull(row));

@@ -66,6 +66,8 @@ enum Said {
 enum Came {
     /// It is not planned yet.
     NotYet,
+    /// The branch does not have it: it was moved, unless git is behind the forge.
+    Missed,
     /// Nothing that anybody waits for.
     WithNothing,
     /// This planned commit, and these requests.
@@ -199,17 +201,24 @@ impl<P: Platform> Control<P> {
         let key = Key::pull(row.number);
         let mut change = Change::default();
         match (came, merge) {
-            (Came::NotYet, _) => return Ok(()),
+            (Came::NotYet, _) | (Came::Missed, None) => return Ok(()),
+            (Came::Missed, Some((merge, head))) => {
+                let row = PullRow { head, ..row };
+                return self.miss(forge, (row, version), &merge).await;
+            }
             (Came::With(commit, requests), Some((_, head))) => {
                 let (watch, seen) = match self.watch_row(&commit).await? {
                     Some((row, version)) => (row, Some(version)),
-                    None => (self.unwatched(&commit).await?, None),
+                    None => {
+                        self.bring_back(&commit).await?;
+                        (self.unwatched(&commit).await?, None)
+                    }
                 };
                 // So that it is told at once, here too.
                 let watch = WatchRow {
                     digest: String::new(),
                     looked: 0,
-                    ..watch
+                    ..watch.without_archs_told()
                 };
                 // Not over what another process notes while it writes: the next look tries again.
                 let watch = Row::Watch(watch);
@@ -241,7 +250,17 @@ impl<P: Platform> Control<P> {
         let repo = self.platform.state_repo();
         let (planned, _) = self.head_row().await?;
         if !repo.is_ancestor(merge, &planned.commit).await? {
-            return Ok(Came::NotYet);
+            let was_planned = self.planned_row(merge).await?;
+            if was_planned.is_some_and(|row| row.is_planned()) {
+                // Main was moved since.
+                let requests = self.proposed(base, head).await?;
+                return Ok(Came::With(merge.to_owned(), requests));
+            }
+            let tip = repo.head(&self.options.branch).await?;
+            return Ok(match tip {
+                Some(tip) if !repo.is_ancestor(merge, &tip).await? => Came::Missed,
+                _ => Came::NotYet,
+            });
         }
         let requests = self.proposed(base, head).await?;
         for path in &requests {
@@ -329,6 +348,7 @@ impl<P: Platform> Control<P> {
             leans,
             again,
             writing: 0,
+            missed: 0,
         };
         if !is_said {
             let writes = forge.writes(&check);

@@ -46,6 +46,17 @@ struct Round<'a, F> {
     forge: &'a F,
     /// How long after the last word of progress another one may follow.
     pace: Millis,
+    /// Pull requests by number, as they were read after the rows of commits. Whoever writes that one came with a commit
+    /// writes the commit's row too, or before it: this round does not write over that.
+    pulls: BTreeMap<u64, (PullRow, u64)>,
+}
+
+impl<F> Round<'_, F> {
+    fn pulls_of(&self, commit: &str) -> Vec<(PullRow, u64)> {
+        let pulls = self.pulls.values();
+        let came = pulls.filter(|(row, _)| row.merged.as_deref() == Some(commit));
+        came.cloned().collect()
+    }
 }
 
 /// What was said of one commit.
@@ -125,6 +136,7 @@ impl Story {
         let key = Key::watch(&row.commit);
         let is_passed = self.state == CheckState::Passed;
         let mut is_over = self.is_done() && self.stands();
+        let mut noted = 0;
         let mut next = WatchRow { looked: now, ..row };
         if self.is_written() {
             next.told = now;
@@ -159,12 +171,17 @@ impl Story {
             if !is_passed && !page.is_new {
                 continue;
             }
-            if change.writes.len() == PAGES_AT_ONCE {
+            if noted == PAGES_AT_ONCE {
                 is_over = false;
-            } else if is_passed {
+                continue;
+            }
+            noted += 1;
+            let done = Key::done_pull(&pull.head, pull.number);
+            let row = Row::Pull(PullRow { digest, ..pull });
+            if is_passed {
                 change.delete(key);
+                change.put(done, row);
             } else {
-                let row = Row::Pull(PullRow { digest, ..pull });
                 change.replace(key, Expect::Version(seen), row);
             }
         }
@@ -214,10 +231,10 @@ impl<P: Platform> Control<P> {
         let pulls = self.known_pulls().await?;
         let merged = pulls.values().filter(|(row, _)| row.merged.is_some());
         let pace = pace(told.watched + merged.count()).max(AGAIN_MILLIS);
-        let round = Round { forge, pace };
+        let mut round = Round { forge, pace, pulls };
         for (row, version) in rows {
             let commit = row.commit.clone();
-            match self.tell_one(&round, row, version).await {
+            match self.tell_one(&mut round, row, version).await {
                 Ok(said) => {
                     told.written += usize::from(said.written);
                     told.waiting += usize::from(said.waits);
@@ -259,7 +276,7 @@ impl<P: Platform> Control<P> {
 
     async fn tell_one<F: Forge>(
         &self,
-        round: &Round<'_, F>,
+        round: &mut Round<'_, F>,
         mut row: WatchRow,
         mut version: u64,
     ) -> Result<Said> {
@@ -283,10 +300,14 @@ impl<P: Platform> Control<P> {
             return Ok(said);
         }
         if !row.knows_pulls {
-            self.find_merged(round.forge, &row).await?;
+            let known = round.pulls.keys().copied().collect();
+            if self.find_merged(round.forge, &row, known).await? > 0 {
+                round.pulls = self.known_pulls().await?;
+            }
             row.knows_pulls = true;
         }
-        let mut story = self.story(&row).await?;
+        let pulls = round.pulls_of(&row.commit);
+        let mut story = self.story(&row, pulls).await?;
         if writer == Writer::Lost {
             story.is_unknown();
         }
@@ -345,7 +366,8 @@ impl<P: Platform> Control<P> {
         first.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    async fn story(&self, row: &WatchRow) -> Result<Story> {
+    /// `pulls`: those that came with the commit.
+    async fn story(&self, row: &WatchRow, pulls: Vec<(PullRow, u64)>) -> Result<Story> {
         let mut brought = self.brought(row).await?;
         let failed = brought.values().map(Brought::failures).sum();
         let page = |check: Check, told: &str, place| Page {
@@ -356,7 +378,6 @@ impl<P: Platform> Control<P> {
         };
         let check = named(self.check_of_commit(&row.commit, None, &brought), row.again);
         let (state, word) = (check.state, Word::of_results(&check, failed, row.failed));
-        let pulls = self.pulls_of(&row.commit).await?;
         let (mut pages, mut places) = (Vec::new(), Vec::new());
         // A commit has one check of each name: that of a pull request which was merged as it is says all.
         if pulls.iter().all(|(pull, _)| pull.head != row.commit) {
@@ -476,14 +497,6 @@ impl<P: Platform> Control<P> {
             }
         }
         Ok(())
-    }
-
-    /// Pull requests that came with a planned commit.
-    async fn pulls_of(&self, commit: &str) -> Result<Vec<(PullRow, u64)>> {
-        let rows = self.known_pulls().await?.into_values();
-        Ok(rows
-            .filter(|(row, _)| row.merged.as_deref() == Some(commit))
-            .collect())
     }
 
     fn check_of_commit(

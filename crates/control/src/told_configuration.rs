@@ -1,16 +1,18 @@
-//! A commit whose configuration cannot be planned says so itself; the one that mends it, too.
+//! A commit whose configuration cannot be planned, or lacks approvals, says so itself; the one that mends it, too.
 
 use ledger::{Change, Condition, Configuration, Expect, Key, Problem, Row, WatchRow};
-use ports::{Annotation, Check, CheckState, Forge, Level, Platform};
+use ports::{Annotation, Check, CheckState, Forge, Level, Platform, StateRepo};
 
 use crate::markdown::{code, prose};
 use crate::review::named;
 use crate::{Control, Result};
 
 /// The check's name.
-const NAME: &str = "configuration";
+pub(crate) const NAME: &str = "configuration";
 /// Lines of the list, and annotations.
 const MAX_LINES: usize = 50;
+/// Commits of the branch that are looked at for what they lacked, newest first. A change has room for them.
+const MAX_SETTLED: usize = 20;
 
 impl<P: Platform> Control<P> {
     /// Has it told of a commit that its configuration is broken. Once of each commit, as far as this process remembers:
@@ -19,18 +21,48 @@ impl<P: Platform> Control<P> {
         if !self.options.checks || *self.broken.lock().await == commit {
             return Ok(());
         }
+        let configuration = Some(Configuration::Broken {
+            problems: problems.to_vec(),
+        });
         let row = WatchRow {
-            configuration: Some(Configuration::Broken {
-                problems: problems.to_vec(),
-            }),
+            configuration: configuration.clone(),
             ..WatchRow::new(commit)
         };
         let mut change = Change::default();
+        self.remember_planned((commit, ""), configuration, &mut change);
         // Nothing of this commit is planned, so that nothing else is told of it.
         change.put(Key::watch(commit), Row::Watch(row));
         // Without a condition there is no conflict.
         let _done = self.apply(change).await?;
         commit.clone_into(&mut *self.broken.lock().await);
+        Ok(())
+    }
+
+    /// Adds to `change` that commits which lacked approvals do so no more: all is planned with `commit`, over `from`.
+    pub(crate) async fn settle_unapproved(
+        &self,
+        (commit, from): (&str, &str),
+        change: &mut Change,
+    ) -> Result<()> {
+        let repo = self.platform.state_repo();
+        let mut next = repo.info(commit).await?.parents.into_iter().next();
+        for _ in 0..MAX_SETTLED {
+            let Some(old) = next.filter(|old| old != from) else {
+                break;
+            };
+            let known = self.planned_row(&old).await?;
+            if known.is_some_and(|row| lacks_approvals(row.configuration.as_ref())) {
+                let with = commit.to_owned();
+                let configuration = Some(Configuration::Settled { with });
+                let row = WatchRow {
+                    configuration: configuration.clone(),
+                    ..WatchRow::new(&old)
+                };
+                change.put(Key::watch(&old), Row::Watch(row));
+                self.remember_planned((&old, ""), configuration, change);
+            }
+            next = repo.info(&old).await?.parents.into_iter().next();
+        }
         Ok(())
     }
 
@@ -88,11 +120,26 @@ pub(crate) enum Configured {
     Left(Box<WatchRow>, u64),
 }
 
-/// Whether they are of files: not of a branch that is gone.
-pub(crate) fn are_of_files(problems: &[Problem]) -> bool {
+/// Whether they are of a commit's configuration: not of a branch that is gone.
+pub(crate) fn are_of_commit(problems: &[Problem]) -> bool {
+    are_of_approvals(problems)
+        || problems
+            .iter()
+            .any(|problem| place(&problem.subject).is_some())
+}
+
+/// Whether nothing is wrong with the files, and they are not approved.
+fn are_of_approvals(problems: &[Problem]) -> bool {
     problems
         .iter()
-        .any(|problem| place(&problem.subject).is_some())
+        .any(|problem| problem.subject == approvals::CONFIGURATION)
+}
+
+fn lacks_approvals(configuration: Option<&Configuration>) -> bool {
+    match configuration {
+        Some(Configuration::Broken { problems }) => are_of_approvals(problems),
+        _ => false,
+    }
 }
 
 /// `path:line:column`.
@@ -104,6 +151,12 @@ fn place(subject: &str) -> Option<(&str, u32, u32)> {
 
 fn check(commit: &str, configuration: &Configuration) -> Check {
     let (state, title, summary, annotations) = match configuration {
+        Configuration::Broken { problems } if are_of_approvals(problems) => (
+            CheckState::Failed,
+            "Nothing is planned: the configuration is not approved".to_owned(),
+            unapproved(problems),
+            Vec::new(),
+        ),
         Configuration::Broken { problems } => {
             let title = match problems.len() {
                 1 => "Nothing is planned: 1 mistake".to_owned(),
@@ -119,6 +172,15 @@ fn check(commit: &str, configuration: &Configuration) -> Check {
             "A commit before this one had a configuration that could not be planned. All that was merged since then is planned with this one.\n".to_owned(),
             Vec::new(),
         ),
+        Configuration::Settled { with } => (
+            CheckState::Passed,
+            "No approval is lacking any more".to_owned(),
+            format!(
+                "All that was merged is planned with {}.\n",
+                code(&with[..with.len().min(12)])
+            ),
+            Vec::new(),
+        ),
     };
     Check {
         name: NAME.to_owned(),
@@ -132,6 +194,16 @@ fn check(commit: &str, configuration: &Configuration) -> Check {
         details: None,
         digest: String::new(),
     }
+}
+
+fn unapproved(problems: &[Problem]) -> String {
+    let mut text = String::from(
+        "The configuration is another than the one in force, and that needs approvals. What was planned before goes on; nothing of this commit, or of a later one, is built or released until it has them.\n\n",
+    );
+    for problem in problems {
+        text.push_str(&format!("* {}\n", prose(&problem.message)));
+    }
+    text
 }
 
 fn broken(problems: &[Problem]) -> String {

@@ -32,7 +32,7 @@ pub mod partition {
     pub const PULLS: &str = "pulls";
     /// [`crate::WatchRow`] by commit: those whose requests are not all done.
     pub const WATCHED: &str = "watched";
-    /// [`crate::PlannedRow`] by commit.
+    /// [`crate::PlannedRow`] by commit, and [`crate::PullRow`] of pull requests that are done by their newest commit.
     pub const PLANNED: &str = "planned";
     /// [`crate::AskedRow`] by what was asked for.
     pub const ASKED: &str = "asked";
@@ -120,6 +120,11 @@ impl Key {
     /// What was planned before a commit.
     pub fn planned(commit: &str) -> Self {
         Self::new(partition::PLANNED, commit)
+    }
+
+    /// A pull request whose work is done. Those of one `head` follow its own [`Self::planned`].
+    pub fn done_pull(head: &str, number: u64) -> Self {
+        Self::new(partition::PLANNED, format!("{head} {number:012}"))
     }
 
     /// Something that was asked for at the forge.

@@ -37,6 +37,9 @@ pub struct PullRow {
     /// Until then one process alone writes its check; 0: nobody does. If it is over, nobody knows what was written.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub writing: Millis,
+    /// Since when the branch was seen without its merge; 0: it was not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub missed: Millis,
 }
 
 fn is_zero(millis: &Millis) -> bool {
@@ -159,6 +162,16 @@ pub struct PlannedRow {
     pub from: String,
     /// When it was planned.
     pub at: Millis,
+    /// What is said of its configuration; `None`: nothing. Of one that cannot be planned nothing else is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Configuration>,
+}
+
+impl PlannedRow {
+    /// Its requests are planned.
+    pub fn is_planned(&self) -> bool {
+        matches!(self.configuration, None | Some(Configuration::Mended))
+    }
 }
 
 /// Whether a commit's configuration can be planned.
@@ -172,6 +185,11 @@ pub enum Configuration {
     },
     /// It can, and that of the commit before could not.
     Mended,
+    /// It lacked approvals, and what is on the branch by now does not.
+    Settled {
+        /// The commit with which all was planned.
+        with: String,
+    },
 }
 
 impl WatchRow {
@@ -191,6 +209,13 @@ impl WatchRow {
             writing: 0,
         }
     }
+
+    /// As if nothing had been said of single architectures: those that have a check keep it.
+    #[must_use]
+    pub fn without_archs_told(mut self) -> Self {
+        self.archs.values_mut().for_each(String::clear);
+        self
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +228,7 @@ mod tests {
             r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"c"}"#,
             r#"{"row":"pull","number":7,"head":"a","base":"b","digest":"c","requests":["builds/2026/11/app.yaml"],"merged":"d"}"#,
             r#"{"row":"watch","commit":"a","from":"b","digest":"c","looked":1}"#,
+            r#"{"row":"planned","from":"b","at":1}"#,
         ] {
             let row: Row = serde_json::from_str(text).expect(text);
             assert_eq!(serde_json::to_string(&row).expect("a row"), text);

@@ -4,9 +4,10 @@ use control::Planned;
 use ledger::Problem;
 use memory::MemoryForge;
 use openpgp::{KeyKind, SigningKey};
-use ports::{NewCommit, Platform, Pull, PullState};
+use ports::{CheckState, NewCommit, Platform, Pull, PullState};
 
 use crate::fixture::{APP, RELEASE, build_on, release};
+use crate::review::{RESULTS, seen, text};
 use crate::world::{Act, World};
 
 const RULES: &str = "approvals:\n  - {repositories: [base], count: 2, by: [alice, bob, carol]}\n";
@@ -358,6 +359,55 @@ async fn a_key_of_two_people_or_of_nobody_is_a_mistake() {
     let nothing = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n";
     world.push(&[("keys/people/bob.asc", Some(nothing))]);
     assert_eq!(broken(&world).await[0].subject, "keys/people/bob.asc:1:1");
+}
+
+/// People read it on the commit; whoever approves it last mends the others.
+#[tokio::test]
+async fn a_commit_says_whose_approvals_its_configuration_lacks() {
+    let (world, people) = guarded().await;
+    let (mut world, forge) = (world.telling(), MemoryForge::default());
+    let told = async |world: &World, commit: &str| {
+        world.control.tell(&forge).await.expect("no fault is armed");
+        seen(&forge, commit, "configuration").expect("it is told")
+    };
+    let bad = world.push(&[("policy.yaml", None), (RELEASE, Some(&to_base()))]);
+    world.quiet().await;
+    let check = told(&world, &bad).await;
+    let tip = &check.summary[check.summary.find("git diff").expect("it says how")..];
+    let said = text(&check).replace(tip.split(' ').nth(2).expect("from"), "FROM");
+    insta::assert_snapshot!("told_unapproved", said.replace(&bad, "TO"));
+    let writes = forge.checks_written();
+    let first = signed(&mut world, &people.alice, CONFIGURATION, &[]);
+    world.quiet().await;
+    let check = told(&world, &first).await;
+    assert!(
+        check.summary.contains("needs 1 more approval"),
+        "{}",
+        check.summary
+    );
+    let last = signed(&mut world, &people.bob, CONFIGURATION, &[]);
+    world.quiet().await;
+    assert_eq!(told(&world, &last).await.title, "It can be planned again");
+    for commit in [&bad, &first] {
+        let check = told(&world, commit).await;
+        let said = text(&check).replace(&last[..12], "LAST");
+        insta::assert_snapshot!("told_approved", said);
+    }
+    assert_eq!(
+        seen(&forge, &last, RESULTS).expect("it is told").title,
+        "Done: 4 of 4 tasks done"
+    );
+    assert_eq!(forge.checks_written(), writes + 5);
+    // It is made again as it is by now.
+    assert_eq!(
+        world
+            .control
+            .anew(&bad, Some("configuration"))
+            .await
+            .expect("no fault is armed"),
+        1
+    );
+    assert_eq!(told(&world, &bad).await.state, CheckState::Passed);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The control plane over ports in memory, with runners that do as a script says.
 
+mod anew;
 mod approved;
 mod branches;
 mod budgets;

@@ -1,7 +1,7 @@
 //! What becomes of pull requests between plan and run: pushed over, closed and opened again, merged unseen, their
 //! branches gone. Nothing is lost, nobody is misled, and people read it on the page.
 
-use ledger::partition;
+use ledger::{Key, partition};
 use memory::MemoryForge;
 use ports::{CheckState, Permission, Platform, PullState};
 
@@ -283,4 +283,68 @@ async fn a_fork_that_tries_everything() {
     ] {
         assert!(text.contains(told), "{told}: {text}");
     }
+}
+
+/// Merged, and pushed over before anybody planned it.
+#[tokio::test]
+async fn main_that_is_pushed_over_before_a_merge_is_planned() {
+    let (mut world, forge) = world().await;
+    let start = world.tip("main").await;
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    review(&world, &forge).await;
+    world.memory.state_repo().reset("main", &pull.head);
+    let merged = PullState::Merged(pull.head.clone());
+    forge.change_pull(pull.number, |it| it.state = merged);
+    world.memory.state_repo().reset("main", &start);
+    world.push(&[("README.md", Some("anew"))]);
+    world.quiet().await;
+    let is_known = |world: &World| world.rows().contains_key(&Key::pull(pull.number));
+    // Git may be a little behind the forge.
+    review(&world, &forge).await;
+    assert!(is_known(&world) && seen(&forge, &pull.head, RESULTS).is_none());
+    world.pass(601);
+    review(&world, &forge).await;
+    let check = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    insta::assert_snapshot!("told_moved_main", crate::review::text(&check));
+    assert!(!is_known(&world));
+    let writes = forge.checks_written();
+    review(&world, &forge).await;
+    assert_eq!(forge.checks_written(), writes);
+}
+
+/// The same, back to where it was; and then the merge is there again.
+#[tokio::test]
+async fn main_that_is_behind_a_merge_for_a_moment() {
+    let (mut world, forge) = world().await;
+    let start = world.tip("main").await;
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    review(&world, &forge).await;
+    let merged = PullState::Merged(pull.head.clone());
+    forge.change_pull(pull.number, |it| it.state = merged);
+    assert_eq!(world.tip("main").await, start);
+    review(&world, &forge).await;
+    merge(&mut world, &forge, &pull).await;
+    world.quiet().await;
+    world.pass(601);
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let done = (CheckState::Passed, "Done: 3 of 3 tasks done".to_owned());
+    assert_eq!(results(&forge, &pull.head), done);
+}
+
+/// Planned before it was pushed over, and nobody had looked at the forge.
+#[tokio::test]
+async fn main_that_is_pushed_over_after_a_merge_is_planned() {
+    let (mut world, forge) = world().await;
+    let start = world.tip("main").await;
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    review(&world, &forge).await;
+    merge(&mut world, &forge, &pull).await;
+    world.memory.state_repo().reset("main", &start);
+    world.push(&[("README.md", Some("anew"))]);
+    world.quiet().await;
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let text = crate::review::text(&seen(&forge, &pull.head, RESULTS).expect("it is told"));
+    assert!(text.contains("changed by"), "{text}");
 }

@@ -1,15 +1,15 @@
 //! What is told at the forge beside plans and results: configuration, checks that are made again, architectures.
 
 use memory::MemoryForge;
-use ports::CheckState;
+use ports::{CheckState, Platform};
 
 use crate::commands::sweep_of_the_hour;
 use crate::fixture::{APP, build};
 use crate::review::{OTHER, RESULTS, broken, merge, one, open, plan, review, seen, tell, text};
 use crate::world::{Act, World};
 
-const DAY: u64 = 24 * 3_600;
-const CONFIGURATION: &str = "configuration";
+pub(crate) const DAY: u64 = 24 * 3_600;
+pub(crate) const CONFIGURATION: &str = "configuration";
 
 #[tokio::test]
 async fn a_configuration_that_cannot_be_planned_is_told_on_its_commit() {
@@ -111,7 +111,8 @@ async fn what_was_planned_together_is_told_together_after_all_is_done_too() {
     assert_eq!(told_again(&world).await, check.title);
     world.pass(2 * DAY);
     sweep_of_the_hour(&world).await;
-    assert_eq!(told_again(&world).await, "Done: 3 of 3 tasks done");
+    let again = world.control.anew(&commit, None).await;
+    assert_eq!(again.expect("no fault is armed"), 0, "it is not known");
 }
 
 #[tokio::test]
@@ -180,4 +181,36 @@ async fn checks_of_architectures_are_few_writes() {
     let check = seen(&forge, &commit, "build aarch64").expect("it is told");
     assert_eq!(check.state, CheckState::Passed, "{}", check.summary);
     assert!(digests.len() <= 6, "{digests:?}");
+}
+
+/// Somebody looks at the work before anybody has seen that the pull request is merged.
+#[tokio::test]
+async fn checks_of_architectures_come_to_a_page_that_is_noted_later() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let names = ["p0", "p1", "p2", "p3", "p4", "p5"];
+    for name in names {
+        world.source(name, "main", '1');
+    }
+    let pull = open(&mut world, &forge, &[(APP, Some(&build(&names)))]).await;
+    review(&world, &forge).await;
+    let parents = [pull.head.clone(), world.tip("main").await];
+    let repo = world.memory.state_repo();
+    let commit = repo.push_merge("main", "Ada <ada@example.org>", &parents, "merge");
+    world.script(|grant| match grant.spec.title().starts_with("test") {
+        true => Act::Hold,
+        false => Act::Work,
+    });
+    world.quiet().await;
+    tell(&world, &forge).await;
+    assert!(seen(&forge, &commit, "build aarch64").is_some());
+    let merged = ports::PullState::Merged(commit);
+    forge.change_pull(pull.number, |it| it.state = merged);
+    review(&world, &forge).await;
+    world.pass(61);
+    tell(&world, &forge).await;
+    assert!(seen(&forge, &pull.head, RESULTS).is_some());
+    for arch in ["aarch64", "x86_64"] {
+        let check = seen(&forge, &pull.head, &format!("build {arch}"));
+        assert_eq!(check.expect("it is told").state, CheckState::Running);
+    }
 }

@@ -29,6 +29,7 @@ struct Stage {
 enum Deed {
     Review,
     Tell,
+    Again,
     WatchOpen,
     Retry,
     Cancel,
@@ -111,6 +112,31 @@ fn done() -> Prepared {
         review(&stage.world, &stage.forge).await;
         tell(&stage.world, &stage.forge).await;
         stage.world.quiet().await;
+        stage
+    })
+}
+
+/// Told as done.
+fn over() -> Prepared {
+    Box::pin(async move {
+        let mut stage = done().await;
+        stage.end().await;
+        stage
+    })
+}
+
+/// Merged, and main was moved before anybody planned it, ten minutes ago.
+fn missed() -> Prepared {
+    Box::pin(async move {
+        let mut stage = opened(false).await;
+        review(&stage.world, &stage.forge).await;
+        let merged = ports::PullState::Merged(stage.pull.head.clone());
+        stage
+            .forge
+            .change_pull(stage.pull.number, |it| it.state = merged);
+        stage.world.merge(&[("README.md", Some("moved"))]).await;
+        review(&stage.world, &stage.forge).await;
+        stage.world.pass(601);
         stage
     })
 }
@@ -202,6 +228,10 @@ async fn deed(
         Deed::Review => return control.review(forge).await.map(drop),
         Deed::Tell => return control.tell(forge).await.map(drop),
         Deed::WatchOpen => return control.watch_open().await,
+        Deed::Again => {
+            let pull = forge.pull(pull).await?.expect("it is there");
+            return control.anew(&pull.head, None).await.map(drop);
+        }
         Deed::Retry => Wish::Retry,
         Deed::Cancel => Wish::Cancel,
         Deed::Scratch => SCRATCH,
@@ -305,6 +335,7 @@ async fn a_review_survives_a_kill_at_every_call() {
     check(|| opened(false), Deed::Review).await;
     check(|| opened(true), Deed::Review).await;
     check(|| merged(true), Deed::Review).await;
+    check(missed, Deed::Review).await;
 }
 
 #[tokio::test]
@@ -315,6 +346,7 @@ async fn telling_survives_a_kill_at_every_call() {
     check(|| later(done()), Deed::Tell).await;
     check(lost, Deed::WatchOpen).await;
     check(begun, Deed::Tell).await;
+    check(over, Deed::Again).await;
 }
 
 #[tokio::test]
@@ -373,6 +405,8 @@ async fn two_at_once_leave_what_one_after_the_other_does() {
     beside(|| opened(false), Deed::Review, false).await;
     beside(|| opened(true), Deed::Review, true).await;
     beside(|| merged(true), Deed::Review, false).await;
+    beside(missed, Deed::Review, false).await;
+    beside(over, Deed::Again, false).await;
     beside(|| merged(false), Deed::Tell, false).await;
     beside(|| merged(true), Deed::Tell, true).await;
     beside(failed, Deed::Retry, false).await;
