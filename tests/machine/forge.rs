@@ -1,11 +1,12 @@
 //! A whole machine on a forge: pull requests are planned, merged, watched and reverted, and what webhooks do on their
 //! way changes nothing of the end. The forges are doubles (`fake-forge`); all else is real, apt included.
 
+use std::cell::Cell;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use fake_forge::forge::{Change, Forge, Kind, Manner, NewPull, Page};
+use fake_forge::forge::{Change, Fault, Forge, Kind, Manner, NewPull, Page};
 
 use crate::support::package::{DEBIAN, deb, request};
 use crate::support::{Machine, git, said};
@@ -19,15 +20,39 @@ const RESULTS: &str = "millrace / build and release";
 /// Seconds after which the forge is asked when it tells nothing.
 const POLL: &str = "5";
 
+/// What goes wrong in a storm, one after the other, at whatever is asked next, of git too.
+const STORM: [Fault; 8] = [
+    Fault::Status(500),
+    Fault::TooMany(1),
+    Fault::LoseAnswer,
+    Fault::Secondary(Some(1)),
+    Fault::Status(503),
+    Fault::RateLimit(1),
+    Fault::LoseRequest,
+    Fault::CutAnswer(9),
+];
+/// Requests that each step meets a fault with.
+const GUSTS: usize = 5;
+
+/// How the forge is while people wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Weather {
+    Calm,
+    Storm,
+}
+
 struct Site {
     kind: Kind,
     forge: Forge,
     machine: Machine,
+    weather: Weather,
+    /// Faults so far.
+    gusts: Cell<usize>,
 }
 
 impl Site {
     /// A machine whose state repository is on a forge, with all that tells the one of the other.
-    fn new(name: &str, kind: Kind, manner: Manner) -> Self {
+    fn new(name: &str, kind: Kind, (manner, weather): (Manner, Weather)) -> Self {
         let machine = Machine::new(name);
         let forge = Forge::start(kind, &machine.path("forge"));
         let header = format!("http.extraHeader=Authorization: {}", forge.git_login());
@@ -46,6 +71,8 @@ impl Site {
             kind,
             forge,
             machine,
+            weather,
+            gusts: Cell::new(0),
         };
         site.start();
         let door = format!("{}/webhook", site.machine.url());
@@ -90,6 +117,7 @@ impl Site {
     /// Waits until people see the check so.
     fn wait(&self, pull: u64, check: &str, what: &str, is_so: impl Fn(&Page) -> bool) -> Page {
         let wanted = format!("{check} of #{pull}, {what}");
+        self.gusts();
         // What is held back comes late, and in another order.
         let seen = || {
             self.forge.release(pull);
@@ -102,10 +130,61 @@ impl Site {
         seen
     }
 
+    /// The next requests go wrong, each in another way.
+    fn gusts(&self) {
+        if self.weather == Weather::Calm {
+            return;
+        }
+        for _ in 0..GUSTS {
+            let fault = STORM[self.gusts.get() % STORM.len()];
+            self.forge.fault("", "", fault, 1);
+            self.gusts.set(self.gusts.get() + 1);
+        }
+    }
+
+    /// While the App is away nothing can be said, and nothing of it is lost.
+    fn is_locked_out(&self, pull: u64, change: &Change) {
+        self.forge.uninstall();
+        self.forge.push_to_pull(pull, change);
+        self.machine.wait("the log names the App", || {
+            let log = std::fs::read_to_string(self.machine.path("up.log"));
+            log.is_ok_and(|log| log.contains("is not installed on"))
+        });
+        assert_eq!(self.forge.page(pull, PLAN), None);
+        self.forge.install();
+    }
+
+    /// What is said already is said once more when somebody asks for it.
+    fn says_it_again(&self, pull: u64, before: &Page) {
+        let written = || {
+            let requests = self.forge.requests();
+            let writes = requests.iter().filter(|line| !line.starts_with("GET"));
+            writes.filter(|line| line.contains("/check-runs")).count()
+        };
+        let so_far = written();
+        let head = self.forge.head_of(pull);
+        self.forge.rerequest(&head, RESULTS, Forge::OWNER);
+        self.forge.release(pull);
+        self.machine
+            .wait("the check is written again", || written() > so_far);
+        let again = self.forge.page(pull, RESULTS);
+        assert_eq!(again.as_ref(), Some(before));
+    }
+
     /// Its packages are built before the merge, for whoever wants to try them, and no client sees them.
     fn try_out(&self, pull: u64) {
         let machine = &self.machine;
         self.forge.comment(pull, Forge::OWNER, "/millrace scratch");
+        if self.weather == Weather::Storm && self.kind == Kind::GitHub {
+            let is_begun = |it: &Page| !it.is_good && it.title.contains("tasks done");
+            self.wait(pull, SCRATCH, "begun", is_begun);
+            let head = self.forge.head_of(pull);
+            self.forge.click(&head, SCRATCH, "cancel", Forge::OWNER);
+            self.wait(pull, SCRATCH, "stopped by its button", |it| {
+                it.text.contains("They were stopped")
+            });
+            self.forge.comment(pull, Forge::OWNER, "/millrace scratch");
+        }
         let seen = self.wait(pull, SCRATCH, "done", |it| it.is_good);
         assert_eq!(seen.title, "Done: 3 of 3 tasks done");
         let site = format!("({}", machine.url());
@@ -134,9 +213,9 @@ impl Site {
 }
 
 /// Pull requests as a packager opens them. Answers what people see at the end.
-fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Page> {
-    println!("== {name}: {kind:?}, webhooks {manner:?}");
-    let site = Site::new(name, kind, manner);
+fn way(name: &str, kind: Kind, (manner, weather): (Manner, Weather)) -> Vec<Page> {
+    println!("== {name}: {kind:?}, webhooks {manner:?}, {weather:?}");
+    let site = Site::new(name, kind, (manner, weather));
     let (forge, machine) = (&site.forge, &site.machine);
     let source = machine.source("tiny", &deb("tiny", "true"));
     let good = request(DEBIAN, "tiny", &source);
@@ -148,13 +227,20 @@ fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Page> {
     assert!(seen.text.contains(BUILD), "{}", seen.text);
     assert!(seen.text.contains("debian-21"), "{}", seen.text);
 
-    forge.push_to_pull(build, &Change::new("Mend").write(BUILD, &good));
+    let mended = Change::new("Mend").write(BUILD, &good);
+    match (kind, weather) {
+        (Kind::GitHub, Weather::Storm) => site.is_locked_out(build, &mended),
+        _ => _ = forge.push_to_pull(build, &mended),
+    }
     let planned = site.wait(build, PLAN, "mended", |it| it.is_good);
     assert!(planned.title.starts_with("1 source"), "{}", planned.title);
     if manner != Manner::Never {
         site.try_out(build);
     }
     let built = site.merge(build, BUILD, "succeeded");
+    if kind == Kind::GitHub && manner != Manner::Never {
+        site.says_it_again(build, &built);
+    }
 
     let wish = format!("from: [{BUILD}]\nto: [debian-12]\n");
     let change = Change::new("Release tiny").write(RELEASE, &wish);
@@ -183,9 +269,10 @@ fn way(name: &str, kind: Kind, manner: Manner) -> Vec<Page> {
 }
 
 /// The same ways side by side: each mostly waits for its builds. Answers what people see at the end.
-fn ways(ways: [(&str, Kind, Manner); 2]) -> Vec<String> {
+fn ways(ways: [(&str, Kind, Manner); 2], weather: Weather) -> Vec<String> {
     let ends = std::thread::scope(|scope| {
-        let running = ways.map(|(name, kind, manner)| scope.spawn(move || way(name, kind, manner)));
+        let running = ways
+            .map(|(name, kind, manner)| scope.spawn(move || way(name, kind, (manner, weather))));
         running.map(|it| it.join().expect("it ends well"))
     });
     let [one, other] = ends.map(|end| end.into_iter().map(|it| it.title).collect::<Vec<_>>());
@@ -195,32 +282,38 @@ fn ways(ways: [(&str, Kind, Manner); 2]) -> Vec<String> {
 
 #[test]
 fn on_both_forges_with_webhooks_and_without() {
-    let end = ways([
-        ("forge-github", Kind::GitHub, Manner::Once),
-        ("forge-gitea", Kind::Gitea, Manner::Never),
-    ]);
-    let expect = [
-        "1 source, 1 build, 1 test",
-        "Done: 3 of 3 tasks done",
-        "changes debian-12",
-        "Done: 3 of 3 tasks done",
-        "changes debian-12 (2 warnings)",
-        "Done: 3 of 3 tasks done",
-    ];
-    assert_eq!(end, expect);
+    let github = ("forge-github", Kind::GitHub, Manner::Once);
+    let gitea = ("forge-gitea", Kind::Gitea, Manner::Never);
+    assert_eq!(ways([github, gitea], Weather::Calm), END);
 }
+
+/// What people see when all is well.
+const END: [&str; 6] = [
+    "1 source, 1 build, 1 test",
+    "Done: 3 of 3 tasks done",
+    "changes debian-12",
+    "Done: 3 of 3 tasks done",
+    "changes debian-12 (2 warnings)",
+    "Done: 3 of 3 tasks done",
+];
 
 /// Held back, doubled, dropped: the same end as above.
 #[test]
 #[ignore = "minutes more; `cargo xtask forge` runs it"]
 fn whatever_webhooks_do() {
-    let late = ways([
-        ("forge-github-late", Kind::GitHub, Manner::Held),
-        ("forge-gitea-late", Kind::Gitea, Manner::Held),
-    ]);
-    let other = ways([
-        ("forge-github-silent", Kind::GitHub, Manner::Never),
-        ("forge-gitea-twice", Kind::Gitea, Manner::Twice),
-    ]);
-    assert_eq!(late, other);
+    let github = ("forge-github-late", Kind::GitHub, Manner::Held);
+    let gitea = ("forge-gitea-late", Kind::Gitea, Manner::Held);
+    assert_eq!(ways([github, gitea], Weather::Calm), END);
+    let github = ("forge-github-silent", Kind::GitHub, Manner::Never);
+    let gitea = ("forge-gitea-twice", Kind::Gitea, Manner::Twice);
+    assert_eq!(ways([github, gitea], Weather::Calm), END);
+}
+
+/// Answers that fail, that ask to wait, that are lost; an App that is taken away and comes back: the same end.
+#[test]
+#[ignore = "minutes more; `cargo xtask forge` runs it"]
+fn whatever_the_forge_answers() {
+    let github = ("forge-github-storm", Kind::GitHub, Manner::Twice);
+    let gitea = ("forge-gitea-storm", Kind::Gitea, Manner::Once);
+    assert_eq!(ways([github, gitea], Weather::Storm), END);
 }

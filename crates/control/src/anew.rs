@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use ledger::{Change, Expect, Key, PullRow, Row, WatchRow};
 use ports::{Applied, Check, Platform};
 
-use crate::{Control, Result, plan_check, results_check, told_configuration};
+use crate::{Control, Error, MAX_TRIES, Result, contended};
+use crate::{plan_check, results_check, told_configuration};
 
 impl<P: Platform> Control<P> {
     /// Has a commit's checks looked at and written anew by the next rounds, even if they say the same: the forge waits
@@ -38,18 +39,30 @@ impl<P: Platform> Control<P> {
 
     /// Open pull requests with this head are planned anew.
     async fn plan_anew(&self, commit: &str) -> Result<usize> {
-        let mut again = 0;
-        let rows = self.known_pulls().await?.into_values();
-        for (row, version) in rows.filter(|(row, _)| row.head == commit && row.merged.is_none()) {
-            let row = PullRow {
-                digest: String::new(),
-                again: self.now().max(row.again + 1),
-                ..row
-            };
-            let key = Key::pull(row.number);
-            again += self.put_again(key, Some(version), Row::Pull(row)).await?;
+        let mut done = BTreeSet::new();
+        for _ in 0..MAX_TRIES {
+            let rows = self.known_pulls().await?.into_values();
+            let is_wanted = |row: &PullRow| row.head == commit && row.merged.is_none();
+            let rows: Vec<_> = rows
+                .filter(|(row, _)| is_wanted(row) && !done.contains(&row.number))
+                .collect();
+            if rows.is_empty() {
+                return Ok(done.len());
+            }
+            for (row, version) in rows {
+                let number = row.number;
+                let row = PullRow {
+                    digest: String::new(),
+                    again: self.now().max(row.again + 1),
+                    ..row
+                };
+                let key = Key::pull(number);
+                if self.put_again(key, Some(version), Row::Pull(row)).await? {
+                    done.insert(number);
+                }
+            }
         }
-        Ok(again)
+        Err(Error::Contended(format!("the plan of {commit}")))
     }
 
     /// Planned commits whose work is told beside `commit`: its own, and those that its pull requests came with.
@@ -69,14 +82,32 @@ impl<P: Platform> Control<P> {
     }
 
     async fn tell_again(&self, commit: &str) -> Result<usize> {
-        let (row, version) = self.watch_to_tell(commit).await?;
-        let row = WatchRow {
+        self.tell_anew(commit, |row| WatchRow {
             digest: String::new(),
-            again: self.now().max(row.again + 1),
             ..row.without_archs_told()
-        };
-        self.put_again(Key::watch(commit), version, Row::Watch(row))
-            .await
+        })
+        .await
+    }
+
+    /// Has the next round look at `commit`, with what `anew` makes of its row.
+    async fn tell_anew(
+        &self,
+        commit: &str,
+        anew: impl Fn(WatchRow) -> WatchRow + Send,
+    ) -> Result<usize> {
+        let key = Key::watch(commit);
+        for _ in 0..MAX_TRIES {
+            let (row, version) = self.watch_to_tell(commit).await?;
+            let again = self.now().max(row.again + 1);
+            let row = WatchRow { again, ..anew(row) };
+            if self
+                .put_again(key.clone(), version, Row::Watch(row))
+                .await?
+            {
+                return Ok(1);
+            }
+        }
+        Err(contended(&key))
     }
 
     async fn tell_configuration_again(&self, commit: &str) -> Result<usize> {
@@ -87,15 +118,12 @@ impl<P: Platform> Control<P> {
         if planned.is_planned() {
             self.bring_back(commit).await?;
         }
-        let (row, version) = self.watch_to_tell(commit).await?;
-        let row = WatchRow {
-            configuration: planned.configuration,
+        self.tell_anew(commit, |row| WatchRow {
+            configuration: planned.configuration.clone(),
             looked: 0,
-            again: self.now().max(row.again + 1),
             ..row
-        };
-        self.put_again(Key::watch(commit), version, Row::Watch(row))
-            .await
+        })
+        .await
     }
 
     /// A commit's watch. The pull requests of one that is over are known.
@@ -110,18 +138,10 @@ impl<P: Platform> Control<P> {
         Ok((row, None))
     }
 
-    /// What others have written meanwhile is as new.
-    pub(crate) async fn put_again(
-        &self,
-        key: Key,
-        version: Option<u64>,
-        row: Row,
-    ) -> Result<usize> {
+    /// Whether it is written: not if somebody else has written there since `version` was read.
+    pub(crate) async fn put_again(&self, key: Key, version: Option<u64>, row: Row) -> Result<bool> {
         let mut change = Change::default();
         change.replace(key, Expect::as_read(version), row);
-        Ok(match self.apply(change).await? {
-            Applied::Done => 1,
-            Applied::Conflict(_) => 0,
-        })
+        Ok(matches!(self.apply(change).await?, Applied::Done))
     }
 }

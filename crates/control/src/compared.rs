@@ -161,7 +161,7 @@ impl<P: Platform> Control<P> {
         for path in &pull.requests {
             let Some(plan) = reviewed.requests.get(path) else {
                 if reviewed.left_out == 0 {
-                    let why = "it was not in the plan that was reviewed".to_owned();
+                    let why = "it was not in that plan".to_owned();
                     compared.differences.push((path.clone(), why));
                 }
                 continue;
@@ -237,7 +237,7 @@ pub(crate) enum Own {
 /// Sentences in Markdown, as parts of one.
 fn differences(reviewed: &RequestPlan, runs: &RequestPlan) -> Vec<String> {
     if reviewed.wish != runs.wish {
-        return vec!["the request was changed after the last look".to_owned()];
+        return vec!["the request was changed after that plan was made".to_owned()];
     }
     let mut found = Vec::new();
     for (name, commit) in &runs.refs {
@@ -247,7 +247,7 @@ fn differences(reviewed: &RequestPlan, runs: &RequestPlan) -> Vec<String> {
             Some(was) => {
                 let was = short(was);
                 found.push(format!(
-                    "{shown} was moved between review and merge: {was} was reviewed, {is} is built"
+                    "{shown} was moved before the merge: {was} was planned, {is} is built"
                 ));
             }
             None => found.push(format!(
@@ -260,7 +260,7 @@ fn differences(reviewed: &RequestPlan, runs: &RequestPlan) -> Vec<String> {
         if let Some(was) = was.filter(|was| *was != is) {
             let (is, was) = (is.join(", "), was.join(", "));
             found.push(format!(
-                "the configuration was changed in between: on {} it is built for {is}, and {was} was reviewed",
+                "the configuration was changed in between: on {} it is built for {is}, and {was} was planned",
                 code(platform)
             ));
         }
@@ -309,7 +309,7 @@ fn other_packages(
             continue;
         }
         found.push(format!(
-            "another release came between: in {} it is {} now, and was {} when it was reviewed",
+            "another release came between: in {} it is {} now, and {} was planned",
             code(name),
             some(&new),
             some(&gone)
@@ -389,12 +389,12 @@ mod tests {
         check(
             &plan,
             &other,
-            &["the request was changed after the last look"],
+            &["the request was changed after that plan was made"],
         );
         check(
             &plan,
             &build(&[("main of u", "2")], &["x86_64"], &[("app on el-10", "t")]),
-            &["`main of u` was moved between review and merge: `1` was reviewed, `2` is built"],
+            &["`main of u` was moved before the merge: `1` was planned, `2` is built"],
         );
         check(
             &build(&[], &["x86_64"], &[]),
@@ -409,7 +409,7 @@ mod tests {
                 &[("app on el-10", "t")],
             ),
             &[
-                "the configuration was changed in between: on `el-10` it is built for x86_64, ppc64le, and x86_64 was reviewed",
+                "the configuration was changed in between: on `el-10` it is built for x86_64, ppc64le, and x86_64 was planned",
             ],
         );
         check(
@@ -423,7 +423,7 @@ mod tests {
             &release(&["app x86_64: 1 → 2", "lib x86_64: nothing → 1"]),
             &release(&["app x86_64: 3 → 2", "lib x86_64: nothing → 1"]),
             &[
-                "another release came between: in `base` it is `app x86_64: 3 → 2` now, and was `app x86_64: 1 → 2` when it was reviewed",
+                "another release came between: in `base` it is `app x86_64: 3 → 2` now, and `app x86_64: 1 → 2` was planned",
             ],
         );
     }

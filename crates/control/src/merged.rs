@@ -37,9 +37,11 @@ impl<P: Platform> Control<P> {
                 continue;
             }
             found += 1;
-            let base = match row.from.is_empty() {
-                true => parent.unwrap_or_default(),
-                false => row.from.clone(),
+            // As in `came_with`.
+            let says_no_base = pull.head == commit || parent.as_ref() == Some(&pull.head);
+            let base = match parent {
+                Some(parent) if !says_no_base || row.from.is_empty() => parent,
+                _ => row.from.clone(),
             };
             self.note_merged(pull, (&row.commit, base), &brought)
                 .await?;

@@ -44,7 +44,7 @@ impl<P: Platform> Control<P> {
             writing,
             ..row.clone()
         });
-        if self.put_again(key.clone(), Some(version), begun).await? == 0 {
+        if !self.put_again(key.clone(), Some(version), begun).await? {
             return Ok(());
         }
         let version = version + 1;

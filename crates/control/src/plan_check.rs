@@ -41,11 +41,17 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
     for request in run.requests.iter().take(MAX_LINES) {
         text.push_str(&builds(request));
     }
-    for request in run.requests.iter().take(MAX_LINES) {
-        request
-            .repositories
-            .iter()
-            .for_each(|repository| text.push_str(&changes(repository)));
+    let mut repositories: BTreeMap<&str, Vec<&DryRunRepository>> = BTreeMap::new();
+    for repository in run
+        .requests
+        .iter()
+        .flat_map(|request| &request.repositories)
+    {
+        let name = repository.name.as_str();
+        repositories.entry(name).or_default().push(repository);
+    }
+    for (name, changed) in repositories.iter().take(MAX_LINES) {
+        text.push_str(&changes(name, changed));
     }
     for request in run.requests.iter().take(MAX_LINES) {
         text.push_str(&one(request));
@@ -99,11 +105,13 @@ fn title(run: &DryRun, mistakes: usize, warnings: usize) -> String {
     let mut does = Vec::new();
     let built = work.sources + work.builds + work.tests;
     if built > 0 {
-        let parts = [
-            count(work.sources, "source"),
-            count(work.builds, "build"),
-            count(work.tests, "test"),
+        let counted = [
+            (work.sources, "source"),
+            (work.builds, "build"),
+            (work.tests, "test"),
         ];
+        let parts = counted.into_iter().filter(|(n, _)| *n > 0);
+        let parts: Vec<String> = parts.map(|(n, what)| count(n, what)).collect();
         does.push(parts.join(", "));
     }
     let repositories: BTreeSet<&str> = run
@@ -161,39 +169,50 @@ fn count(n: usize, what: &str) -> String {
     }
 }
 
+/// What is counted of a request, under which head.
+type Column = (&'static str, fn(&DryRunRequest) -> usize);
+const COLUMNS: [Column; 5] = [
+    ("sources", |request| request.work.sources),
+    ("builds", |request| request.work.builds),
+    ("tests", |request| request.work.tests),
+    ("tasks of the release", |request| request.work.releasing),
+    ("reused from before", |request| {
+        let tasks = request.tasks.iter();
+        tasks.filter(|task| task.state == "succeeded").count()
+    }),
+];
+
 /// A table of what each request does.
 fn overview(run: &DryRun) -> String {
     if run.requests.is_empty() {
         return "No request differs from what is planned: merging this builds and releases nothing.\n\n"
             .to_owned();
     }
-    let mut text = String::from(
-        "| request | | sources | builds | tests | releasing | reused |\n|---|---|--:|--:|--:|--:|--:|\n",
+    let shown = &run.requests[..run.requests.len().min(MAX_LINES)];
+    // A column that has nothing says nothing.
+    let columns: Vec<_> = COLUMNS
+        .into_iter()
+        .filter(|(_, counted)| shown.iter().any(|request| counted(request) > 0))
+        .collect();
+    let heads: String = columns
+        .iter()
+        .map(|(head, _)| format!(" {head} |"))
+        .collect();
+    let mut text = format!(
+        "| request | |{heads}\n|---|---|{}\n",
+        "--:|".repeat(columns.len())
     );
-    for request in run.requests.iter().take(MAX_LINES) {
-        let work = &request.work;
-        let reused = request
-            .tasks
+    for request in shown {
+        let cell = |n| match n {
+            0 => " |".to_owned(),
+            n => format!(" {n} |"),
+        };
+        let cells: String = columns
             .iter()
-            .filter(|task| task.state == "succeeded");
-        let cells = [
-            work.sources,
-            work.builds,
-            work.tests,
-            work.releasing,
-            reused.count(),
-        ];
-        let cells = cells.map(|n| match n {
-            0 => String::new(),
-            n => n.to_string(),
-        });
+            .map(|(_, counted)| cell(counted(request)))
+            .collect();
         let path = code(request.path.as_str());
-        let _ = writeln!(
-            text,
-            "| {path} | {} | {} |",
-            request.change,
-            cells.join(" | ")
-        );
+        let _ = writeln!(text, "| {path} | {} |{cells}", request.change);
     }
     more(&mut text, run.requests.len(), "request");
     text.push('\n');
@@ -360,41 +379,56 @@ fn one(request: &DryRunRequest) -> String {
     text
 }
 
-/// What clients of a repository would see change.
-fn changes(repository: &DryRunRepository) -> String {
-    let name = code(repository.name.as_str());
-    let mut text = format!("**{name}**, signed with {}", code(&repository.key));
-    if !repository.smoke.is_empty() {
-        let smoke = repository.smoke.join(", ");
-        let _ = write!(text, ", tried with the real client on {smoke}");
+/// What clients of a repository would see change, by all requests together.
+fn changes(name: &str, changed: &[&DryRunRepository]) -> String {
+    let keys: BTreeSet<&str> = changed.iter().map(|it| it.key.as_str()).collect();
+    let keys: Vec<String> = keys.into_iter().map(code).collect();
+    let mut text = format!("**{}**, signed with {}", code(name), keys.join(", "));
+    let smoke: BTreeSet<&str> = changed
+        .iter()
+        .flat_map(|it| &it.smoke)
+        .map(String::as_str)
+        .collect();
+    if !smoke.is_empty() {
+        let smoke: Vec<&str> = smoke.into_iter().collect();
+        let _ = write!(text, ", tried by the real client on {}", smoke.join(", "));
     }
     text.push_str(":\n\n");
-    if repository.packages.is_empty() && repository.awaited.is_empty() {
+    let packages = changed.iter().flat_map(|it| &it.packages);
+    let awaited = changed.iter().flat_map(|it| &it.awaited);
+    let lines: Vec<String> = packages
+        .map(package_line)
+        .chain(awaited.map(|it| format!("| ➕ once it is built | {} | | | |", code(it))))
+        .collect();
+    if lines.is_empty() {
         text.push_str("Nothing changes for clients.\n\n");
         return text;
     }
-    text.push_str("| | package | architecture | now | then |\n|---|---|---|---|---|\n");
-    for package in repository.packages.iter().take(MAX_LINES) {
-        let sign = match package.change {
-            PackageChange::Added => "➕ new",
-            PackageChange::Upgraded => "⬆ newer",
-            PackageChange::Downgraded => "⬇ older",
-            PackageChange::Hidden => "◌ hidden",
-            PackageChange::Removed => "➖ removed",
-        };
-        let version = |version: &Option<String>| version.as_deref().map(code).unwrap_or_default();
-        let (from, to) = (version(&package.from), version(&package.to));
-        let (package, arch) = (code(&package.name), code(&package.arch));
-        let _ = writeln!(text, "| {sign} | {package} | {arch} | {from} | {to} |");
+    text.push_str("| | package | architecture | before | after |\n|---|---|---|---|---|\n");
+    for line in lines.iter().take(MAX_LINES) {
+        let _ = writeln!(text, "{line}");
     }
-    let left = MAX_LINES.saturating_sub(repository.packages.len());
-    for awaited in repository.awaited.iter().take(left) {
-        let _ = writeln!(text, "| ➕ once it is built | {} | | | |", code(awaited));
-    }
-    let all = repository.packages.len() + repository.awaited.len();
-    more(&mut text, all, "package");
+    more(&mut text, lines.len(), "package");
     text.push('\n');
     text
+}
+
+fn package_line(package: &DryRunPackage) -> String {
+    let sign = match package.change {
+        PackageChange::Added => "➕ new",
+        PackageChange::Upgraded => "⬆ newer",
+        PackageChange::Downgraded => "⬇ older",
+        PackageChange::Hidden => "◌ hidden",
+        PackageChange::Removed => "➖ removed",
+    };
+    let version = |version: &Option<String>| version.as_deref().map(code).unwrap_or_default();
+    let (from, to) = (version(&package.from), version(&package.to));
+    let to = match package.change {
+        PackageChange::Hidden => format!("{from}, beside an older {to}"),
+        _ => to,
+    };
+    let (name, arch) = (code(&package.name), code(&package.arch));
+    format!("| {sign} | {name} | {arch} | {from} | {to} |")
 }
 
 fn list(text: &mut String, heading: &str, lines: &[String]) {

@@ -191,25 +191,22 @@ pub(crate) fn state(brought: &[(&RequestPath, &Brought)]) -> CheckState {
     }
 }
 
-/// With which commit, and whether as it was reviewed.
+/// From which commit, and whether as it was shown before the merge.
 fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
     let short = |commit: &str| code(&commit[..commit.len().min(12)]);
-    let (number, with) = (page.pull.number, short(commit));
-    let _ = write!(text, "What #{number} brought was planned with {with}");
+    let _ = write!(text, "Merged, and planned from commit {}", short(commit));
     let Some(compared) = &page.compared else {
-        text.push_str(". Nobody was shown a plan of it before.\n\n");
+        text.push_str(". No plan of it was shown before the merge.\n\n");
         return;
     };
-    let digest = code(&compared.digest);
-    match compared.differences.is_empty() {
-        true => _ = writeln!(text, ", as planned in {digest}."),
-        false => {
-            _ = writeln!(
-                text,
-                ". It differs from the plan that was reviewed, {digest}:"
-            )
-        }
-    }
+    let plan = code(&compared.digest);
+    let _ = match compared.differences.is_empty() {
+        true => writeln!(text, ", exactly as plan {plan} showed before the merge."),
+        false => writeln!(
+            text,
+            ". Plan {plan}, shown before the merge, said otherwise:"
+        ),
+    };
     text.push('\n');
     for (path, why) in compared.differences.iter().take(MAX_LINES) {
         let _ = writeln!(text, "* {}: {why}", code(path.as_str()));
@@ -226,7 +223,7 @@ fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
         let (was, is) = (short(head), short(&page.pull.head));
         let _ = writeln!(
             text,
-            "The pull request was changed after the last look: {was} was reviewed, and {is} is merged.\n"
+            "The pull request was changed after its last plan: that was of {was}, and {is} is merged.\n"
         );
     }
     if compared.left_out > 0 {
@@ -475,7 +472,7 @@ pub(crate) fn waiting(text: &mut String, brought: &[(&RequestPath, &Brought)]) {
     if notes.is_empty() {
         return;
     }
-    text.push_str("\n#### Why it waits\n\n");
+    text.push_str("\n#### What is not done yet, and why\n\n");
     for note in notes.iter().take(MAX_LINES) {
         let _ = writeln!(text, "{note}");
     }

@@ -272,7 +272,7 @@ locals {
         actions   = local.write_rows
         resources = [var.table_arn]
         conditions = {
-          "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["/asked", "/budgets", "/durations", "/pulls", "/scratch", "/waiters/*", "/watched"], local.work_partitions) }
+          "ForAllValues:StringLike" = { "dynamodb:LeadingKeys" = concat(["/asked", "/budgets", "/durations", "/planned", "/pulls", "/scratch", "/waiters/*", "/watched"], local.work_partitions) }
           Null                      = { "dynamodb:LeadingKeys" = ["false"] }
         }
       },

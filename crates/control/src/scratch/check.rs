@@ -51,21 +51,30 @@ pub(super) fn scratch_check(
         summary: text,
         annotations: Vec::new(),
         actions,
-        details: public_url.map(|url| format!("{url}/")),
+        details: details(&all, public_url),
         digest: String::new(),
     }
 }
 
 fn state(row: &ScratchRow, all: &[(&RequestPath, &Brought)]) -> CheckState {
     let state = results_check::state(all);
+    let is_passed = state == CheckState::Passed;
     // What is not there has not passed.
-    let is_short = state == CheckState::Passed && missing(row, all) > 0;
+    let is_short = is_passed && missing(row, all) > 0;
     match (row.begun, &row.stopped) {
         (false, None) => CheckState::Running,
         (_, Some(_)) if is_short => CheckState::Neutral,
         (true, None) if is_short => CheckState::Failed,
+        // Green would be read as "all of it can be built".
+        (true, _) if is_passed && row.left_out.len() + row.more_left_out > 0 => CheckState::Neutral,
         _ => state,
     }
+}
+
+/// The page of the request that is to be looked at first. The front page knows nothing of scratch builds.
+fn details(all: &[(&RequestPath, &Brought)], public_url: Option<&str>) -> Option<String> {
+    let (path, _) = all.first()?;
+    Some(format!("{}/request/{path}", public_url?))
 }
 
 /// Requests of it that are not there.
@@ -84,7 +93,10 @@ fn title(row: &ScratchRow, all: &[(&RequestPath, &Brought)], state: CheckState) 
         (missing, None) if missing > 0 && state.is_done() => {
             format!("{missing} of {} requests are missing", row.requests.len())
         }
+        _ if all.is_empty() && state.is_done() => "Nothing was built".to_owned(),
         _ if all.is_empty() => "Under way".to_owned(),
+        // What was left out follows.
+        _ if state == CheckState::Neutral => results_check::title(all, results_check::state(all)),
         _ => results_check::title(all, state),
     };
     match row.left_out.len() + row.more_left_out {

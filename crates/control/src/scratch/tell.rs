@@ -13,7 +13,7 @@ use crate::results_check::{Brought, Standing};
 use crate::review::named;
 use crate::tell::AGAIN_MILLIS;
 use crate::writer::{WRITING_MILLIS, Writer};
-use crate::{Control, Result, Told};
+use crate::{Control, MAX_TRIES, Result, Told, contended};
 
 impl<P: Platform> Control<P> {
     /// Says how scratch builds go, where that has changed, and goes on with what a process that died has left.
@@ -163,8 +163,15 @@ impl<P: Platform> Control<P> {
         let rows = self.scratch_rows().await?.into_iter();
         for row in rows.filter(|row| row.commit == commit) {
             let key = Key::scratch(row.number, &row.commit);
-            let Some((row, version)) = self.scratch_row(&key).await? else {
-                continue;
+            again += self.make_row_again(&key).await?;
+        }
+        Ok(again)
+    }
+
+    async fn make_row_again(&self, key: &Key) -> Result<usize> {
+        for _ in 0..MAX_TRIES {
+            let Some((row, version)) = self.scratch_row(key).await? else {
+                return Ok(0);
             };
             let next = ScratchRow {
                 digest: String::new(),
@@ -174,8 +181,10 @@ impl<P: Platform> Control<P> {
                 ..row
             };
             let next = Row::Scratch(Box::new(next));
-            again += self.put_again(key, Some(version), next).await?;
+            if self.put_again(key.clone(), Some(version), next).await? {
+                return Ok(1);
+            }
         }
-        Ok(again)
+        Err(contended(key))
     }
 }

@@ -166,7 +166,7 @@ async fn configuration_that_comes_between_is_told() {
     squash(&mut world, &forge, &pull, &files).await;
     let said = told(&mut world, &forge, &pull).await;
     let expect =
-        "on `el-10` it is built for x86_64, aarch64, amd64, and x86_64, aarch64 was reviewed";
+        "on `el-10` it is built for x86_64, aarch64, amd64, and x86_64, aarch64 was planned";
     assert!(said.contains(expect), "{said}");
 }
 
@@ -180,9 +180,9 @@ async fn a_push_that_nobody_reviewed_is_told() {
     squash(&mut world, &forge, &pull, &files).await;
     let said = told(&mut world, &forge, &pull).await;
     for expect in [
-        "`builds/2026/11/app.yaml`: the request was changed after the last look",
-        "`builds/2026/11/other.yaml`: it was not in the plan that was reviewed",
-        "The pull request was changed after the last look",
+        "`builds/2026/11/app.yaml`: the request was changed after that plan was made",
+        "`builds/2026/11/other.yaml`: it was not in that plan",
+        "The pull request was changed after its last plan",
     ] {
         assert!(said.contains(expect), "{said}");
     }

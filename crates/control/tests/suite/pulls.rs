@@ -58,6 +58,28 @@ async fn each_of_several_that_are_planned_together_has_its_page() {
     }
 }
 
+/// Its branch takes in what others have merged, after the last look at it, and is squashed.
+#[tokio::test]
+async fn what_a_branch_took_in_from_main_is_not_its_own() {
+    let (mut world, forge) = world().await;
+    let repo = world.memory.state_repo().clone();
+    let mut pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    review(&world, &forge).await;
+    world.merge(&[(OTHER, Some(&one("lib")))]).await;
+    let parents = [world.tip("main").await, pull.head.clone()];
+    pull.head = repo.push_merge("topic", "Ada <ada@example.org>", &parents, "Merge main");
+    push(&mut world, &forge, &mut pull, &[(APP, Some(&one("app")))]).await;
+    let squashed = world.push(&[(APP, Some(&one("app")))]);
+    let merged = PullState::Merged(squashed);
+    forge.change_pull(pull.number, |it| it.state = merged);
+    world.quiet().await;
+    review(&world, &forge).await;
+    tell(&world, &forge).await;
+    let said = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    assert!(said.summary.contains(APP), "{}", said.summary);
+    assert!(!said.summary.contains(OTHER), "{}", said.summary);
+}
+
 /// A git host that does not answer is no mistake of who opened the pull request.
 #[tokio::test]
 async fn a_host_that_is_away_is_asked_again() {

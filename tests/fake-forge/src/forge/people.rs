@@ -225,6 +225,11 @@ impl Forge {
         world.tokens.clear();
         world.emit(&Event::Uninstalled, Self::OWNER);
     }
+
+    /// Lets the App in again (GitHub). Tokens from before stay dead.
+    pub fn install(&self) {
+        self.world().is_installed = true;
+    }
 }
 
 #[derive(Clone, Copy)]
