@@ -100,8 +100,8 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
             ),
         }),
     };
-    let gate = server::Gate::default();
-    let router = gate.before(server::router(control.clone(), config), NOT_YET);
+    let latch = server::Latch::default();
+    let router = latch.before(server::router(control.clone(), config), NOT_YET);
     let _watcher = place
         .directory()
         .map(|path| watch(path, news.clone()))
@@ -130,7 +130,7 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
         if let Reach::Away { why, .. } = reach {
             wait_for_state(&control, &layout, (&place.repository, why)).await?;
         }
-        gate.open();
+        latch.open();
         work.begin(&mut loops, (&mut keepers, &stop));
         Ok(loops.join_next().await)
     };

@@ -9,7 +9,7 @@ use reqwest::Method;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::up::{Up, ended, made, state, up};
+use crate::up::{PATIENCE, Up, answered, ended, made, state, up};
 
 /// A server of git behind a wire that can be cut: it closes what comes until it is mended.
 async fn behind_a_wire(folder: &Path) -> (String, Arc<AtomicBool>) {
@@ -74,6 +74,24 @@ async fn what_is_published_is_served_and_work_waits() {
     assert_eq!(repeated.count(), 0, "{said:?}");
     let (status, why) = up.status(Method::POST, "/api/v1/retry").await;
     assert_ne!(status, 503, "{why}");
+}
+
+/// An empty database in the place of one that was lost would hide the loss.
+#[tokio::test]
+async fn a_lost_ledger_is_found_once_it_is_back() {
+    let folder = made();
+    let root = folder.path();
+    let (url, is_whole) = behind_a_wire(root).await;
+    state(&root.join("state-cache.git"));
+    answered(&root.join("state.git"));
+    let mut up = Up::started(at(root, &url)).await;
+    up.says("cannot be reached").await;
+    is_whole.store(true, Ordering::SeqCst);
+    up.says("`millrace recover` rebuilds it").await;
+    let ended = tokio::time::timeout(PATIENCE, up.child.wait()).await;
+    let ended = ended.expect("in time").expect("it ends");
+    assert_eq!(ended.code(), Some(3));
+    assert!(!root.join("data/millrace.db").exists());
 }
 
 #[tokio::test]

@@ -24,6 +24,15 @@ pub(crate) fn made() -> TempDir {
 
 /// A bare repository with one commit on `main`.
 pub(crate) fn state(path: &Path) {
+    commit(path, "main", "millrace.yaml", b"version: 1\nname: test\n");
+}
+
+/// The same, with an answer to a request.
+pub(crate) fn answered(path: &Path) {
+    commit(path, "status", "builds/2026/11/app.yaml", b"an answer");
+}
+
+fn commit(path: &Path, branch: &str, file: &str, text: &[u8]) {
     let repository = git::Repository::init_bare(path).expect("a repository");
     let meta = git::CommitMeta {
         name: "Ada".to_owned(),
@@ -31,8 +40,7 @@ pub(crate) fn state(path: &Path) {
         time: 0,
         message: "Begin\n".to_owned(),
     };
-    let file: [(&str, Option<&[u8]>); 1] = [("millrace.yaml", Some(b"version: 1\nname: test\n"))];
-    let made = repository.commit_files("main", None, &file, &meta);
+    let made = repository.commit_files(branch, None, &[(file, Some(text))], &meta);
     let _made = made.expect("committed");
 }
 

@@ -59,11 +59,11 @@ async fn silent_ones_are_closed_and_others_are_answered() {
 }
 
 #[tokio::test]
-async fn a_shut_gate_lets_questions_through() {
+async fn a_shut_latch_lets_questions_through() {
     let well = || async { "well" };
     let router = axum::Router::new().route("/", axum::routing::get(well).post(well));
-    let gate = server::Gate::default();
-    let router = gate.before(router, "not yet");
+    let latch = server::Latch::default();
+    let router = latch.before(router, "not yet");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(server::serve(listener, router, BOUNDS));
@@ -74,7 +74,7 @@ async fn a_shut_gate_lets_questions_through() {
     };
     check("GET", " 200 ", "well").await;
     check("POST", " 503 ", r#"{"error":"not yet"}"#).await;
-    gate.open();
+    latch.open();
     check("POST", " 200 ", "well").await;
 }
 

@@ -1,4 +1,4 @@
-//! A gate before all that changes something: it stays shut until whoever started the server opens it.
+//! A latch before all that changes something: it stays shut until whoever started the server opens it.
 //!
 //! Callers: `millrace up`, which serves what is published before it knows whether it may go on. Invariant: while it is
 //! shut, only questions come through.
@@ -13,11 +13,11 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::Error;
 
-/// Shut at first. Its copies are one gate.
+/// Shut at first. Its copies are one latch.
 #[derive(Debug, Clone, Default)]
-pub struct Gate(Arc<AtomicBool>);
+pub struct Latch(Arc<AtomicBool>);
 
-impl Gate {
+impl Latch {
     /// From now on everything comes through.
     pub fn open(&self) {
         self.0.store(true, Ordering::Relaxed);
@@ -25,10 +25,10 @@ impl Gate {
 
     /// `router` behind it. `why` is told to whoever is sent away: who tries again comes through one day.
     pub fn before(&self, router: Router, why: &'static str) -> Router {
-        let gate = self.clone();
+        let latch = self.clone();
         router.layer(from_fn(move |request: Request, next: Next| {
-            let gate = gate.clone();
-            async move { gate.pass(why, request, next).await }
+            let latch = latch.clone();
+            async move { latch.pass(why, request, next).await }
         }))
     }
 
