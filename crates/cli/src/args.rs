@@ -138,7 +138,7 @@ pub(crate) struct UpArgs {
     #[arg(long, value_name = "DIR", env = "MILLRACE_DATA", default_value = ".")]
     pub(crate) data: PathBuf,
     /// The state repository: a directory or an http(s) URL. By default DIR/state.git.
-    #[arg(long, value_name = "REPO")]
+    #[arg(long, value_name = "REPO", value_parser = words::repository)]
     pub(crate) state: Option<String>,
     /// File with the login for an http(s) state repository: one line, a token or `user:password`. Only
     /// its owner may be able to read it.

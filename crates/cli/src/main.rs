@@ -37,6 +37,7 @@ mod why;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
@@ -65,7 +66,7 @@ impl Verdict {
 fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&without_logins(error)),
     };
     let json = args.json;
     match run(args) {
@@ -74,6 +75,26 @@ fn main() -> ExitCode {
         Err(error) if error.is::<Closed>() => ExitCode::SUCCESS,
         Err(error) => fail(failure::kind_of(&error), &format!("{error:#}"), json),
     }
+}
+
+/// Words that are refused are repeated, and an address among them may have a login in it.
+fn without_logins(mut error: clap::Error) -> clap::Error {
+    for kind in [
+        ContextKind::InvalidValue,
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+    ] {
+        let Some(ContextValue::String(word)) = error.get(kind) else {
+            continue;
+        };
+        let shown = forge::shown(word);
+        if shown != *word {
+            error.insert(kind, ContextValue::String(shown));
+            // Advice repeats the word, too.
+            error.remove(ContextKind::Suggested);
+        }
+    }
+    error
 }
 
 /// Wrong words, or a call for help, which is none.

@@ -3,13 +3,15 @@
 //! `millrace up` decides and leaves a note, so that `millrace verify` looks at the same without being told
 //! again. The note names files, never what is in them.
 
-use std::os::unix::fs::MetadataExt as _;
+use std::io::Read as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use forge::{Address, GitHub, Secret};
 use git::{Credentials, Repository};
+use nix::fcntl::OFlag;
 use platform_local::WallClock;
 use serde::{Deserialize, Serialize};
 use state_repo::{TOKEN_USER, lent};
@@ -21,6 +23,8 @@ use crate::up::forge_address;
 
 /// Name of the note in the data directory.
 const NOTE: &str = "state.json";
+/// Most that is read of a file with a secret, in bytes. Keys and lists of secrets have some thousand.
+const MAX_SECRET_BYTES: u64 = 1 << 20;
 /// A login's file: longer is something else. In bytes.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
@@ -188,16 +192,32 @@ impl AppPlace {
     }
 }
 
-/// What is in a file that its owner alone may read.
+/// What is in a file that its owner alone may read. It has a secret in it.
 pub(crate) fn private_text(path: &Path) -> anyhow::Result<String> {
     let read = || format!("read {}", path.display());
-    let mode = std::fs::metadata(path).with_context(read)?.mode();
+    // Whoever opens a pipe otherwise waits for its writer.
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(path);
+    let file = opened.with_context(read)?;
+    let metadata = file.metadata().with_context(read)?;
     ensure!(
-        mode & 0o077 == 0,
+        metadata.is_file(),
+        "{} is no regular file: a secret is read from a file that stays, since it is read again at each start",
+        path.display()
+    );
+    ensure!(
+        metadata.mode() & 0o077 == 0,
         "{} can be read by others than its owner: `chmod 600` it, and change what is in it",
         path.display()
     );
-    std::fs::read_to_string(path).with_context(read)
+    let mut text = String::new();
+    file.take(MAX_SECRET_BYTES)
+        .read_to_string(&mut text)
+        .with_context(read)?;
+    ensure!(!text.trim().is_empty(), "{} is empty", path.display());
+    Ok(text)
 }
 
 /// `token` or `user:password`, and nothing else. No error repeats any of it.

@@ -3,8 +3,10 @@
 //! Each loop reacts to what it is told and has a timer behind it, so that a lost word costs time and
 //! never work. Nothing here is remembered: kill -9 at any point, start again, and it goes on.
 
+mod files;
 mod loops;
 mod pulls;
+mod reach;
 
 use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -18,7 +20,7 @@ use control::{Control, Options};
 use notify::Watcher;
 use pipeline_spec::Config;
 use platform_local::LocalPlatform;
-use ports::{Platform, StateRepo};
+use ports::StateRepo;
 use state_repo::GitStateRepo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -39,6 +41,13 @@ use loops::{
 };
 pub(crate) use pulls::forge_address;
 use pulls::{At, Ear, News};
+use reach::Reach;
+
+/// While the state repository cannot be reached, it is asked this often.
+const ASK: Duration = Duration::from_secs(5);
+/// What is told to whoever wants something changed meanwhile.
+const NOT_YET: &str =
+    "the state repository cannot be reached: nothing is changed before it is; try again later";
 
 pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Verdict> {
     start_logging();
@@ -63,13 +72,17 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
     let ear = ear
         .map(|file| Ear::told(file, &args.forge, &place))
         .transpose()?;
-    let config = configuration(&state_repo, &args.branch).await;
+    let reach = Reach::of(&place, &layout).await?;
+    let config = match &reach {
+        Reach::There => configuration(&state_repo, &args.branch).await,
+        Reach::Away { copy, .. } => configuration(copy, &args.branch).await,
+    };
     let options = options(config.as_ref(), &args, &place);
     let jobs = Jobs::of(args.jobs, config.as_ref());
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
     let control = Arc::new(Control::new(platform, options));
-    let listener = begin(&control, &layout, args.listen).await?;
+    let listener = begin(&control, &layout, args.listen, &reach).await?;
     let address = listener.local_addr()?;
     let config = server::Config {
         logs: Some(layout.logs()),
@@ -87,42 +100,43 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
             ),
         }),
     };
-    let router = server::router(control.clone(), config);
+    let latch = server::Latch::default();
+    let router = latch.before(server::router(control.clone(), config), NOT_YET);
     let _watcher = place
         .directory()
         .map(|path| watch(path, news.clone()))
         .transpose()?;
-    let mut loops = JoinSet::new();
-    loops.spawn(async move { axum::serve(listener, router).await.context("serve HTTP") });
-    loops.spawn(plan_loop(control.clone(), news.clone()));
-    loops.spawn(advance_loop(control.clone()));
-    loops.spawn(dispatch_loop(control.clone()));
-    loops.spawn(report_loop(control.clone()));
-    loops.spawn(lease_loop(control.clone()));
-    loops.spawn(sweep_loop(control.clone()));
-    loops.spawn(prune_loop(control.clone()));
-    if let Some(at) = at {
-        let poll = Duration::from_secs(args.forge.forge_poll);
-        at.start(&mut loops, control.clone(), (news, poll));
-    }
+    let work = Work {
+        control: control.clone(),
+        news,
+        at: at.map(|at| (at, Duration::from_secs(args.forge.forge_poll))),
+        runners: runners(&layout, (address, jobs), &args)?,
+    };
     place.note(&layout)?;
     let running = Running {
         url: format!("http://{address}"),
         pid: std::process::id(),
     };
     running.write(layout.root())?;
+    let (mut loops, mut keepers) = (JoinSet::new(), JoinSet::new());
+    let connections = files::connections();
+    loops.spawn(async move {
+        server::serve(listener, router, connections).await;
+        Ok(())
+    });
     greet(&running.url, &place, output);
     let stop = Arc::new(Notify::new());
-    let mut keepers = JoinSet::new();
-    if !args.no_runners {
-        for (id, program) in [(BUILDER, "millrace-runner"), (SIGNER, "millrace-signer")] {
-            let keeper = Keeper::new(&layout, (id, program), (address, jobs), &args)?;
-            keepers.spawn(keeper.run(stop.clone()));
+    let worked = async {
+        if let Reach::Away { why, .. } = reach {
+            wait_for_state(&control, &layout, (&place.repository, why)).await?;
         }
-    }
+        latch.open();
+        work.begin(&mut loops, (&mut keepers, &stop));
+        Ok(loops.join_next().await)
+    };
     let ended = tokio::select! {
         signal = stop_signal() => signal.map(|()| None),
-        ended = loops.join_next() => Ok(ended),
+        ended = worked => ended,
     };
     stop.notify_waiters();
     while keepers.join_next().await.is_some() {}
@@ -136,14 +150,99 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
     }
 }
 
+type Here = Control<LocalPlatform<GitStateRepo>>;
+
+/// What goes on from the moment on at which the state repository is there.
+struct Work {
+    control: Arc<Here>,
+    news: Arc<News>,
+    /// The forge, and how often it is asked.
+    at: Option<(At, Duration)>,
+    runners: Vec<Keeper>,
+}
+
+impl Work {
+    fn begin(
+        self,
+        loops: &mut JoinSet<anyhow::Result<()>>,
+        (keepers, stop): (&mut JoinSet<()>, &Arc<Notify>),
+    ) {
+        let control = self.control;
+        loops.spawn(plan_loop(control.clone(), self.news.clone()));
+        loops.spawn(advance_loop(control.clone()));
+        loops.spawn(dispatch_loop(control.clone()));
+        loops.spawn(report_loop(control.clone()));
+        loops.spawn(lease_loop(control.clone()));
+        loops.spawn(sweep_loop(control.clone()));
+        loops.spawn(prune_loop(control.clone()));
+        if let Some((at, poll)) = self.at {
+            at.start(loops, control, (self.news, poll));
+        }
+        for keeper in self.runners {
+            keepers.spawn(keeper.run(stop.clone()));
+        }
+    }
+}
+
+/// Those that this machine starts.
+fn runners(layout: &Layout, at: (SocketAddr, Jobs), args: &UpArgs) -> anyhow::Result<Vec<Keeper>> {
+    let programs = match args.no_runners {
+        true => &[][..],
+        false => &[(BUILDER, "millrace-runner"), (SIGNER, "millrace-signer")],
+    };
+    let keeper = |program: &(&'static str, &str)| Keeper::new(layout, *program, at, args);
+    programs.iter().map(keeper).collect()
+}
+
+/// Until the state repository says that this ledger may go on. Why it does not is told when it is another reason than
+/// before.
+///
+/// # Errors
+/// If the ledger may not: as at a start where it could be asked at once.
+async fn wait_for_state(
+    control: &Here,
+    layout: &Layout,
+    (repository, why): (&str, String),
+) -> anyhow::Result<()> {
+    tracing::warn!(
+        repository, %why,
+        "the state repository cannot be reached: what is published is served; plans, builds, releases and checks wait for it, and it is asked every {} s", ASK.as_secs()
+    );
+    let mut told = why;
+    loop {
+        tokio::time::sleep(ASK).await;
+        match control.check_ledger().await {
+            Err(control::Error::Port(ports::Error::Transient { cause, .. })) => {
+                if cause != told {
+                    tracing::warn!(repository, why = %cause, "the state repository still cannot be used");
+                    told = cause;
+                }
+            }
+            checked => {
+                let may_go_on = checked
+                    .context("check the ledger")
+                    .and_then(|problems| refuse(&problems, layout));
+                may_go_on.inspect_err(|_| control.platform().leave_as_found())?;
+                tracing::info!(repository, "the state repository is there: work goes on");
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// The last steps that may refuse. What was opened is left as it was found then: an empty database in the
 /// place of one that was lost would hide the loss.
 async fn begin(
-    control: &Control<LocalPlatform<GitStateRepo>>,
+    control: &Here,
     layout: &Layout,
     address: SocketAddr,
+    reach: &Reach,
 ) -> anyhow::Result<TcpListener> {
-    let begun = match refuse_old_ledger(control, layout).await {
+    let checked = match reach {
+        Reach::There => refuse_old_ledger(control, layout).await,
+        Reach::Away { .. } => Ok(()),
+    };
+    let begun = match checked {
         Ok(()) => listen(address).await,
         Err(error) => Err(error),
     };
@@ -151,11 +250,12 @@ async fn begin(
 }
 
 /// A ledger that is lost, or older than what is public, would build all again and write over the proof.
-async fn refuse_old_ledger<P: Platform>(
-    control: &Control<P>,
-    layout: &Layout,
-) -> anyhow::Result<()> {
+async fn refuse_old_ledger(control: &Here, layout: &Layout) -> anyhow::Result<()> {
     let problems = control.check_ledger().await.context("check the ledger")?;
+    refuse(&problems, layout)
+}
+
+fn refuse(problems: &[ledger::Problem], layout: &Layout) -> anyhow::Result<()> {
     if problems.is_empty() {
         return Ok(());
     }

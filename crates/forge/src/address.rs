@@ -39,10 +39,15 @@ pub enum ConfigError {
     NoApps(u64),
     /// The private key of a GitHub App cannot be read. What is in it is not said.
     #[error(
-        "read the private key of GitHub App {0}: it is no RSA key in PEM; \
+        "read the private key of GitHub App {app}: {reason}; \
          the App's settings page makes one under \"Private keys\""
     )]
-    Key(u64),
+    Key {
+        /// The App's number.
+        app: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A token that cannot be sent.
     #[error(
         "use the token for {0}: it has characters that no token has, such as a line's end in the middle"
@@ -135,7 +140,7 @@ fn api_url(api: &str) -> Result<Url, ConfigError> {
 }
 
 /// An address that somebody wrote, without a login and without what is behind its path: both may be secret.
-pub(crate) fn shown(address: &str) -> String {
+pub fn shown(address: &str) -> String {
     let whole = |text: &str| match text.find(['?', '#']) {
         Some(end) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -15,7 +15,7 @@ mod site;
 mod text;
 pub mod webhook;
 
-pub use address::{Address, ConfigError, Secret};
+pub use address::{Address, ConfigError, Secret, shown};
 pub use gitea::Gitea;
 pub use github::{GitHub, Login};
 pub use site::{AnyForge, Site};

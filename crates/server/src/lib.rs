@@ -12,8 +12,10 @@
 mod api;
 mod blobs;
 mod body;
+mod connections;
 mod error;
 mod identity;
+mod latch;
 mod logs;
 mod page;
 mod prune;
@@ -38,7 +40,9 @@ use runner_api::protocol::{Cloud, CloudRequest};
 use logs::Logs;
 
 pub use api::{Canceled, CommandBody, Head, PlanBody, Retried};
+pub use connections::{Connections, serve};
 pub use error::Error;
+pub use latch::Latch;
 pub use page::is_about_a_file;
 pub use prune::PruneBody;
 pub use requests::{awaited, stuck, summary};

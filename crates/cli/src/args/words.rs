@@ -1,6 +1,7 @@
 //! Single words of the command line. The errors say what is allowed.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use control::Grace;
@@ -67,12 +68,38 @@ pub(crate) fn state_url(text: &str) -> Result<String, String> {
     })
 }
 
-/// An http(s) address without a login, of characters that need no quotes in a shell or on a page; without a slash at its end.
+/// An http(s) address without a login, of characters that need no quotes in a shell or on a page, and with no way back in its
+/// path; without a slash at its end. Scheme and host are in small letters then, as they are compared.
 fn plain_url(text: &str) -> Option<String> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/:[]".contains(&byte);
+    let text = text.trim_end_matches('/');
+    // What the standard of URLs mends is no address that people and git understand.
+    let (scheme, rest) = text.split_once("://")?;
+    let is_web = ["http", "https"]
+        .iter()
+        .any(|web| web.eq_ignore_ascii_case(scheme));
+    let is_straight = rest.split('/').all(|part| !matches!(part, "" | "." | ".."));
     let url = text.parse::<reqwest::Url>().ok()?;
-    let is_web = matches!(url.scheme(), "http" | "https") && url.has_host();
-    (is_web && text.bytes().all(is_plain)).then(|| text.trim_end_matches('/').to_owned())
+    let is_well = is_web && is_straight && url.has_host() && text.bytes().all(is_plain);
+    is_well.then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// A state repository: a directory, or an address that git knows. A login is in none of them.
+pub(crate) fn repository(text: &str) -> Result<String, String> {
+    if let Some((scheme, rest)) = text.split_once("://") {
+        let url = format!("{}://{rest}", scheme.to_ascii_lowercase());
+        let parsed = url.parse::<git::RemoteUrl>();
+        return parsed.map(|_| url).map_err(|error| error.to_string());
+    }
+    let first = text.split('/').next().unwrap_or_default();
+    let is_address = text.starts_with("//") || first.contains([':', '@']);
+    if text.is_empty() || is_address && !Path::new(text).exists() {
+        return Err(
+            "write a directory, or an address as https://git.example.org/distro.git, with its login in --state-token-file; ssh is not taken"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
 }
 
 /// The number of a GitHub App.
@@ -171,15 +198,50 @@ mod tests {
             "https://x.org/$(a)",
             "https://x.org/'",
             "https://x.org/a b",
+            "http:x.org/a/b",
+            "https:/x.org/a/b",
+            "https:///x.org/a/b",
+            "https://x.org/a/../b/c",
+            "https://x.org/./a/b",
+            "https://x.org//a/b",
         ] {
             assert!(plain_url(wrong).is_none(), "{wrong:?}");
         }
+        let loud = plain_url("HTTPS://GitHub.com:443/Acme/state");
+        assert_eq!(loud.as_deref(), Some("https://github.com/Acme/state"));
         let check = |found: Result<String, String>, expect: &str| {
             assert!(found.is_err_and(|said| said.contains(expect)), "{expect}");
         };
         let ssh = "git@github.com:acme/state.git";
         check(state_url(ssh), "https://github.com/acme/state.git; ssh is");
         check(public_url(ssh), "https://build.example.org");
+    }
+
+    #[test]
+    fn places_of_state_repositories() {
+        for well in [
+            "/srv/state.git",
+            "state.git",
+            "../a@b/c",
+            "file:///srv/x.git",
+        ] {
+            assert_eq!(repository(well).as_deref(), Ok(well));
+        }
+        let loud = repository("HTTPS://git.example.org/x.git");
+        assert_eq!(loud.as_deref(), Ok("https://git.example.org/x.git"));
+        for wrong in [
+            "",
+            "//ada:hunter2@git.example.org/x",
+            "ada:hunter2@git.example.org/x",
+            "git@github.com:acme/state.git",
+            "http:git.example.org/x",
+            "https://ada:hunter2@git.example.org/x",
+            "HTTPS://ada:hunter2@git.example.org/x",
+            "ssh://ada:hunter2@git.example.org/x",
+        ] {
+            let said = repository(wrong).expect_err("refused");
+            assert!(!said.contains("hunter2"), "{said}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use rand::RngCore as _;
 use serde::Serialize;
 
 use crate::args::{ForgeKind, InitArgs};
+use crate::failure::{Failure, Kind};
 use crate::local::{Layout, private_file};
 
 const PAGE: &str = include_str!("github-app.html");
@@ -93,8 +94,11 @@ impl Site {
             .zip(name)
             .and_then(|(owner, name)| FullName::new(owner, name));
         let found = found.zip(base.filter(|base| !base.ends_with(['/', ':'])));
-        let (repository, base) = found.with_context(|| {
-            format!("--state {state} does not end in OWNER/NAME: write it as https://github.com/acme/state.git")
+        let (repository, base) = found.ok_or_else(|| {
+            let sentence = format!(
+                "--state {state} does not end in OWNER/NAME: write it as https://github.com/acme/state.git"
+            );
+            Failure::new(Kind::Usage, sentence)
         })?;
         Ok(Some(Self {
             kind,

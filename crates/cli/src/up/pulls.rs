@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use axum::http::HeaderMap;
 use control::Control;
 use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, other_name, receive};
-use forge::{AnyForge, Kind, Secret, Site};
+use forge::{AnyForge, ConfigError, Kind, Secret, Site};
 use ledger::{Message, QueueName};
 use platform_local::WallClock;
 use ports::{Clock as _, Forge, Place, Platform, TaskQueue as _};
@@ -18,6 +18,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::args::{ForgeArgs, ForgeKind};
+use crate::failure::Failure;
+use crate::failure::Kind::Usage;
 use crate::state::{StatePlace, private_text};
 
 /// How work goes is looked at this often. The forge is called for what has changed alone.
@@ -37,7 +39,17 @@ pub(crate) struct News {
 }
 
 /// A forge, ready to be asked.
-pub(crate) struct At(AnyForge<WallClock>);
+pub(crate) struct At {
+    forge: AnyForge<WallClock>,
+    names: Names,
+}
+
+/// Of a forge, for whoever reads the log.
+struct Names {
+    api: String,
+    repository: String,
+    login: String,
+}
 
 impl At {
     /// As `millrace up` was told; `None`: of no forge.
@@ -46,8 +58,19 @@ impl At {
             return Ok(None);
         };
         let secret = Secret::new(&private_text(file)?);
-        let forge = AnyForge::open(&site, &place.repository, secret, WallClock)?;
-        Ok(Some(Self(forge)))
+        let forge = AnyForge::open(&site, &place.repository, secret, WallClock);
+        let forge = forge.map_err(refused)?;
+        let (api, repository) = site.place(&place.repository).map_err(refused)?;
+        let login = match site.app {
+            Some(id) => format!("App {id}"),
+            None => format!("whose token is in {}", file.display()),
+        };
+        let names = Names {
+            api,
+            repository,
+            login,
+        };
+        Ok(Some(Self { forge, names }))
     }
 
     /// Starts the loop that tells it. Asked this often when nothing tells of it.
@@ -57,7 +80,20 @@ impl At {
         control: Arc<Control<P>>,
         (news, poll): (Arc<News>, Duration),
     ) {
-        loops.spawn(tell_loop(control, self.0, news, poll));
+        loops.spawn(tell_loop(control, (self.forge, self.names), news, poll));
+    }
+}
+
+impl Names {
+    /// Once, since silence would look like a forge that is not asked.
+    fn tell(&self, open: usize) {
+        tracing::info!(
+            forge = self.api,
+            repository = self.repository,
+            login = self.login,
+            open,
+            "the forge answers: its open pull requests get checks"
+        );
     }
 }
 
@@ -67,7 +103,15 @@ pub(crate) fn forge_address(
     place: &StatePlace,
 ) -> anyhow::Result<(String, String)> {
     let site = site(args).context("find the forge: none was named")?;
-    Ok(site.place(&place.repository)?)
+    site.place(&place.repository).map_err(refused)
+}
+
+/// Words of the command line that no forge fits are the usage's fault; a file is this machine's.
+fn refused(error: ConfigError) -> anyhow::Error {
+    match &error {
+        ConfigError::Key { .. } | ConfigError::Token(_) | ConfigError::Client(_) => error.into(),
+        _ => Failure::new(Usage, format!("{error}")).into(),
+    }
 }
 
 fn site(args: &ForgeArgs) -> Option<Site> {
@@ -84,11 +128,12 @@ fn site(args: &ForgeArgs) -> Option<Site> {
 
 async fn tell_loop<P: Platform, F: Forge>(
     control: Arc<Control<P>>,
-    forge: F,
+    (forge, names): (F, Names),
     news: Arc<News>,
     poll: Duration,
 ) -> anyhow::Result<()> {
     let mut looked: Option<Instant> = None;
+    let mut is_known = false;
     let mut is_told = true;
     if let Err(error) = control.watch_open().await {
         tracing::warn!(%error, "failed to see which commits' work is open");
@@ -101,7 +146,13 @@ async fn tell_loop<P: Platform, F: Forge>(
         if is_told || looked.is_none_or(|looked| looked.elapsed() >= poll) {
             looked = Some(Instant::now());
             match control.review(&forge).await {
-                Ok(reviewed) => tracing::debug!(?reviewed, "looked at pull requests"),
+                Ok(reviewed) => {
+                    if !is_known {
+                        names.tell(reviewed.open);
+                        is_known = true;
+                    }
+                    tracing::debug!(?reviewed, "looked at pull requests");
+                }
                 Err(error) => tracing::warn!(%error, "failed to look at pull requests"),
             }
         }

@@ -446,18 +446,16 @@ async fn a_forge_wants_its_addresses() {
         ),
         (
             "https://github.com/state.git",
-            3,
+            2,
             "does not end in OWNER/NAME",
         ),
-        (
-            "https://github.com/acme/..",
-            3,
-            "does not end in OWNER/NAME",
-        ),
+        ("https://github.com/acme/..", 2, "without a login"),
+        ("http:github.com/acme/state", 2, "without a login"),
     ] {
         let (folder, said) = init(&swap(state)).await;
         assert_eq!(said.code, code, "{said:?}");
         assert!(said.err.contains(expect), "{said:?}");
+        assert!(!said.err.contains("secret"), "{said:?}");
         assert!(
             !folder.path().join("new").exists(),
             "nothing is made: {state}"

@@ -93,6 +93,19 @@ struct Claims {
     iss: String,
 }
 
+/// It signs once, since a key that cannot would be met with the first pull request. The error says what it is instead.
+fn private_key(text: &Secret) -> std::result::Result<EncodingKey, &'static str> {
+    if text.expose().contains("ENCRYPTED") {
+        return Err("it is encrypted, and nobody is here to write its passphrase");
+    }
+    let key = EncodingKey::from_rsa_pem(text.expose().as_bytes());
+    let key = key.map_err(|_| "it is no RSA key in PEM")?;
+    match encode(&Header::new(Algorithm::RS256), &json!({}), &key) {
+        Ok(_) => Ok(key),
+        Err(_) => Err("nothing can be signed with it: it is damaged, or has fewer than 2048 bits"),
+    }
+}
+
 impl Account {
     pub(super) fn new(login: Login) -> std::result::Result<Self, ConfigError> {
         Self::that_may(login, Value::Null)
@@ -112,10 +125,10 @@ impl Account {
                 key,
                 installation,
             } => {
-                let key = EncodingKey::from_rsa_pem(key.expose().as_bytes());
+                let key = private_key(&key).map_err(|reason| ConfigError::Key { app: id, reason });
                 Ok(Self::App(Box::new(App {
                     id,
-                    key: key.map_err(|_| ConfigError::Key(id))?,
+                    key: key?,
                     installation,
                     may,
                     state: Mutex::default(),

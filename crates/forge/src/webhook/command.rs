@@ -1,4 +1,7 @@
 //! What people ask for in comments: lines that start with `/millrace`.
+//!
+//! Up to three spaces may stand before it, as before any line of Markdown, and its letters may be capitals, as telephones
+//! write the first one. What a comment quotes or shows as code is no command.
 
 /// Commands of one comment that are read; the answer says how many were left out.
 pub const MAX_COMMANDS: usize = 10;
@@ -7,6 +10,10 @@ pub const MAX_COMMAND_BYTES: usize = 500;
 
 /// What starts a line.
 const WORD: &str = "/millrace";
+/// Spaces before it. A line with more of them is code.
+const MAX_INDENT: usize = 3;
+/// Marks of a fence, at least.
+const FENCE: usize = 3;
 
 /// One line of a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +41,63 @@ pub enum Verb {
 
 /// The commands of `comment`, and how many more there are than [`MAX_COMMANDS`].
 pub(super) fn commands(comment: &str) -> (Vec<Command>, usize) {
-    let mut all = comment.lines().filter_map(command);
+    let mut all = spoken(comment).filter_map(command);
     let commands = all.by_ref().take(MAX_COMMANDS).collect();
     (commands, all.count())
 }
 
+/// The lines that are no code, without the spaces before them.
+fn spoken(comment: &str) -> impl Iterator<Item = &str> {
+    let mut open: Option<Fence> = None;
+    comment.lines().filter_map(move |line| {
+        let text = line.trim_start_matches(' ');
+        if line.len() - text.len() > MAX_INDENT {
+            return None;
+        }
+        match (&open, Fence::of(text)) {
+            (None, None) => return Some(text),
+            (None, Some(fence)) if fence.opens() => open = Some(fence),
+            (None, Some(_)) => return Some(text),
+            (Some(opened), Some(fence)) if fence.closes(opened) => open = None,
+            (Some(_), _) => {}
+        }
+        None
+    })
+}
+
+/// A line that begins or ends a block of code, as CommonMark has it.
+struct Fence<'a> {
+    mark: char,
+    length: usize,
+    /// What stands behind the marks.
+    info: &'a str,
+}
+
+impl<'a> Fence<'a> {
+    fn of(line: &'a str) -> Option<Self> {
+        let mark = line
+            .chars()
+            .next()
+            .filter(|mark| matches!(mark, '`' | '~'))?;
+        let info = line.trim_start_matches(mark);
+        let length = line.len() - info.len();
+        (length >= FENCE).then_some(Self { mark, length, info })
+    }
+
+    /// Else it is code within a line.
+    fn opens(&self) -> bool {
+        self.mark == '~' || !self.info.contains('`')
+    }
+
+    fn closes(&self, opened: &Fence<'_>) -> bool {
+        self.mark == opened.mark && self.length >= opened.length && self.info.trim().is_empty()
+    }
+}
+
 fn command(line: &str) -> Option<Command> {
-    let rest = line.strip_prefix(WORD)?;
-    if rest.starts_with(|next: char| !next.is_whitespace()) {
+    let (word, rest) = line.split_at_checked(WORD.len())?;
+    let is_other = rest.starts_with(|next: char| !next.is_whitespace());
+    if is_other || !word.eq_ignore_ascii_case(WORD) {
         return None;
     }
     let ends = (0..=MAX_COMMAND_BYTES - WORD.len()).rev();
@@ -94,11 +150,37 @@ mod tests {
         check("", &[]);
         check("please /millrace retry", &[]);
         check("> /millrace retry", &[]);
-        check(" /millrace retry", &[]);
+        check("    /millrace retry", &[]);
+        check("\t/millrace retry", &[]);
         check("`/millrace retry`", &[]);
         check("/millraces retry", &[]);
         check("/millrace/retry", &[]);
-        check("/Millrace retry", &[]);
+    }
+
+    #[test]
+    fn telephones_write_a_capital_and_people_a_space() {
+        check("/Millrace retry", &["Retry "]);
+        check("/MILLRACE retry curl", &["Retry curl"]);
+        check("   /millrace retry", &["Retry "]);
+        check(" /Millrace plan\n", &["Plan "]);
+        check("/millracé retry", &[]);
+        check("/millracK", &[]);
+    }
+
+    #[test]
+    fn code_has_no_commands() {
+        check("```\n/millrace retry\n```\n/millrace plan", &["Plan "]);
+        check(
+            "  ~~~~ sh\n/millrace retry\n~~~\n```\n~~~~\n/millrace plan",
+            &["Plan "],
+        );
+        check("```\n/millrace retry\n``` x\n/millrace plan", &[]);
+        // No end, and no beginning.
+        check("```sh\n/millrace retry\n/millrace plan", &[]);
+        check("```a`b\n/millrace retry", &["Retry "]);
+        check("``\n/millrace retry\n``", &["Retry "]);
+        check("    ```\n/millrace retry", &["Retry "]);
+        check("> ```\n> /millrace plan\n\n/millrace retry", &["Retry "]);
     }
 
     #[test]

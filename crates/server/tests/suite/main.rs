@@ -24,6 +24,7 @@ mod runners;
 mod world;
 
 mod border;
+mod connections;
 mod credentials;
 mod pages;
 mod published;
