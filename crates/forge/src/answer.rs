@@ -4,7 +4,7 @@
 //! one short line.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 use ports::{Error, Result};
@@ -13,8 +13,8 @@ use reqwest::header::{DATE, HeaderMap, LINK, LOCATION};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// Bytes of an answer. A page of 50 pull requests with the longest texts that a forge takes is below; beyond, the answer
-/// is refused.
+/// Bytes of an answer. A page of 50 pull requests with the longest texts that GitHub takes is below. Of a larger answer
+/// the head alone is kept.
 const MAX_BYTES: usize = 32 << 20;
 /// Characters of a forge's own words that are passed on.
 const MAX_MESSAGE: usize = 300;
@@ -24,11 +24,12 @@ const MAX_MESSAGE: usize = 300;
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    body: Vec<u8>,
+    /// None: it has more than [`MAX_BYTES`].
+    body: Option<Vec<u8>>,
 }
 
 impl Answer {
-    /// Reads it to its end.
+    /// Reads it to its end, or until it is too large.
     pub(crate) async fn read<B>(
         status: StatusCode,
         headers: HeaderMap,
@@ -38,9 +39,14 @@ impl Answer {
         B: BodyExt<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let read = Limited::new(body, MAX_BYTES).collect().await;
-        let body = read.map_err(|error| chain(error.as_ref()))?;
-        let body = body.to_bytes().to_vec();
+        let body = match body.size_hint().lower() > MAX_BYTES as u64 {
+            true => None,
+            false => match Limited::new(body, MAX_BYTES).collect().await {
+                Ok(body) => Some(body.to_bytes().to_vec()),
+                Err(error) if error.is::<LengthLimitError>() => None,
+                Err(error) => return Err(chain(error.as_ref())),
+            },
+        };
         Ok(Self {
             status,
             headers,
@@ -50,7 +56,11 @@ impl Answer {
 
     /// Its JSON. What cannot be read is most often a proxy's page in the place of the forge's.
     pub(crate) fn json<T: DeserializeOwned>(&self, operation: &str, forge: &str) -> Result<T> {
-        serde_json::from_slice(&self.body).map_err(|error| {
+        let Some(body) = &self.body else {
+            let cause = format!("the answer has more than {} MiB", MAX_BYTES >> 20);
+            return Err(Error::transient(operation, cause));
+        };
+        serde_json::from_slice(body).map_err(|error| {
             let error = without_values(&error);
             let cause = format!("the answer is not what {forge} answers there: {error}");
             Error::transient(operation, cause)
@@ -75,9 +85,9 @@ impl Answer {
         Ok((read, odd))
     }
 
-    /// Whether it lists anything at all.
-    pub(crate) fn is_empty_list(&self) -> bool {
-        self.body.trim_ascii() == b"[]"
+    /// Whether nothing but its head was kept.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.body.is_none()
     }
 
     /// What the forge says, on one line.
@@ -86,7 +96,8 @@ impl Answer {
         struct Said {
             message: String,
         }
-        let said = serde_json::from_slice(&self.body);
+        let body = self.body.as_deref().unwrap_or_default();
+        let said = serde_json::from_slice(body);
         let said = said.map_or_else(|_| String::new(), |said: Said| said.message);
         let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
         let shown = one_line.chars().filter(|&c| is_shown(c));
@@ -178,7 +189,7 @@ impl Answer {
         Self {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: headers.collect(),
-            body: body.as_bytes().to_vec(),
+            body: Some(body.as_bytes().to_vec()),
         }
     }
 }

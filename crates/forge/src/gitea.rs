@@ -17,16 +17,15 @@ use self::wire::Http;
 use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::{Answer, passed_over};
 use crate::line::{Call, Line, in_time};
+use crate::pages::{Page, Pages};
 use crate::reply;
 use crate::text::{self, PREFIX};
 
 mod comment;
 mod wire;
 
-/// Things on a page: the most that a Gitea gives unless it was told otherwise.
+/// Statuses on a page: the most that a Gitea gives unless it was told otherwise.
 const A_PAGE: usize = 50;
-/// Pages of pull requests: 3,000 pull requests, as at GitHub.
-const MAX_PAGES: usize = 60;
 /// Pages of statuses of one commit.
 const MAX_STATUS_PAGES: usize = 20;
 /// Pull requests whose comment is remembered. Of others it is looked for among all comments.
@@ -103,7 +102,7 @@ impl<C: Clock> Gitea<C> {
                 "the token needs the scopes write:repository, write:issue and read:user, and its user must administer {address}"
             ),
             404 => format!(
-                "the token's user does not see {address}: add him as a collaborator, or write the repository's new name if it was renamed"
+                "the token's user does not see {address}: add them as a collaborator, write the repository's new name if it was renamed, or write where this Gitea's API begins into `--forge-api`"
             ),
             423 => format!("{address} is archived: nothing can be written there"),
             400 | 422 => {
@@ -285,14 +284,20 @@ impl<C: Clock> Forge for Gitea<C> {
         let operation = "list pull requests";
         let base_is = in_query(base);
         let mut pulls = BTreeMap::new();
-        for page in 1..=MAX_PAGES {
+        let mut pages = Pages::new();
+        while let Some(page) = pages.next() {
+            let Page { number, size } = page;
             let path = self.line.address().path(format_args!(
-                "/pulls?state=open&base_branch={base_is}&page={page}&limit={A_PAGE}"
+                "/pulls?state=open&base_branch={base_is}&page={number}&limit={size}"
             ));
             let answer = self.must(Call::get(operation, path)).await?;
+            if answer.is_too_large() {
+                pages.too_large(page, &answer);
+                continue;
+            }
             let (listed, odd) = answer.list::<WirePull>(operation, "Gitea")?;
             passed_over(&odd);
-            let is_last = !answer.has_next() || answer.is_empty_list();
+            pages.read(page, listed.len() + odd.len(), &answer);
             let listed = listed.into_iter().map(WirePull::into_pull);
             // An older Gitea does not know `base_branch`, and lists them all.
             pulls.extend(
@@ -300,9 +305,6 @@ impl<C: Clock> Forge for Gitea<C> {
                     .filter(|pull| pull.base == base)
                     .map(|pull| (pull.number, pull)),
             );
-            if is_last {
-                break;
-            }
         }
         Ok(pulls.into_values().collect())
     }

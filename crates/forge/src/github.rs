@@ -19,6 +19,7 @@ use crate::address::{Address, ConfigError, Secret, in_query, is_name};
 use crate::answer::{Answer, passed_over};
 use crate::app;
 use crate::line::{Call, Line, in_time};
+use crate::pages::{Page, Pages};
 use crate::reply;
 use crate::text::PREFIX;
 
@@ -28,11 +29,8 @@ mod wire;
 
 pub use login::Login;
 
-/// Pull requests on a page. More would make an answer with long texts too large.
+/// Pull requests that have one commit. More would make an answer with long texts too large.
 const A_PAGE: usize = 50;
-/// Pages of pull requests. Of more than 3,000 open ones the newest are given; the others are met one by one, when
-/// somebody pushes to them.
-const MAX_PAGES: usize = 60;
 /// Comments on a page, and pages of comments that are younger than one that is answered. Behind them an answer that broke
 /// off is written a second time.
 const COMMENTS_A_PAGE: usize = 100;
@@ -247,25 +245,29 @@ impl<C: Clock> Forge for GitHub<C> {
         let base_is = in_query(base);
         let mut pulls = BTreeMap::new();
         // Newest first: one that is opened meanwhile moves others to the next page, where they are met twice.
-        for page in 1..=MAX_PAGES {
+        let mut pages = Pages::new();
+        while let Some(page) = pages.next() {
+            let Page { number, size } = page;
             let path = self.line.address().path(format_args!(
-                "/pulls?state=open&base={base_is}&sort=created&direction=desc&per_page={A_PAGE}&page={page}"
+                "/pulls?state=open&base={base_is}&sort=created&direction=desc&per_page={size}&page={number}"
             ));
             let answer = self.ask(Call::get(operation, path)).await?;
             if !answer.status.is_success() {
                 return Err(self.refusal(operation, &answer));
             }
+            if answer.is_too_large() {
+                pages.too_large(page, &answer);
+                continue;
+            }
             let (listed, odd) = answer.list::<WirePull>(operation, "GitHub")?;
             passed_over(&odd);
+            pages.read(page, listed.len() + odd.len(), &answer);
             let listed = listed.into_iter().map(WirePull::into_pull);
             pulls.extend(
                 listed
                     .filter(|pull| pull.base == base)
                     .map(|pull| (pull.number, pull)),
             );
-            if !answer.has_next() {
-                break;
-            }
         }
         Ok(pulls.into_values().collect())
     }

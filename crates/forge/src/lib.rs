@@ -10,6 +10,7 @@ mod gitea;
 mod github;
 mod limits;
 mod line;
+mod pages;
 mod reply;
 mod site;
 mod text;

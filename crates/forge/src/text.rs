@@ -59,7 +59,8 @@ fn open_fence(text: &str) -> Option<&str> {
     open.map(|(fence, _)| fence)
 }
 
-fn first_bytes(text: &str, max: usize) -> &str {
+/// `text` in at most `max` bytes, without half a character.
+pub(crate) fn first_bytes(text: &str, max: usize) -> &str {
     let end = (0..=max.min(text.len()))
         .rev()
         .find(|end| text.is_char_boundary(*end));

@@ -262,8 +262,9 @@ async fn who_may_not_is_told_what_to_mend() {
         (
             Kind::Gitea,
             404,
-            "does not see distro/state: add him as a collaborator",
+            "does not see distro/state: add them as a collaborator",
         ),
+        (Kind::Gitea, 404, "`--forge-api`"),
         (Kind::Gitea, 401, "make a new one"),
         (Kind::Gitea, 423, "archived"),
     ] {
@@ -311,6 +312,41 @@ async fn an_app_that_was_uninstalled_is_named() {
     let token = Login::Token(Secret::new("ghs_fake"));
     let said = cause(world.github_as(token).write_check(&check).await);
     assert!(said.contains("write a new one"), "{said}");
+}
+
+#[tokio::test]
+async fn whoever_answers_in_the_place_of_github_is_suspected() {
+    for (method, word) in [("GET", "/installation"), ("POST", "access_tokens")] {
+        for status in [405, 418] {
+            let world = World::new(Kind::GitHub);
+            let check = check(&world, 0).await;
+            world.fake.fault(method, word, Fault::Status(status), 9);
+            let said = adapter(&world, Kind::GitHub).refused(&check).await;
+            assert!(said.contains(&format!("GitHub answers {status}")), "{said}");
+            assert!(said.contains("look where `--forge-api` leads"), "{said}");
+            assert!(!said.contains("not installed"), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn long_descriptions_hide_no_other_pull_request() {
+    for kind in BOTH {
+        let world = World::new(kind);
+        let mut numbers = Vec::new();
+        for nth in 0..7 {
+            let title = format!("Build {nth}");
+            numbers.push(world.open("ada", &title, "main", Home::Own).await);
+        }
+        world.fake.describe(numbers[3], &"x".repeat(33 << 20));
+        let listed = match kind {
+            Kind::GitHub => world.github().open_pulls("main").await,
+            Kind::Gitea => world.gitea().open_pulls("main").await,
+        };
+        let listed = listed.expect("the others can be read").into_iter();
+        numbers.remove(3);
+        assert_eq!(listed.map(|pull| pull.number).collect::<Vec<_>>(), numbers);
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,12 @@ pub(crate) static RUNNERS: Room = Room::new();
 /// That of the forge.
 pub(crate) static FORGE: Room = Room::new();
 
+/// A body, and its room for as long as it is held.
+pub(crate) struct Held<'a> {
+    pub(crate) bytes: Bytes,
+    _room: Vec<SemaphorePermit<'a>>,
+}
+
 impl Room {
     const fn new() -> Self {
         Self(Semaphore::const_new(PIECES))
@@ -35,15 +41,15 @@ impl Room {
     /// The whole body, at most `limit` bytes.
     ///
     /// A body that is slow, or that finds no room, is the world's trouble (5xx): who sends it tries again.
-    pub(crate) async fn read(&self, body: Body, limit: usize) -> Result<Bytes, Error> {
+    pub(crate) async fn read(&self, body: Body, limit: usize) -> Result<Held<'_>, Error> {
         within(TIME, gather(body, limit, &self.0)).await
     }
 }
 
-async fn within(
+async fn within<'a>(
     time: Duration,
-    body: impl Future<Output = Result<Bytes, Error>>,
-) -> Result<Bytes, Error> {
+    body: impl Future<Output = Result<Held<'a>, Error>>,
+) -> Result<Held<'a>, Error> {
     tokio::time::timeout(time, body).await.unwrap_or_else(|_| {
         Err(Error::Unavailable(format!(
             "the body did not come within {} s",
@@ -52,22 +58,19 @@ async fn within(
     })
 }
 
-async fn gather(body: Body, limit: usize, room: &Semaphore) -> Result<Bytes, Error> {
-    let refused = || {
-        Error::BadRequest(format!(
-            "the body is cut off or has more than {limit} bytes"
-        ))
-    };
+async fn gather(body: Body, limit: usize, room: &Semaphore) -> Result<Held<'_>, Error> {
+    let too_large = || Error::TooLarge(format!("the body has more than {limit} bytes"));
+    let cut_off = |_| Error::BadRequest("the body is cut off: send all of it".to_owned());
     if body.size_hint().lower() > limit as u64 {
-        return Err(refused());
+        return Err(too_large());
     }
     let mut stream = body.into_data_stream();
     let mut bytes = BytesMut::new();
     let mut taken: Vec<SemaphorePermit<'_>> = Vec::new();
     while let Some(piece) = stream.next().await {
-        let piece = piece.map_err(|_| refused())?;
+        let piece = piece.map_err(cut_off)?;
         if bytes.len() + piece.len() > limit {
-            return Err(refused());
+            return Err(too_large());
         }
         // As it comes, not as it is announced: who sends nothing takes no room.
         while bytes.len() + piece.len() > (taken.len() + 1) * PIECE_BYTES {
@@ -75,7 +78,10 @@ async fn gather(body: Body, limit: usize, room: &Semaphore) -> Result<Bytes, Err
         }
         bytes.extend_from_slice(&piece);
     }
-    Ok(bytes.freeze())
+    Ok(Held {
+        bytes: bytes.freeze(),
+        _room: taken,
+    })
 }
 
 /// Waiting instead would let bodies that are half there wait for each other.
@@ -105,9 +111,9 @@ mod tests {
         Never,
     }
 
-    fn says(result: Result<Bytes, Error>) -> String {
+    fn says(result: Result<Held<'_>, Error>) -> String {
         match result {
-            Ok(bytes) => format!("{} bytes", bytes.len()),
+            Ok(held) => format!("{} bytes", held.bytes.len()),
             Err(error) => format!("{}: {error}", error.status().as_u16()),
         }
     }
@@ -120,7 +126,7 @@ mod tests {
             assert_eq!(says(gather(body, limit, &room).await), expect);
             assert_eq!(room.available_permits(), 10, "room is given back");
         };
-        let refused = "400: the body is cut off or has more than 196608 bytes";
+        let refused = "413: the body has more than 196608 bytes";
         check(body(0, End::Comes), "0 bytes").await;
         check(body(3, End::Comes), "196608 bytes").await;
         check(body(4, End::Comes), refused).await;
@@ -148,6 +154,11 @@ mod tests {
         check(3, "503: too many large bodies at once: try again").await;
         drop(slow);
         check(5, "327680 bytes").await;
+        // Whoever works with a body has it in memory still.
+        let held = gather(body(4, End::Comes), limit, &room).await;
+        check(3, "503: too many large bodies at once: try again").await;
+        drop(held);
+        check(3, "196608 bytes").await;
     }
 
     #[tokio::test]

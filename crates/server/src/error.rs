@@ -13,6 +13,8 @@ const MAX_SENTENCE_CHARS: usize = 2_000;
 /// Longest piece of a stranger's word that an error repeats, in characters: longer than any path that
 /// is allowed in a state repository's request.
 const MAX_QUOTED_CHARS: usize = 120;
+/// Seconds after which a caller may try again: longer than a body is worked with.
+const RETRY_AFTER: &str = "10";
 /// Most that is read of what the framework says, in bytes.
 const MAX_FRAMEWORK_BYTES: usize = 16 * 1024;
 
@@ -40,6 +42,9 @@ pub enum Error {
     /// 410: what was asked for is not done here, and there is no use in asking again.
     #[error("{0}")]
     Gone(String),
+    /// 413: there is more of it than anybody has to send.
+    #[error("{0}")]
+    TooLarge(String),
     /// 422: the content is not what it says.
     #[error("{0}")]
     Unprocessable(String),
@@ -84,6 +89,7 @@ impl Error {
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Gone(_) => StatusCode::GONE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -98,7 +104,12 @@ impl Error {
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let error = self.sentence();
-        (self.status(), Json(ErrorBody { error })).into_response()
+        let mut response = (self.status(), Json(ErrorBody { error })).into_response();
+        if matches!(self, Self::Unavailable(_)) {
+            let wait = HeaderValue::from_static(RETRY_AFTER);
+            response.headers_mut().insert(header::RETRY_AFTER, wait);
+        }
+        response
     }
 }
 

@@ -40,7 +40,7 @@ pub(crate) async fn signed<P: Platform>(
 ) -> Result<(RunnerId, Runner, Bytes), Error> {
     let (parts, body) = request.into_parts();
     let claimed = claimed(state, &parts.headers).await?;
-    let body = RUNNERS.read(body, limit).await?;
+    let body = RUNNERS.read(body, limit).await?.bytes;
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let call = Call::new(parts.method.as_str(), path, &body);
     let (id, runner) = claimed.proven(state, &call)?;

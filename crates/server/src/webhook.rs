@@ -34,11 +34,17 @@ pub(crate) async fn receive<P: Platform>(
         ));
     };
     let (parts, body) = request.into_parts();
-    let (status, words) = match FORGE.read(body, MAX_BODY_BYTES).await {
-        Err(Error::BadRequest(_)) => (413, "a delivery has at most 25 MiB".to_owned()),
-        Err(trouble) => return Err(trouble),
-        Ok(body) => door.hear(&parts.headers, &body).await,
+    let too_large = |error| match error {
+        Error::TooLarge(_) => Error::TooLarge("a delivery has at most 25 MiB".to_owned()),
+        error => error,
     };
+    let body = FORGE.read(body, MAX_BODY_BYTES).await.map_err(too_large)?;
+    let (status, words) = door.hear(&parts.headers, &body.bytes).await;
+    // What is held is worked with until here.
+    drop(body);
+    if status == 503 {
+        return Err(Error::Unavailable(words));
+    }
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
     Ok((status, format!("{words}\n")).into_response())
 }

@@ -1,7 +1,9 @@
 //! The door for the forge: it verifies a delivery and says where to look. A lost delivery costs time: the sweep and the
 //! forge's timer look too.
 
-use forge::webhook::{Event, FullName, Hook, Secrets, WeakSecret, messages, other_name, receive};
+use forge::webhook::{
+    Event, FullName, Hook, Secrets, WeakSecret, messages, other_name, receive_http,
+};
 use functions::{Boot, Secret, Settings};
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
 use ledger::{Message, QueueName};
@@ -65,8 +67,7 @@ impl Door {
             Body::Binary(bytes) => bytes,
             _ => b"",
         };
-        let header = |name: &str| request.headers().get(name)?.to_str().ok();
-        let hook = match receive(&self.secrets, &header, body) {
+        let hook = match receive_http(&self.secrets, request.headers(), body) {
             Ok(hook) => hook,
             Err(refusal) => return answer(refusal.status(), &refusal.to_string()),
         };

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use axum::http::HeaderMap;
 use control::Control;
-use forge::webhook::{Deliveries, Event, FullName, Hook, Secrets, messages, other_name, receive};
+use forge::webhook::{
+    Deliveries, Event, FullName, Hook, Secrets, messages, other_name, receive_http,
+};
 use forge::{AnyForge, ConfigError, Kind, Secret, Site};
 use ledger::{Message, QueueName};
 use platform_local::WallClock;
@@ -209,8 +211,7 @@ impl<P: Platform> Ears<P> {
     }
 
     async fn take(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
-        let header = |name: &str| headers.get(name)?.to_str().ok();
-        let hook = match receive(&self.secrets, &header, body) {
+        let hook = match receive_http(&self.secrets, headers, body) {
             Ok(hook) => hook,
             Err(refusal) => return (refusal.status(), refusal.to_string()),
         };
@@ -264,6 +265,9 @@ impl<P: Platform> server::Hear for Ears<P> {
         Box::pin(self.take(headers, body))
     }
 }
+
+#[cfg(test)]
+mod door;
 
 #[cfg(test)]
 mod tests {

@@ -434,6 +434,28 @@ async fn whoever_asks_is_told_what_came_of_it() {
     insta::assert_snapshot!("command_answers", text);
 }
 
+/// GitHub's "Redeliver", and a delivery that comes under another id: a wish to see a check again has no id of its own.
+#[tokio::test]
+async fn a_check_that_is_wanted_again_twice_is_written_once_and_tries_nothing() {
+    let (mut world, forge) = (World::with_checks().await, MemoryForge::default());
+    let pull = failed(&mut world, &forge).await;
+    tell(&world, &forge).await;
+    let said = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    let writes = forge.checks_written();
+    for check in [None, Some(RESULTS.to_owned())] {
+        let commit = pull.head.clone();
+        send_message(&world, &Message::Again { commit, check }).await;
+    }
+    answer(&world, &forge).await;
+    assert_eq!(waiting(&world).await, 0);
+    for _ in 0..2 {
+        tell(&world, &forge).await;
+        assert_eq!(forge.checks_written(), writes + 1);
+    }
+    let again = seen(&forge, &pull.head, RESULTS).expect("it is told");
+    assert_eq!((again.title, again.summary), (said.title, said.summary));
+}
+
 #[tokio::test]
 async fn a_plan_is_made_anew_for_who_asks() {
     let (mut world, forge) = (World::with_checks().await, MemoryForge::default());

@@ -298,14 +298,15 @@ impl App {
             403 => format!(
                 "somebody with rights over {repository} has suspended App {id}, and can lift that in the settings of its installation"
             ),
-            _ => format!(
+            404 | 410 | 422 => format!(
                 "App {id} is not installed on {repository}: install it there, or write the repository's new name if it was renamed"
             ),
+            _ => format!(
+                "GitHub's API says no such thing to App {id}; most often a proxy or another server answers in its place: look \
+                 where `--forge-api` leads"
+            ),
         };
-        format!(
-            "GitHub answers {} {}: {mend}",
-            answer.status.as_u16(),
-            answer.message()
-        )
+        let said = format!("{} {}", answer.status.as_u16(), answer.message());
+        format!("GitHub answers {}: {mend}", said.trim_end())
     }
 }

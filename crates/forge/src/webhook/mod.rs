@@ -1,6 +1,6 @@
 //! What a forge sends: who signed it, and where to look now.
 //!
-//! Callers: the function `webhook`, and the control plane on one machine. [`receive`] is the door.
+//! Callers: the function `webhook`, and the control plane on one machine. [`receive_http`] is the door.
 //!
 //! Invariants: nothing is read for a caller that is not signed. A delivery is a hint: what is kept of it says where to
 //! look and who asked, and the forge is asked for all else. So a lost, doubled, late or replayed one changes no final
@@ -20,7 +20,7 @@ mod wanted;
 pub use command::{Command, MAX_COMMAND_BYTES, MAX_COMMANDS, Verb};
 pub use deliveries::Deliveries;
 pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, PullAction, Writing};
-pub use read::{Headers, MAX_BODY_BYTES, read, receive};
+pub use read::{Headers, MAX_BODY_BYTES, read, receive, receive_http};
 pub use refusal::Refusal;
 pub use secrets::{Secrets, WeakSecret, signature};
 pub use wanted::{messages, other_name};

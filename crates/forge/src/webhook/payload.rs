@@ -1,36 +1,57 @@
 //! The JSON of a delivery, as far as it matters.
 
-use std::borrow::Cow;
 use std::fmt;
 
 use ports::Commit;
-use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::{FullName, Refusal};
+use crate::text::first_bytes;
 
-/// What is kept of the top. The rest of 25 MiB is passed over without memory, however deep it is nested.
-const KEPT: [&str; 19] = [
-    "action",
-    "after",
-    "changes",
-    "check_run",
-    "check_suite",
-    "comment",
-    "installation",
-    "is_pull",
-    "issue",
-    "number",
-    "pull_request",
-    "ref",
-    "ref_type",
-    "repositories",
-    "repositories_added",
-    "repositories_removed",
-    "repository",
-    "requested_action",
-    "sender",
+/// What is kept, as pointers of RFC 6901; `*` is each of a list. The rest of 25 MiB is passed over without memory,
+/// however deep it is nested and wherever it is.
+const KEPT: [&str; 35] = [
+    "/action",
+    "/after",
+    "/changes/owner/from/organization/login",
+    "/changes/owner/from/user/login",
+    "/changes/repository/name/from",
+    "/check_run/completed_at",
+    "/check_run/external_id",
+    "/check_run/head_sha",
+    "/check_run/id",
+    "/check_run/name",
+    "/check_run/pull_requests/*/number",
+    "/check_suite/external_id",
+    "/check_suite/head_sha",
+    "/check_suite/id",
+    "/check_suite/name",
+    "/check_suite/pull_requests/*/number",
+    COMMENT,
+    "/comment/created_at",
+    "/comment/id",
+    "/comment/user/login",
+    "/comment/user/type",
+    "/installation/id",
+    "/is_pull",
+    "/issue/number",
+    "/issue/pull_request",
+    "/number",
+    "/pull_request/head/sha",
+    "/ref",
+    "/ref_type",
+    "/repositories/*/full_name",
+    "/repositories_added/*/full_name",
+    "/repositories_removed/*/full_name",
+    "/repository/full_name",
+    "/requested_action/identifier",
+    "/sender/login",
 ];
+/// The one text that is longer than a name.
+const COMMENT: &str = "/comment/body";
+/// Bytes of a comment that are read. GitHub takes 65,536 characters, which are no more; a Gitea takes any number.
+const MAX_COMMENT: usize = 256 * 1024;
 /// Bytes of a name: of a branch, an action, a check. Git and the forges allow less.
 const MAX_TEXT: usize = 1_024;
 /// Bytes of a login. GitHub allows 39, and `[bot]` behind those.
@@ -49,18 +70,22 @@ pub(super) struct Payload<'a> {
 
 impl<'a> Payload<'a> {
     pub(super) fn parse(event: &'a str, body: &str) -> Result<Self, Refusal> {
-        let kept: Kept = serde_json::from_str(body).map_err(|cause| Refusal::NotJson {
+        let mut parser = serde_json::Deserializer::from_str(body);
+        let kept = parser.deserialize_map(Keep(""));
+        let kept = kept.and_then(|kept| parser.end().map(|()| kept));
+        let kept = kept.map_err(|cause| Refusal::NotJson {
             // It may show what it has found: all of the body.
             cause: cause.to_string().chars().take(MAX_CAUSE).collect(),
         })?;
-        Ok(Self {
-            event,
-            kept: Value::Object(kept.0),
-        })
+        Ok(Self { event, kept })
     }
 
     /// Whatever is there, but null.
     pub(super) fn at(&self, pointer: &str) -> Option<&Value> {
+        debug_assert!(
+            KEPT.iter().any(|kept| kept.starts_with(pointer)),
+            "{pointer} is not kept"
+        );
         self.kept.pointer(pointer).filter(|value| !value.is_null())
     }
 
@@ -116,10 +141,10 @@ impl<'a> Payload<'a> {
         name.ok_or_else(|| self.lacks(pointer, "owner/name"))
     }
 
-    /// The first ones of a list.
-    pub(super) fn list(&self, pointer: &str) -> impl Iterator<Item = &Value> + use<'_> {
+    /// The first ones of a list, at most [`MAX_LIST`].
+    pub(super) fn list(&self, pointer: &str) -> &[Value] {
         let list = self.at(pointer).and_then(Value::as_array);
-        list.into_iter().flatten().take(MAX_LIST)
+        list.map_or(&[], Vec::as_slice)
     }
 
     /// The event with its action, if it has one.
@@ -145,33 +170,170 @@ impl<'a> Payload<'a> {
     }
 }
 
-/// An object without what is not [`KEPT`].
-struct Kept(Map<String, Value>);
+/// Reads what is at this place, and keeps of it what [`KEPT`] names.
+#[derive(Clone, Copy)]
+struct Keep(&'static str);
 
-impl<'de> Deserialize<'de> for Kept {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Keep)
+impl Keep {
+    /// The place below this one, if anything is kept there.
+    fn below(self, key: &str) -> Option<Self> {
+        KEPT.iter().find_map(|kept| {
+            let rest = kept.strip_prefix(self.0)?.strip_prefix('/')?;
+            let rest = rest.strip_prefix(key)?;
+            let is_whole = rest.is_empty() || rest.starts_with('/');
+            is_whole.then(|| Self(&kept[..kept.len() - rest.len()]))
+        })
     }
 }
 
-struct Keep;
+impl<'de> DeserializeSeed<'de> for Keep {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Keep {
-    type Value = Kept;
+    type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Kept, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
-        while let Some(key) = entries.next_key::<Cow<'de, str>>()? {
-            if KEPT.contains(&key.as_ref()) {
-                kept.insert(key.into_owned(), entries.next_value()?);
-            } else {
-                entries.next_value::<IgnoredAny>()?;
+        while let Some(key) = entries.next_key_seed(Key(self))? {
+            match key {
+                Some((key, place)) => {
+                    kept.insert(key, entries.next_value_seed(place)?);
+                }
+                None => {
+                    entries.next_value::<IgnoredAny>()?;
+                }
             }
         }
-        Ok(Kept(kept))
+        Ok(Value::Object(kept))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut kept = Vec::new();
+        if let Some(each) = self.below("*") {
+            while kept.len() < MAX_LIST
+                && let Some(entry) = entries.next_element_seed(each)?
+            {
+                kept.push(entry);
+            }
+        }
+        while entries.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Array(kept))
+    }
+
+    /// What is too long to be a name is none.
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(match self.0 {
+            COMMENT => whole_lines(text, MAX_COMMENT).into(),
+            _ if text.len() <= MAX_TEXT => text.into(),
+            _ => Value::Null,
+        })
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_bool<E>(self, is_so: bool) -> Result<Value, E> {
+        Ok(is_so.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+}
+
+/// A key of the object at this place: itself and the place below it, if anything is kept there.
+struct Key(Keep);
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Option<(String, Keep)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Key {
+    type Value = Option<(String, Keep)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+        Ok(self.0.below(key).map(|place| (key.to_owned(), place)))
+    }
+}
+
+/// The beginning of `text` in at most `most` bytes. A line that is cut could ask for more than the whole one: `cancel`
+/// without what is to be canceled.
+fn whole_lines(text: &str, most: usize) -> &str {
+    if text.len() <= most {
+        return text;
+    }
+    let head = first_bytes(text, most);
+    // One line alone is cut anyway, where commands are read.
+    head.rfind('\n').map_or(head, |end| &head[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_small_whatever_comes() {
+        let check = |body: &str, expect: &str| {
+            let payload = Payload::parse("push", body).expect("an object");
+            assert_eq!(payload.kept.to_string(), expect, "{body}");
+        };
+        check(
+            r#"{"a": 1, "action": "b", "action": "c"}"#,
+            r#"{"action":"c"}"#,
+        );
+        check(
+            r#"{"issue": {"a": [], "number": 3, "pull_request": {"b": 1}}}"#,
+            r#"{"issue":{"number":3,"pull_request":{}}}"#,
+        );
+        check(r#"{"action": [[1], {"a": 2}]}"#, r#"{"action":[]}"#);
+        check(
+            r#"{"repositories": [{"id": 1, "full_name": "a/b"}, 2, [3]]}"#,
+            r#"{"repositories":[{"full_name":"a/b"},2,[]]}"#,
+        );
+        check(
+            r#"{"changes/owner": 1, "": 2, "*": 3, "re": 4}"#,
+            r#"{"changes/owner":1}"#,
+        );
+        let long = format!(r#"{{"ref": "{}"}}"#, "a".repeat(MAX_TEXT + 1));
+        check(&long, r#"{"ref":null}"#);
+        let many = format!(r#"{{"repositories": [{}0]}}"#, "0,".repeat(MAX_LIST));
+        let kept = format!(r#"{{"repositories":[{}0]}}"#, "0,".repeat(MAX_LIST - 1));
+        check(&many, &kept);
+    }
+
+    #[test]
+    fn comments_end_with_a_line() {
+        let check = |text: &str, most: usize, expect: &str| {
+            assert_eq!(whole_lines(text, most), expect);
+        };
+        check("one\ntwo", 7, "one\ntwo");
+        check("one\ntwo", 6, "one");
+        check("äöü", 3, "ä");
     }
 }

@@ -1,5 +1,6 @@
 //! From headers and a body to a [`Hook`].
 
+use reqwest::header::HeaderMap;
 use serde_json::Value;
 
 use crate::text::{HIDDEN, PREFIX};
@@ -16,8 +17,34 @@ pub const MAX_BODY_BYTES: usize = 25 * 1024 * 1024;
 /// Bytes of the name of an event, and of the id of a delivery. Those of forges have 40.
 const MAX_HEADER_BYTES: usize = 100;
 
+/// All headers that are looked at.
+const HEADERS: [&str; 8] = [
+    "content-type",
+    "x-gitea-delivery",
+    "x-gitea-event",
+    "x-gitea-event-type",
+    "x-gitea-signature",
+    "x-github-delivery",
+    "x-github-event",
+    "x-hub-signature-256",
+];
+
 /// A header by its name in small letters.
 pub type Headers<'a> = dyn Fn(&str) -> Option<&'a str> + 'a;
+
+/// Reads a delivery as it came by HTTP, if one of `secrets` has signed it.
+pub fn receive_http(secrets: &Secrets, headers: &HeaderMap, body: &[u8]) -> Result<Hook, Refusal> {
+    let is_doubtful = |name: &&&str| {
+        let mut all = headers.get_all(**name).iter();
+        let is_text = all.next().is_none_or(|value| value.to_str().is_ok());
+        !is_text || all.next().is_some()
+    };
+    if let Some(name) = HEADERS.iter().find(is_doubtful) {
+        return Err(Refusal::Doubtful { name });
+    }
+    let header = |name: &str| headers.get(name)?.to_str().ok();
+    receive(secrets, &header, body)
+}
 
 /// Reads a delivery that one of `secrets` has signed.
 pub fn receive(secrets: &Secrets, headers: &Headers<'_>, body: &[u8]) -> Result<Hook, Refusal> {
@@ -146,7 +173,10 @@ fn checked(payload: &Payload<'_>, at: &str) -> Result<Checked, Refusal> {
         check: name.and_then(|name| Some(name.strip_prefix(PREFIX)?.to_owned())),
         digest: digest.map(str::to_owned),
         writing,
-        pulls: pulls.filter_map(|pull| pull["number"].as_u64()).collect(),
+        pulls: pulls
+            .iter()
+            .filter_map(|pull| pull["number"].as_u64())
+            .collect(),
     })
 }
 
@@ -199,12 +229,11 @@ fn installation(payload: &Payload<'_>, action: &str) -> Result<Option<Event>, Re
         "removed" => (Presence::Gone, "/repositories_removed"),
         _ => return Ok(None),
     };
-    let names = payload.list(list).map(|it| it["full_name"].as_str());
-    let mut repositories: Vec<FullName> = names.filter_map(|name| name?.parse().ok()).collect();
     // Ours may be among those that were cut off.
-    if repositories.len() == MAX_LIST {
-        repositories.clear();
-    }
+    let listed = Some(payload.list(list)).filter(|listed| listed.len() < MAX_LIST);
+    let names = listed.unwrap_or_default().iter();
+    let names = names.filter_map(|it| it["full_name"].as_str());
+    let repositories: Vec<FullName> = names.filter_map(|name| name.parse().ok()).collect();
     Ok(Some(Event::Installation {
         id: payload.number("/installation/id")?,
         presence,

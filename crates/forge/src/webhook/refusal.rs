@@ -30,6 +30,14 @@ pub enum Refusal {
         /// Which.
         name: &'static str,
     },
+    /// A header is there twice, or is no text: whoever stands between might have read another one than we.
+    #[error(
+        "the header {name} is there twice or is no ASCII: let the webhook be called by GitHub or Gitea themselves, and let no proxy change it"
+    )]
+    Doubtful {
+        /// Which.
+        name: &'static str,
+    },
     /// Its body is no text.
     #[error(
         "the body is no UTF-8 from byte {at} on: send it as the forge made it, without compression"
@@ -67,7 +75,10 @@ impl Refusal {
             Self::NoSignature | Self::NotSigned => 401,
             Self::TooLarge => 413,
             Self::ContentType { .. } => 415,
-            Self::Header { .. } | Self::NotText { .. } | Self::NotJson { .. } => 400,
+            Self::Header { .. }
+            | Self::Doubtful { .. }
+            | Self::NotText { .. }
+            | Self::NotJson { .. } => 400,
             Self::Lacks { .. } => 422,
         }
     }

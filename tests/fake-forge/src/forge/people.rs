@@ -68,6 +68,13 @@ impl Forge {
         world.moved(&before, Self::OWNER);
     }
 
+    /// A pull request has this description from now on. Nobody is told.
+    pub fn describe(&self, number: u64, text: &str) {
+        let mut world = self.world();
+        let pull = world.pulls.get_mut(&number).expect("it was opened");
+        text.clone_into(&mut pull.text);
+    }
+
     /// The commit that a branch is at.
     pub fn tip(&self, branch: &str) -> String {
         self.world().at(branch)
@@ -89,6 +96,7 @@ impl Forge {
         let pull = Pull {
             number,
             title: new.title.clone(),
+            text: String::new(),
             author: new.author.clone(),
             base: new.base.clone(),
             base_sha: base_sha.clone(),

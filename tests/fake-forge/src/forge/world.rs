@@ -55,6 +55,8 @@ pub(crate) struct Token {
 pub(crate) struct Pull {
     pub(crate) number: u64,
     pub(crate) title: String,
+    /// What people say of it.
+    pub(crate) text: String,
     pub(crate) author: String,
     pub(crate) base: String,
     pub(crate) base_sha: String,

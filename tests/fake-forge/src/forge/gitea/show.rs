@@ -118,7 +118,7 @@ pub(crate) fn pull(world: &World, pull: &Pull) -> Value {
         "number": number,
         "user": user(site, &pull.author),
         "title": pull.title,
-        "body": "",
+        "body": pull.text,
         "labels": [],
         "milestone": null,
         "assignee": null,

@@ -204,7 +204,7 @@ pub(crate) fn pull(world: &World, pull: &Pull) -> Value {
         "locked": false,
         "title": pull.title,
         "user": user(site, &pull.author),
-        "body": null,
+        "body": (!pull.text.is_empty()).then_some(&pull.text),
         "created_at": time(pull.created),
         "updated_at": time(pull.updated),
         "closed_at": pull.closed.map(time),
