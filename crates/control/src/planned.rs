@@ -86,6 +86,10 @@ impl<P: Platform> Control<P> {
                 _ => return Err(unexpected(&key)),
             }
         }
+        if old.is_empty() && done.is_empty() && known.is_empty() {
+            // Nobody tells a forge: there are no pull requests either.
+            return Ok(());
+        }
         let pulls = self.known_pulls().await?.into_values();
         let merged = pulls.map(|(row, _)| (Key::pull(row.number), row));
         for (key, row) in done.into_iter().chain(merged) {
