@@ -37,16 +37,22 @@ pub(crate) fn read(parameters: Parameters, name: String) -> Arc<dyn Login> {
         let (kept, parameters, name) = (kept.clone(), parameters.clone(), name.clone());
         async move { kept.token(async || parameters.get(&name).await).await }
     };
-    lent(Handle::current(), lend)
+    // It is read anew within a minute as it is.
+    lent(Handle::current(), lend, async || {})
 }
 
 /// The App's own: for the function `forge`.
 pub fn app_login(forge: Arc<AnyForge<WallClock>>) -> Arc<dyn Login> {
+    let again = forge.clone();
+    let refused = move || {
+        let forge = again.clone();
+        async move { forge.push_token_refused().await }
+    };
     let lend = move || {
         let forge = forge.clone();
         async move { Ok(forge.push_token().await?.expose().to_owned()) }
     };
-    lent(Handle::current(), lend)
+    lent(Handle::current(), lend, refused)
 }
 
 /// A token, and when it was read.

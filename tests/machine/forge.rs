@@ -291,9 +291,9 @@ fn on_both_forges_with_webhooks_and_without() {
 const END: [&str; 6] = [
     "1 source, 1 build, 1 test",
     "Done: 3 of 3 tasks done",
-    "changes debian-12",
+    "debian-12: 1 new",
     "Done: 3 of 3 tasks done",
-    "changes debian-12 (2 warnings)",
+    "debian-12: 1 removed (2 warnings)",
     "Done: 3 of 3 tasks done",
 ];
 

@@ -207,7 +207,7 @@ pub(crate) struct ForgeArgs {
     #[arg(long, value_name = "ID", requires = "forge", value_parser = words::app)]
     pub(crate) forge_app: Option<u64>,
     /// File with the secret that the forge signs its webhooks with: one line for each that is valid. Without it
-    /// nobody listens, and the forge is asked from time to time.
+    /// no webhooks are taken, and `/millrace` comments do nothing; the forge is asked from time to time.
     #[arg(
         long,
         value_name = "FILE",

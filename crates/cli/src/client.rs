@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use forge::shown;
 use runner_api::protocol::ErrorBody;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -97,7 +98,8 @@ impl Client {
             }
             let sentence = format!(
                 "no control plane answers at {} ({cause}): {}",
-                self.base, self.advice
+                shown(&self.base),
+                self.advice
             );
             Failure::new(Kind::Lost, sentence).into()
         })
@@ -111,7 +113,7 @@ impl Client {
         serde_json::from_slice(&body).with_context(|| {
             format!(
                 "read the answer of {}: is it a millrace of version {}?",
-                self.base,
+                shown(&self.base),
                 env!("CARGO_PKG_VERSION")
             )
         })
@@ -121,6 +123,7 @@ impl Client {
 /// An address as people write it, without a slash at its end.
 fn base(url: &str) -> anyhow::Result<String> {
     if !url.starts_with("http://") && !url.starts_with("https://") {
+        let url = shown(url);
         let sentence = match url.contains("://") {
             true => format!(
                 "{url} is no address of a control plane: it begins with http:// or https://"

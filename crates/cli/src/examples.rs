@@ -43,6 +43,16 @@ Examples:
   millrace up --data /srv/example --roots /dev/shm/roots --scratch /dev/shm/jobs
   millrace up --data /srv/example --state https://git.example.org/distro.git \\
       --state-token-file /etc/millrace/git-token
+  millrace up --data /srv/example --state https://github.com/acme/state.git \\
+      --forge github --forge-app 123456 --forge-token-file /srv/example/secrets/forge.pem \\
+      --webhook-secret-file /srv/example/secrets/webhook.secret \\
+      --public-url https://build.example.org
+  millrace up --data /srv/example --state https://gitea.example.org/acme/state.git \\
+      --forge gitea --forge-api https://gitea.example.org/api/v1 \\
+      --forge-token-file /srv/example/secrets/forge.token \\
+      --state-token-file /srv/example/secrets/forge.token \\
+      --webhook-secret-file /srv/example/secrets/webhook.secret \\
+      --public-url https://build.example.org
 
 Ctrl-C or SIGTERM stops it and lets jobs finish for a while. Killed, it goes on where it was when it
 is started again. MILLRACE_LOG chooses log lines: `info` by default, `debug`, `control=debug`.";

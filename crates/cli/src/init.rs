@@ -4,6 +4,7 @@
 pub(crate) mod editors;
 mod installation;
 mod on_forge;
+mod shell;
 
 use std::fs::Permissions;
 use std::io::ErrorKind;
@@ -24,6 +25,7 @@ use crate::render::Output;
 use editors::for_editors;
 use installation::Installation;
 use on_forge::Site;
+use shell::quoted;
 
 static TEMPLATE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../state-repo-template");
 
@@ -140,13 +142,14 @@ fn for_cloud(
         "made {state} with {files} files on its branch main\n\
          \n\
          next:\n  \
-           git clone {state} my-distribution\n  \
+           git clone {clone} my-distribution\n  \
            with the signer's rights, make the certificates that the keys' files name:{certificates}\n  \
            millrace-signer enroll, and millrace-runner enroll: commit what they print as runners/ID.yaml\n  \
            millrace lint my-distribution\n  \
            git push {url} HEAD:main\n  \
            millrace status --url {api}\n",
         state = layout.state().display(),
+        clone = quoted(&layout.state()),
         files = files.len(),
         url = installation.state_repository.url,
         api = installation.api_url,
@@ -194,14 +197,13 @@ fn made(layout: &Layout, files: usize) -> String {
 }
 
 fn next_steps(layout: &Layout) -> String {
-    let (root, state) = (layout.root().display(), layout.state());
+    let (root, state) = (quoted(layout.root()), quoted(&layout.state()));
     format!(
         "next:\n  \
            millrace up --data {root}\n  \
            git clone {state} my-distribution    # write builds/<yyyy>/<mm>/<name>.yaml, commit, push\n  \
            millrace watch --data {root}\n\
-         on GitHub or Gitea: docs/how-to/on-a-forge.md; with --forge, init says what to click there\n",
-        state = state.display(),
+         on GitHub or Gitea: docs/how-to/on-a-forge.md; with --forge, init says what to click there\n"
     )
 }
 

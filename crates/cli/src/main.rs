@@ -162,11 +162,17 @@ fn manual() -> anyhow::Result<Vec<u8>> {
     Ok(page)
 }
 
+/// So long calls that block may go on after all else has ended.
+const LEFT_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Two workers: the control plane waits more than it computes, and idle memory counts.
 fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()?
-        .block_on(future)
+        .build()?;
+    let ended = runtime.block_on(future);
+    // Whoever waits for a silent git server does so for minutes. It may be killed at any time, so it may be left.
+    runtime.shutdown_timeout(LEFT_AFTER);
+    ended
 }

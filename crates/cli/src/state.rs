@@ -184,11 +184,16 @@ impl AppPlace {
             installation: None,
         };
         let app = Arc::new(GitHub::new(address, login, WallClock)?);
+        let again = app.clone();
         let lend = move || {
             let app = app.clone();
             async move { Ok(app.push_token().await?.expose().to_owned()) }
         };
-        Ok(lent(Handle::current(), lend))
+        let refused = move || {
+            let app = again.clone();
+            async move { app.push_token_refused().await }
+        };
+        Ok(lent(Handle::current(), lend, refused))
     }
 }
 

@@ -4,6 +4,7 @@
 //! never work. Nothing here is remembered: kill -9 at any point, start again, and it goes on.
 
 mod files;
+mod given;
 mod loops;
 mod pulls;
 mod reach;
@@ -63,8 +64,9 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
         args.state.as_deref(),
         &args.branch,
         args.state_token_file.as_deref(),
-    )?
-    .with_app(&args.forge)?;
+    )?;
+    given::check(&args.forge, &place)?;
+    let place = place.with_app(&args.forge)?;
     let state_repo = GitStateRepo::new(place.open(&layout)?).holding(&args.branch);
     let at = At::told(&args.forge, &place)?;
     let news = Arc::new(News::default());

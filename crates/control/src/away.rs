@@ -62,9 +62,15 @@ impl<P: Platform> Control<P> {
         }
         let found = self.platform.state_repo().resolve(url, git_ref).await;
         found.map_err(|error| {
-            self.away.note(url, &error, (asked, self.now()));
             tracing::warn!(url, %error, "a ref could not be looked up");
-            error.to_string()
+            // Not which port was asked: that is ours, and the host is another's.
+            let cause = match &error {
+                ports::Error::Transient { cause, .. } | ports::Error::Corrupt { cause, .. } => {
+                    cause
+                }
+            };
+            self.away.note(url, cause, (asked, self.now()));
+            cause.clone()
         })
     }
 }

@@ -18,7 +18,7 @@ use crate::files::{Checkout, Files};
 use crate::forecast::{Forecast, forecast};
 use crate::jobs::{Following, Jobs};
 use crate::needs::{DryRunNeed, needs};
-use crate::notice::{not_a_file, repository, trust, unread};
+use crate::notice::{configured, not_a_file, repository, unread};
 use crate::report::is_request;
 use crate::{Control, Result};
 
@@ -277,7 +277,7 @@ impl<P: Platform> Control<P> {
         let changes = self.file_changes(from, files).await?;
         run.notes = self.dry_notes(&changes).await?;
         if from.is_some() {
-            run.notes.extend(changes.iter().filter_map(trust));
+            run.notes.extend(changes.iter().filter_map(configured));
         }
         // What was there before is not of who reads this.
         let differs = |path: &str| changes.iter().any(|change| change.path == path);
@@ -454,7 +454,9 @@ impl<P: Platform> Control<P> {
             Ok(Resolved::Missing(message)) => Resolution::Missing(message),
             Err(why) => {
                 request.is_unsure = true;
-                Resolution::Missing(format!("{git_ref} of {git} cannot be looked up now: {why}"))
+                Resolution::Missing(format!(
+                    "{git_ref} of {git} cannot be looked up now, and is asked for again each minute; if the address is wrong, mend it. The host says: {why}"
+                ))
             }
         }
     }

@@ -49,8 +49,7 @@ impl<P: Platform> Control<P> {
         }
         let version = version + 1;
         if let Err(error) = forge.write_check(&check).await {
-            // It may have been done. The next look is not kept waiting.
-            let writing = self.now();
+            let writing = self.writing_failed(writing);
             let row = Row::Pull(PullRow { writing, ..row });
             self.put_again(key, Some(version), row).await?;
             return Err(error.into());
@@ -74,9 +73,12 @@ impl<P: Platform> Control<P> {
             commit: row.head.clone(),
             pull: Some(row.number),
             state: CheckState::Neutral,
-            title: format!("Nothing is planned: {} was moved", self.options.branch),
+            title: format!(
+                "Nothing was built: {} was moved by force",
+                self.options.branch
+            ),
             summary: format!(
-                "This was merged as {merge}, which {branch} does not have any more: somebody moved it before the merge was planned. Nothing of it was planned, so that nothing of it is built or released. Merge it once more if it is still wanted.\n"
+                "This was merged as {merge}, which {branch} does not have any more: somebody moved it by force before the merge was planned. Nothing of it is built or released. If it is still wanted, open another pull request with the same commits.\n"
             ),
             annotations: Vec::new(),
             actions: Vec::new(),

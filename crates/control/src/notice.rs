@@ -204,8 +204,9 @@ pub(crate) fn unread(change: &PathChange) -> Option<Problem> {
     }
 }
 
-/// What people should know of a change to what they trust: it builds nothing, and gives somebody power.
-pub(crate) fn trust(change: &PathChange) -> Option<Note> {
+/// What people should know of a change to the configuration: it builds nothing, and gives somebody power or changes what is
+/// built later.
+pub(crate) fn configured(change: &PathChange) -> Option<Note> {
     let is_new = change.kind == ChangeKind::Added;
     let why = match (classify(&change.path), is_gone(change)) {
         (PathKind::Runner(_), true) => "this runner gets no more work",
@@ -217,6 +218,15 @@ pub(crate) fn trust(change: &PathChange) -> Option<Note> {
             "keys that packages are signed or checked with are others"
         }
         (PathKind::Policy, _) => "the rules of what may be released are others",
+        (PathKind::Project, _) => "the project's own settings are others",
+        (PathKind::Platform(_) | PathKind::Flavor(_), true) => {
+            "nothing can be built for it any more"
+        }
+        (PathKind::Platform(_) | PathKind::Flavor(_), false) if is_new => return None,
+        (PathKind::Platform(_) | PathKind::Flavor(_), false) => "later builds are made with this",
+        (PathKind::Repository(_), true) => "nothing can be released to it any more",
+        (PathKind::Repository(_), false) if is_new => return None,
+        (PathKind::Repository(_), false) => "later releases are made with this",
         _ => return None,
     };
     Some(Note {

@@ -19,6 +19,14 @@ const MAX_LINES: usize = 50;
 const MAX_COLUMNS: usize = 8;
 /// Steps of a build order, and packages of one.
 const MAX_STAGES: usize = 10;
+/// What becomes of packages, in the order in which it is told, and in a word.
+const CHANGES: [(PackageChange, &str); 5] = [
+    (PackageChange::Removed, "removed"),
+    (PackageChange::Downgraded, "older"),
+    (PackageChange::Hidden, "hidden"),
+    (PackageChange::Upgraded, "newer"),
+    (PackageChange::Added, "new"),
+];
 /// Annotations of one check: the forge shows so many on a page.
 const MAX_ANNOTATIONS: usize = 100;
 
@@ -30,27 +38,24 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
     if mistakes.is_empty() {
         if let Some(forecast) = &run.forecast {
             let phrase = capital(&forecast.phrase());
-            let _ = writeln!(text, "{phrase}. What waits in the queues is not in it.\n");
+            let _ = writeln!(
+                text,
+                "{phrase}. The time until runners are free comes on top.\n"
+            );
         }
         text.push_str(&overview(run));
     } else {
         list(&mut text, "To mend", &mistakes);
-        text.push_str("Nothing of a file with a mistake is built or released.\n\n");
+        text.push_str(match run.digest.is_empty() {
+            true => "**Do not merge this.** The configuration cannot be read: nothing of this, or of any later commit, would be built or released until it is mended. Requests were not looked at; `millrace lint` does.\n\n",
+            false => "Nothing of a file with a mistake is built or released.\n\n",
+        });
     }
     list(&mut text, "Look twice", &warnings);
     for request in run.requests.iter().take(MAX_LINES) {
         text.push_str(&builds(request));
     }
-    let mut repositories: BTreeMap<&str, Vec<&DryRunRepository>> = BTreeMap::new();
-    for repository in run
-        .requests
-        .iter()
-        .flat_map(|request| &request.repositories)
-    {
-        let name = repository.name.as_str();
-        repositories.entry(name).or_default().push(repository);
-    }
-    for (name, changed) in repositories.iter().take(MAX_LINES) {
+    for (name, changed) in by_repository(run).iter().take(MAX_LINES) {
         text.push_str(&changes(name, changed));
     }
     for request in run.requests.iter().take(MAX_LINES) {
@@ -114,15 +119,13 @@ fn title(run: &DryRun, mistakes: usize, warnings: usize) -> String {
         let parts: Vec<String> = parts.map(|(n, what)| count(n, what)).collect();
         does.push(parts.join(", "));
     }
-    let repositories: BTreeSet<&str> = run
-        .requests
+    let released = by_repository(run);
+    let named: Vec<String> = released
         .iter()
-        .flat_map(|request| &request.repositories)
-        .map(|repository| repository.name.as_str())
+        .map(|(name, changed)| outcome(name, changed))
         .collect();
-    if !repositories.is_empty() {
-        let names: Vec<&str> = repositories.into_iter().collect();
-        does.push(format!("changes {}", shortened(&names)));
+    if !named.is_empty() {
+        does.push(shortened(&named));
     }
     let mut title = match does.is_empty() {
         true if run.requests.is_empty() => "Nothing to build or release".to_owned(),
@@ -135,13 +138,57 @@ fn title(run: &DryRun, mistakes: usize, warnings: usize) -> String {
     title
 }
 
-/// Three names, and how many more.
-fn shortened(names: &[&str]) -> String {
-    match names {
-        [a, b, c, rest @ ..] if !rest.is_empty() => {
-            format!("{a}, {b}, {c} and {} more", rest.len())
+/// What all requests together do to each repository.
+fn by_repository(run: &DryRun) -> BTreeMap<&str, Vec<&DryRunRepository>> {
+    let mut changed: BTreeMap<&str, Vec<&DryRunRepository>> = BTreeMap::new();
+    for repository in run
+        .requests
+        .iter()
+        .flat_map(|request| &request.repositories)
+    {
+        changed
+            .entry(repository.name.as_str())
+            .or_default()
+            .push(repository);
+    }
+    changed
+}
+
+/// How many packages of a repository become what, by their names: sources and architectures are no packages more.
+fn outcome(name: &str, changed: &[&DryRunRepository]) -> String {
+    let mut names: [BTreeSet<&str>; CHANGES.len()] = Default::default();
+    for package in changed.iter().flat_map(|it| &it.packages) {
+        if let Some(at) = CHANGES
+            .iter()
+            .position(|(change, _)| *change == package.change)
+        {
+            names[at].insert(&package.name);
         }
-        names => names.join(", "),
+    }
+    let counted = CHANGES
+        .iter()
+        .zip(&names)
+        .filter(|(_, names)| !names.is_empty());
+    let mut parts: Vec<String> = counted
+        .map(|((_, word), names)| format!("{} {word}", names.len()))
+        .collect();
+    let awaited = changed.iter().map(|it| it.awaited.len()).sum::<usize>();
+    if awaited > 0 {
+        parts.push(format!("{awaited} once built"));
+    }
+    match parts.is_empty() {
+        true => format!("{name}: nothing changes"),
+        false => format!("{name}: {}", parts.join(", ")),
+    }
+}
+
+/// Three of them, and how many more.
+fn shortened(named: &[String]) -> String {
+    match named {
+        [a, b, c, rest @ ..] if !rest.is_empty() => {
+            format!("{a}; {b}; {c}; and {} more", rest.len())
+        }
+        named => named.join("; "),
     }
 }
 
@@ -299,9 +346,7 @@ fn surprise(repository: &DryRunRepository, package: &DryRunPackage) -> Option<St
 /// Packages by platform and architecture, and the order of their builds.
 fn builds(request: &DryRunRequest) -> String {
     let columns: BTreeSet<&String> = request.builds.values().flat_map(BTreeMap::keys).collect();
-    // Of a single build the list below says as much.
-    let is_one = columns.len() == 1 && request.builds.len() == 1;
-    if is_one || columns.is_empty() || columns.len() > MAX_COLUMNS {
+    if columns.is_empty() || columns.len() > MAX_COLUMNS {
         return String::new();
     }
     let path = code(request.path.as_str());
@@ -370,10 +415,9 @@ fn one(request: &DryRunRequest) -> String {
     more(&mut inner, request.notes.len(), "note");
     if !inner.is_empty() {
         let path = request.path.as_str();
-        let tasks = count(request.tasks.len(), "task");
         let _ = writeln!(
             text,
-            "<details><summary>{path}: {tasks} to begin with, and why</summary>\n\n{inner}\n</details>\n"
+            "<details><summary>{path}: what is done first, and why</summary>\n\n{inner}\n</details>\n"
         );
     }
     text
@@ -383,7 +427,11 @@ fn one(request: &DryRunRequest) -> String {
 fn changes(name: &str, changed: &[&DryRunRepository]) -> String {
     let keys: BTreeSet<&str> = changed.iter().map(|it| it.key.as_str()).collect();
     let keys: Vec<String> = keys.into_iter().map(code).collect();
-    let mut text = format!("**{}**, signed with {}", code(name), keys.join(", "));
+    let mut text = format!(
+        "**{}**, signed with the key {}",
+        code(name),
+        keys.join(", ")
+    );
     let smoke: BTreeSet<&str> = changed
         .iter()
         .flat_map(|it| &it.smoke)
@@ -391,14 +439,18 @@ fn changes(name: &str, changed: &[&DryRunRepository]) -> String {
         .collect();
     if !smoke.is_empty() {
         let smoke: Vec<&str> = smoke.into_iter().collect();
-        let _ = write!(text, ", tried by the real client on {}", smoke.join(", "));
+        let _ = write!(
+            text,
+            ", installed by the real client on {} before it is public",
+            smoke.join(", ")
+        );
     }
     text.push_str(":\n\n");
     let packages = changed.iter().flat_map(|it| &it.packages);
     let awaited = changed.iter().flat_map(|it| &it.awaited);
     let lines: Vec<String> = packages
         .map(package_line)
-        .chain(awaited.map(|it| format!("| ➕ once it is built | {} | | | |", code(it))))
+        .chain(awaited.map(|it| format!("| ⏳ once it is built | {} | | | |", code(it))))
         .collect();
     if lines.is_empty() {
         text.push_str("Nothing changes for clients.\n\n");
@@ -414,12 +466,14 @@ fn changes(name: &str, changed: &[&DryRunRepository]) -> String {
 }
 
 fn package_line(package: &DryRunPackage) -> String {
+    let word = CHANGES.iter().find(|(change, _)| *change == package.change);
+    let word = word.map_or("", |(_, word)| word);
     let sign = match package.change {
-        PackageChange::Added => "➕ new",
-        PackageChange::Upgraded => "⬆ newer",
-        PackageChange::Downgraded => "⬇ older",
-        PackageChange::Hidden => "◌ hidden",
-        PackageChange::Removed => "➖ removed",
+        PackageChange::Added => "➕",
+        PackageChange::Upgraded => "⬆",
+        PackageChange::Downgraded => "⬇",
+        PackageChange::Hidden => "◌",
+        PackageChange::Removed => "➖",
     };
     let version = |version: &Option<String>| version.as_deref().map(code).unwrap_or_default();
     let (from, to) = (version(&package.from), version(&package.to));
@@ -428,7 +482,7 @@ fn package_line(package: &DryRunPackage) -> String {
         _ => to,
     };
     let (name, arch) = (code(&package.name), code(&package.arch));
-    format!("| {sign} | {name} | {arch} | {from} | {to} |")
+    format!("| {sign} {word} | {name} | {arch} | {from} | {to} |")
 }
 
 fn list(text: &mut String, heading: &str, lines: &[String]) {

@@ -80,7 +80,11 @@ impl<P: Platform> Control<P> {
         let (mut old, mut done, mut known) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (key, record) in self.all_rows(partition::PLANNED, "").await? {
             match record.row {
-                Row::Planned(row) if row.at < since => old.push(key),
+                // What goes on is told on its pages, however old it is.
+                Row::Planned(row) if row.at < since => match self.watch_row(&key.sort).await? {
+                    Some(_) => _ = known.insert(key.sort),
+                    None => old.push(key),
+                },
                 Row::Planned(_) => _ = known.insert(key.sort),
                 Row::Pull(row) => done.push((key, row)),
                 _ => return Err(unexpected(&key)),

@@ -165,7 +165,10 @@ pub(crate) fn results_check<'a>(
         summary: text,
         annotations: Vec::new(),
         actions,
-        details: public_url.map(|url| format!("{url}/")),
+        details: public_url.map(|url| match brought.as_slice() {
+            [(path, _)] => format!("{url}/request/{path}"),
+            _ => format!("{url}/"),
+        }),
         digest: String::new(),
     }
 }
@@ -201,7 +204,10 @@ fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
     };
     let plan = code(&compared.digest);
     let _ = match compared.differences.is_empty() {
-        true => writeln!(text, ", exactly as plan {plan} showed before the merge."),
+        true => writeln!(
+            text,
+            ". What runs is what plan {plan} showed before the merge."
+        ),
         false => writeln!(
             text,
             ". Plan {plan}, shown before the merge, said otherwise:"
@@ -223,7 +229,7 @@ fn planned(text: &mut String, commit: &str, page: &Page<'_>) {
         let (was, is) = (short(head), short(&page.pull.head));
         let _ = writeln!(
             text,
-            "The pull request was changed after its last plan: that was of {was}, and {is} is merged.\n"
+            "**The last push came after that plan**, which was of {was}; {is} is merged.\n"
         );
     }
     if compared.left_out > 0 {

@@ -376,8 +376,7 @@ impl<P: Platform> Control<P> {
             }
             version = Some(version.unwrap_or(0) + 1);
             if let Err(error) = forge.write_check(&check).await {
-                // It may have been done. The next look is not kept waiting.
-                begun.writing = self.now();
+                begun.writing = self.writing_failed(begun.writing);
                 let mut change = Change::default();
                 change.replace(key, Expect::as_read(version), Row::Pull(begun));
                 let _or_another_has = self.apply(change).await?;

@@ -325,8 +325,8 @@ impl<P: Platform> Control<P> {
             }
             version += 1;
             told = self.write(round.forge, &mut story).await;
-            // What failed may have been done.
-            row.writing = told.as_ref().map_or(self.now(), |()| 0);
+            let failed = self.writing_failed(row.writing);
+            row.writing = told.as_ref().map_or(failed, |()| 0);
         }
         said.written = story.is_written();
         said.waits = !story.stands();

@@ -73,7 +73,7 @@ impl Address {
     /// `repository` is `owner/name`. `api` is where the forge's API begins: [`Address::GITHUB`], `https://HOST/api/v3` of
     /// a GitHub Enterprise server, or `https://HOST/api/v1` of a Gitea.
     pub fn new(api: &str, repository: &str) -> Result<Self, ConfigError> {
-        let no = || ConfigError::Repository(repository.to_owned());
+        let no = || ConfigError::Repository(shown(repository));
         let (owner, name) = repository.split_once('/').ok_or_else(no)?;
         if !is_name(owner) || !is_name(name) {
             return Err(no());

@@ -64,6 +64,11 @@ impl<C: Clock> GitHub<C> {
         self.for_git.token(&self.line, "log in for a push").await
     }
 
+    /// A git server does not take the last [`Self::push_token`].
+    pub async fn push_token_refused(&self) {
+        self.for_git.refused(self.line.now()).await;
+    }
+
     async fn ask(&self, call: Call) -> Result<Answer> {
         let token = self.account.token(&self.line, call.operation).await?;
         let answer = self.line.ask(&token, call.clone()).await?;

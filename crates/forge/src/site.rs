@@ -107,6 +107,13 @@ impl<C: Clock> AnyForge<C> {
             }
         }
     }
+
+    /// As [`GitHub::push_token_refused`].
+    pub async fn push_token_refused(&self) {
+        if let Self::GitHub(forge) = self {
+            forge.push_token_refused().await;
+        }
+    }
 }
 
 /// `owner/name` at the end of a repository's address.

@@ -79,9 +79,18 @@ impl Remote {
         })
     }
 
+    /// What whoever logs in has to know of its end is told there.
+    fn talk<T>(&self, conversation: impl FnOnce() -> Result<T>) -> Result<T> {
+        let ended = guarded(&self.url, conversation);
+        if let Err(Error::AccessDenied { .. }) = &ended {
+            self.login.refused();
+        }
+        ended
+    }
+
     /// Where `branch` is, with its objects in the cache.
     pub(crate) fn head(&self, cache: &Repository, branch: &FullName) -> Result<Option<CommitId>> {
-        guarded(&self.url, || self.look(cache, branch))
+        self.talk(|| self.look(cache, branch))
     }
 
     fn look(&self, cache: &Repository, branch: &FullName) -> Result<Option<CommitId>> {
@@ -104,7 +113,7 @@ impl Remote {
 
     /// Has `commit` in the cache, if the server gives it by its name: another process may have learned of it first.
     pub(crate) fn bring(&self, cache: &Repository, commit: CommitId) -> Result<()> {
-        guarded(&self.url, || {
+        self.talk(|| {
             let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
             let repo = cache.handle();
             if is_known(&repo, commit)? {
@@ -167,7 +176,7 @@ impl Remote {
         blobs: &[gix::ObjectId],
         limit: u64,
     ) -> Result<()> {
-        guarded(&self.url, || {
+        self.talk(|| {
             let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
             let repo = cache.handle();
             let mut missing = Vec::new();
@@ -237,7 +246,7 @@ impl Remote {
         expected: Option<CommitId>,
         new: &NewCommit,
     ) -> Result<Outcome> {
-        guarded(&self.url, || {
+        self.talk(|| {
             let bytes = pack::encode(&new.objects)?;
             let commit = CommitId(new.id);
             let outcome = self.push(branch, expected, commit, &bytes)?;

@@ -87,7 +87,11 @@ impl FromStr for RemoteUrl {
             }
             "https" | "http" => {
                 let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-                if authority.contains('@') {
+                // A password may have a slash in it, which ends the authority at what is no port then.
+                let has_no_port = authority.rsplit_once(':').is_some_and(|(host, port)| {
+                    !host.starts_with('[') && !port.bytes().all(|byte| byte.is_ascii_digit())
+                });
+                if authority.contains('@') || (has_no_port && rest.contains('@')) {
                     return Err(refuse(
                         "a user or password in an address ends up in logs; configure credentials instead",
                     ));
@@ -155,6 +159,11 @@ fn without_password(text: &str) -> String {
         }
         _ => text.to_owned(),
     };
+    // Tokens are written there, too.
+    let shown = match shown.find(['?', '#']) {
+        Some(end) => format!("{}…", &shown[..end]),
+        None => shown,
+    };
     crate::error::printable(&shown)
 }
 
@@ -185,6 +194,9 @@ pub trait Login: fmt::Debug + Send + Sync {
     /// # Errors
     /// A sentence about why there is nothing to show for now, without a secret.
     fn credentials(&self) -> std::result::Result<Credentials, String>;
+
+    /// The server does not take what was shown last: it may have been taken back before its end. It may block.
+    fn refused(&self) {}
 }
 
 /// The same each time.
@@ -275,6 +287,8 @@ mod tests {
         check("git@example.org:x", "write https://");
         check("https://u:s3cret@example.org/x", "configure credentials");
         check("https://s3cret@example.org/x", "configure credentials");
+        check("https://u:s3/cret@example.org/x", "configure credentials");
+        check("https://example.org/x?token=s3cret", "no ? and no #");
         check("https://example.org/x?token=1", "no ?");
         check("https:///x", "name of the server");
         check("https://example.org/\nx", "control character");

@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutStream;
 
 /// That no place is left is told of once in this time.
 const TOLD: Duration = Duration::from_secs(60);
@@ -23,6 +24,8 @@ pub struct Connections {
     pub most: usize,
     /// Longest time until a request's headers are there: from the beginning, or from the end of the request before.
     pub silent: Duration,
+    /// Longest time in which nothing of an answer is taken.
+    pub unread: Duration,
 }
 
 /// Answers until it is dropped. A connection that was begun then goes on as long as its runtime.
@@ -35,8 +38,10 @@ pub async fn serve(mut listener: TcpListener, router: Router, connections: Conne
         let place = places.next().await;
         // It waits by itself when no file is left to open.
         let (stream, _address) = Listener::accept(&mut listener).await;
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(connections.unread));
         let service = TowerToHyperService::new(router.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), service);
+        let connection = http.serve_connection(TokioIo::new(Box::pin(stream)), service);
         tokio::spawn(async move {
             // Whoever went away, or never said anything, is nobody to tell.
             let _ended = connection.await;

@@ -11,33 +11,42 @@ use tokio::runtime::Handle;
 pub const TOKEN_USER: &str = "x-access-token";
 
 /// Asks `lend` for a token before each conversation with the server. Whoever lends keeps a token as long as it is good,
-/// and gets another one in time.
+/// and gets another one in time; `refused` tells it that the server does not take the last one.
 ///
 /// `runtime` is where it is asked; it must run as long as the repository is used, and the repository must not be used on
 /// one of its own threads: git blocks.
-pub fn lent<F, Fut>(runtime: Handle, lend: F) -> Arc<dyn Login>
+pub fn lent<L, LF, R, RF>(runtime: Handle, lend: L, refused: R) -> Arc<dyn Login>
 where
-    F: Fn() -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<String>> + Send + 'static,
+    L: Fn() -> LF + Send + Sync + 'static,
+    LF: Future<Output = Result<String>> + Send + 'static,
+    R: Fn() -> RF + Send + Sync + 'static,
+    RF: Future<Output = ()> + Send + 'static,
 {
-    Arc::new(Lent { runtime, lend })
+    Arc::new(Lent {
+        runtime,
+        lend,
+        refused,
+    })
 }
 
-struct Lent<F> {
+struct Lent<L, R> {
     runtime: Handle,
-    lend: F,
+    lend: L,
+    refused: R,
 }
 
-impl<F> fmt::Debug for Lent<F> {
+impl<L, R> fmt::Debug for Lent<L, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Lent(…)")
     }
 }
 
-impl<F, Fut> Login for Lent<F>
+impl<L, LF, R, RF> Login for Lent<L, R>
 where
-    F: Fn() -> Fut + Send + Sync,
-    Fut: Future<Output = Result<String>> + Send + 'static,
+    L: Fn() -> LF + Send + Sync,
+    LF: Future<Output = Result<String>> + Send + 'static,
+    R: Fn() -> RF + Send + Sync,
+    RF: Future<Output = ()> + Send + 'static,
 {
     fn credentials(&self) -> std::result::Result<Credentials, String> {
         match self.runtime.block_on((self.lend)()) {
@@ -47,5 +56,9 @@ where
             }),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    fn refused(&self) {
+        self.runtime.block_on((self.refused)());
     }
 }

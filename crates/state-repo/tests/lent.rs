@@ -60,12 +60,17 @@ impl World {
         };
         let app = GitHub::new(address, login, self.clock.clone()).expect("a key");
         let app = Arc::new(app);
+        let again = app.clone();
+        let refused = move || {
+            let app = again.clone();
+            async move { app.push_token_refused().await }
+        };
         let lend = move || {
             let app = app.clone();
             async move { Ok(app.push_token().await?.expose().to_owned()) }
         };
         let repository = self.open("app", Credentials::None);
-        GitStateRepo::new(repository.logging_in(lent(Handle::current(), lend)))
+        GitStateRepo::new(repository.logging_in(lent(Handle::current(), lend, refused)))
     }
 
     fn lent(&self) -> usize {
@@ -117,6 +122,32 @@ async fn the_double_refuses_a_token_that_has_ended() {
         error.to_string().contains("refuses the credentials"),
         "{error}"
     );
+}
+
+/// The App was taken away and let in again: its tokens from before are dead, and nobody says when.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_token_that_was_taken_back_is_followed_by_another() {
+    let world = World::new();
+    let repo = world.app();
+    assert!(push(&repo, "1").await.is_ok());
+    world.later(60);
+    world.fake.uninstall();
+    let error = push(&repo, "2").await.expect_err("it is not let in");
+    assert!(
+        error.to_string().contains("refuses the credentials"),
+        "{error}"
+    );
+    let error = push(&repo, "2").await.expect_err("no token is lent");
+    assert!(error.to_string().contains("is not installed"), "{error}");
+    world.fake.install();
+    assert!(push(&repo, "2").await.is_ok());
+    // One that is refused at once is not followed by a new one at each try.
+    world.fake.fault("", "info/refs", Fault::Status(401), 5);
+    let lent = world.lent();
+    for _ in 0..5 {
+        assert!(push(&repo, "3").await.is_err());
+    }
+    assert_eq!(world.lent(), lent);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -60,10 +60,10 @@ pub(crate) fn public_url(text: &str) -> Result<String, String> {
     })
 }
 
-/// Where the state repository will be.
+/// Where the state repository will be. At which forge is not known here.
 pub(crate) fn state_url(text: &str) -> Result<String, String> {
     plain_url(text).ok_or_else(|| {
-        "write an http(s) address without a login, as https://github.com/acme/state.git; ssh is not taken"
+        "write an http(s) address without a login, as https://HOST/OWNER/NAME.git; ssh is not taken"
             .to_owned()
     })
 }
@@ -213,7 +213,7 @@ mod tests {
             assert!(found.is_err_and(|said| said.contains(expect)), "{expect}");
         };
         let ssh = "git@github.com:acme/state.git";
-        check(state_url(ssh), "https://github.com/acme/state.git; ssh is");
+        check(state_url(ssh), "https://HOST/OWNER/NAME.git; ssh is");
         check(public_url(ssh), "https://build.example.org");
     }
 

@@ -1,6 +1,7 @@
 //! What to do at the forge that the state repository will be on: steps, and the page that makes a GitHub App.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::Context;
 use forge::app;
@@ -8,7 +9,8 @@ use forge::webhook::FullName;
 use rand::RngCore as _;
 use serde::Serialize;
 
-use crate::args::{ForgeKind, InitArgs};
+use super::shell::quoted;
+use crate::args::{ForgeKind, InitArgs, LISTEN};
 use crate::failure::{Failure, Kind};
 use crate::local::{Layout, private_file};
 
@@ -58,6 +60,16 @@ struct Step {
     /// Lines for a shell.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     run: Vec<String>,
+    /// Other lines: in the place of those, or for another shell.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<Block>,
+}
+
+/// Lines for a shell, and what they are for.
+#[derive(Serialize)]
+struct Block {
+    what: String,
+    run: Vec<String>,
 }
 
 impl Step {
@@ -66,6 +78,7 @@ impl Step {
             what: what.into(),
             at: None,
             run: Vec::new(),
+            also: Vec::new(),
         }
     }
 
@@ -78,6 +91,20 @@ impl Step {
         self.run.push(line);
         self
     }
+
+    /// For people, below its number.
+    fn text(&self, number: usize) -> String {
+        let mut text = format!("\n{number}. {}\n", wrapped(&self.what));
+        if let Some(page) = &self.at {
+            text.push_str(&format!("   {page}\n"));
+        }
+        text.push_str(&indented(&self.run));
+        for block in &self.also {
+            text.push_str(&format!("\n   {}\n", wrapped(&block.what)));
+            text.push_str(&indented(&block.run));
+        }
+        text
+    }
 }
 
 impl Site {
@@ -87,6 +114,7 @@ impl Site {
         else {
             return Ok(None);
         };
+        fits(kind, state)?;
         let path = state.strip_suffix(".git").unwrap_or(state);
         let mut parts = path.rsplitn(3, '/');
         let (name, owner, base) = (parts.next(), parts.next(), parts.next());
@@ -95,9 +123,12 @@ impl Site {
             .and_then(|(owner, name)| FullName::new(owner, name));
         let found = found.zip(base.filter(|base| !base.ends_with(['/', ':'])));
         let (repository, base) = found.ok_or_else(|| {
-            let sentence = format!(
-                "--state {state} does not end in OWNER/NAME: write it as https://github.com/acme/state.git"
-            );
+            let example = match kind {
+                ForgeKind::Github => "https://github.com/acme/state.git",
+                ForgeKind::Gitea => "https://gitea.example.org/acme/state.git",
+            };
+            let sentence =
+                format!("--state {state} does not end in OWNER/NAME: write it as {example}");
             Failure::new(Kind::Usage, sentence)
         })?;
         Ok(Some(Self {
@@ -134,9 +165,7 @@ impl Site {
             text.push_str(&format!("\nwarning: {}\n", wrapped(&warning)));
         }
         for (number, step) in (1..).zip(self.steps(layout)) {
-            text.push_str(&format!("\n{number}. {}\n", wrapped(&step.what)));
-            let lines = step.at.into_iter().map(|at| format!("   {at}\n"));
-            text.extend(lines.chain(step.run.iter().map(|line| format!("     {line}\n"))));
+            text.push_str(&step.text(number));
         }
         text
     }
@@ -179,24 +208,28 @@ impl Site {
         steps
     }
 
-    /// One chain: what fails must not have the rest run in another folder.
+    /// Two blocks to choose from: whoever keeps the workflow has to name a package.
     fn names(&self, layout: &Layout) -> Step {
         let folder = match self.kind {
             ForgeKind::Github => ".github",
             ForgeKind::Gitea => ".gitea",
         };
-        Step::new(format!(
-            "Write your people's names into {folder}/CODEOWNERS. The workflow `lint` fails until .millrace/package names a \
-                 package, which `cargo xtask packages --release` makes: these lines remove the workflow, since Millrace's own \
-                 check says the same. To keep it, write `editor .millrace/package &&` in the place of the third line."
-        ))
-        .run(format!(
-            "git clone {} my-distribution && cd my-distribution &&",
-            layout.state().display()
-        ))
-        .run(format!("  editor {folder}/CODEOWNERS &&"))
-        .run(format!("  git rm -q {folder}/workflows/lint.yaml &&"))
-        .run("  git commit -q -a -m 'Names of our people' && git push -q".to_owned())
+        let what = format!(
+            "Write your people's names into {folder}/CODEOWNERS. Without the workflow `lint`, since Millrace's own check says the \
+             same:"
+        );
+        let keep = "Or with the workflow. It fails until .millrace/package names a package, which `cargo xtask packages \
+                    --release` makes:";
+        let without = format!("git rm -q {folder}/workflows/lint.yaml");
+        Step {
+            what,
+            at: None,
+            run: naming(layout, folder, &without),
+            also: vec![Block {
+                what: keep.to_owned(),
+                run: naming(layout, folder, "editor .millrace/package"),
+            }],
+        }
     }
 
     fn push(&self, layout: &Layout) -> Step {
@@ -207,17 +240,13 @@ impl Site {
             ),
             ForgeKind::Gitea => ("repo/create", ""),
         };
-        let state = layout.state();
+        let state = quoted(&layout.state());
         Step::new(format!(
             "Make the repository {}, without any file in it, and push. It may be public or private{plans}. No secret is in it.",
             self.repository
         ))
         .at(format!("{}/{new}", self.base))
-        .run(format!(
-            "git -C {} push {}.git main",
-            state.display(),
-            self.web()
-        ))
+        .run(format!("git -C {state} push {}.git main", self.web()))
     }
 
     fn github(&self, layout: &Layout) -> Vec<Step> {
@@ -233,7 +262,7 @@ impl Site {
                 "Make the GitHub App: open this page in a browser, and press the first button if {owner} is an organization, the \
                      second if it is your own account."
             ))
-            .at(format!("file://{}", page.display())),
+            .at(file_url(&page)),
             fetch,
             Step::new(
                 "On the App's page, choose *Install App*, and install it on this repository alone.",
@@ -279,7 +308,7 @@ impl Site {
     }
 
     fn start(&self, layout: &Layout) -> Step {
-        let secret = |name: &str| layout.secrets().join(name).display().to_string();
+        let secret = |name: &str| quoted(&layout.secrets().join(name));
         let (forge, login) = match self.kind {
             // The App's tokens log in at git, too.
             ForgeKind::Github => (
@@ -306,10 +335,10 @@ impl Site {
             ForgeKind::Github => " NUMBER is what step 4 printed.",
             ForgeKind::Gitea => "",
         };
-        Step::new(format!("Start.{number}"))
+        let mut step = Step::new(format!("Start.{number}"))
             .run(format!(
                 "millrace up --data {} --state {}.git \\",
-                layout.root().display(),
+                quoted(layout.root()),
                 self.web()
             ))
             .run(format!("  --forge {forge}{api} \\"))
@@ -318,7 +347,28 @@ impl Site {
                 "  --webhook-secret-file {} --public-url {}",
                 secret(WEBHOOK_SECRET),
                 self.public
-            ))
+            ));
+        step.also.extend(self.passed_on());
+        step
+    }
+
+    /// How what is sent to the public address comes to Millrace. `None`: it is where Millrace listens.
+    fn passed_on(&self) -> Option<Block> {
+        let (scheme, rest) = self.public.split_once("://")?;
+        let host = rest.split('/').next()?;
+        let (server, from) = match scheme {
+            "http" => ("a web server", format!("http://{host}")),
+            _ => ("a web server with a certificate", host.to_owned()),
+        };
+        let plain = from.strip_prefix("http://");
+        let is_there = plain.is_some_and(|host| host == LISTEN || host == "localhost:7878");
+        (!is_there).then(|| Block {
+            what: format!(
+                "Millrace listens on {LISTEN} without TLS. Let {server} pass {} to it, for example:",
+                self.public
+            ),
+            run: vec![format!("caddy reverse-proxy --from {from} --to {LISTEN}")],
+        })
     }
 
     /// Lines that exchange the code for what belongs to the App. GitHub gives it once: a line that fails ends them, nothing
@@ -327,7 +377,7 @@ impl Site {
         vec![
             format!(
                 "(umask 077 && cd {} && jq -n empty &&",
-                layout.secrets().display()
+                quoted(&layout.secrets())
             ),
             format!(
                 " curl -fsS -o app.json -X POST {}/app-manifests/CODE/conversions &&",
@@ -378,6 +428,46 @@ impl Site {
     }
 }
 
+/// Refuses what the forge cannot have. A Gitea may be below a path; GitHub's pages are, and are no repositories.
+fn fits(kind: ForgeKind, state: &str) -> Result<(), Failure> {
+    let (scheme, rest) = state.split_once("://").unwrap_or_default();
+    let parts: Vec<&str> = rest.split('/').collect();
+    let sentence = match (kind, &parts[..]) {
+        (ForgeKind::Gitea, ["github.com", ..]) => {
+            format!("--state {state}: github.com is GitHub: use `--forge github`")
+        }
+        (ForgeKind::Github, [host, owner, name, _, ..]) => format!(
+            "--state {state} has more than OWNER/NAME: write {scheme}://{host}/{owner}/{name}"
+        ),
+        _ => return Ok(()),
+    };
+    Err(Failure::new(Kind::Usage, sentence))
+}
+
+/// Lines that commit names, and do `then` before. One chain: what fails must not have the rest run in another folder.
+fn naming(layout: &Layout, folder: &str, then: &str) -> Vec<String> {
+    vec![
+        format!(
+            "git clone {} my-distribution && cd my-distribution &&",
+            quoted(&layout.state())
+        ),
+        format!("  editor {folder}/CODEOWNERS &&"),
+        format!("  {then} &&"),
+        "  git commit -q -a -m 'Names of our people' && git push -q".to_owned(),
+    ]
+}
+
+/// For a browser, which ends an address at a space.
+fn file_url(path: &Path) -> String {
+    let plain = |()| format!("file://{}", path.display());
+    reqwest::Url::from_file_path(path).map_or_else(plain, String::from)
+}
+
+/// Below a step.
+fn indented(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("     {line}\n")).collect()
+}
+
 /// Whether an address says by itself that the internet does not reach it. What a name stands for is not looked up.
 fn is_near(address: &str) -> bool {
     let Ok(url) = address.parse::<reqwest::Url>() else {
@@ -398,8 +488,7 @@ fn is_near(address: &str) -> bool {
 
 /// A line that makes a file that only its owner may read, and opens it.
 fn editor(layout: &Layout, name: &str) -> String {
-    let file = layout.secrets().join(name);
-    let file = file.display();
+    let file = quoted(&layout.secrets().join(name));
     format!("install -m 600 /dev/null {file} && editor {file}")
 }
 

@@ -19,12 +19,15 @@ const MOST: u64 = 4_096;
 /// Longest wait for a request's headers. A connection that is kept open between two requests ends after it, too: longer
 /// than runners at work say nothing.
 const SILENT: Duration = Duration::from_secs(10);
+/// Clients of repositories write what they read to slow disks, and pause for it; nobody pauses for longer.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// Has as many files as may be, and answers how many connections are served with them.
 pub(super) fn connections() -> Connections {
     Connections {
         most: usize::try_from(fitting(raised())).expect("it has a bound"),
         silent: SILENT,
+        unread: UNREAD,
     }
 }
 

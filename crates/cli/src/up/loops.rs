@@ -31,11 +31,30 @@ const WIDTH: usize = 16;
 const LONG_ROUND: Duration = Duration::from_millis(40);
 /// After trouble of the world's, a loop waits this long.
 const PAUSE: Duration = Duration::from_millis(500);
+/// It waits twice as long after each failure in a row where a server is asked, which may be away for hours, and no longer than
+/// this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// How long the next failure is waited for.
+struct Patience(Duration);
+
+impl Patience {
+    fn new() -> Self {
+        Self(PAUSE)
+    }
+
+    fn failed(&mut self) -> Duration {
+        let pause = self.0;
+        self.0 = (pause * 2).min(LONGEST_PAUSE);
+        pause
+    }
+}
 
 pub(super) async fn plan_loop<P: Platform>(
     control: Arc<Control<P>>,
     news: Arc<News>,
 ) -> anyhow::Result<()> {
+    let mut patience = Patience::new();
     loop {
         match control.plan_head().await {
             // Open pull requests lie over another commit now.
@@ -46,10 +65,11 @@ pub(super) async fn plan_loop<P: Platform>(
             Ok(_) => {}
             Err(error) => {
                 tracing::warn!(%error, "failed to plan");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(patience.failed()).await;
                 continue;
             }
         }
+        patience = Patience::new();
         let _told_or_time = tokio::time::timeout(LOOK, news.pushed.notified()).await;
     }
 }
@@ -136,16 +156,20 @@ pub(super) async fn dispatch_loop<P: Platform>(control: Arc<Control<P>>) -> anyh
 }
 
 pub(super) async fn report_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {
+    let mut patience = Patience::new();
     loop {
         let pause = match control.report(Duration::from_secs(20)).await {
             Ok(Reported::Later(until)) => {
                 let left = until.saturating_sub(control.platform().clock().now());
                 Duration::from_millis(left.max(0).unsigned_abs()).min(LOOK)
             }
-            Ok(_) => (control.report_time() * 3).min(LONGEST_REPORT_PAUSE),
+            Ok(_) => {
+                patience = Patience::new();
+                (control.report_time() * 3).min(LONGEST_REPORT_PAUSE)
+            }
             Err(error) => {
                 tracing::warn!(%error, "failed to report");
-                PAUSE
+                patience.failed()
             }
         };
         tokio::time::sleep(REPORT.max(pause)).await;

@@ -15,6 +15,7 @@ use forge::{AnyForge, ConfigError, Kind, Secret, Site};
 use ledger::{Message, QueueName};
 use platform_local::WallClock;
 use ports::{Clock as _, Forge, Place, Platform, TaskQueue as _};
+use tokio::runtime::RuntimeFlavor;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -211,7 +212,14 @@ impl<P: Platform> Ears<P> {
     }
 
     async fn take(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
-        let hook = match receive_http(&self.secrets, headers, body) {
+        // A large one takes a while, and whoever else is served by this thread does not wait for it.
+        let received = match tokio::runtime::Handle::current().runtime_flavor() {
+            RuntimeFlavor::MultiThread => {
+                tokio::task::block_in_place(|| receive_http(&self.secrets, headers, body))
+            }
+            _ => receive_http(&self.secrets, headers, body),
+        };
+        let hook = match received {
             Ok(hook) => hook,
             Err(refusal) => return (refusal.status(), refusal.to_string()),
         };

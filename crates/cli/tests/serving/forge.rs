@@ -18,6 +18,8 @@ async fn a_forge_that_answers_is_told_of_once() {
         .arg(&token);
     let mut up = Up::started(command).await;
     let said = up.says("the forge answers").await;
+    let warnings = said.iter().filter(|line| line.contains("--public-url"));
+    assert_eq!(warnings.count(), 1, "{said:#?}");
     let line = said.last().expect("a line");
     for words in [
         "INFO",

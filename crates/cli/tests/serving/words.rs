@@ -108,7 +108,14 @@ async fn words_that_fit_no_forge_are_the_usages_fault() {
         "https://git.example.org/api/v1",
     ];
     for (words, expect) in [
-        (&["--forge", "github"][..], "OWNER/NAME"),
+        (
+            &["--forge", "github"][..],
+            "--forge needs --state, the repository's address at the forge",
+        ),
+        (
+            &["--forge", "github", "--state", "https://git.example.org/x"],
+            "OWNER/NAME",
+        ),
         (
             &["--forge", "github", "--forge-repository", "state"],
             "OWNER/NAME",
@@ -134,4 +141,28 @@ async fn words_that_fit_no_forge_are_the_usages_fault() {
         assert_eq!(code, 2, "{words:?}: {said}");
         assert!(said.contains(expect), "{words:?}: {said}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_with_where_it_comes_from() {
+    let folder = made();
+    let root = folder.path();
+    let none = root.join("none");
+    let token = private(root.join("token"), "a-token\n");
+    let named = ["--forge-repository", "acme/state"];
+    let github = [&["--forge", "github", "--forge-app", "7"][..], &named].concat();
+    let api = ["--forge-api", "https://git.example.org/api/v1"];
+    let gitea = [&["--forge", "gitea"][..], &api, &named].concat();
+    let printed = "of what `millrace init --forge` printed";
+    for (words, step) in [(&github, "step 4"), (&gitea, "step 3")] {
+        let (code, said) = with_token(root, &none, words).await;
+        assert_eq!(code, 3, "{said}");
+        assert!(said.contains(&format!("{step} {printed}")), "{said}");
+        assert!(said.contains(&none.display().to_string()), "{said}");
+    }
+    let missing = none.display().to_string();
+    let words = [&gitea[..], &["--webhook-secret-file", missing.as_str()]].concat();
+    let (code, said) = with_token(root, &token, &words).await;
+    assert_eq!(code, 3, "{said}");
+    assert!(said.contains("secrets/webhook.secret"), "{said}");
 }

@@ -29,11 +29,16 @@ const GITEA: [&str; 6] = [
 const PAGE: &str = "new/github-app.html";
 
 async fn init(words: &[&str]) -> (tempfile::TempDir, Said) {
+    init_at("new", words).await
+}
+
+/// In a directory of this name.
+async fn init_at(name: &str, words: &[&str]) -> (tempfile::TempDir, Said) {
     let folder = installed(&["millrace-runner", "millrace-signer"]);
     let mut init = tokio::process::Command::new(folder.path().join("millrace"));
     init.args(["init", "--name", "Example <&\" Linux"])
         .args(words)
-        .arg(folder.path().join("new"));
+        .arg(folder.path().join(name));
     let said = said(init).await;
     (folder, said)
 }
@@ -238,6 +243,9 @@ async fn programs_get_the_same_steps() {
     );
     let steps = said["forge"]["steps"].as_array().expect("steps");
     assert_eq!(steps.len(), 7);
+    // `millrace up` and the step that starts it name this one.
+    let fetch = steps[3]["what"].as_str().expect("words");
+    assert!(fetch.contains("fetch the App's key"), "{fetch}");
     assert!(
         steps
             .iter()
@@ -246,17 +254,37 @@ async fn programs_get_the_same_steps() {
     );
 }
 
-/// Of the step that says `words`, the lines to paste.
-async fn lines(words: &[&str], what: &str) -> (tempfile::TempDir, String) {
+#[tokio::test]
+async fn the_token_of_gitea_is_made_in_the_step_that_up_names() {
+    let (_folder, said) = well(&[&GITEA[..], &["--json"]].concat()).await;
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    let what = said["forge"]["steps"][2]["what"].as_str().expect("words");
+    assert!(what.contains("Make a token"), "{what}");
+}
+
+/// The step that says `what`.
+async fn step(words: &[&str], what: &str) -> (tempfile::TempDir, Value) {
     let (folder, said) = well(&[words, &["--json"]].concat()).await;
     let said: Value = serde_json::from_str(&said).expect("JSON");
     let steps = said["forge"]["steps"].as_array().expect("steps");
     let step = steps
         .iter()
         .find(|step| step["what"].as_str().is_some_and(|it| it.contains(what)));
-    let lines = step.expect("the step")["run"].as_array().expect("lines");
+    (folder, step.expect("the step").clone())
+}
+
+/// Lines to paste, of a step or of a block of it.
+fn run_of(block: &Value) -> String {
+    let lines = block["run"].as_array().expect("lines");
     let lines: Vec<&str> = lines.iter().filter_map(Value::as_str).collect();
-    (folder, lines.join("\n"))
+    lines.join("\n")
+}
+
+/// Of the step that says `what`, the lines to paste.
+async fn lines(words: &[&str], what: &str) -> (tempfile::TempDir, String) {
+    let (folder, step) = step(words, what).await;
+    let lines = run_of(&step);
+    (folder, lines)
 }
 
 /// Pastes `lines` into a shell where `program` is a script; what follows them says where the shell is then.
@@ -371,6 +399,72 @@ async fn names_are_committed_before_anything_is_pushed() {
 }
 
 #[tokio::test]
+async fn the_workflow_can_be_kept() {
+    for (words, folder_of) in [(&GITHUB[..], ".github"), (&GITEA, ".gitea")] {
+        let (folder, step) = step(words, "CODEOWNERS").await;
+        let lines = run_of(&step["also"][0]);
+        let ended = pasted(
+            folder.path(),
+            &lines,
+            ("editor", "echo 'mine @ada' > \"$1\""),
+        );
+        assert!(ended.status.success(), "{ended:?}");
+        let (_, files) = files(folder.path());
+        for file in [".millrace/package", &format!("{folder_of}/CODEOWNERS")] {
+            assert_eq!(files[file], "mine @ada\n", "{file}");
+        }
+        assert!(files.contains_key(&format!("{folder_of}/workflows/lint.yaml")));
+    }
+}
+
+#[tokio::test]
+async fn a_directory_with_a_space_is_quoted() {
+    for words in [&GITHUB[..], &GITEA, &[]] {
+        let (folder, said) = init_at("a 14", words).await;
+        assert_eq!(said.code, 0, "{said:?}");
+        let root = folder.path().join("a 14").display().to_string();
+        for line in ["git clone", "millrace up --data"] {
+            let end = if line == "git clone" {
+                "/state.git"
+            } else {
+                ""
+            };
+            let line = format!("{line} '{root}{end}'");
+            assert!(said.out.contains(&line), "{line}: {said:?}");
+        }
+        let page = std::fs::read_to_string(folder.path().join("a 14/github-app.html"));
+        assert_eq!(page.is_ok(), words == GITHUB);
+        if let Ok(page) = page {
+            assert!(
+                page.contains(&format!("cd '{root}/secrets' &amp;&amp;")),
+                "{page}"
+            );
+            assert!(said.out.contains("/a%2014/github-app.html"), "{said:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_says_how_the_public_address_comes_to_millrace() {
+    for (public, expect) in [
+        (
+            "https://build.example.org/m",
+            Some("caddy reverse-proxy --from build.example.org --to 127.0.0.1:7878"),
+        ),
+        (
+            "http://build.example.org",
+            Some("caddy reverse-proxy --from http://build.example.org --to 127.0.0.1:7878"),
+        ),
+        ("http://127.0.0.1:7878", None),
+    ] {
+        let words = [&GITEA[..5], &[public]].concat();
+        let (_folder, step) = step(&words, "Start.").await;
+        let found = step.get("also").map(|blocks| run_of(&blocks[0]));
+        assert_eq!(found.as_deref(), expect, "{public}");
+    }
+}
+
+#[tokio::test]
 async fn the_branches_are_protected_last() {
     let patterns = "keys/**;runners/**;policy.yaml;millrace.yaml;.gitea/**;.millrace/**";
     let guide = include_str!("../../../../docs/how-to/on-a-forge.md");
@@ -437,7 +531,7 @@ async fn a_forge_wants_its_addresses() {
         (
             "git@github.com:acme/state.git",
             2,
-            "as https://github.com/acme/state.git; ssh is not taken",
+            "as https://HOST/OWNER/NAME.git; ssh is not taken",
         ),
         (
             "https://user:secret@github.com/acme/state",
@@ -450,12 +544,45 @@ async fn a_forge_wants_its_addresses() {
             "does not end in OWNER/NAME",
         ),
         ("https://github.com/acme/..", 2, "without a login"),
+        (
+            "https://github.com/acme/state/tree/main",
+            2,
+            "write https://github.com/acme/state\n",
+        ),
         ("http:github.com/acme/state", 2, "without a login"),
     ] {
         let (folder, said) = init(&swap(state)).await;
         assert_eq!(said.code, code, "{said:?}");
         assert!(said.err.contains(expect), "{said:?}");
         assert!(!said.err.contains("secret"), "{said:?}");
+        assert!(
+            !folder.path().join("new").exists(),
+            "nothing is made: {state}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_address_of_a_gitea_is_not_answered_with_githubs() {
+    for (state, expect) in [
+        (
+            "https://github.com/acme/state",
+            "github.com is GitHub: use `--forge github`",
+        ),
+        (
+            "https://git.example.org/state",
+            "as https://gitea.example.org/acme/state.git",
+        ),
+        ("git@git.example.org:acme/state.git", "as https://HOST/"),
+    ] {
+        let words = [&GITEA[..3], &[state], &GITEA[4..]].concat();
+        let (folder, said) = init(&words).await;
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains(expect), "{said:?}");
+        assert!(
+            !said.err.contains("https://github.com/acme/state.git"),
+            "{said:?}"
+        );
         assert!(
             !folder.path().join("new").exists(),
             "nothing is made: {state}"

@@ -80,8 +80,8 @@ impl<P: Platform> Control<P> {
             }
             version += 1;
             said = self.write_word(forge, &check, word).await;
-            // What failed may have been done.
-            row.writing = said.as_ref().map_or(self.now(), |_| 0);
+            let failed = self.writing_failed(row.writing);
+            row.writing = said.as_ref().map_or(failed, |_| 0);
         }
         let is_said = matches!(said, Ok(true));
         stands |= is_said;

@@ -48,7 +48,7 @@ async fn a_pull_request_that_is_done_says_the_same() {
         said.starts_with("Passed: Done: 3 of 3 tasks done"),
         "{said}"
     );
-    assert!(said.contains(", exactly as plan `"), "{said}");
+    assert!(said.contains("What runs is what plan `"), "{said}");
     for check in [None, Some(RESULTS)] {
         let fresh = again(&world, &pull.head, check).await;
         assert_eq!(text(&results(&fresh, &pull.head)), said);
@@ -74,7 +74,7 @@ async fn one_that_was_merged_as_it_is_says_the_same() {
     review(&world, &forge).await;
     tell(&world, &forge).await;
     let said = text(&results(&forge, &pull.head));
-    assert!(said.contains(", exactly as plan `"), "{said}");
+    assert!(said.contains("What runs is what plan `"), "{said}");
     let fresh = again(&world, &pull.head, None).await;
     assert_eq!(text(&results(&fresh, &pull.head)), said);
     assert_eq!(tell(&world, &fresh).await.watched, 0);

@@ -182,7 +182,7 @@ async fn a_push_that_nobody_reviewed_is_told() {
     for expect in [
         "`builds/2026/11/app.yaml`: the request was changed after that plan was made",
         "`builds/2026/11/other.yaml`: it was not in that plan",
-        "The pull request was changed after its last plan",
+        "The last push came after that plan",
     ] {
         assert!(said.contains(expect), "{said}");
     }

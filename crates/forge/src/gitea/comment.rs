@@ -73,10 +73,20 @@ fn section(check: &Check) -> String {
         escape(&check.name),
         text::summary(check).replace("\r\n", "\n").trim_end()
     );
+    // The list above names most of them already.
+    let place = |it: &Annotation| format!("{}:{}:{}", it.path, it.line, it.column);
     let shown = check.annotations.iter().take(MAX_ANNOTATIONS);
-    let remarks: String = shown.map(remark).collect();
+    let others = shown.filter(|it| !check.summary.contains(&place(it)));
+    let remarks: String = others.map(remark).collect();
     if !remarks.is_empty() {
         section.push_str(&format!("\n{remarks}"));
+    }
+    for action in &check.actions {
+        // Where GitHub has a button.
+        let (label, name) = (escape(action.label), action.name);
+        section.push_str(&format!(
+            "\n{label}: write `/millrace {name}` in a comment, alone on a line.\n"
+        ));
     }
     if let Some(details) = &check.details {
         section.push_str(&format!("\n[More]({details})\n"));

@@ -71,8 +71,12 @@ struct State {
 /// A token, and until when it is used by our clock.
 struct Lent {
     token: Secret,
+    since: i64,
     until: i64,
 }
+
+/// A token that is younger and is refused is no token that was taken back: another one would be refused, too.
+const YOUNG: i64 = 60_000;
 
 #[derive(Deserialize)]
 struct Installation {
@@ -167,6 +171,15 @@ impl Account {
         true
     }
 
+    /// Somebody who shows the token says that it is refused. The next one is another one, if that may help.
+    pub(super) async fn refused(&self, now: i64) {
+        if let Self::App(app) = self {
+            let mut state = app.state.lock().await;
+            let young = |lent: &Lent| (0..YOUNG).contains(&(now - lent.since));
+            state.token.take_if(|lent| !young(lent));
+        }
+    }
+
     /// The next token is another one.
     pub(super) async fn renew(&self) {
         if let Self::App(app) = self {
@@ -247,6 +260,7 @@ impl App {
         }
         Ok(Lent {
             token,
+            since: now,
             until: now.saturating_add(lasts - RENEW),
         })
     }

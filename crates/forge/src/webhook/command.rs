@@ -1,7 +1,9 @@
 //! What people ask for in comments: lines that start with `/millrace`.
 //!
-//! Up to three spaces may stand before it, as before any line of Markdown, and its letters may be capitals, as telephones
-//! write the first one. What a comment quotes or shows as code is no command.
+//! A comment is Markdown, and read as forges show it: what it quotes, lists, hides or shows as code is no command. The letters
+//! may be capitals, as telephones write the first one.
+
+use pulldown_cmark::{Event, Options, Parser, TagEnd};
 
 /// Commands of one comment that are read; the answer says how many were left out.
 pub const MAX_COMMANDS: usize = 10;
@@ -10,10 +12,12 @@ pub const MAX_COMMAND_BYTES: usize = 500;
 
 /// What starts a line.
 const WORD: &str = "/millrace";
-/// Spaces before it. A line with more of them is code.
-const MAX_INDENT: usize = 3;
-/// Marks of a fence, at least.
-const FENCE: usize = 3;
+/// Stands for what is no text: it begins no command.
+const OTHER: char = '\u{fffc}';
+/// What both forges have beyond CommonMark.
+const OPTIONS: Options = Options::ENABLE_TABLES
+    .union(Options::ENABLE_STRIKETHROUGH)
+    .union(Options::ENABLE_FOOTNOTES);
 
 /// One line of a comment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,57 +45,44 @@ pub enum Verb {
 
 /// The commands of `comment`, and how many more there are than [`MAX_COMMANDS`].
 pub(super) fn commands(comment: &str) -> (Vec<Command>, usize) {
-    let mut all = spoken(comment).filter_map(command);
+    let text = spoken(comment);
+    let mut all = text.lines().filter_map(command);
     let commands = all.by_ref().take(MAX_COMMANDS).collect();
     (commands, all.count())
 }
 
-/// The lines that are no code, without the spaces before them.
-fn spoken(comment: &str) -> impl Iterator<Item = &str> {
-    let mut open: Option<Fence> = None;
-    comment.lines().filter_map(move |line| {
-        let text = line.trim_start_matches(' ');
-        if line.len() - text.len() > MAX_INDENT {
-            return None;
+/// The lines of the paragraphs that stand in no list, quote, table or other block. Where a line begins with something that people
+/// see as more than text, it begins with [`OTHER`].
+fn spoken(comment: &str) -> String {
+    let mut text = String::new();
+    let mut open: Vec<TagEnd> = Vec::new();
+    for event in Parser::new_ext(comment, OPTIONS) {
+        let is_spoken = open.first() == Some(&TagEnd::Paragraph);
+        match event {
+            Event::Start(tag) => {
+                if is_spoken {
+                    text.push(OTHER);
+                }
+                open.push(tag.to_end());
+            }
+            Event::End(tag) => {
+                open.pop();
+                if tag == TagEnd::Paragraph {
+                    text.push('\n');
+                }
+            }
+            _ if !is_spoken => {}
+            Event::Text(words) => text.push_str(&words),
+            Event::Code(words) => {
+                text.push('`');
+                text.push_str(&words);
+                text.push('`');
+            }
+            Event::SoftBreak | Event::HardBreak => text.push('\n'),
+            _ => text.push(OTHER),
         }
-        match (&open, Fence::of(text)) {
-            (None, None) => return Some(text),
-            (None, Some(fence)) if fence.opens() => open = Some(fence),
-            (None, Some(_)) => return Some(text),
-            (Some(opened), Some(fence)) if fence.closes(opened) => open = None,
-            (Some(_), _) => {}
-        }
-        None
-    })
-}
-
-/// A line that begins or ends a block of code, as CommonMark has it.
-struct Fence<'a> {
-    mark: char,
-    length: usize,
-    /// What stands behind the marks.
-    info: &'a str,
-}
-
-impl<'a> Fence<'a> {
-    fn of(line: &'a str) -> Option<Self> {
-        let mark = line
-            .chars()
-            .next()
-            .filter(|mark| matches!(mark, '`' | '~'))?;
-        let info = line.trim_start_matches(mark);
-        let length = line.len() - info.len();
-        (length >= FENCE).then_some(Self { mark, length, info })
     }
-
-    /// Else it is code within a line.
-    fn opens(&self) -> bool {
-        self.mark == '~' || !self.info.contains('`')
-    }
-
-    fn closes(&self, opened: &Fence<'_>) -> bool {
-        self.mark == opened.mark && self.length >= opened.length && self.info.trim().is_empty()
-    }
+    text
 }
 
 fn command(line: &str) -> Option<Command> {
@@ -143,6 +134,31 @@ mod tests {
             "/millrace cancel\n/millrace scratch x86_64\n",
             &["Cancel ", "Scratch x86_64"],
         );
+    }
+
+    #[test]
+    fn what_people_see_as_something_else_is_none() {
+        for comment in [
+            "- ```sh\n  /millrace cancel\n  ```",
+            "1. ```\n   /millrace cancel\n   ```",
+            "<!--\n/millrace cancel\n-->",
+            "<pre>\n/millrace cancel\n</pre>",
+            "`\n/millrace cancel\n`",
+            "``\n/millrace cancel\n``",
+            "> a\n/millrace cancel",
+            "- a\n  /millrace cancel",
+            "*/millrace cancel*",
+            "[/millrace cancel](https://example.org)",
+            "![](x)/millrace cancel",
+            "<b>/millrace cancel</b>",
+            "# /millrace cancel",
+            "| a |\n|---|\n/millrace cancel",
+        ] {
+            check(comment, &[]);
+        }
+        check("1. ```\n   x\n   ```\n\n/millrace plan", &["Plan "]);
+        check("<!-- x -->\n\n/millrace plan", &["Plan "]);
+        check("- a\n\n/millrace plan", &["Plan "]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const BOUNDS: Connections = Connections {
     most: 4,
     silent: Duration::from_millis(100),
+    unread: Duration::from_millis(300),
 };
 
 async fn served() -> std::net::SocketAddr {
@@ -22,6 +23,7 @@ async fn served() -> std::net::SocketAddr {
     };
     let router = axum::Router::new()
         .route("/", axum::routing::get(async || "well"))
+        .route("/large", axum::routing::get(async || vec![0_u8; 64 << 20]))
         .route("/slow", axum::routing::get(slow));
     tokio::spawn(server::serve(listener, router, BOUNDS));
     address
@@ -56,6 +58,21 @@ async fn silent_ones_are_closed_and_others_are_answered() {
     for mut stream in silent {
         assert_eq!(answer(&mut stream, "").await, "");
     }
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_end() {
+    let address = served().await;
+    let mut unread = Vec::new();
+    for _ in 0..BOUNDS.most {
+        let mut stream = connected(address).await;
+        let asks = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+        stream.write_all(asks).await.expect("sent");
+        unread.push(stream);
+    }
+    let last = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let said = answer(&mut connected(address).await, last).await;
+    assert!(said.ends_with("well"), "{said}");
 }
 
 #[tokio::test]
