@@ -194,7 +194,6 @@ mod tests {
         // No end, and no beginning.
         check("```sh\n/millrace retry\n/millrace plan", &[]);
         check("```a`b\n/millrace retry", &["Retry "]);
-        check("``\n/millrace retry\n``", &["Retry "]);
         check("    ```\n/millrace retry", &["Retry "]);
         check("> ```\n> /millrace plan\n\n/millrace retry", &["Retry "]);
     }
