@@ -7,14 +7,25 @@ use anyhow::{Context as _, Result};
 use crate::terraform::Verdict;
 
 /// Stages that are over.
-#[derive(Default)]
-pub(crate) struct Stages(Vec<Stage>);
+pub(crate) struct Stages {
+    over: Vec<Stage>,
+    began: Instant,
+}
 
 struct Stage {
     name: String,
     took: Duration,
     /// If not that it went well.
     end: Option<String>,
+}
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self {
+            over: Vec::new(),
+            began: Instant::now(),
+        }
+    }
 }
 
 impl Stages {
@@ -27,6 +38,30 @@ impl Stages {
         println!("== {name}");
         let began = Instant::now();
         let done = Verdict::of(stage());
+        self.ended(name, done, began.elapsed())
+    }
+
+    /// Runs `beside` on a thread of its own while `stages` run: it mostly waits. Their lines mix.
+    pub(crate) fn beside(
+        &mut self,
+        (name, beside): (&str, impl FnOnce() -> Result<Verdict> + Send),
+        stages: impl FnOnce(&mut Self) -> Result<()>,
+    ) -> Result<()> {
+        println!("== {name}, beside what follows");
+        std::thread::scope(|scope| {
+            let began = Instant::now();
+            let running = scope.spawn(move || (Verdict::of(beside()), began.elapsed()));
+            let ended = stages(self);
+            let (done, took) = match running.join() {
+                Ok(ended) => ended,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            let done = self.ended(&format!("{name}, beside the stages before"), done, took);
+            ended.and(done)
+        })
+    }
+
+    fn ended(&mut self, name: &str, done: Result<Verdict>, took: Duration) -> Result<()> {
         let end = match &done {
             Ok(Verdict::Clean) => None,
             Ok(Verdict::LeftOut(why)) => {
@@ -35,9 +70,9 @@ impl Stages {
             }
             Err(_) => Some("FAILED".to_owned()),
         };
-        self.0.push(Stage {
+        self.over.push(Stage {
             name: name.to_owned(),
-            took: began.elapsed(),
+            took,
             end,
         });
         done.map(drop).with_context(|| name.to_owned())
@@ -53,11 +88,10 @@ impl Stages {
 impl Drop for Stages {
     fn drop(&mut self) {
         println!("\n== seconds of each stage");
-        for Stage { name, took, end } in &self.0 {
+        for Stage { name, took, end } in &self.over {
             let end = end.as_deref().unwrap_or_default();
             println!("{:>6}  {name}  {end}", took.as_secs());
         }
-        let all: Duration = self.0.iter().map(|stage| stage.took).sum();
-        println!("{:>6}  in all", all.as_secs());
+        println!("{:>6}  in all", self.began.elapsed().as_secs());
     }
 }
