@@ -248,14 +248,6 @@ impl<P: Platform> Control<P> {
     /// The planned commit that a merge came with, and which requests the pull request is about.
     async fn came_with(&self, merge: &str, head: &str, base: &str) -> Result<Came> {
         let repo = self.platform.state_repo();
-        let parents = repo.info(merge).await?.parents;
-        // What the branch had by then is not what the pull request brought, also if the last look was long before. A
-        // merge that is the head itself does not say what that was: what came with it may be several commits.
-        let before = parents.iter().find(|parent| *parent != head);
-        let base = match before {
-            Some(before) if merge != head => before,
-            _ => base,
-        };
         let (planned, _) = self.head_row().await?;
         if !repo.is_ancestor(merge, &planned.commit).await? {
             let was_planned = self.planned_row(merge).await?;
@@ -270,6 +262,14 @@ impl<P: Platform> Control<P> {
                 _ => Came::NotYet,
             });
         }
+        let parents = repo.info(merge).await?.parents;
+        // What the branch had by then is not what the pull request brought, also if the last look was long before. A
+        // merge that is the head itself does not say what that was: what came with it may be several commits.
+        let before = parents.iter().find(|parent| *parent != head);
+        let base = match before {
+            Some(before) if merge != head => before,
+            _ => base,
+        };
         let requests = self.proposed(base, head).await?;
         for path in &requests {
             let Some(loaded) = self.load(path).await? else {
