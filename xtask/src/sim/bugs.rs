@@ -1,7 +1,7 @@
 //! Seeded bugs: they are put into a copy of the product, built, and each must be found by the simulator.
 //!
-//! The copy lies under the target directory and has a target directory of its own, so that neither the
-//! checkout nor its builds are touched. It begins with what the checkout has built: others' libraries are the same.
+//! The copy lies under the target directory, so that the checkout is not touched. It is built as tests are, with the
+//! libraries of others that the checkout's own tests have.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,28 +11,25 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::PROFILE;
+use super::AS_TESTS_ARE;
 use super::patch::{Bug, Build, VARIABLE, in_builds, read_all};
 use crate::sh::{cmd, output, target, top, write};
 
-/// Crates that the simulator is made of.
-const CRATES: [&str; 11] = [
+/// What a copy of the workspace has: all members, since fewer would ask for fewer features of others' libraries, and
+/// those would have to be built once more.
+const PARTS: [&str; 9] = [
+    ".cargo",
+    "Cargo.lock",
+    "Cargo.toml",
+    "crates",
+    "functions",
     "pipeline-spec",
-    "crates/approvals",
-    "crates/openpgp",
-    "crates/runner-api",
-    "crates/ledger",
-    "crates/planner",
-    "crates/ports",
-    "crates/control",
-    "crates/cost",
-    "crates/memory",
-    "crates/simulator",
+    "runners",
+    "tests",
+    "xtask",
 ];
 /// Seeds that the copy without a bug must pass: else a bug proves nothing.
 const SOUND: u64 = 200;
-/// Parts of all bugs, one of which a commit looks for.
-const PARTS: usize = 3;
 /// A run that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(600);
 
@@ -43,32 +40,17 @@ struct Found {
     is_found: bool,
 }
 
-/// Finds every third bug, beginning where the commit's id says. To look for all of them takes minutes, and what one commit
-/// changes seldom keeps one from being found: the commits after it look for the others.
-pub(super) fn third() -> Result<()> {
-    let commit = output(cmd("git", &["rev-parse", "HEAD"]).current_dir(top()))?;
-    let digits = commit.get(..8).context("read the commit's id")?;
-    let id =
-        usize::from_str_radix(digits, 16).with_context(|| format!("read the commit {commit}"))?;
-    let bugs = read_all(&top().join("crates/simulator/bugs"))?;
-    let turn = bugs.iter().skip(id % PARTS).step_by(PARTS);
-    let names: Vec<&str> = turn.map(|bug| bug.name.as_str()).collect();
-    ensure!(
-        !names.is_empty(),
-        "crates/simulator/bugs has fewer than {PARTS} bugs"
-    );
-    println!(
-        "{} of {} bugs; `cargo xtask sim --bugs` looks for all",
-        names.len(),
-        bugs.len()
-    );
-    find(&names)
+/// Finds those that one program can have together. Each other has a build of its own, which takes longer than the
+/// rest together: `cargo xtask sim --bugs` has them too.
+pub(super) fn find_together() -> Result<()> {
+    let mut bugs = read_all(&bugs_folder())?;
+    bugs.retain(Bug::has_switch);
+    find_these(bugs)
 }
 
 /// Finds all bugs, or those named. Fails when one is not found within its budget.
 pub(super) fn find(names: &[&str]) -> Result<()> {
-    let begun = Instant::now();
-    let mut bugs = read_all(&top().join("crates/simulator/bugs"))?;
+    let mut bugs = read_all(&bugs_folder())?;
     if let Some(unknown) = names
         .iter()
         .find(|name| bugs.iter().all(|bug| bug.name != **name))
@@ -77,6 +59,11 @@ pub(super) fn find(names: &[&str]) -> Result<()> {
         bail!("no bug is called {unknown}: there are {}", known.join(", "));
     }
     bugs.retain(|bug| names.is_empty() || names.contains(&bug.name.as_str()));
+    find_these(bugs)
+}
+
+fn find_these(bugs: Vec<Bug>) -> Result<()> {
+    let begun = Instant::now();
     let copy = Copy::make()?;
     let builds = in_builds(bugs, &copy.top)?;
     let mut missed = Vec::new();
@@ -240,44 +227,31 @@ impl Drop for Watchdog {
     }
 }
 
-/// The crates, copied.
+/// The workspace, copied.
 struct Copy {
     top: PathBuf,
 }
 
 impl Copy {
+    /// With the time of now: what an earlier run built with a bug in it is built again.
     fn make() -> Result<Self> {
         let copy = Self {
-            top: target().join("bugs").join("checkout"),
+            top: folder().join("checkout"),
         };
         if copy.top.exists() {
             std::fs::remove_dir_all(&copy.top)
                 .with_context(|| format!("remove {}", copy.top.display()))?;
         }
-        let manifest =
-            std::fs::read_to_string(top().join("Cargo.toml")).context("read Cargo.toml")?;
-        write(&copy.top.join("Cargo.toml"), &with_members(&manifest)?)?;
-        for file in ["Cargo.lock", "clippy.toml"] {
-            copy.copy(&top().join(file), &copy.top.join(file))?;
+        std::fs::create_dir_all(&copy.top)
+            .with_context(|| format!("create {}", copy.top.display()))?;
+        for part in PARTS {
+            output(cmd("cp", &["-r"]).args([top().join(part), copy.top.join(part)]))?;
         }
-        for folder in CRATES {
-            copy.copy(&top().join(folder), &copy.top.join(folder))?;
-        }
-        begin_with(&target().join(PROFILE), &builds().join(PROFILE))?;
         Ok(copy)
     }
 
-    /// With the time of now: what an earlier run built with a bug in it is built again.
-    fn copy(&self, from: &Path, to: &Path) -> Result<()> {
-        if let Some(parent) = to.parent() {
-            std::fs::create_dir_all(parent)
-                .with_context(|| format!("create {}", parent.display()))?;
-        }
-        let paths = [from.to_string_lossy(), to.to_string_lossy()];
-        output(&mut cmd("cp", &["-r", &paths[0], &paths[1]])).map(drop)
-    }
-
-    /// The program with these bugs.
+    /// The program with these bugs. What is made on the way lies with the checkout's own, whose libraries of others are
+    /// the same; programs lie apart.
     fn build(&self, build: &Build) -> Result<PathBuf> {
         let mut sound = Vec::new();
         for (path, text) in &build.files {
@@ -287,44 +261,25 @@ impl Copy {
             write(&path, text)?;
             sound.push((path, before));
         }
-        let folder = builds();
-        let words = ["build", "--quiet", "--offline", "--profile", PROFILE];
-        let mut command = cmd("cargo", &words);
-        command
-            .args(["-p", "simulator", "--bin", "simulate", "--target-dir"])
-            .arg(&folder)
-            .current_dir(&self.top);
-        let built = output(&mut command).context("build the copy with bugs");
+        let programs = folder().join("programs");
+        let mut command = cmd("cargo", &["build", "--quiet", "--offline"]);
+        command.args(AS_TESTS_ARE).current_dir(&self.top);
+        command.env("CARGO_BUILD_BUILD_DIR", target());
+        let built =
+            output(command.arg("--target-dir").arg(&programs)).context("build the copy with bugs");
         for (path, text) in &sound {
             write(path, text)?;
         }
-        built.map(|_| folder.join(PROFILE).join("simulate"))
+        built.map(|_| programs.join("debug").join("simulate"))
     }
 }
 
-/// Where cargo puts what it makes of the copy.
-fn builds() -> PathBuf {
-    target().join("bugs").join("target")
+/// Where bugs are written down.
+fn bugs_folder() -> PathBuf {
+    top().join("crates/simulator/bugs")
 }
 
-/// Copies what cargo has made into `to`, the first time. Libraries of others are used again. Ours are made anew, since
-/// their texts in the copy are younger than what was made of the checkout's.
-fn begin_with(from: &Path, to: &Path) -> Result<()> {
-    if to.exists() || !from.exists() {
-        return Ok(());
-    }
-    std::fs::create_dir_all(to).with_context(|| format!("create {}", to.display()))?;
-    for part in ["build", "deps", ".fingerprint"] {
-        output(cmd("cp", &["-a"]).arg(from.join(part)).arg(to))?;
-    }
-    Ok(())
-}
-
-/// The workspace's manifest with the members that the copy has.
-fn with_members(manifest: &str) -> Result<String> {
-    let line = manifest
-        .lines()
-        .find(|line| line.starts_with("members = "))
-        .context("find the line of members in Cargo.toml")?;
-    Ok(manifest.replacen(line, &format!("members = {CRATES:?}"), 1))
+/// All that looking for bugs makes.
+fn folder() -> PathBuf {
+    target().join("bugs")
 }
