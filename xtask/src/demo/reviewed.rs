@@ -82,12 +82,12 @@ impl Packager<'_> {
     /// as dpkg reads them.
     pub(super) fn tries_out(&self, pull: u64) -> Result<(Page, String)> {
         self.forge.comment(pull, Forge::OWNER, "/millrace scratch");
-        let page = self.sees(pull, SCRATCH, "done", |page| page.is_good)?;
+        // At a Gitea the text comes after the state.
+        let page = self.sees(pull, SCRATCH, "done, with a package", |page| {
+            page.is_good && package_on(page).is_some()
+        })?;
         println!("{}", page.text);
-        let links = page.text.split('(').skip(1);
-        let mut links = links.filter_map(|it| it.split_once(')').map(|(link, _)| link));
-        let link = links.find(|link| link.contains("/scratch/") && link.ends_with(".deb"));
-        let link = link.context("the page of a scratch build leads to no package")?;
+        let link = package_on(&page).context("it was just there")?;
         let file = self.demo.path("tried.deb");
         let fetch = [
             "--silent",
@@ -188,4 +188,11 @@ impl Packager<'_> {
         }
         Ok(())
     }
+}
+
+/// Where the page of a scratch build has a package of it.
+fn package_on(page: &Page) -> Option<&str> {
+    let links = page.text.split('(').skip(1);
+    let mut links = links.filter_map(|it| it.split_once(')').map(|(link, _)| link));
+    links.find(|link| link.contains("/scratch/") && link.ends_with(".deb"))
 }
