@@ -105,6 +105,24 @@ pub enum Error {
         /// Of what.
         unit: &'static str,
     },
+    /// A commit that a stranger may have made, and that is too large to be fetched.
+    #[error(
+        "fetch commit {commit}: it brings more than the {limit} bytes that are allowed; take what is large out of it"
+    )]
+    TooLarge {
+        /// Which.
+        commit: CommitId,
+        /// How many bytes one object of it may have, or all that is sent.
+        limit: u64,
+    },
+    /// The server began to send objects, and says that it cannot go on.
+    #[error("fetch from {url}: the server gives up and says: {reason}")]
+    GaveUp {
+        /// Which.
+        url: String,
+        /// The server's words, scrubbed.
+        reason: String,
+    },
     /// An object is not in the repository.
     #[error("find object {id} in {repository}: it is not there")]
     ObjectMissing {
@@ -172,9 +190,13 @@ impl Error {
             | Self::RefAmbiguous { .. }
             | Self::Refused { .. }
             | Self::Limit { .. }
+            | Self::TooLarge { .. }
             | Self::NotAFile { .. }
             | Self::Checkout { .. } => Class::User,
-            Self::Network { .. } | Self::Locked { .. } | Self::Io { .. } => Class::Transient,
+            // It may be short of memory.
+            Self::Network { .. } | Self::GaveUp { .. } | Self::Locked { .. } | Self::Io { .. } => {
+                Class::Transient
+            }
             Self::Server { .. } | Self::ObjectMissing { .. } | Self::Corrupt { .. } => {
                 Class::Broken
             }

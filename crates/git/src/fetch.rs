@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use gix::protocol::fetch::{self, Arguments, Negotiate, Shallow, Tags, negotiate};
 use gix::protocol::transport::Protocol;
 
+use crate::said::Said;
 use crate::wire::{AGENT, Connection};
 use crate::{Error, Result, durable};
 
@@ -74,6 +75,7 @@ pub(crate) fn fetch(
         Depth::Full => Shallow::NoChange,
         Depth::One => Shallow::DepthAtRemote(NonZeroU32::MIN),
     };
+    let said = Said::default();
     let mut stored = Ok(None);
     let outcome = gix::protocol::fetch(
         &mut Ask(wanted),
@@ -81,7 +83,7 @@ pub(crate) fn fetch(
             stored = durable::store_pack(repo, reader, wanted.max_object_bytes);
             Ok(stored.is_ok())
         },
-        gix::progress::Discard,
+        said.clone(),
         &AtomicBool::new(false),
         fetch::Context {
             handshake: &mut hello,
@@ -104,12 +106,21 @@ pub(crate) fn fetch(
             Error::Corrupt { reason, .. } if peer.budget.is_spent() || peer.budget.is_late() => {
                 peer.failure(gix::Error::from_error(std::io::Error::other(reason)))
             }
-            Error::Corrupt { reason, .. } => Error::Network {
-                url: peer.url.to_string(),
-                reason: peer
-                    .credentials
-                    .scrub(format!("the pack it sent is broken: {reason}")),
-            },
+            Error::Corrupt { reason, .. } => {
+                let url = peer.url.to_string();
+                match said.failure() {
+                    Some(said) => Error::GaveUp {
+                        url,
+                        reason: peer.credentials.scrub(said),
+                    },
+                    None => Error::Network {
+                        url,
+                        reason: peer
+                            .credentials
+                            .scrub(format!("the pack it sent is broken: {reason}")),
+                    },
+                }
+            }
             other => other,
         });
     }

@@ -36,6 +36,7 @@ mod read;
 mod remote;
 mod repository;
 mod resolve;
+mod said;
 mod url;
 mod wire;
 

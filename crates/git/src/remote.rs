@@ -28,6 +28,9 @@ const TIME: Duration = Duration::from_secs(15 * 60);
 const LOOK_TIME: Duration = Duration::from_secs(60);
 /// Most bytes of one conversation.
 const BYTES: u64 = 4 << 30;
+/// Most bytes of one object of a commit that is fetched by its name: of a pull request anybody may be the author, and
+/// each object is in memory as a whole. Below it a pack of a few bytes can unfold to all of a small machine's memory.
+const STRANGERS_OBJECT_BYTES: usize = 16 << 20;
 /// Commits of each branch offered to the server as known. After a forced push the common one is usually
 /// this near; when it is not, more is sent than needed, and nothing else happens.
 const HAVES_PER_BRANCH: usize = 32;
@@ -104,14 +107,19 @@ impl Remote {
             .try_find_header(tip.0)
             .map_err(Error::corrupt(format!("read commit {tip}")))?;
         if known.is_none() {
-            self.fetch(&repo, connection, tip)?;
+            self.fetch(&repo, connection, tip, None)?;
             cache.tidy();
         }
         let _ = local::move_branch(&repo, branch, Expect::Anything, tip)?;
         Ok(Some(tip))
     }
 
-    /// Has `commit` in the cache, if the server gives it by its name: another process may have learned of it first.
+    /// Has `commit` in the cache, if the server gives it by its name: another process may have learned of it first, or it
+    /// is a pull request's.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`], and [`Error::Corrupt`] if the server says that it cannot send it: what is wrong is then of
+    /// the commit, or of one before it that is not here.
     pub(crate) fn bring(&self, cache: &Repository, commit: CommitId) -> Result<()> {
         self.talk(|| {
             let _turn = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,10 +131,10 @@ impl Remote {
             if connection.serves_by_name(commit) == ByName::Never {
                 return Ok(());
             }
-            match self.fetch(&repo, connection, commit) {
+            match self.fetch(&repo, connection, commit, Some(STRANGERS_OBJECT_BYTES)) {
                 // It is gone there too: whoever reads it says so.
                 Err(Error::Server { .. }) => Ok(()),
-                Err(error) => Err(error),
+                Err(error) => Err(of_commit(commit, error)),
                 Ok(()) => {
                     cache.tidy();
                     Ok(())
@@ -141,6 +149,7 @@ impl Remote {
         repo: &gix::Repository,
         connection: Connection<'_>,
         commit: CommitId,
+        max_object_bytes: Option<usize>,
     ) -> Result<()> {
         let marker = repo.git_dir().join(PARTIAL);
         let files = match self.files {
@@ -160,7 +169,7 @@ impl Remote {
             have: &have,
             depth: Depth::Full,
             files,
-            max_object_bytes: None,
+            max_object_bytes,
         };
         fetch(repo, connection, &wanted)
     }
@@ -208,11 +217,16 @@ impl Remote {
         limit: u64,
     ) -> Result<()> {
         let connection = Connection::open(self.peer(TIME)?, Service::UploadPack)?;
+        // What is asked for by name comes all the same. Of a tree in the place of a file, its files do not.
+        let files = match connection.can_leave_files_out() {
+            true => Files::Later,
+            false => Files::All,
+        };
         let wanted = Wanted {
             want: blobs,
             have: &[],
             depth: Depth::Full,
-            files: Files::All,
+            files,
             max_object_bytes: Some(usize::try_from(limit).unwrap_or(usize::MAX)),
         };
         match fetch(repo, connection, &wanted) {
@@ -294,6 +308,18 @@ impl Remote {
     }
 }
 
+/// The same error, where the reason lies in the commit that was asked for.
+fn of_commit(commit: CommitId, error: Error) -> Error {
+    match error {
+        Error::Limit { limit, .. } => Error::TooLarge { commit, limit },
+        Error::GaveUp { reason, .. } => Error::Corrupt {
+            operation: format!("fetch commit {commit}"),
+            reason: format!("the server cannot send all of it, and says: {reason}"),
+        },
+        other => other,
+    }
+}
+
 /// Commits of the cache's branches that are worth offering to a server.
 fn known_commits(repo: &gix::Repository) -> Result<Vec<gix::ObjectId>> {
     let error = || Error::corrupt("list the cache's branches");
@@ -308,7 +334,10 @@ fn known_commits(repo: &gix::Repository) -> Result<Vec<gix::ObjectId>> {
             operation: "list the cache's branches".to_owned(),
             reason: error.to_string(),
         })?;
-        let mut next = branch.try_id().map(|id| CommitId(id.detach()));
+        let tip = branch.try_id().map(|id| CommitId(id.detach()));
+        // Of a damaged cache: all is fetched again.
+        let is_here = tip.map_or(Ok(false), |tip| is_known(repo, tip))?;
+        let mut next = tip.filter(|_| is_here);
         for _ in 0..HAVES_PER_BRANCH {
             let Some(commit) = next else { break };
             commits.push(commit.0);

@@ -122,6 +122,19 @@ impl Repository {
         self.head_of(&branch)
     }
 
+    /// Has here what is new on `branch`, of whatever size. Whether there was anything.
+    pub fn catch_up(&self, branch: &str) -> Result<bool> {
+        let branch = names::branch(branch)?;
+        let before = local::tip(&self.handle(), &branch)?;
+        Ok(self.head_of(&branch)? != before)
+    }
+
+    /// Whether this directory is a copy of a server's repository, which may be removed.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        matches!(self.origin, Origin::Server(_))
+    }
+
     fn head_of(&self, branch: &FullName) -> Result<Option<CommitId>> {
         let Origin::Server(remote) = &self.origin else {
             return local::tip(&self.handle(), branch);

@@ -30,6 +30,9 @@ const RESOLVE_TIME: Duration = Duration::from_secs(60);
 /// Who commits, unless told otherwise.
 const COMMITTER: (&str, &str) = ("Millrace", "millrace@localhost");
 
+/// What fails, in errors.
+const OPERATION: &str = "use the state repository";
+
 /// The branch that is planned, unless told otherwise.
 const MAIN: &str = "main";
 
@@ -91,12 +94,28 @@ impl GitStateRepo {
     /// Runs `call` where it may block.
     async fn call<T: Send + 'static>(
         &self,
-        call: impl FnOnce(&Repository) -> git::Result<T> + Send + 'static,
+        call: impl Fn(&Repository) -> git::Result<T> + Send + 'static,
     ) -> Result<T> {
-        let repository = Arc::clone(&self.repository);
-        blocking(move || call(&repository))
-            .await?
-            .map_err(port_error)
+        let (repository, planned) = (Arc::clone(&self.repository), self.held.clone());
+        let ended = blocking(move || match call(&repository) {
+            // A new copy has none of the planned branch's history yet, which comes along and may have any size.
+            Err(git::Error::TooLarge { .. }) if repository.catch_up(&planned)? => call(&repository),
+            ended => ended,
+        });
+        ended.await?.map_err(|error| self.explained(error))
+    }
+
+    /// Where a copy may be damaged, it says what to do.
+    fn explained(&self, error: git::Error) -> Error {
+        match error {
+            git::Error::ObjectMissing { .. } if self.repository.is_copy() => Error::corrupt(
+                OPERATION,
+                format!(
+                    "{error}, nor was it had from the server. This directory is a copy: if the server has the object, stop Millrace and remove the directory; all is then fetched again"
+                ),
+            ),
+            error => port_error(error),
+        }
     }
 }
 
@@ -251,7 +270,7 @@ impl StateRepo for GitStateRepo {
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T> {
     tokio::task::spawn_blocking(call)
         .await
-        .map_err(|error| Error::corrupt("use the state repository", error))
+        .map_err(|error| Error::corrupt(OPERATION, error))
 }
 
 fn parse(commit: &str) -> Result<CommitId> {
@@ -260,15 +279,16 @@ fn parse(commit: &str) -> Result<CommitId> {
         .map_err(|error: git::ParseIdError| Error::corrupt("read a commit's name", error))
 }
 
-/// What is broken is an alarm. The rest is tried again: a login or a full disk is mended outside, and a
-/// state repository that is not there now may come back.
+/// What is broken or too large is an alarm, or the fault of the commit that was asked for. The rest is tried again: a
+/// login or a full disk is mended outside, and a state repository that is not there now may come back.
 fn port_error(error: git::Error) -> Error {
     match error {
         git::Error::ObjectMissing { .. }
         | git::Error::Corrupt { .. }
         | git::Error::Name { .. }
-        | git::Error::Limit { .. } => Error::corrupt("use the state repository", error),
-        _ => Error::transient("use the state repository", error),
+        | git::Error::Limit { .. }
+        | git::Error::TooLarge { .. } => Error::corrupt(OPERATION, error),
+        _ => Error::transient(OPERATION, error),
     }
 }
 

@@ -278,3 +278,61 @@ async fn what_cannot_be_held_is_read_all_the_same() {
     let repo = GitStateRepo::new(Repository::open_bare(&person.origin).unwrap());
     assert_eq!(repo.head("main").await.unwrap(), Some(tip));
 }
+
+/// One byte more than an object of a pull request may have.
+const TOO_LARGE: usize = (16 << 20) + 1;
+
+/// Anybody may propose it; only who merges it makes the rest bear it.
+#[tokio::test]
+async fn what_is_too_large_is_read_once_it_is_merged() {
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
+    let first = person.push(&[("x", Some("1"))], "first").await;
+    let zeros = "0".repeat(TOO_LARGE);
+    let files = [("large", Some(zeros.as_str())), ("y", Some("2"))];
+    let large = person.push(&files, "large").await;
+    git(&person.origin, &["update-ref", "refs/heads/fork", &large]);
+    git(&person.origin, &["update-ref", "refs/heads/main", &first]);
+    let copy = |name: &str| {
+        let url = support::url(&person.server, "r.git");
+        let repository = Repository::remote(url, person.home.join(name), Credentials::None);
+        GitStateRepo::new(repository.unwrap())
+    };
+    let error = copy("one").read(&large, "y").await.unwrap_err();
+    assert!(matches!(error, ports::Error::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("16777216 bytes"), "{error}");
+
+    // A copy that has never looked at the branch.
+    git(&person.origin, &["update-ref", "refs/heads/main", &large]);
+    let read = copy("two").read(&large, "y").await.unwrap();
+    assert_eq!(read.unwrap(), "2");
+}
+
+#[tokio::test]
+async fn who_reads_a_damaged_copy_learns_that_it_is_one() {
+    let home = tempfile::tempdir().unwrap();
+    let person = Person::new(home.path());
+    let tip = person.push(&[("x", Some("1"))], "first").await;
+    let cache = person.home.join("cache.git");
+    let copy = || {
+        let url = support::url(&person.server, "r.git");
+        GitStateRepo::new(Repository::remote(url, &cache, Credentials::None).unwrap())
+    };
+    assert_eq!(copy().head("main").await.unwrap().as_ref(), Some(&tip));
+    let commit = git(&cache, &["cat-file", "commit", &tip]);
+    std::fs::remove_dir_all(cache.join("objects/pack")).unwrap();
+    let store = [
+        "hash-object",
+        "-w",
+        "--stdin",
+        "-t",
+        "commit",
+        "--literally",
+    ];
+    let (ok, stored) = try_git(&cache, &store, commit.as_bytes());
+    assert_eq!((ok, stored), (true, tip.clone()));
+    let error = copy().read(&tip, "x").await.unwrap_err();
+    assert!(matches!(error, ports::Error::Corrupt { .. }), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("This directory is a copy"), "{said}");
+}

@@ -16,4 +16,5 @@ mod packs;
 mod push;
 mod read;
 mod resolve;
+mod strangers;
 mod support;
