@@ -101,6 +101,12 @@ impl Settings {
     pub fn parse(json: &str) -> anyhow::Result<Self> {
         let settings: Self = serde_json::from_str(json)?;
         settings.installation().check()?;
+        let state = &settings.state_repository;
+        anyhow::ensure!(
+            state.branch != state.status_branch,
+            "branch and status_branch of the state repository are both {}: answers need a branch of their own",
+            state.branch
+        );
         Ok(settings)
     }
 
@@ -165,6 +171,8 @@ mod tests {
         let other = "\"forge\": {\"kind\": \"svn\"}";
         check("\"unknown\": [1]", other, "unknown variant `svn`");
         check("\"url\"", "\"address\"", "missing field `url`");
+        let same = "\"branch\": \"status\", \"url\"";
+        check("\"url\"", same, "are both status");
         check("\"admin_token\"", "\"admin\"", "unknown variant `admin`");
     }
 

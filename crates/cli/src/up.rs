@@ -21,7 +21,7 @@ use control::{Control, Options};
 use notify::Watcher;
 use pipeline_spec::Config;
 use platform_local::LocalPlatform;
-use ports::StateRepo;
+use ports::{Platform as _, StateRepo};
 use state_repo::GitStateRepo;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -80,6 +80,7 @@ pub(crate) async fn run(mut args: UpArgs, output: &Output) -> anyhow::Result<Ver
         Reach::Away { copy, .. } => configuration(copy, &args.branch).await,
     };
     let options = options(config.as_ref(), &args, &place);
+    tell_apart(&options)?;
     let jobs = Jobs::of(args.jobs, config.as_ref());
     let platform =
         LocalPlatform::open(&layout.data(), state_repo).context("open the data directory")?;
@@ -241,7 +242,7 @@ async fn begin(
     reach: &Reach,
 ) -> anyhow::Result<TcpListener> {
     let checked = match reach {
-        Reach::There => refuse_old_ledger(control, layout).await,
+        Reach::There => refuse_what_does_not_fit(control, layout).await,
         Reach::Away { .. } => Ok(()),
     };
     let begun = match checked {
@@ -252,9 +253,29 @@ async fn begin(
 }
 
 /// A ledger that is lost, or older than what is public, would build all again and write over the proof.
-async fn refuse_old_ledger(control: &Here, layout: &Layout) -> anyhow::Result<()> {
+async fn refuse_what_does_not_fit(control: &Here, layout: &Layout) -> anyhow::Result<()> {
     let problems = control.check_ledger().await.context("check the ledger")?;
-    refuse(&problems, layout)
+    refuse(&problems, layout)?;
+    find_branch(control, layout).await
+}
+
+/// A branch that is misspelled would look like one that was removed, and be offered to be brought back.
+async fn find_branch(control: &Here, layout: &Layout) -> anyhow::Result<()> {
+    let branch = &control.options().branch;
+    let before = StatePlace::noted(layout).map(|place| place.branch);
+    let Some(before) = before.ok().filter(|before| before != branch) else {
+        return Ok(());
+    };
+    if control.planned_commit().await?.is_empty() {
+        return Ok(());
+    }
+    let tip = control.platform().state_repo().head(branch).await;
+    let tip = tip.context("read the state repository")?;
+    anyhow::ensure!(
+        tip.is_some(),
+        "plan the branch {branch}: it is not in the state repository. This data directory has planned {before} so far: `--branch {before}` goes on with that. To plan {branch} from now on, push it first"
+    );
+    Ok(())
 }
 
 fn refuse(problems: &[ledger::Problem], layout: &Layout) -> anyhow::Result<()> {
@@ -366,6 +387,18 @@ fn options(config: Option<&Config>, args: &UpArgs, place: &StatePlace) -> Option
         options.status_branch = config.project.status_branch.to_string();
     }
     options
+}
+
+/// Answers on the branch that is planned would be planned, too.
+fn tell_apart(options: &Options) -> anyhow::Result<()> {
+    let branch = &options.branch;
+    if *branch != options.status_branch {
+        return Ok(());
+    }
+    let sentence = format!(
+        "plan the branch {branch}: Millrace writes its answers onto it; give --branch the branch of wishes, such as main, or another `status_branch` in its millrace.yaml"
+    );
+    Err(Failure::new(Kind::Usage, sentence).into())
 }
 
 fn start_logging() {

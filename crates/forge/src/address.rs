@@ -187,6 +187,14 @@ impl Secret {
         &self.0
     }
 
+    /// `text` without it, whoever wrote that: some repeat what they were sent.
+    pub(crate) fn hidden_in(&self, text: &str) -> String {
+        match self.0.is_empty() {
+            true => text.to_owned(),
+            false => text.replace(&self.0, "…"),
+        }
+    }
+
     /// It can be sent in a header.
     pub(crate) fn is_token(&self) -> bool {
         !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic())
@@ -266,6 +274,9 @@ mod tests {
         let error = Address::new("https://me:hunter2@x/", "a/b").expect_err("refused");
         assert!(!format!("{error} {error:?}").contains("hunter2"));
         assert_eq!(format!("{:?}", Secret::new("hunter2\n")), "Secret(…)");
+        let hidden = Secret::new("hunter2\n").hidden_in("no hunter2 and hunter2");
+        assert_eq!(hidden, "no … and …");
+        assert_eq!(Secret::new("").hidden_in("no"), "no");
     }
 
     #[test]

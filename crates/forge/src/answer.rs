@@ -1,7 +1,7 @@
 //! What a forge answered, as bytes with headers: a stranger's until it is parsed.
 //!
 //! Callers: `line` and the adapters. Invariants: an answer has an end ([`MAX_BYTES`]); what it says reaches people as
-//! one short line.
+//! one short line, without the token that it answers to.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -12,6 +12,8 @@ use reqwest::StatusCode;
 use reqwest::header::{DATE, HeaderMap, LINK, LOCATION};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+use crate::address::Secret;
 
 /// Bytes of an answer. A page of 50 pull requests with the longest texts that GitHub takes is below. Of a larger answer
 /// the head alone is kept.
@@ -26,6 +28,8 @@ pub(crate) struct Answer {
     pub(crate) headers: HeaderMap,
     /// None: it has more than [`MAX_BYTES`].
     body: Option<Vec<u8>>,
+    /// What it was asked with. The forge, or a proxy before it, may repeat that.
+    token: Option<Secret>,
 }
 
 impl Answer {
@@ -51,7 +55,14 @@ impl Answer {
             status,
             headers,
             body,
+            token: None,
         })
+    }
+
+    /// The same, which will not repeat `token`.
+    pub(crate) fn to(mut self, token: &Secret) -> Self {
+        self.token = Some(token.clone());
+        self
     }
 
     /// Its JSON. What cannot be read is most often a proxy's page in the place of the forge's.
@@ -100,8 +111,13 @@ impl Answer {
         let said = serde_json::from_slice(body);
         let said = said.map_or_else(|_| String::new(), |said: Said| said.message);
         let one_line = said.split_whitespace().collect::<Vec<_>>().join(" ");
-        let shown = one_line.chars().filter(|&c| is_shown(c));
-        shown.take(MAX_MESSAGE).collect()
+        // Before anything of it is hidden: a character that is left out may stand in the middle of a token.
+        let shown: String = one_line.chars().filter(|&c| is_shown(c)).collect();
+        let shown = match &self.token {
+            Some(token) => token.hidden_in(&shown),
+            None => shown,
+        };
+        shown.chars().take(MAX_MESSAGE).collect()
     }
 
     /// The forge has another page of this list.
@@ -190,6 +206,7 @@ impl Answer {
             status: StatusCode::from_u16(status).expect("a status"),
             headers: headers.collect(),
             body: Some(body.as_bytes().to_vec()),
+            token: None,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The line to a forge: one request at a time is asked for, sent, redirected and judged.
 //!
 //! Callers: the adapters. Invariants: no request without the consent of [`Limits`]; a redirect is followed on the same
-//! server only; an error says what a person has to mend.
+//! server only; an error says what a person has to mend, and never has the token in it.
 
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -148,7 +148,9 @@ impl<W: Wire, C: Clock> Line<W, C> {
         let limits = || self.limits.lock().unwrap_or_else(PoisonError::into_inner);
         limits().ask(self.now(), call.writes()).map_err(wait)?;
         let sent = self.wire.send(token, call).await;
-        let answer = sent.map_err(|cause| Error::transient(call.operation, cause))?;
+        let answer = sent
+            .map_err(|cause| Error::transient(call.operation, token.hidden_in(&cause)))?
+            .to(token);
         limits().hear(self.now(), &answer).map_err(wait)?;
         if answer.status.is_server_error() {
             let cause = format!(
@@ -172,4 +174,51 @@ pub(crate) fn client() -> std::result::Result<Client, ConfigError> {
         .user_agent("millrace")
         .build();
     client.map_err(|error| ConfigError::Client(chain(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use memory::ManualClock;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Says what it was sent, with this status; without one nothing comes back.
+    struct Echo(Option<u16>);
+
+    impl Wire for Echo {
+        const FORGE: &'static str = "Gitea";
+
+        async fn send(&self, token: &Secret, _: &Call) -> std::result::Result<Answer, String> {
+            let token = token.expose();
+            let status = self.0.ok_or_else(|| format!("{token} was not sent"))?;
+            let (first, rest) = token.split_at(3);
+            let said = format!("bad token {token}, and {first}\u{7}{rest}");
+            let body = json!({ "message": said }).to_string();
+            Ok(Answer::made(status, &[], &body))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_is_repeated_is_not_told() {
+        for (status, expect) in [
+            (Some(401), "bad token …, and …"),
+            (Some(500), "answers 500 Internal Server Error bad token …"),
+            (None, "look: … was not sent"),
+        ] {
+            let address = Address::new("https://git.example.org/api/v1", "acme/state");
+            let line = Line::new(
+                Echo(status),
+                address.expect("an address"),
+                ManualClock::at(0),
+            );
+            let token = Secret::new("SECRETGITEATOKEN1234567890");
+            let answer = line
+                .ask(&token, Call::get("look", "/pulls".to_owned()))
+                .await;
+            let said = answer.map_or_else(|error| error.to_string(), |answer| answer.message());
+            assert!(said.contains(expect), "{status:?}: {said}");
+            assert!(!said.contains("TOKEN1"), "{status:?}: {said}");
+        }
+    }
 }

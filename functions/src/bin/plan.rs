@@ -20,9 +20,10 @@ async fn handle(plane: &Plane, event: LambdaEvent<SqsEvent>) -> Result<SqsBatchR
         match plane.plan_head().await {
             Ok(Planned::Broken(problems)) => {
                 let first = problems.first();
+                let first = first.map(|it| format!("{}: {}", it.subject, it.message));
                 tracing::error!(
                     problems = problems.len(),
-                    ?first,
+                    first,
                     "the configuration is broken"
                 );
             }

@@ -2,7 +2,7 @@
 //! forge's timer look too.
 
 use forge::webhook::{
-    Event, FullName, Hook, Secrets, WeakSecret, messages, other_name, receive_http,
+    Event, FullName, Hook, Secrets, WeakSecret, looked_at, messages, other_name, receive_http,
 };
 use functions::{Boot, Secret, Settings};
 use lambda_http::{Body, Error, Request, Response, run, service_fn};
@@ -95,7 +95,7 @@ impl Door {
             return answer(202, &words);
         }
         match (is_for_plan, for_forge.is_empty()) {
-            (true, _) => answer(202, "the state repository will be looked at"),
+            (true, _) => answer(202, &looked_at(&hook, self.own.as_ref())),
             (false, false) => answer(202, "it will be looked at"),
             (false, true) => answer(200, "Millrace does nothing for this"),
         }

@@ -60,7 +60,11 @@ pub(super) async fn plan_loop<P: Platform>(
             // Open pull requests lie over another commit now.
             Ok(Planned::New(..)) => news.forge.notify_one(),
             Ok(Planned::Broken(problems)) => {
-                tracing::error!(problems = problems.len(), first = ?problems.first(), "the configuration is broken; nothing new is planned");
+                tracing::error!(
+                    problems = problems.len(),
+                    first = first(&problems),
+                    "the configuration is broken; nothing new is planned"
+                );
             }
             Ok(_) => {}
             Err(error) => {
@@ -72,6 +76,12 @@ pub(super) async fn plan_loop<P: Platform>(
         patience = Patience::new();
         let _told_or_time = tokio::time::timeout(LOOK, news.pushed.notified()).await;
     }
+}
+
+/// Of what a person has to mend, the first.
+fn first(problems: &[ledger::Problem]) -> Option<String> {
+    let first = problems.first()?;
+    Some(format!("{}: {}", first.subject, first.message))
 }
 
 pub(super) async fn advance_loop<P: Platform>(control: Arc<Control<P>>) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! The forge: its words come in by webhooks, and it is told by checks.
 
+mod secrets;
+
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +11,7 @@ use anyhow::Context as _;
 use axum::http::HeaderMap;
 use control::Control;
 use forge::webhook::{
-    Deliveries, Event, FullName, Hook, Secrets, messages, other_name, receive_http,
+    Deliveries, Event, FullName, Hook, Refusal, looked_at, messages, other_name, receive_http,
 };
 use forge::{AnyForge, ConfigError, Kind, Secret, Site};
 use ledger::{Message, QueueName};
@@ -24,6 +26,7 @@ use crate::args::{ForgeArgs, ForgeKind};
 use crate::failure::Failure;
 use crate::failure::Kind::Usage;
 use crate::state::{StatePlace, private_text};
+use secrets::SecretFile;
 
 /// How work goes is looked at this often. The forge is called for what has changed alone.
 const TELL: Duration = Duration::from_secs(5);
@@ -172,7 +175,7 @@ async fn tell_loop<P: Platform, F: Forge>(
 
 /// Who listens to the forge's webhooks.
 pub(crate) struct Ears<P: Platform> {
-    secrets: Secrets,
+    secrets: SecretFile,
     /// The state repository, if it is known what the forge calls it.
     own: Option<FullName>,
     control: Arc<Control<P>>,
@@ -181,14 +184,12 @@ pub(crate) struct Ears<P: Platform> {
 }
 
 /// What one has to know before there is a control plane.
-pub(crate) struct Ear(Secrets, Option<FullName>);
+pub(crate) struct Ear(SecretFile, Option<FullName>);
 
 impl Ear {
     /// With the secrets in `file`.
     pub(crate) fn told(file: &Path, args: &ForgeArgs, place: &StatePlace) -> anyhow::Result<Self> {
-        let text = private_text(file)?;
-        let secrets = Secrets::strong(&text)
-            .with_context(|| format!("read the webhook's secrets in {}", file.display()))?;
+        let secrets = SecretFile::open(file)?;
         let own = site(args).and_then(|site| site.full_name(&place.repository));
         Ok(Self(secrets, own))
     }
@@ -211,13 +212,17 @@ impl<P: Platform> Ears<P> {
         deliveries.unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn receive(&self, headers: &HeaderMap, body: &[u8]) -> Result<Hook, Refusal> {
+        receive_http(&self.secrets.now(), headers, body)
+    }
+
     async fn take(&self, headers: &HeaderMap, body: &[u8]) -> (u16, String) {
         // A large one takes a while, and whoever else is served by this thread does not wait for it.
         let received = match tokio::runtime::Handle::current().runtime_flavor() {
             RuntimeFlavor::MultiThread => {
-                tokio::task::block_in_place(|| receive_http(&self.secrets, headers, body))
+                tokio::task::block_in_place(|| self.receive(headers, body))
             }
-            _ => receive_http(&self.secrets, headers, body),
+            _ => self.receive(headers, body),
         };
         let hook = match received {
             Ok(hook) => hook,
@@ -246,7 +251,7 @@ impl<P: Platform> Ears<P> {
                 tracing::warn!("{words}");
                 (202, words)
             }
-            None => (202, "the state repository will be looked at".to_owned()),
+            None => (202, looked_at(&hook, self.own.as_ref())),
         }
     }
 
@@ -292,7 +297,7 @@ mod tests {
     fn ears() -> Ears<MemoryPlatform> {
         let control = Control::new(MemoryPlatform::new(), Options::default());
         let own = FullName::new("acme", "state");
-        let ear = Ear(Secrets::from_lines(SECRET), own);
+        let ear = Ear(SecretFile::gone(SECRET), own);
         ear.listen(Arc::new(control), Arc::new(News::default()))
     }
 
@@ -339,6 +344,23 @@ mod tests {
         assert_eq!(status(&ears, "one", "acme/state").await, 202);
         assert_eq!(status(&ears, "two", "acme/other").await, 202);
         assert_eq!(waiting(&ears).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_is_added_is_known_to_the_next_delivery() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("secrets");
+        std::fs::write(&file, "another one of the webhook").expect("a file");
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&file, mode).expect("a mode");
+        let ears = Ears {
+            secrets: SecretFile::open(&file).expect("secrets"),
+            ..ears()
+        };
+        assert_eq!(status(&ears, "one", "acme/state").await, 401);
+        std::fs::write(&file, format!("another one of the webhook\n{SECRET}\n")).expect("a file");
+        assert_eq!(status(&ears, "one", "acme/state").await, 202);
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ pub(crate) fn answered(path: &Path) {
     commit(path, "status", "builds/2026/11/app.yaml", b"an answer");
 }
 
-fn commit(path: &Path, branch: &str, file: &str, text: &[u8]) {
+pub(crate) fn commit(path: &Path, branch: &str, file: &str, text: &[u8]) {
     let repository = git::Repository::init_bare(path).expect("a repository");
     let meta = git::CommitMeta {
         name: "Ada".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::up::{ended, made, millrace, private, up};
+use crate::up::{Up, commit, ended, made, millrace, private, up};
 
 const KEY: &str =
     "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n";
@@ -57,6 +57,58 @@ async fn a_login_in_a_refused_word_is_not_repeated() {
     check(&["up", "--json", "--state", login]).await;
     check(&["up", login]).await;
     check(&[login]).await;
+}
+
+#[tokio::test]
+async fn a_branch_that_cannot_be_planned_is_refused_with_another_one() {
+    let folder = made();
+    let root = folder.path();
+    let on = |branch: &str| {
+        let mut command = up(root);
+        command.args(["--branch", branch]);
+        command
+    };
+    // Answers are written there.
+    let (code, said) = ended(on("status")).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("writes its answers onto it"), "{said}");
+    assert!(!root.join("data/millrace.db").exists());
+    // Before anything was planned it may come later.
+    let mut first = Up::started(on("later")).await;
+    first.child.kill().await.expect("it is stopped");
+    let mut first = Up::started(on("main")).await;
+    first.says("\"planned\"").await;
+    first.child.kill().await.expect("it is stopped");
+    let (code, said) = ended(on("mian")).await;
+    assert_eq!(code, 3, "{said}");
+    assert!(
+        said.contains("the branch mian: it is not in the state repository"),
+        "{said}"
+    );
+    assert!(said.contains("`--branch main` goes on"), "{said}");
+    let again = Up::started(on("main")).await;
+    drop(again);
+}
+
+#[tokio::test]
+async fn what_is_broken_is_told_in_words() {
+    let folder = made();
+    let root = folder.path();
+    commit(
+        &root.join("state.git"),
+        "broken",
+        "millrace.yaml",
+        b"version: [",
+    );
+    let mut command = up(root);
+    command.args(["--branch", "broken"]);
+    let said = Up::started(command)
+        .await
+        .says("the configuration is broken")
+        .await;
+    let line = said.last().expect("a line");
+    assert!(line.contains("\"first\":\"millrace.yaml"), "{line}");
+    assert!(!line.contains("Problem {"), "{line}");
 }
 
 /// `millrace up` with this file of a token, in the words of a forge.

@@ -51,13 +51,23 @@ pub(super) fn commands(comment: &str) -> (Vec<Command>, usize) {
     (commands, all.count())
 }
 
-/// The lines of the paragraphs that stand in no list, quote, table or other block. Where a line begins with something that people
+/// The lines of the paragraphs that stand in no list, quote, table or other block, and are not folded away. Where a line begins with something that people
 /// see as more than text, it begins with [`OTHER`].
 fn spoken(comment: &str) -> String {
     let mut text = String::new();
     let mut open: Vec<TagEnd> = Vec::new();
+    let mut folds = 0;
     for event in Parser::new_ext(comment, OPTIONS) {
-        let is_spoken = open.first() == Some(&TagEnd::Paragraph);
+        if let Event::Html(html) | Event::InlineHtml(html) = &event {
+            // What is folded in a list or a quote ends with it.
+            let is_outside = matches!(open[..], [TagEnd::HtmlBlock | TagEnd::Paragraph, ..]);
+            folds = if is_outside {
+                folded(folds, html)
+            } else {
+                folds
+            };
+        }
+        let is_spoken = folds == 0 && open.first() == Some(&TagEnd::Paragraph);
         match event {
             Event::Start(tag) => {
                 if is_spoken {
@@ -83,6 +93,13 @@ fn spoken(comment: &str) -> String {
         }
     }
     text
+}
+
+/// How many `<details>` are open behind `html`, where `before` were. One that is never closed hides all the rest.
+fn folded(before: usize, html: &str) -> usize {
+    let html = html.to_ascii_lowercase();
+    let count = |tag: &str| html.matches(tag).count();
+    (before + count("<details")).saturating_sub(count("</details"))
 }
 
 fn command(line: &str) -> Option<Command> {
@@ -153,12 +170,22 @@ mod tests {
             "<b>/millrace cancel</b>",
             "# /millrace cancel",
             "| a |\n|---|\n/millrace cancel",
+            "<details>\n\n/millrace cancel\n\n</details>",
+            "<Details open><summary>a</summary>\n\n/millrace cancel",
+            "<details>\n<details>\n\n</details>\n\n/millrace cancel\n\n</details>",
+            "a <details>\n/millrace cancel\n</details>",
         ] {
             check(comment, &[]);
         }
         check("1. ```\n   x\n   ```\n\n/millrace plan", &["Plan "]);
         check("<!-- x -->\n\n/millrace plan", &["Plan "]);
         check("- a\n\n/millrace plan", &["Plan "]);
+        check(
+            "<details>\n\na log\n\n</details>\n\n/millrace plan",
+            &["Plan "],
+        );
+        check("> <details>\n\n/millrace plan", &["Plan "]);
+        check("`<details>`\n/millrace plan", &["Plan "]);
     }
 
     #[test]

@@ -23,4 +23,4 @@ pub use hook::{BranchChange, Checked, Event, FullName, Hook, Kind, Presence, Pul
 pub use read::{Headers, MAX_BODY_BYTES, read, receive, receive_http};
 pub use refusal::Refusal;
 pub use secrets::{Secrets, WeakSecret, signature};
-pub use wanted::{messages, other_name};
+pub use wanted::{looked_at, messages, other_name};

@@ -45,6 +45,17 @@ pub fn other_name(hook: &Hook, own: Option<&FullName>, options: &str) -> Option<
     }
 }
 
+/// What the forge is told where the state repository will be looked at. A delivery of another repository has it looked
+/// at, too: after a rename it is the same one, and deliveries come under the new name.
+pub fn looked_at(hook: &Hook, own: Option<&FullName>) -> String {
+    match (&hook.repository, own) {
+        (Some(there), Some(own)) if !is_same(there, own) => format!(
+            "the state repository {own} will be looked at, though this is of {there}: if it was not renamed, the webhook belongs to another repository"
+        ),
+        _ => "the state repository will be looked at".to_owned(),
+    }
+}
+
 fn is_meant(hook: &Hook, own: Option<&FullName>) -> bool {
     match (&hook.repository, own) {
         (Some(there), Some(own)) => {
@@ -136,7 +147,7 @@ fn wish(command: &Command) -> Wish {
         (Verb::Plan, []) => Wish::Plan,
         (Verb::Scratch, []) => Wish::Scratch { commit: None },
         (Verb::Scratch, [commit]) if is_commit(commit) => Wish::Scratch {
-            commit: Some((*commit).to_owned()),
+            commit: Some(commit.to_ascii_lowercase()),
         },
         (verb, words) => {
             let verb = match verb {
@@ -147,15 +158,36 @@ fn wish(command: &Command) -> Wish {
                 Verb::Unknown(word) => word,
             };
             let words = [&[verb], words].concat().join(" ");
-            Wish::Unknown { words }
+            Wish::Unknown {
+                words: visible(&words),
+            }
         }
     }
 }
 
 /// Whole: the beginning of one can be made to fit another commit.
 fn is_commit(word: &str) -> bool {
-    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    [40, 64].contains(&word.len()) && word.bytes().all(is_hex)
+    [40, 64].contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Of a character that nobody sees, its number: the answer repeats what was written, which would look as it should be.
+fn visible(words: &str) -> String {
+    let one = |c: char| match is_unseen(c) {
+        true => format!("<U+{:04X}>", u32::from(c)),
+        false => c.to_string(),
+    };
+    words.chars().map(one).collect()
+}
+
+/// Control characters, and those that Unicode has shown as nothing or that turn the direction of a line.
+fn is_unseen(c: char) -> bool {
+    let is_ignored = matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}'
+    );
+    is_ignored || c.is_control()
 }
 
 #[cfg(test)]
@@ -223,6 +255,8 @@ mod tests {
         let commit = "0123456789abcdef".repeat(4);
         let expect = format!("Scratch {{ commit: Some({:?}) }}", &commit[..40]);
         check(&format!("/millrace scratch {}", &commit[..40]), &expect);
+        let capitals = commit[..40].to_uppercase();
+        check(&format!("/millrace scratch {capitals}"), &expect);
         check(
             "/millrace scratch 0123456",
             "Unknown { words: \"scratch 0123456\" }",
@@ -230,6 +264,14 @@ mod tests {
         check(
             "/millrace cancel curl",
             "Unknown { words: \"cancel curl\" }",
+        );
+        check(
+            "/millrace plan\u{200b}",
+            "Unknown { words: \"plan<U+200B>\" }",
+        );
+        check(
+            "/millrace retry \u{202e}\u{1}\u{e0041}",
+            "Unknown { words: \"retry <U+202E><U+0001><U+E0041>\" }",
         );
         check("/millrace", "Unknown { words: \"\" }");
         check("/millrace merge it", "Unknown { words: \"merge it\" }");
@@ -322,6 +364,25 @@ mod tests {
         let pressed = messages(&hook(button("retry", "d1")), own.as_ref());
         assert_eq!(pressed.len(), 2, "it names a commit");
         assert_eq!(messages(&hook(Event::Ping), None), []);
+    }
+
+    #[test]
+    fn whose_push_it_is_is_told() {
+        let push = hook(Event::Push {
+            branch: "main".to_owned(),
+            after: None,
+        });
+        let usual = "the state repository will be looked at";
+        assert_eq!(looked_at(&push, None), usual);
+        assert_eq!(
+            looked_at(&push, FullName::new("acme", "State").as_ref()),
+            usual
+        );
+        let told = looked_at(&push, FullName::new("acme", "other").as_ref());
+        assert!(
+            told.contains("acme/other will be looked at, though this is of Acme/state"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Up {
     async fn new() -> Self {
         let platform = MemoryPlatform::new();
         let control = Arc::new(Control::new(platform.clone(), Options::default()));
-        let ear = Ear(Secrets::from_lines(SECRET), FullName::new("acme", "state"));
+        let ear = Ear(SecretFile::gone(SECRET), FullName::new("acme", "state"));
         let ears = ear.listen(control.clone(), Arc::new(News::default()));
         let config = server::Config {
             logs: None,
