@@ -338,7 +338,8 @@ pub fn classify(path: &str) -> PathKind {
         };
     };
     let file = rest.rsplit('/').next().unwrap_or(rest);
-    if file.starts_with('.') || file.eq_ignore_ascii_case("README.md") {
+    let is_hidden = file.starts_with('.') && !file.ends_with(".yaml");
+    if is_hidden || file.eq_ignore_ascii_case("README.md") {
         return PathKind::Other;
     }
     let placed = match folder {

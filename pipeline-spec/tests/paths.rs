@@ -28,7 +28,7 @@ fn every_path_has_one_meaning() {
     check("policy.yaml", "policy");
     check("platforms/almalinux-10.yaml", "platform");
     check("platforms/AlmaLinux.yaml", "misplaced");
-    check("platforms/.yaml", "other");
+    check("platforms/.yaml", "misplaced");
     check("platforms/a/b.yaml", "misplaced");
     check("platform/debian-12.yaml", "misplaced");
     check("flavors/epel.yaml", "flavor");
@@ -48,6 +48,8 @@ fn every_path_has_one_meaning() {
     check("builds/2026/11/deep/x.yaml", "misplaced");
     check("builds/2026/11/x.json", "misplaced");
     check("builds/2026/11/.gitkeep", "other");
+    check("builds/2026/11/..yaml", "misplaced");
+    check("builds/2026/11/.x.yaml", "misplaced");
     check("releases/2026/11/openssl-fix.yaml", "release");
     check("errata/2026/ALSA-2026:1234.yaml", "erratum");
     check("modifications/openssl/config.yaml", "reserved");

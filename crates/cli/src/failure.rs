@@ -92,9 +92,29 @@ pub(crate) fn kind_of(error: &anyhow::Error) -> Kind {
         .map_or(Kind::Trouble, |failure| failure.kind)
 }
 
+/// What a login or a token of GitHub begins with: <https://github.blog/engineering/behind-githubs-new-authentication-token-formats/>.
+const TOKENS: [&str; 6] = ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"];
+
+/// Errors repeat words of the command, and somebody has put a login or a token where none belongs.
+pub(crate) fn without_secrets(text: &str) -> String {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '=');
+    let hidden = |word: &str| match word.find('@') {
+        Some(at) if word[..at].contains(':') => forge::shown(word),
+        _ if TOKENS.iter().any(|token| word.contains(token)) => "…".to_owned(),
+        _ => word.to_owned(),
+    };
+    // Each piece is a word and what ends it.
+    let pieces = text.split_inclusive(ends);
+    let shown = pieces.map(|piece| {
+        let word = piece.trim_end_matches(ends);
+        hidden(word) + &piece[word.len()..]
+    });
+    shown.collect()
+}
+
 /// The error as it goes to standard error: a line for people, or a line of JSON.
 pub(crate) fn report(kind: Kind, message: &str, json: bool) -> String {
-    let message = clean(message);
+    let message = without_secrets(&clean(message));
     if json {
         let error = serde_json::json!({
             "error": {"kind": kind.word(), "code": kind.code(), "message": message},
@@ -108,6 +128,18 @@ pub(crate) fn report(kind: Kind, message: &str, json: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_repeated() {
+        let check = |text: &str, expect: &str| assert_eq!(without_secrets(text), expect);
+        check("open 'https//ada:hunter2@h/x': no", "open '…@h/x': no");
+        check("https://ada:hun@ter2@h/x\nno", "…@h/x\nno");
+        check("read /a/ghp_abc: no", "read … no");
+        check("--token=github_pat_abc", "--token=…");
+        for same in ["Ada <ada@h>, a: b", "git@h:x.git", "  a  \n", ""] {
+            check(same, same);
+        }
+    }
 
     #[test]
     fn errors_for_people_and_for_programs() {

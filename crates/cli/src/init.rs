@@ -41,6 +41,10 @@ pub(crate) const BUILDER: &str = "local-builder";
 pub(crate) const SIGNER: &str = "local-signer";
 
 pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
+    ensure!(
+        !args.directory.to_string_lossy().contains("://"),
+        "init makes a directory on this machine, and what was given is an address: `millrace init DIRECTORY`, then `millrace up --state ADDRESS`"
+    );
     let layout = Layout::new(&args.directory)?;
     ensure!(
         !layout.state().exists() && !layout.secrets().exists(),

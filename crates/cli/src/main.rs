@@ -41,7 +41,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, Parser};
 
 use args::{Args, Command};
-use failure::{Closed, Kind};
+use failure::{Closed, Kind, without_secrets};
 use render::Output;
 
 /// How a command ended when nothing broke on the way.
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Words that are refused are repeated, and an address among them may have a login in it.
+/// Words that are refused are repeated, and an address among them may have a login in it, or a token stands there.
 fn without_logins(mut error: clap::Error) -> clap::Error {
     for kind in [
         ContextKind::InvalidValue,
@@ -87,7 +87,7 @@ fn without_logins(mut error: clap::Error) -> clap::Error {
         let Some(ContextValue::String(word)) = error.get(kind) else {
             continue;
         };
-        let shown = forge::shown(word);
+        let shown = without_secrets(&forge::shown(word));
         if shown != *word {
             error.insert(kind, ContextValue::String(shown));
             // Advice repeats the word, too.

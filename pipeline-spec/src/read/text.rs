@@ -13,10 +13,8 @@ pub(crate) fn check<'a>(path: &str, bytes: &'a [u8]) -> Result<&'a str, Diagnost
             Severity::Error,
             Finding::new(
                 Code::TooLarge,
-                format!(
-                    "the file has {} bytes; the limit is {MAX_FILE_BYTES}",
-                    bytes.len()
-                ),
+                // Who reads it may have stopped there.
+                format!("the file has more than {MAX_FILE_BYTES} bytes"),
                 "split it into several files; build requests are linked by `with`",
             ),
         ));

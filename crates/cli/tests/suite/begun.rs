@@ -445,6 +445,15 @@ async fn a_directory_with_a_space_is_quoted() {
 }
 
 #[tokio::test]
+async fn an_address_is_no_directory() {
+    let (folder, said) = init_at("https://ada:hunter2@git.example.org/x", &[]).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("millrace up --state ADDRESS"), "{said:?}");
+    assert!(!said.err.contains("hunter2"), "{said:?}");
+    assert!(!folder.path().join("https:").exists());
+}
+
+#[tokio::test]
 async fn it_says_how_the_public_address_comes_to_millrace() {
     for (public, expect) in [
         (
