@@ -7,7 +7,9 @@
 use std::collections::BTreeMap;
 
 use ledger::{Budget, Ceiling, Change, Expect, Key, Millis, Row};
-use ports::{Applied, Check, CheckState, Delivery, FORGE_WRITES, Forge, Ledger, Letter, Place};
+use ports::{
+    Applied, Check, CheckState, Delivery, FORGE_WRITES, Forge, Ledger, Letter, Place, Pull,
+};
 use ports::{Platform, TaskQueue};
 
 use crate::load::unexpected;
@@ -18,6 +20,8 @@ use crate::{Control, Error, MAX_TRIES, Reported, Result, contended};
 pub(crate) enum Word {
     /// What merging would do, and answers: people wait for it.
     Plan,
+    /// What merging a stranger's pull request would do: there may be any number of them.
+    Foreign,
     /// Something failed, or all is done.
     News,
     /// More of the same is done.
@@ -25,6 +29,14 @@ pub(crate) enum Word {
 }
 
 impl Word {
+    /// Of the check of what merging would do.
+    pub(crate) fn of_plan(pull: &Pull) -> Self {
+        match pull.is_own {
+            true => Self::Plan,
+            false => Self::Foreign,
+        }
+    }
+
     /// Of a check of results, when so many of its tasks had failed as people were told last.
     pub(crate) fn of_results(check: &Check, failed: usize, told: usize) -> Self {
         match check.state {
@@ -37,6 +49,7 @@ impl Word {
     fn ceilings(self) -> [Ceiling; 2] {
         match self {
             Self::Plan => FORGE_WRITES,
+            Self::Foreign => [Ceiling::a_minute(30), Ceiling::an_hour(250)],
             Self::News => [Ceiling::a_minute(70), Ceiling::an_hour(450)],
             Self::Progress => [Ceiling::a_minute(40), Ceiling::an_hour(PROGRESS_AN_HOUR)],
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ledger::{Leans, Note, Phase, Problem, RequestPlan, RequestRow, RequestSpec, Tasks};
 use pipeline_spec::{
     Architecture, BuildRequest, Config, Diagnostic, PackageName, PackageRequest, PlatformName,
-    Priority, RepositoryName, RequestKind, RequestPath, Severity, Source,
+    Priority, RepositoryName, RequestKind, RequestPath, Severity, Source, is_config_path,
 };
 use planner::{Plan, RequestView, Resolution, plan_build};
 use ports::{ChangeKind, PathChange, Platform, Resolved, StateRepo};
@@ -104,9 +104,9 @@ pub struct DryRunRequest {
     pub priority: Priority,
     /// What a person must mend.
     pub problems: Vec<Problem>,
-    /// A host did not answer: another look may say otherwise.
+    /// Those of its problems that are a host's that did not answer, by their messages: another look may say otherwise.
     #[serde(skip)]
-    pub is_unsure: bool,
+    pub unsure: BTreeSet<String>,
     /// A release or its revert: what beside files its plan is made of.
     #[serde(skip)]
     pub leans: Leans,
@@ -261,7 +261,10 @@ impl<P: Platform> Control<P> {
         let (config, warnings) = match self.read_config(files).await? {
             Ok(read) => read,
             Err(diagnostics) => {
-                run.problems = problems(&diagnostics);
+                // A file that is none may be what all else is said to lack.
+                let links = not_files(files).filter(|path| is_config_path(path));
+                run.problems = links.map(|path| not_a_file(path)).collect();
+                run.problems.extend(problems(&diagnostics));
                 run.remarks = diagnostics.iter().map(Remark::from).collect();
                 return Ok(run);
             }
@@ -277,7 +280,9 @@ impl<P: Platform> Control<P> {
         let changes = self.file_changes(from, files).await?;
         run.notes = self.dry_notes(&changes).await?;
         if from.is_some() {
-            run.notes.extend(changes.iter().filter_map(configured));
+            // A link is told of as one.
+            let files = changes.iter().filter(|it| it.kind != ChangeKind::NotAFile);
+            run.notes.extend(files.filter_map(configured));
         }
         // What was there before is not of who reads this.
         let differs = |path: &str| changes.iter().any(|change| change.path == path);
@@ -305,7 +310,7 @@ impl<P: Platform> Control<P> {
                 change: word(change.kind).to_owned(),
                 priority: Priority::Normal,
                 problems: Vec::new(),
-                is_unsure: false,
+                unsure: BTreeSet::new(),
                 leans: Leans::default(),
                 notes: Vec::new(),
                 tasks: Vec::new(),
@@ -453,10 +458,11 @@ impl<P: Platform> Control<P> {
             Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
             Ok(Resolved::Missing(message)) => Resolution::Missing(message),
             Err(why) => {
-                request.is_unsure = true;
-                Resolution::Missing(format!(
+                let message = format!(
                     "{git_ref} of {git} cannot be looked up now, and is asked for again each minute; if the address is wrong, mend it. The host says: {why}"
-                ))
+                );
+                request.unsure.insert(message.clone());
+                Resolution::Missing(message)
             }
         }
     }
@@ -506,6 +512,14 @@ impl<P: Platform> Control<P> {
         });
         Ok(())
     }
+}
+
+fn not_files(files: Files<'_>) -> impl Iterator<Item = &String> {
+    let checkout = match files {
+        Files::Commit(_) => None,
+        Files::Checkout(checkout) => Some(checkout),
+    };
+    checkout.into_iter().flat_map(|it| &it.not_files)
 }
 
 /// A request as it would be admitted.

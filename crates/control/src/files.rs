@@ -15,6 +15,8 @@ pub struct Checkout {
     pub base: Option<String>,
     /// By path from the repository's top; `None` takes the path out of the base.
     pub files: BTreeMap<String, Option<Bytes>>,
+    /// Paths that differ and are links or submodules, or have no name that can be read. They are among `files`, as gone.
+    pub not_files: BTreeSet<String>,
 }
 
 /// Where files are read from.
@@ -102,6 +104,11 @@ impl<P: Platform> Control<P> {
         }
         let mut changes = Vec::new();
         for path in paths {
+            if checkout.not_files.contains(&path) {
+                let kind = ChangeKind::NotAFile;
+                changes.push(PathChange { path, kind });
+                continue;
+            }
             let old = match from {
                 Some(from) => repo.read(from, &path).await?,
                 None => None,

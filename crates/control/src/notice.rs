@@ -235,11 +235,19 @@ pub(crate) fn configured(change: &PathChange) -> Option<Note> {
     })
 }
 
-/// The answer to a link.
+/// The answer to a link, and to a name that is shown with its control characters and broken bytes as `\\…`.
 pub(crate) fn not_a_file(path: &str) -> Problem {
+    let message = match path.contains('\\') {
+        true => {
+            "its name has control characters, or is no UTF-8, and nothing here reads it; rename it"
+        }
+        false => {
+            "it is a link or a submodule, which nothing here follows; put a regular file in its place"
+        }
+    };
     Problem {
         subject: path.to_owned(),
-        message: "it is a link or a submodule, which nothing here follows; put a regular file in its place".to_owned(),
+        message: message.to_owned(),
     }
 }
 

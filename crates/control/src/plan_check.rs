@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use approvals::CONFIGURATION;
+use ledger::Problem;
 use ports::{Annotation, Check, CheckState, Level, Pull};
 
 use crate::dry_run::{DryRun, DryRunPackage, DryRunRepository, DryRunRequest, PackageChange};
@@ -32,10 +34,16 @@ const MAX_ANNOTATIONS: usize = 100;
 
 /// What merging `pull` would do. `both`: paths that its base has changed as well.
 pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> Check {
-    let mistakes = mistakes(run);
+    let mistakes = problems(run, Whose::Persons);
+    let unsure = problems(run, Whose::Hosts);
     let warnings = warnings(run, both);
     let mut text = String::new();
-    if mistakes.is_empty() {
+    let unapproved = unapproved(run);
+    if !unapproved.is_empty() {
+        text.push_str("**Do not merge this yet.** It changes the configuration, and lacks approvals: merged without them, nothing of this, or of any later commit, is built or released.\n\n");
+        list(&mut text, "Approvals", &unapproved);
+    }
+    if mistakes.is_empty() && unsure.is_empty() {
         if let Some(forecast) = &run.forecast {
             let phrase = capital(&forecast.phrase());
             let _ = writeln!(
@@ -44,7 +52,9 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
             );
         }
         text.push_str(&overview(run));
-    } else {
+    }
+    list(&mut text, "Not known yet", &unsure);
+    if !mistakes.is_empty() {
         list(&mut text, "To mend", &mistakes);
         text.push_str(match run.digest.is_empty() {
             true => "**Do not merge this.** The configuration cannot be read: nothing of this, or of any later commit, would be built or released until it is mended. Requests were not looked at; `millrace lint` does.\n\n",
@@ -66,11 +76,11 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
         let _ = writeln!(text, "Plan {}.", code(&run.digest));
     }
     Check {
-        state: match mistakes.is_empty() {
+        state: match mistakes.is_empty() && unsure.is_empty() && unapproved.is_empty() {
             true => CheckState::Passed,
             false => CheckState::Failed,
         },
-        title: title(run, mistakes.len(), warnings.len()),
+        title: title(run, (mistakes.len(), unsure.len()), warnings.len()),
         summary: text,
         annotations: annotations(run),
         ..empty(pull)
@@ -102,9 +112,16 @@ fn empty(pull: &Pull) -> Check {
     }
 }
 
-fn title(run: &DryRun, mistakes: usize, warnings: usize) -> String {
+fn title(run: &DryRun, (mistakes, unsure): (usize, usize), warnings: usize) -> String {
     if mistakes > 0 {
         return count(mistakes, "mistake");
+    }
+    if unsure > 0 {
+        let sources = count(unsure, "source");
+        return format!("Not known yet: the host of {sources} does not answer");
+    }
+    if !unapproved(run).is_empty() {
+        return "Do not merge this yet: the configuration lacks approvals".to_owned();
     }
     let work = total(run);
     let mut does = Vec::new();
@@ -266,13 +283,27 @@ fn overview(run: &DryRun) -> String {
     text
 }
 
-/// What a person must mend: once each, by file and line where that is known.
-fn mistakes(run: &DryRun) -> Vec<String> {
+/// Who keeps a plan from being made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// A person made a mistake.
+    Persons,
+    /// A host does not answer.
+    Hosts,
+}
+
+/// What a person must mend, or what hosts do not answer: once each, by file and line where that is known.
+fn problems(run: &DryRun, whose: Whose) -> Vec<String> {
     let of_requests = run.requests.iter().flat_map(|request| {
         let path = request.path.as_str();
-        request.problems.iter().map(move |problem| (path, problem))
+        let meant = move |problem: &&Problem| {
+            request.unsure.contains(&problem.message) == (whose == Whose::Hosts)
+        };
+        let problems = request.problems.iter().filter(meant);
+        problems.map(move |problem| (path, problem))
     });
-    let of_all = run.problems.iter().map(|problem| ("", problem));
+    let of_all = run.problems.iter().filter(|_| whose == Whose::Persons);
+    let of_all = of_all.map(|problem| ("", problem));
     let mut lines: Vec<String> = of_all
         .chain(of_requests)
         .map(|(path, problem)| {
@@ -287,6 +318,13 @@ fn mistakes(run: &DryRun) -> Vec<String> {
     lines
 }
 
+/// Approvals of the configuration that are missing.
+fn unapproved(run: &DryRun) -> Vec<String> {
+    let notes = run.notes.iter();
+    let missing = notes.filter(|note| note.subject == CONFIGURATION);
+    missing.map(|note| prose(&note.why)).collect()
+}
+
 /// What people should look at twice before they merge.
 fn warnings(run: &DryRun, both: &BTreeSet<String>) -> Vec<String> {
     let needs = run.needs.iter();
@@ -299,6 +337,7 @@ fn warnings(run: &DryRun, both: &BTreeSet<String>) -> Vec<String> {
         });
     lines.extend(both);
     let notes = run.notes.iter();
+    let notes = notes.filter(|note| note.subject != CONFIGURATION);
     lines.extend(notes.map(|note| format!("{}: {}", code(&note.subject), prose(&note.why))));
     let remarks = run.remarks.iter().filter(|remark| !remark.is_error);
     lines.extend(remarks.map(|remark| {

@@ -108,7 +108,7 @@ fn sentence(came: &Came) -> String {
                 1 => ": 1 task was canceled".to_owned(),
                 tasks => format!(": {tasks} tasks were canceled"),
             };
-            format!("Scratch builds are stopped{tasks}. `/millrace scratch` lets them go on.")
+            format!("Scratch builds are stopped{tasks}. `/millrace scratch` lets them go on, for a fork with the id of the commit behind it.")
         }
         Came::Planned(head) => format!(
             "The plan was made anew, of {}.",

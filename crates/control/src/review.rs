@@ -22,11 +22,10 @@ use crate::compared::reviewed;
 use crate::dry_run::Refs;
 use crate::files::{Checkout, Files};
 use crate::load::unexpected;
-use crate::notice::not_a_file;
 use crate::plan_check::{plan_check, refusal};
 use crate::report::is_request;
 use crate::writer::{WRITING_MILLIS, Writer};
-use crate::{Control, Result};
+use crate::{Control, Error, Result};
 
 /// Files of one pull request. More are a migration: people plan it with `millrace plan`.
 const MAX_FILES: usize = 5_000;
@@ -97,8 +96,6 @@ pub(crate) struct Proposal {
     pub(crate) files: Checkout,
     /// Paths that the branch has changed as well since the pull request began.
     both: BTreeSet<String>,
-    /// Requests that would be links.
-    pub(crate) links: Vec<String>,
 }
 
 impl<P: Platform> Control<P> {
@@ -116,7 +113,9 @@ impl<P: Platform> Control<P> {
             open: pulls.len(),
             ..Reviewed::default()
         };
-        for pull in &pulls {
+        // A stranger may open as many as he likes.
+        let (own, others) = pulls.iter().partition::<Vec<_>, _>(|pull| pull.is_own);
+        for pull in own.into_iter().chain(others) {
             let row = known.remove(&pull.number);
             let said = match self.is_told(pull, &head.commit, row.as_ref()).await {
                 Ok(true) => continue,
@@ -142,6 +141,14 @@ impl<P: Platform> Control<P> {
                 tracing::warn!(pull = number, %error, "failed to see what became of a pull request");
                 reviewed.failed += 1;
             }
+        }
+        if reviewed.waiting > 0 {
+            let (waiting, open) = (reviewed.waiting, reviewed.open);
+            tracing::info!(
+                waiting,
+                open,
+                "checks of pull requests wait until the forge may be written to again"
+            );
         }
         Ok(reviewed)
     }
@@ -360,7 +367,7 @@ impl<P: Platform> Control<P> {
         };
         if !is_said {
             let writes = forge.writes(&check);
-            if !self.may_write(forge, writes, Word::Plan).await? {
+            if !self.may_write(forge, writes, Word::of_plan(pull)).await? {
                 return Ok(Said::Later);
             }
             let mut begun = PullRow {
@@ -397,13 +404,23 @@ impl<P: Platform> Control<P> {
     ///
     /// `again`: of the row. How long the work takes is no reason to write a check anew: it is not in the digest.
     async fn look_at(&self, pull: &Pull, base: &str, again: Millis) -> Result<Look> {
-        Ok(match self.proposal(&pull.head, base).await? {
-            Err(why) => Look {
-                check: named(refusal(pull, &why), again),
-                plan: None,
-                leans: Leans::default(),
-                stands: Stands::UntilChanged,
-            },
+        let refused = |why: &str, stands| Look {
+            check: named(refusal(pull, why), again),
+            plan: None,
+            leans: Leans::default(),
+            stands,
+        };
+        let proposal = match self.proposal(&pull.head, base).await {
+            // What is wrong is in its own commits, or in what git has kept of them.
+            Err(Error::Port(ports::Error::Corrupt { cause, .. })) => {
+                tracing::warn!(pull = pull.number, %cause, "git cannot read a pull request");
+                let why = format!("git cannot read its newest commit: {}", placeless(&cause));
+                return Ok(refused(&why, Stands::UntilTheNextLook));
+            }
+            proposal => proposal?,
+        };
+        Ok(match proposal {
+            Err(why) => refused(&why, Stands::UntilChanged),
             Ok(proposal) => {
                 // Anybody may open a pull request, and write any address into it.
                 let refs = match pull.is_own {
@@ -414,8 +431,6 @@ impl<P: Platform> Control<P> {
                 let mut run = self.dry_run_of(files, refs).await?;
                 self.dry_approvals(&mut run, files, Some(&pull.head))
                     .await?;
-                let links = proposal.links.iter().map(|path| not_a_file(path));
-                run.problems.extend(links);
                 let forecast = run.forecast.take();
                 let Check { digest, .. } = named(plan_check(pull, &run, &proposal.both), again);
                 run.forecast = forecast;
@@ -423,7 +438,10 @@ impl<P: Platform> Control<P> {
                 let plan = reviewed(&run, &pull.head);
                 let mut leans = Leans::default();
                 run.requests.iter().for_each(|it| leans.add(&it.leans));
-                let is_unsure = run.requests.iter().any(|request| request.is_unsure);
+                let is_unsure = run
+                    .requests
+                    .iter()
+                    .any(|request| !request.unsure.is_empty());
                 // A row has an end. Of so much nothing is kept, and it is planned at each look.
                 let leans = Some(leans).filter(|leans| leans.count() <= MAX_LEANS);
                 let stands = match is_unsure || leans.is_none() {
@@ -473,7 +491,8 @@ impl<P: Platform> Control<P> {
         let read = changes.iter().filter(|change| is_read(change));
         let read: Vec<String> = read.map(|change| change.path.clone()).collect();
         repo.prefetch(head, &read).await?;
-        let (mut files, mut bytes, mut links) = (BTreeMap::new(), 0, Vec::new());
+        let (mut files, mut bytes) = (BTreeMap::new(), 0);
+        let mut not_files = BTreeSet::new();
         for change in &changes {
             let file = match (change.kind, is_read(change)) {
                 (ChangeKind::Removed | ChangeKind::NotAFile, _) => None,
@@ -481,8 +500,8 @@ impl<P: Platform> Control<P> {
                 (_, false) => Some(Bytes::new()),
                 (_, true) => repo.read(head, &change.path).await?,
             };
-            if change.kind == ChangeKind::NotAFile && is_request(&change.path) {
-                links.push(change.path.clone());
+            if change.kind == ChangeKind::NotAFile {
+                not_files.insert(change.path.clone());
             }
             bytes += file.as_ref().map_or(0, Bytes::len);
             if bytes > MAX_BYTES {
@@ -499,9 +518,12 @@ impl<P: Platform> Control<P> {
         };
         let base = Some(base.to_owned()).filter(|base| !base.is_empty());
         Ok(Ok(Proposal {
-            files: Checkout { base, files },
+            files: Checkout {
+                base,
+                files,
+                not_files,
+            },
             both,
-            links,
         }))
     }
 
@@ -537,6 +559,15 @@ impl<P: Platform> Control<P> {
 /// Whether planning reads the file.
 fn is_read(change: &PathChange) -> bool {
     is_request(&change.path) || is_config_path(&change.path)
+}
+
+/// Words without directories of this machine: they are nobody's else.
+fn placeless(text: &str) -> String {
+    let words = text.split(' ').map(|word| match word.starts_with('/') {
+        true => "…",
+        false => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// A check with the digest of its text. One that is to be made again has another digest than before.

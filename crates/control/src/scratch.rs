@@ -189,7 +189,8 @@ impl<P: Platform> Control<P> {
                 Err(found) => _ = broken.insert(path, problems(&found)),
             }
         }
-        for path in proposal.links.iter().filter_map(|path| build_path(path)) {
+        let links = proposal.files.not_files.iter();
+        for path in links.filter_map(|path| build_path(path)) {
             broken.insert(path.clone(), vec![not_a_file(path.as_str())]);
         }
         leave_out(&mut builds, &mut broken);

@@ -139,6 +139,7 @@ pub(crate) async fn plan_files<P: Platform>(
         files: files
             .map(|(path, text)| (path, text.map(Into::into)))
             .collect(),
+        ..Checkout::default()
     };
     Ok(Json(state.control.dry_run_files(&checkout).await?))
 }

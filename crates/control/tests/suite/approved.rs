@@ -442,6 +442,9 @@ async fn a_plan_says_who_has_to_approve() {
         .expect("a world that works");
     let checks = forge.checks(&head).into_iter();
     let check = checks.last().expect("a world that works");
+    assert_eq!(check.state, CheckState::Failed);
+    let title = "Do not merge this yet: the configuration lacks approvals";
+    assert_eq!(check.title, title);
     for says in [
         "needs 1 more approval, by bob or carol, for base",
         "needs 2 approvals, by alice, bob or carol; to approve",

@@ -368,6 +368,61 @@ async fn a_plan_is_shown_while_progress_waits() {
     assert_eq!((told.written, told.waiting), (20, 0));
 }
 
+/// However many pull requests strangers open, those of the repository are planned, and first.
+#[tokio::test]
+async fn strangers_leave_room_for_others() {
+    let mut world = world().await;
+    let forge = Counting::new(&world);
+    let repo = world.memory.state_repo().clone();
+    let base = world.tip("main").await;
+    let mut heads = Vec::new();
+    for number in 0..60 {
+        repo.reset("topic", &base);
+        let own = format!("docs/{number}.md");
+        let new = world.next_commit(&[(&own, Some("text"))]);
+        let head = repo.push("topic", "Ada <ada@example.org>", new);
+        forge.inner.open_pull(Pull {
+            number: 0,
+            title: "a change".to_owned(),
+            author: "ada".to_owned(),
+            head: head.clone(),
+            base: "main".to_owned(),
+            is_own: number == 59,
+            state: PullState::Open,
+        });
+        heads.push(head);
+    }
+    let reviewed = another(&world).review(&forge).await.expect("no fault");
+    assert_eq!((reviewed.written, reviewed.waiting), (30, 30));
+    assert_eq!(forge.inner.checks(&heads[59]).len(), 1);
+    // An hour of strangers.
+    for _ in 0..20 {
+        world.pass(61);
+        for number in 1..60 {
+            let head = repo_head(&mut world, &base, number);
+            forge
+                .inner
+                .change_pull(number, |it| it.head.clone_from(&head));
+        }
+        another(&world).review(&forge).await.expect("no fault");
+    }
+    assert!(forge.most_in(3_600_000) <= 250);
+    let head = repo_head(&mut world, &base, 60);
+    forge.inner.change_pull(60, |it| it.head.clone_from(&head));
+    let reviewed = another(&world).review(&forge).await.expect("no fault");
+    assert_eq!(reviewed.written, 1);
+    assert_eq!(forge.inner.checks(&head).len(), 1);
+}
+
+/// A branch of somebody's with one commit more.
+fn repo_head(world: &mut World, base: &str, number: u64) -> String {
+    let repo = world.memory.state_repo().clone();
+    repo.reset("topic", base);
+    let path = format!("docs/{number}.md");
+    let new = world.next_commit(&[(&path, Some("another text"))]);
+    repo.push("topic", "Ada <ada@example.org>", new)
+}
+
 /// Pages of pull requests that were merged together are told in several rounds, each once.
 #[tokio::test]
 async fn a_merge_of_very_many_is_told_on_all_their_pages() {

@@ -82,6 +82,7 @@ async fn proposed(world: &mut World, files: &[(&str, Option<&str>)]) -> String {
     let checkout = Checkout {
         base: Some(main),
         files: files.collect(),
+        ..Checkout::default()
     };
     let unpushed = world.control.dry_run_files(&checkout).await;
     assert_eq!(text(&unpushed.expect("no fault")), text(&by_branch));
@@ -196,7 +197,10 @@ async fn a_checkout_without_a_base_is_the_whole_tree() {
         })
         .collect();
     files.insert(NEWER.to_owned(), Some(Bytes::from(one("lib"))));
-    let checkout = Checkout { base: None, files };
+    let checkout = Checkout {
+        files,
+        ..Checkout::default()
+    };
     let run = world
         .control
         .dry_run_files(&checkout)

@@ -6,7 +6,7 @@ use memory::MemoryForge;
 use ports::{CheckState, Permission, Platform, PullState};
 
 use crate::fixture::{APP, CONFIG, RELEASE, release};
-use crate::review::{OTHER, RESULTS, merge, one, open, plan, push, review, seen, tell};
+use crate::review::{OTHER, RESULTS, merge, one, open, plan, pull, push, review, seen, tell};
 use crate::world::{Act, World};
 
 async fn world() -> (World, MemoryForge) {
@@ -88,8 +88,13 @@ async fn a_host_that_is_away_is_asked_again() {
     world.faults.break_off("repo.resolve", 0);
     for _ in 0..3 {
         review(&world, &forge).await;
-        let text = plan(&forge, &pull).summary;
+        let check = plan(&forge, &pull);
+        assert_eq!(check.state, CheckState::Failed);
+        let says = "Not known yet: the host of 1 source does not answer";
+        assert_eq!(check.title, says);
+        let text = check.summary;
         assert!(text.contains("cannot be looked up now"), "{text}");
+        assert!(!text.contains("To mend"), "{text}");
     }
     assert_eq!(forge.checks_written(), 1);
     world.faults.disarm();
@@ -99,6 +104,48 @@ async fn a_host_that_is_away_is_asked_again() {
     assert_eq!(plan(&forge, &pull).state, CheckState::Passed);
     review(&world, &forge).await;
     assert_eq!(forge.checks_written(), 2);
+}
+
+/// A link is told of as one, in the place of a request, of the configuration and of what nobody reads.
+#[tokio::test]
+async fn links_are_told_of_before_they_are_merged() {
+    for (path, state, title) in [
+        (APP, CheckState::Failed, "1 mistake"),
+        ("millrace.yaml", CheckState::Failed, "2 mistakes"),
+        (
+            "platforms/linked.yaml",
+            CheckState::Passed,
+            "Nothing to build or release (1 warning)",
+        ),
+    ] {
+        let (world, forge) = world().await;
+        let repo = world.memory.state_repo().clone();
+        repo.reset("topic", &world.tip("main").await);
+        let head = repo.push_link("topic", "Ada <ada@example.org>", path);
+        let number = forge.open_pull(pull(head.clone()));
+        review(&world, &forge).await;
+        let check = seen(&forge, &head, "plan").expect("it is told");
+        assert_eq!((check.state, &*check.title), (state, title), "{number}");
+        let says = format!("* `{path}`: it is a link or a submodule");
+        assert!(check.summary.contains(&says), "{}", check.summary);
+    }
+}
+
+/// What git cannot read of it is its own fault, and its author is told.
+#[tokio::test]
+async fn a_pull_request_that_git_cannot_read_is_refused() {
+    let (mut world, forge) = world().await;
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    let unknown = "f".repeat(40);
+    forge.change_pull(pull.number, |it| it.head.clone_from(&unknown));
+    for _ in 0..2 {
+        review(&world, &forge).await;
+        let check = seen(&forge, &unknown, "plan").expect("it is told");
+        assert_eq!(check.state, CheckState::Failed);
+        let says = "git cannot read its newest commit";
+        assert!(check.summary.contains(says), "{}", check.summary);
+    }
+    assert_eq!(forge.checks_written(), 1);
 }
 
 #[tokio::test]

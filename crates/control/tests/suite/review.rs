@@ -28,7 +28,7 @@ pub(crate) async fn open(
     pull
 }
 
-fn pull(head: String) -> Pull {
+pub(crate) fn pull(head: String) -> Pull {
     Pull {
         number: 0,
         title: "a change".to_owned(),
