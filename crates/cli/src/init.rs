@@ -40,10 +40,19 @@ const PROGRAMS: [&str; 2] = ["millrace-runner", "millrace-signer"];
 pub(crate) const BUILDER: &str = "local-builder";
 pub(crate) const SIGNER: &str = "local-signer";
 
+/// As git writes them: `https://host/path`, `user@host:path`.
+fn is_address(directory: &std::path::Path) -> bool {
+    let text = directory.to_string_lossy();
+    text.contains("://")
+        || text
+            .split_once('@')
+            .is_some_and(|(_, rest)| rest.contains(':'))
+}
+
 pub(crate) fn run(args: &InitArgs, output: &Output) -> anyhow::Result<Verdict> {
     ensure!(
-        !args.directory.to_string_lossy().contains("://"),
-        "init makes a directory on this machine, and what was given is an address: `millrace init DIRECTORY`, then `millrace up --state ADDRESS`"
+        !is_address(&args.directory),
+        "init makes a directory on this machine, and what was given is an address: give a DIRECTORY, and the address with `--forge github` or `gitea` and `--state`"
     );
     let layout = Layout::new(&args.directory)?;
     ensure!(

@@ -17,6 +17,7 @@ use ports::{Applied, ArtifactStore, Ledger, Platform, Resolved};
 use runner_api::TaskSpec;
 
 use crate::admit::list;
+use crate::away::cannot_be_looked_up;
 use crate::load::{Loaded, unexpected};
 use crate::scratch::ENDED;
 use crate::{Control, MAX_TRIES, Result, contended};
@@ -248,8 +249,11 @@ impl<P: Platform> Control<P> {
                 Ok(Resolved::Missing(message)) => {
                     refs.insert(key, Resolution::Missing(message));
                 }
-                // The plan says that it is still to be looked up; sweep comes back.
-                Err(_why) => {}
+                // Sweep comes back.
+                Err(why) => {
+                    let message = cannot_be_looked_up(&key, &why);
+                    refs.insert(key, Resolution::Later(message));
+                }
             }
         }
         Ok(refs)

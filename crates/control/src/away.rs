@@ -62,17 +62,24 @@ impl<P: Platform> Control<P> {
         }
         let found = self.platform.state_repo().resolve(url, git_ref).await;
         found.map_err(|error| {
-            tracing::warn!(url, %error, "a ref could not be looked up");
             // Not which port was asked: that is ours, and the host is another's.
             let cause = match &error {
                 ports::Error::Transient { cause, .. } | ports::Error::Corrupt { cause, .. } => {
                     cause
                 }
             };
+            tracing::warn!(url, error = %cause, "a branch or tag of a package's source could not be looked up");
             self.away.note(url, cause, (asked, self.now()));
             cause.clone()
         })
     }
+}
+
+/// What people are told of a branch or tag that is not known for now.
+pub(crate) fn cannot_be_looked_up((url, git_ref): &(String, String), why: &str) -> String {
+    format!(
+        "`{git_ref}` of {url} cannot be looked up now, and is asked for again each minute; if the address is wrong, mend it. What came of it: {why}"
+    )
 }
 
 /// Of an address without a host, all of it.

@@ -36,7 +36,7 @@ pub(crate) fn plan_of_build(
         .iter()
         .filter_map(|((url, git_ref), found)| match found {
             Resolution::Commit(commit) => Some((format!("{git_ref} of {url}"), commit.clone())),
-            Resolution::Missing(_) => None,
+            Resolution::Missing(_) | Resolution::Later(_) => None,
         });
     let architectures = build.platforms.iter().filter_map(|(name, wanted)| {
         let all = config.platforms.get(name)?.architectures.iter();

@@ -13,6 +13,7 @@ use runner_api::{Facts, TaskRef, TaskSpec};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::problems;
+use crate::away::cannot_be_looked_up;
 use crate::compared::{plan_digest, plan_of_build};
 use crate::files::{Checkout, Files};
 use crate::forecast::{Forecast, forecast};
@@ -449,18 +450,12 @@ impl<P: Platform> Control<P> {
         Ok(())
     }
 
-    async fn look_up(
-        &self,
-        key @ (git, git_ref): &(String, String),
-        request: &mut DryRunRequest,
-    ) -> Resolution {
+    async fn look_up(&self, key: &(String, String), request: &mut DryRunRequest) -> Resolution {
         match self.ask_host(key).await {
             Ok(Resolved::Commit(commit)) => Resolution::Commit(commit),
             Ok(Resolved::Missing(message)) => Resolution::Missing(message),
             Err(why) => {
-                let message = format!(
-                    "{git_ref} of {git} cannot be looked up now, and is asked for again each minute; if the address is wrong, mend it. The host says: {why}"
-                );
+                let message = cannot_be_looked_up(key, &why);
                 request.unsure.insert(message.clone());
                 Resolution::Missing(message)
             }

@@ -64,6 +64,7 @@ mod sweep;
 mod tell;
 mod told_configuration;
 mod turns;
+mod unread;
 mod work;
 mod writer;
 
@@ -99,6 +100,7 @@ pub use report::Reported;
 pub use review::Reviewed;
 pub use sweep::Swept;
 pub use tell::Told;
+use unread::Unread;
 use work::Enrolment;
 pub use work::{LINK_LASTS, Leased, Refused, Taken, queues};
 
@@ -197,6 +199,8 @@ pub struct Control<P: Platform> {
     enrolment: Mutex<Option<Enrolment>>,
     /// Addresses of packages' sources that did not answer.
     away: Away,
+    /// Newest commits of pull requests that git could not read.
+    unread: Unread,
     /// Runners that call this process.
     heard: Heard,
     /// The commit whose configuration was last found to be broken.
@@ -214,6 +218,7 @@ impl<P: Platform> Control<P> {
             report_millis: AtomicI64::new(0),
             enrolment: Mutex::new(None),
             away: Away::default(),
+            unread: Unread::default(),
             heard: Heard::default(),
             broken: Mutex::default(),
         }

@@ -214,10 +214,15 @@ pub(crate) fn configured(change: &PathChange) -> Option<Note> {
             "a new runner: it gets work, and what it hands in is believed"
         }
         (PathKind::Runner(_), false) => "a runner's key or what it may do is another one",
-        (PathKind::Key(_) | PathKind::KeyFile(_), _) => {
-            "keys that packages are signed or checked with are others"
+        (PathKind::KeyFile(_), _) if change.path.starts_with("keys/people/") => {
+            "a key of a person who may approve is another one, or new, or gone"
         }
-        (PathKind::Policy, _) => "the rules of what may be released are others",
+        (PathKind::Key(_) | PathKind::KeyFile(_), _) => {
+            "keys that packages are signed or checked with are others, or new, or gone"
+        }
+        (PathKind::Policy, _) => {
+            "the rules of what may be released, and of who approves that and the configuration, are others"
+        }
         (PathKind::Project, _) => "the project's own settings are others",
         (PathKind::Platform(_) | PathKind::Flavor(_), true) => {
             "nothing can be built for it any more"

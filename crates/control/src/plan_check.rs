@@ -40,7 +40,7 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
     let mut text = String::new();
     let unapproved = unapproved(run);
     if !unapproved.is_empty() {
-        text.push_str("**Do not merge this yet.** It changes the configuration, and lacks approvals: merged without them, nothing of this, or of any later commit, is built or released.\n\n");
+        text.push_str("**Do not merge this yet.** The configuration would be another one, and lacks approvals: merged without them, nothing of this, or of any later commit, is built or released.\n\n");
         list(&mut text, "Approvals", &unapproved);
     }
     if mistakes.is_empty() && unsure.is_empty() {
@@ -72,7 +72,7 @@ pub(crate) fn plan_check(pull: &Pull, run: &DryRun, both: &BTreeSet<String>) -> 
         text.push_str(&one(request));
     }
     // Not which commit it lies over: every merge would have the checks of all other pull requests written anew.
-    if !run.digest.is_empty() {
+    if !run.digest.is_empty() && !run.requests.is_empty() {
         let _ = writeln!(text, "Plan {}.", code(&run.digest));
     }
     Check {
@@ -118,7 +118,7 @@ fn title(run: &DryRun, (mistakes, unsure): (usize, usize), warnings: usize) -> S
     }
     if unsure > 0 {
         let sources = count(unsure, "source");
-        return format!("Not known yet: the host of {sources} does not answer");
+        return format!("Not known yet: {sources} cannot be looked up now");
     }
     if !unapproved(run).is_empty() {
         return "Do not merge this yet: the configuration lacks approvals".to_owned();

@@ -82,7 +82,7 @@ pub(crate) fn answer(asked: &Asked, came: &[Came]) -> String {
 fn sentence(came: &Came) -> String {
     match came {
         Came::Retried(paths, 0) if paths.is_empty() => {
-            "Nothing that this pull request has brought is failed now: nothing is left to retry.".to_owned()
+            "Nothing that this pull request has brought has failed: nothing is left to retry.".to_owned()
         }
         Came::Retried(paths, tasks) => {
             let named: Vec<String> = paths.iter().take(MAX_NAMED).map(shown).collect();
@@ -98,7 +98,7 @@ fn sentence(came: &Came) -> String {
             format!("{tasks}, of {}{more}.", named.join(", "))
         }
         Came::Canceled(0) => {
-            "Nothing that this pull request has brought is under way now: nothing is left to cancel.".to_owned()
+            "No task of what this pull request has brought is under way: nothing is left to cancel. What waits for something else is stopped by a revert of its file.".to_owned()
         }
         Came::Canceled(1) => "1 task is canceled.".to_owned(),
         Came::Canceled(tasks) => format!("{tasks} tasks are canceled."),

@@ -153,7 +153,8 @@ pub(crate) fn results_check<'a>(
     if bad {
         actions.push(RETRY);
     }
-    if !at_rest {
+    // What waits for something else has no task that could be canceled.
+    if !at_rest && brought.iter().any(|(_, it)| it.counts().1 > 0) {
         actions.push(CANCEL);
     }
     Check {
@@ -257,6 +258,7 @@ pub(crate) fn title(brought: &[(&RequestPath, &Brought)], state: CheckState) -> 
         CheckState::Waiting | CheckState::Running if failed > 0 => {
             format!("{failed} failed so far")
         }
+        CheckState::Waiting | CheckState::Running if all == 0 => "Waiting".to_owned(),
         CheckState::Waiting | CheckState::Running => "Under way".to_owned(),
     };
     if all > 0 {

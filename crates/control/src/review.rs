@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ledger::{
-    Change, Condition, Expect, Key, Leans, Millis, PullRow, ReviewedPlan, Row, WatchRow, partition,
+    Change, Condition, Expect, HeadRow, Key, Leans, Millis, Note, PullRow, ReviewedPlan, Row,
+    WatchRow, partition,
 };
 use pipeline_spec::{RequestPath, Sha256Digest, is_config_path};
 use ports::{
@@ -343,7 +344,7 @@ impl<P: Platform> Control<P> {
             plan,
             leans,
             stands,
-        } = self.look_at(pull, &head.commit, again).await?;
+        } = self.look_at(pull, &head, again).await?;
         let is_said = writer == Writer::None
             && known
                 .as_ref()
@@ -400,19 +401,21 @@ impl<P: Platform> Control<P> {
         })
     }
 
-    /// What is to be said of a pull request over the planned commit `base`.
+    /// What is to be said of a pull request over the planned commit, which is in `head`.
     ///
     /// `again`: of the row. How long the work takes is no reason to write a check anew: it is not in the digest.
-    async fn look_at(&self, pull: &Pull, base: &str, again: Millis) -> Result<Look> {
+    async fn look_at(&self, pull: &Pull, head: &HeadRow, again: Millis) -> Result<Look> {
         let refused = |why: &str, stands| Look {
             check: named(refusal(pull, why), again),
             plan: None,
             leans: Leans::default(),
             stands,
         };
-        let proposal = match self.proposal(&pull.head, base).await {
+        let proposal = match self.proposal(&pull.head, &head.commit).await {
             // What is wrong is in its own commits, or in what git has kept of them.
-            Err(Error::Port(ports::Error::Corrupt { cause, .. })) => {
+            Err(Error::Port(ports::Error::Corrupt { cause, .. }))
+                if self.unread.lasts(&pull.head, self.now()) =>
+            {
                 tracing::warn!(pull = pull.number, %cause, "git cannot read a pull request");
                 let why = format!("git cannot read its newest commit: {}", placeless(&cause));
                 return Ok(refused(&why, Stands::UntilTheNextLook));
@@ -431,6 +434,7 @@ impl<P: Platform> Control<P> {
                 let mut run = self.dry_run_of(files, refs).await?;
                 self.dry_approvals(&mut run, files, Some(&pull.head))
                     .await?;
+                run.notes.extend(self.stopped(head));
                 let forecast = run.forecast.take();
                 let Check { digest, .. } = named(plan_check(pull, &run, &proposal.both), again);
                 run.forecast = forecast;
@@ -456,6 +460,19 @@ impl<P: Platform> Control<P> {
                     stands,
                 }
             }
+        })
+    }
+
+    /// Why nothing is planned now, whatever is merged.
+    fn stopped(&self, head: &HeadRow) -> Option<Note> {
+        let first = head.problems.first()?;
+        let why = format!(
+            "its newest commit is not planned, and whatever is merged is neither built nor released until this is mended: {}: {}",
+            first.subject, first.message
+        );
+        Some(Note {
+            subject: self.options.branch.clone(),
+            why,
         })
     }
 

@@ -202,6 +202,11 @@ fn origin(
                 plan.problem(&package.name, message.clone());
                 None
             }
+            Some(Resolution::Later(message)) => {
+                *waiting = Waiting::Yes;
+                plan.note(&package.name, message.clone());
+                None
+            }
             None => {
                 *waiting = Waiting::Yes;
                 plan.note(

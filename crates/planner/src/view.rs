@@ -22,6 +22,8 @@ pub enum Resolution {
     Commit(String),
     /// Not there: a sentence for people.
     Missing(String),
+    /// It cannot be known now, and is asked for again: a sentence for people.
+    Later(String),
 }
 
 /// A published repository.

@@ -55,18 +55,31 @@ pub(super) async fn plan_loop<P: Platform>(
     news: Arc<News>,
 ) -> anyhow::Result<()> {
     let mut patience = Patience::new();
+    // Said once, and not at each look.
+    let mut told = None;
     loop {
         match control.plan_head().await {
             // Open pull requests lie over another commit now.
             Ok(Planned::New(..)) => news.forge.notify_one(),
             Ok(Planned::Broken(problems)) => {
-                tracing::error!(
-                    problems = problems.len(),
-                    first = first(&problems),
-                    "the configuration is broken; nothing new is planned"
-                );
+                let first = first(&problems);
+                if told != first {
+                    tracing::error!(
+                        problems = problems.len(),
+                        first = first.as_deref(),
+                        "the configuration cannot be planned; nothing new is built or released"
+                    );
+                }
+                told = first;
             }
-            Ok(_) => {}
+            Ok(Planned::Empty) => {
+                let branch = &control.options().branch;
+                if told.as_ref() != Some(branch) {
+                    tracing::warn!(%branch, "the state repository has no such branch yet: push it, and what is in it is planned");
+                }
+                told = Some(branch.clone());
+            }
+            Ok(_) => told = None,
             Err(error) => {
                 tracing::warn!(%error, "failed to plan");
                 tokio::time::sleep(patience.failed()).await;

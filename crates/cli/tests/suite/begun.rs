@@ -446,11 +446,17 @@ async fn a_directory_with_a_space_is_quoted() {
 
 #[tokio::test]
 async fn an_address_is_no_directory() {
-    let (folder, said) = init_at("https://ada:hunter2@git.example.org/x", &[]).await;
-    assert_eq!(said.code, 3, "{said:?}");
-    assert!(said.err.contains("millrace up --state ADDRESS"), "{said:?}");
-    assert!(!said.err.contains("hunter2"), "{said:?}");
-    assert!(!folder.path().join("https:").exists());
+    for address in [
+        "https://ada:hunter2@git.example.org/x",
+        "git@git.example.org:x",
+    ] {
+        let (folder, said) = init_at(address, &[]).await;
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(said.err.contains("give a DIRECTORY"), "{said:?}");
+        assert!(!said.err.contains("hunter2"), "{said:?}");
+        let first = address.split('/').next().expect("a part");
+        assert!(!folder.path().join(first).exists());
+    }
 }
 
 #[tokio::test]

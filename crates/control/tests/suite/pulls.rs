@@ -90,7 +90,7 @@ async fn a_host_that_is_away_is_asked_again() {
         review(&world, &forge).await;
         let check = plan(&forge, &pull);
         assert_eq!(check.state, CheckState::Failed);
-        let says = "Not known yet: the host of 1 source does not answer";
+        let says = "Not known yet: 1 source cannot be looked up now";
         assert_eq!(check.title, says);
         let text = check.summary;
         assert!(text.contains("cannot be looked up now"), "{text}");
@@ -131,6 +131,20 @@ async fn links_are_told_of_before_they_are_merged() {
     }
 }
 
+/// What is merged while `main` cannot be planned waits, and its author learns that before.
+#[tokio::test]
+async fn a_main_that_cannot_be_planned_is_told_of() {
+    let (mut world, forge) = world().await;
+    let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
+    world.push(&[("millrace.yaml", Some("nothing: true\n"))]);
+    world.quiet().await;
+    review(&world, &forge).await;
+    let check = plan(&forge, &pull);
+    let says = "* `main`: its newest commit is not planned, and whatever is merged";
+    assert!(check.summary.contains(says), "{}", check.summary);
+    assert_eq!(check.title, "1 source, 1 build, 1 test (1 warning)");
+}
+
 /// What git cannot read of it is its own fault, and its author is told.
 #[tokio::test]
 async fn a_pull_request_that_git_cannot_read_is_refused() {
@@ -138,6 +152,10 @@ async fn a_pull_request_that_git_cannot_read_is_refused() {
     let pull = open(&mut world, &forge, &[(APP, Some(&one("app")))]).await;
     let unknown = "f".repeat(40);
     forge.change_pull(pull.number, |it| it.head.clone_from(&unknown));
+    // It may only come late.
+    assert_eq!(review(&world, &forge).await.failed, 1);
+    assert_eq!(forge.checks_written(), 0);
+    world.pass(31);
     for _ in 0..2 {
         review(&world, &forge).await;
         let check = seen(&forge, &unknown, "plan").expect("it is told");
@@ -347,7 +365,7 @@ async fn a_fork_that_tries_everything() {
     for told in [
         "`runners/eve.yaml`: a new runner: it gets work, and what it hands in is believed",
         "`keys/eve.yaml`: keys that packages are signed or checked with are others",
-        "`policy.yaml`: the rules of what may be released are others",
+        "`policy.yaml`: the rules of what may be released, and of who approves",
         "is still to be looked up",
     ] {
         assert!(text.contains(told), "{told}: {text}");
