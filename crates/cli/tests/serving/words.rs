@@ -104,7 +104,7 @@ async fn what_is_broken_is_told_in_words() {
     command.args(["--branch", "broken"]);
     let said = Up::started(command)
         .await
-        .says("the configuration is broken")
+        .says("the configuration cannot be planned")
         .await;
     let line = said.last().expect("a line");
     assert!(line.contains("\"first\":\"millrace.yaml"), "{line}");
