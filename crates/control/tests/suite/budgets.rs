@@ -14,6 +14,7 @@ use ports::{
 
 use crate::faults::{Faults, FaultyPlatform};
 use crate::fixture::{APP, build_on};
+use crate::review::pull;
 use crate::world::{Act, World};
 
 const A_MINUTE: usize = 6;
@@ -346,19 +347,9 @@ async fn a_plan_is_shown_while_progress_waits() {
     }
     let told = another(&world).tell(&forge).await.expect("no fault");
     assert_eq!((told.written, told.waiting), (40, 20));
-    let repo = world.memory.state_repo().clone();
-    repo.reset("topic", &world.tip("main").await);
-    let new = world.next_commit(&[(APP, Some(&one("lib")))]);
-    let head = repo.push("topic", "Ada <ada@example.org>", new);
-    forge.inner.open_pull(Pull {
-        number: 0,
-        title: "a change".to_owned(),
-        author: "ada".to_owned(),
-        head: head.clone(),
-        base: "main".to_owned(),
-        is_own: true,
-        state: PullState::Open,
-    });
+    let base = world.tip("main").await;
+    let head = proposed(&mut world, &base, &[(APP, Some(&one("lib")))]);
+    forge.inner.open_pull(pull(head.clone()));
     let reviewed = another(&world).review(&forge).await.expect("no fault");
     assert_eq!((reviewed.written, reviewed.waiting), (1, 0));
     assert_eq!(forge.inner.checks(&head).len(), 1);
@@ -373,22 +364,13 @@ async fn a_plan_is_shown_while_progress_waits() {
 async fn strangers_leave_room_for_others() {
     let mut world = world().await;
     let forge = Counting::new(&world);
-    let repo = world.memory.state_repo().clone();
     let base = world.tip("main").await;
     let mut heads = Vec::new();
     for number in 0..60 {
-        repo.reset("topic", &base);
-        let own = format!("docs/{number}.md");
-        let new = world.next_commit(&[(&own, Some("text"))]);
-        let head = repo.push("topic", "Ada <ada@example.org>", new);
+        let head = proposed(&mut world, &base, &[("docs/a.md", Some("text"))]);
         forge.inner.open_pull(Pull {
-            number: 0,
-            title: "a change".to_owned(),
-            author: "ada".to_owned(),
-            head: head.clone(),
-            base: "main".to_owned(),
             is_own: number == 59,
-            state: PullState::Open,
+            ..pull(head.clone())
         });
         heads.push(head);
     }
@@ -399,7 +381,7 @@ async fn strangers_leave_room_for_others() {
     for _ in 0..20 {
         world.pass(61);
         for number in 1..60 {
-            let head = repo_head(&mut world, &base, number);
+            let head = proposed(&mut world, &base, &[("docs/a.md", Some("another"))]);
             forge
                 .inner
                 .change_pull(number, |it| it.head.clone_from(&head));
@@ -407,19 +389,18 @@ async fn strangers_leave_room_for_others() {
         another(&world).review(&forge).await.expect("no fault");
     }
     assert!(forge.most_in(3_600_000) <= 250);
-    let head = repo_head(&mut world, &base, 60);
+    let head = proposed(&mut world, &base, &[("docs/a.md", Some("another"))]);
     forge.inner.change_pull(60, |it| it.head.clone_from(&head));
     let reviewed = another(&world).review(&forge).await.expect("no fault");
     assert_eq!(reviewed.written, 1);
     assert_eq!(forge.inner.checks(&head).len(), 1);
 }
 
-/// A branch of somebody's with one commit more.
-fn repo_head(world: &mut World, base: &str, number: u64) -> String {
+/// The newest commit of somebody's branch, with one commit on top of `base`.
+fn proposed(world: &mut World, base: &str, files: &[(&str, Option<&str>)]) -> String {
     let repo = world.memory.state_repo().clone();
     repo.reset("topic", base);
-    let path = format!("docs/{number}.md");
-    let new = world.next_commit(&[(&path, Some("another text"))]);
+    let new = world.next_commit(files);
     repo.push("topic", "Ada <ada@example.org>", new)
 }
 
@@ -428,23 +409,14 @@ fn repo_head(world: &mut World, base: &str, number: u64) -> String {
 async fn a_merge_of_very_many_is_told_on_all_their_pages() {
     let mut world = world().await;
     let forge = Counting::new(&world);
-    let repo = world.memory.state_repo().clone();
     let base = world.tip("main").await;
     let (mut heads, mut pulls) = (Vec::new(), Vec::new());
+    let app = one("app");
     for number in 0..100 {
-        repo.reset("topic", &base);
         let own = format!("docs/{number}.md");
-        let new = world.next_commit(&[(APP, Some(&one("app"))), (&own, Some("text"))]);
-        let head = repo.push("topic", "Ada <ada@example.org>", new);
-        pulls.push(forge.inner.open_pull(Pull {
-            number: 0,
-            title: "a change".to_owned(),
-            author: "ada".to_owned(),
-            head: head.clone(),
-            base: "main".to_owned(),
-            is_own: true,
-            state: PullState::Open,
-        }));
+        let files = [(APP, Some(&*app)), (&own, Some("text"))];
+        let head = proposed(&mut world, &base, &files);
+        pulls.push(forge.inner.open_pull(pull(head.clone())));
         heads.push(head);
     }
     let planned = async |world: &World| {
