@@ -418,7 +418,8 @@ impl<P: Platform> Control<P> {
             {
                 tracing::warn!(pull = pull.number, %cause, "git cannot read a pull request");
                 let why = format!("git cannot read its newest commit: {}", placeless(&cause));
-                return Ok(refused(&why, Stands::UntilTheNextLook));
+                // A look more would write it once more, and a stranger may have many of them.
+                return Ok(refused(&why, Stands::UntilChanged));
             }
             proposal => proposal?,
         };

@@ -156,8 +156,8 @@ async fn a_pull_request_that_git_cannot_read_is_refused() {
     assert_eq!(review(&world, &forge).await.failed, 1);
     assert_eq!(forge.checks_written(), 0);
     world.pass(31);
-    for _ in 0..2 {
-        review(&world, &forge).await;
+    for written in [1, 0] {
+        assert_eq!(review(&world, &forge).await.written, written);
         let check = seen(&forge, &unknown, "plan").expect("it is told");
         assert_eq!(check.state, CheckState::Failed);
         let says = "git cannot read its newest commit";
